@@ -1,0 +1,279 @@
+"""Make a labelled MIDI folder out of the scores that the PyPI package music21 carries: no download is needed.
+
+    python prepare_data.py --builtin        # calls export_builtin_corpus
+
+Four conditions: Renaissance polyphony (Palestrina's masses, Monteverdi's madrigals), Bach's chorales, the
+fiddle tunes of Ryan's Mammoth Collection, the European folk songs of the Essen collection. What the scores
+leave open is decided here:
+
+- Tempo. None is printed but in five of Ryan's tunes, where it is kept. All else has one steady tempo: the
+  beat of the first time signature (a dotted quarter in 6/8, a half note in 4/2) at
+  `Collection.beats_per_minute`. In 4/4, Renaissance and fiddle scores are felt in two, so there the beat is
+  the half note. The playback tempi in the MusicXML files are defaults of notation programs, and ignored.
+- Repeats are not expanded: they would only add copies of the same windows.
+- Ties are merged; grace notes, ornaments and chord symbols are left out. One track per part, velocity 80.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import multiprocessing
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from symusic import Note, Score, Tempo, Track
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import music21
+
+EXPORT_VERSION = 1  # raise it whenever the exported files change, so that older exports are made anew
+GENRES = ("renaissance", "chorale", "fiddle", "folk")  # the position is the genre id
+LABEL_COLUMNS = ("path", "genre_id", "genre", "artist", "title")
+TICKS_PER_QUARTER = 480
+VELOCITY = 80
+PRINTED_TEMPO_RANGE = (40, 200)  # quarters per minute; the parser has misread a printed tempo outside of it
+
+TimedNote = tuple[float, float, int]  # onset and duration in quarters, MIDI pitch
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A folder of music21's corpus. The default export takes `pieces` of it: equal music time per genre."""
+
+    folder: str
+    pattern: str
+    genre: str
+    artist: str
+    pieces: int
+    beats_per_minute: float
+    alla_breve: bool = False  # 4/4 is felt in two
+    exclude: str = r"(?!)"  # regular expression of the file stems left out; by default none
+
+
+PALESTRINA, MONTEVERDI = "Giovanni Pierluigi da Palestrina", "Claudio Monteverdi"
+BACH, RYAN, ESSEN = "Johann Sebastian Bach", "Ryan's Mammoth Collection", "Essen Folksong Collection"
+COLLECTIONS = (
+    Collection("palestrina", "*.krn", "renaissance", PALESTRINA, 22, 66, alla_breve=True),
+    # madrigal.3.1_old is another encoding of madrigal.3.1.
+    Collection("monteverdi", "*.mxl", "renaissance", MONTEVERDI, 10, 66, alla_breve=True, exclude=".*_old"),
+    # BWV 846 is a prelude; the chorales "-inst" and "-s" are there in another scoring as well.
+    Collection("bach", "*.mxl", "chorale", BACH, 118, 76, exclude="bwv846|.*-(inst|s)$"),
+    Collection("ryansMammoth", "*.abc", "fiddle", RYAN, 280, 104, alla_breve=True),
+    # han1 and han2 are Chinese songs; irl is Irish, so close to Ryan's tunes; the test files are a mixture.
+    Collection("essenFolksong", "*.abc", "folk", ESSEN, 225, 96, exclude="han|irl|test"),
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One score: a file, or one tune of an ABC file."""
+
+    collection: Collection
+    source: Path
+    abc_text: str | None
+    midi_path: Path
+
+
+def export_builtin_corpus(
+    folder: Path,
+    *,
+    full: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+    pieces_per_collection: int | None = None,
+) -> Path:
+    """Write `folder/<genre>/<name>.mid` and `folder/labels.csv`, and return the path of labels.csv.
+
+    Its columns are LABEL_COLUMNS; paths are relative to `folder`, with forward slashes. A finished export
+    with the same settings is returned as it is, anything else is made anew. The choice of pieces depends on
+    the settings alone. A score that cannot be read is skipped and counted. MIDI files of an earlier export
+    with other settings stay in the folder, without a row in labels.csv.
+
+    Args:
+        full: export the collections whole (minutes) instead of a balanced part of them (seconds).
+        workers: number of processes; None is one per core.
+        pieces_per_collection: take so many of each instead of `Collection.pieces`, unless `full`.
+
+    Raises:
+        ModuleNotFoundError: music21 is not installed.
+        ValueError: a genre came out empty.
+    """
+    folder = Path(folder)
+    corpus = _corpus_folder()
+    labels_path, record_path = folder / "labels.csv", folder / "export.json"
+    settings = {
+        "export_version": EXPORT_VERSION,
+        "music21": version("music21"),
+        "full": full,
+        "pieces_per_collection": pieces_per_collection,
+    }
+    if labels_path.exists() and _finished_settings(record_path) == settings:
+        return labels_path
+    record_path.unlink(missing_ok=True)
+
+    pieces = []
+    for collection in COLLECTIONS:
+        available = list(_find_pieces(corpus, collection, folder))
+        wanted = collection.pieces if pieces_per_collection is None else pieces_per_collection
+        pieces += available if full else _evenly_spaced(available, wanted)
+    rows, minutes = _export_pieces(pieces, folder, workers, progress)
+    for genre in GENRES:
+        if not minutes[genre]:
+            raise ValueError(f"No score of genre '{genre}' could be exported from the corpus in {corpus}.")
+
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([LABEL_COLUMNS, *rows])
+    record = json.dumps({"settings": settings, "minutes": minutes}, indent=2)
+    _write_atomically(labels_path, lambda path: path.write_bytes(table.getvalue().encode()))
+    _write_atomically(record_path, lambda path: path.write_bytes(record.encode()))
+    amounts = ", ".join(f"{genre} {amount:.0f} min" for genre, amount in minutes.items())
+    print(f"Exported {len(rows)} pieces to {folder} ({amounts}), skipped {len(pieces) - len(rows)}.")
+    return labels_path
+
+
+def _corpus_folder() -> Path:
+    """The corpus inside the installed music21, found without importing it."""
+    spec = find_spec("music21")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("The built-in corpus needs the package music21: pip install music21")
+    return Path(spec.submodule_search_locations[0]) / "corpus"
+
+
+def _finished_settings(record_path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(record_path.read_text(encoding="utf-8"))["settings"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator[Piece]:
+    """Every piece of a collection, by file name. An ABC file is split into its tunes, which start at `X:`."""
+    for source in sorted((corpus / collection.folder).glob(collection.pattern)):
+        if re.match(collection.exclude, source.stem):
+            continue
+        name = re.sub(r"[^A-Za-z0-9]+", "_", source.stem)
+        tunes: list[str | None] = [None]
+        if source.suffix == ".abc":
+            text = source.read_text(encoding="utf-8", errors="replace")
+            tunes = re.split(r"^(?=X:)", text, flags=re.MULTILINE)[1:]
+        for number, abc_text in enumerate(tunes, start=1):
+            suffix = f"_{number:04d}" if len(tunes) > 1 else ""
+            yield Piece(collection, source, abc_text, folder / collection.genre / f"{name}{suffix}.mid")
+
+
+def _evenly_spaced(pieces: list[Piece], count: int) -> list[Piece]:
+    count = min(count, len(pieces))
+    return [pieces[i * len(pieces) // count] for i in range(count)]
+
+
+def _export_pieces(
+    pieces: list[Piece], folder: Path, workers: int | None, progress: bool
+) -> tuple[list[tuple[str, int, str, str, str]], dict[str, float]]:
+    """Export over processes; the label rows of the pieces that could be read, and the minutes per genre."""
+    for genre in GENRES:
+        (folder / genre).mkdir(parents=True, exist_ok=True)
+    rows = []
+    minutes = dict.fromkeys(GENRES, 0.0)
+    # Spawned rather than forked: a fork of a program whose libraries run threads can hang.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+        results = executor.map(_export_piece, pieces, chunksize=4)
+        results = tqdm(results, "exporting scores", len(pieces), unit="score", disable=not progress)
+        for piece, result in zip(pieces, results, strict=True):
+            if result is None:
+                continue
+            title, seconds = result
+            genre, path = piece.collection.genre, piece.midi_path.relative_to(folder).as_posix()
+            rows.append((path, GENRES.index(genre), genre, piece.collection.artist, title))
+            minutes[genre] += seconds / 60
+    return rows, minutes
+
+
+def _export_piece(piece: Piece) -> tuple[str, float] | None:
+    """Write the MIDI file of one score; its title and length in seconds, or None if there is no music."""
+    from music21 import converter
+
+    try:
+        # music21 remarks on the oddities of a score through warnings and on the error stream.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            # forceSource: no pickle of the score is read or written.
+            if piece.abc_text is None:
+                score = converter.parse(piece.source, forceSource=True)
+            else:
+                score = converter.parse(piece.abc_text, format="abc", forceSource=True)
+            parts = [(part.partName or "", timed_notes(part)) for part in score.parts]
+            tempo = _quarters_per_minute(score, piece.collection)
+            title = ": ".join(filter(None, (score.metadata.parentTitle, score.metadata.title)))
+    except Exception:  # one score out of thousands; a parser may raise anything
+        return None
+    end = max((onset + duration for _, notes in parts for onset, duration, _ in notes), default=0.0)
+    if not end:
+        return None
+    _write_midi(piece.midi_path, parts, tempo)
+    return " ".join(title.split()) or piece.source.stem, end / tempo * 60
+
+
+def timed_notes(part: "music21.stream.Part") -> list[TimedNote]:
+    """The sounding notes of a part, tied notes merged.
+
+    The times are those of music21's `stripTies`, many times sooner since no score is copied.
+    """
+    notes: list[TimedNote] = []
+    latest: dict[int, int] = {}  # pitch -> index of its latest note
+    open_ties: set[int] = set()  # pitches whose latest note is tied onwards
+    for element in part.flatten().notes:
+        if element.quarterLength == 0:  # grace notes and chord symbols
+            continue
+        onset, duration = float(element.offset), float(element.quarterLength)
+        for note in element.notes if element.isChord else (element,):
+            pitch, tie = note.pitch.midi, note.tie.type if note.tie else None
+            start, length, _ = notes[latest[pitch]] if pitch in latest else (onset, 0.0, pitch)
+            # Some scores mark only one end of a tie, so either is enough.
+            tied = pitch in open_ties or tie in ("stop", "continue")
+            if length and tied and abs(start + length - onset) < 1e-6:
+                notes[latest[pitch]] = (start, length + duration, pitch)
+            else:
+                latest[pitch] = len(notes)
+                notes.append((onset, duration, pitch))
+            (open_ties.add if tie in ("start", "continue") else open_ties.discard)(pitch)
+    return notes
+
+
+def _quarters_per_minute(score: "music21.stream.Score", collection: Collection) -> float:
+    """The printed tempo, or else the collection's beat in the metre of the first time signature."""
+    for mark in score.recurse().getElementsByClass("MetronomeMark"):
+        if mark.number and PRINTED_TEMPO_RANGE[0] <= mark.getQuarterBPM() <= PRINTED_TEMPO_RANGE[1]:
+            return mark.getQuarterBPM()
+    metre = score.recurse().getElementsByClass("TimeSignature").first()
+    if metre is None:
+        return collection.beats_per_minute
+    in_two = collection.alla_breve and metre.ratioString == "4/4"
+    return collection.beats_per_minute * (2.0 if in_two else metre.beatDuration.quarterLength)
+
+
+def _write_midi(path: Path, parts: list[tuple[str, list[TimedNote]]], quarters_per_minute: float) -> None:
+    score = Score(TICKS_PER_QUARTER)
+    score.tempos.append(Tempo(0, quarters_per_minute))
+    for name, notes in parts:
+        track = Track(name=name, program=0, is_drum=False)
+        for onset, duration, pitch in notes:
+            start, end = round(onset * TICKS_PER_QUARTER), round((onset + duration) * TICKS_PER_QUARTER)
+            track.notes.append(Note(start, end - start, pitch, VELOCITY))
+        score.tracks.append(track)
+    _write_atomically(path, score.dump_midi)
+
+
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    write(temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,264 @@
+"""One MIDI file -> piano roll and note events, with the values that `pretty_midi` computes.
+
+The rules are `pretty_midi`'s (0.2.11: `PrettyMIDI._load_instruments`, `Instrument.get_piano_roll`), because the
+report defines its data by them: which note-off ends which note, what the sustain pedal holds, how pitch bends move
+a note, to the last bit of the onset times.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.smf import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PITCH_BEND, PROGRAM_CHANGE, MidiError, MidiEvents, read_midi_events
+
+FRAMES_PER_SECOND = 16
+PITCHES = 128
+DRUM_CHANNEL = 9
+SUSTAIN_PEDAL, PEDAL_THRESHOLD = 64, 64
+BEND_RANGE_SEMITONES = 2.0
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song as the store keeps it.
+
+    `frames` uint8 (n_frames, 16): bit-packed piano roll, pitch 0 in the highest bit of the first byte.
+    `onset_seconds` float64 (n,), `pitch` uint8 (n,), `velocity` uint8 (n,): all notes, drums included, by onset.
+    """
+
+    frames: np.ndarray
+    onset_seconds: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """Positions of the two events of every note, (notes,) each."""
+
+    on: np.ndarray
+    off: np.ndarray
+
+
+def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_seconds: float = 3600.0) -> Song:
+    """Read a MIDI file as bit-packed piano roll (non-drum, pedal and bends applied) and note events.
+
+    Raises `MidiError` (a sentence, without the file's name) where it cannot be read or lasts over `max_seconds`,
+    and `OSError` where there is no such file.
+    """
+    events = read_midi_events(path)
+    seconds = _tick_seconds(events)
+    if len(seconds) and seconds.max() > max_seconds:
+        raise MidiError(f"lasts {seconds.max() / 60:.0f} minutes, more than the {max_seconds / 60:g} allowed")
+    notes = _pair_notes(events)
+    instruments = _Instruments.assign(events, notes)
+    frame = (seconds * frames_per_second).astype(np.int64)
+    n_frames = int(frames_per_second * instruments.end_seconds(seconds, notes))
+    roll = np.zeros((n_frames, PITCHES), bool)
+    roll.ravel()[_sounding_cells(events, notes, instruments, frame)] = True
+
+    on = notes.on[np.argsort((events.tick[notes.on] * PITCHES + events.data1[notes.on]) * 128 + events.data2[notes.on])]
+    return Song(
+        np.packbits(roll, axis=1), seconds[on], events.data1[on].astype(np.uint8), events.data2[on].astype(np.uint8)
+    )
+
+
+def _tick_seconds(events: MidiEvents) -> np.ndarray:
+    """Time of every event in seconds, float64 (n,), rounded as `pretty_midi` rounds."""
+    if (events.tempo_microseconds == 0).any():
+        raise MidiError("damaged: a tempo of zero")
+    scales = 60.0 / ((6e7 / events.tempo_microseconds) * events.ticks_per_quarter)
+    # The last change at tick 0 counts, and repetitions are ignored.
+    later = events.tempo_tick > 0
+    at_start = scales[~later][-1:] if (~later).any() else np.array([60.0 / (120.0 * events.ticks_per_quarter)])
+    start, scale = np.append(0, events.tempo_tick[later]), np.append(at_start, scales[later])
+    changes = np.diff(scale, prepend=0.0) != 0
+    start, scale = start[changes], scale[changes]
+    before = np.append(0.0, np.cumsum(scale[:-1] * np.diff(start)))
+    segment = np.searchsorted(start, events.tick, side="right") - 1
+    return before[segment] + scale[segment] * (events.tick - start[segment])
+
+
+def _pair_notes(events: MidiEvents) -> _Notes:
+    """A note-off ends all open notes of its track, channel and pitch that began on an earlier tick."""
+    is_on = (events.kind == NOTE_ON) & (events.data2 > 0)
+    switches = np.flatnonzero(is_on | (events.kind == NOTE_OFF) | (events.kind == NOTE_ON))
+    key = (events.track[switches] * 16 + events.channel[switches]) * PITCHES + events.data1[switches]
+    # Sixteen bits sort several times faster, and hold the keys of up to 32 tracks.
+    by_key = np.argsort(key.astype(np.uint16) if key.max(initial=0) < 1 << 16 else key, kind="stable")
+    switches, key, is_on = switches[by_key], key[by_key], is_on[switches][by_key]
+    tick = events.tick[switches]
+    # The note-off that follows each switch, or the end of the array.
+    n = len(switches)
+    next_off = np.minimum.accumulate(np.where(is_on, n, np.arange(n))[::-1])[::-1] if n else np.arange(0)
+    on = np.flatnonzero(is_on)
+    off = next_off[on]
+    ended = off < n
+    on, off = on[ended], off[ended]
+    ended = key[off] == key[on]
+    on, off = on[ended], off[ended]
+    at_once = tick[off] == tick[on]
+    if at_once.any():
+        on, off = _resolve_zero_length(on, off, key, tick, is_on, np.unique(key[on[at_once]]))
+    return _Notes(switches[on], switches[off])
+
+
+def _resolve_zero_length(
+    on: np.ndarray, off: np.ndarray, key: np.ndarray, tick: np.ndarray, is_on: np.ndarray, keys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pair again, one switch at a time, the few keys where a note-off comes on the tick of its note-on.
+
+    Such a note is dropped, unless the same note-off ends an earlier note: then it goes on.
+    """
+    untouched = ~np.isin(key[on], keys)
+    pairs = []
+    for one_key in keys:
+        open_notes: list[int] = []
+        for position in range(*np.searchsorted(key, [one_key, one_key + 1])):
+            if is_on[position]:
+                open_notes.append(position)
+                continue
+            earlier = [note for note in open_notes if tick[note] != tick[position]]
+            pairs += [(note, position) for note in earlier]
+            open_notes = [note for note in open_notes if tick[note] == tick[position]] if earlier else []
+    fresh = np.array(pairs, np.int64).reshape(-1, 2)
+    return np.concatenate([on[untouched], fresh[:, 0]]), np.concatenate([off[untouched], fresh[:, 1]])
+
+
+@dataclass(frozen=True)
+class _Instruments:
+    """Notes and controls gathered as `pretty_midi` gathers them in its `Instrument`s.
+
+    `of_note` (notes,): instrument of each note. `controls_of` (instruments,): the list of control changes and bends
+    that each instrument follows; several can share one. `control`, `control_list`: positions of the control
+    events, in order, and the list each belongs to.
+    """
+
+    of_note: np.ndarray
+    controls_of: np.ndarray
+    control: np.ndarray
+    control_list: np.ndarray
+
+    @staticmethod
+    def assign(events: MidiEvents, notes: _Notes) -> "_Instruments":
+        part = events.track * 16 + events.channel
+        program = _programs(events, part)
+        # An instrument is a (part, program), where the program is the one at the end of the note.
+        label = part * PITCHES + program
+        first_end = np.full(int(label.max(initial=0)) + 1, len(label))
+        np.minimum.at(first_end, label[notes.off], notes.off)
+        names = np.flatnonzero(first_end < len(label))
+        created = first_end[names]
+        of_note = np.searchsorted(names, label[notes.off])
+        control = np.flatnonzero((events.kind == CONTROL_CHANGE) | (events.kind == PITCH_BEND))
+        instrument = np.searchsorted(names, label[control])
+        instrument[instrument == len(names)] = 0
+        known = np.zeros(len(control), bool)
+        if len(names):
+            known = (names[instrument] == label[control]) & (created[instrument] < control)
+        # Controls ahead of their instrument go to a list of the part, and every later instrument of the part
+        # follows that list too. List numbers: the instruments' own, then one for each part.
+        part_list = len(names) + part[control]
+        opened = np.full(len(names) + int(part.max(initial=0)) + 1, len(part))
+        np.minimum.at(opened, part_list[~known], control[~known])
+        shared = len(names) + names // PITCHES
+        controls_of = np.where(created > opened[shared], shared, np.arange(len(names)))
+        control_list = np.where(known, controls_of[instrument], part_list) if len(names) else part_list
+        return _Instruments(of_note, controls_of, control, control_list)
+
+    def end_seconds(self, seconds: np.ndarray, notes: _Notes) -> float:
+        """Time of the last note end or control of any instrument."""
+        if not len(notes.off):
+            return 0.0
+        followed = np.isin(self.control_list, self.controls_of)
+        return max(seconds[notes.off].max(), seconds[self.control[followed]].max(initial=0.0))
+
+
+def _programs(events: MidiEvents, part: np.ndarray) -> np.ndarray:
+    """Program in effect at every event of its track and channel, (n,); 0 before the first change."""
+    changes = events.kind == PROGRAM_CHANGE
+    if not changes.any():
+        return np.zeros(len(part), np.int64)
+    by_part = np.argsort(part, kind="stable")
+    is_change, ordered_part = changes[by_part], part[by_part]
+    last = np.maximum.accumulate(np.where(is_change, np.arange(len(part)), -1))
+    valid = (last >= 0) & (ordered_part[last] == ordered_part)
+    program = np.empty(len(part), np.int64)
+    program[by_part] = np.where(valid, events.data1[by_part][last], 0)
+    return program
+
+
+def _sounding_cells(events: MidiEvents, notes: _Notes, instruments: _Instruments, frame: np.ndarray) -> np.ndarray:
+    """Flat indices frame * 128 + pitch of the cells that sound; a cell may come more than once."""
+    pitch = events.data1[notes.on]
+    start, end = frame[notes.on], frame[notes.off]
+    follows = instruments.controls_of[instruments.of_note] if len(pitch) else pitch
+    audible = (events.channel[notes.on] != DRUM_CHANNEL) & (end > start)
+    pitch, start, end, follows = pitch[audible], start[audible], end[audible], follows[audible]
+    end = _hold_pedal(events, instruments, frame, follows, end)
+
+    length = end - start
+    note = np.repeat(np.arange(len(length)), length)
+    cell_frame = np.arange(len(note)) - np.repeat(np.cumsum(length) - length, length) + start[note]
+    return _bend(events, instruments, frame, follows[note], cell_frame, pitch[note])
+
+
+def _hold_pedal(
+    events: MidiEvents, instruments: _Instruments, frame: np.ndarray, follows: np.ndarray, end: np.ndarray
+) -> np.ndarray:
+    """Ends of notes, moved to the release of the pedal that is down in their last frame."""
+    chosen = (events.kind[instruments.control] == CONTROL_CHANGE) & (
+        events.data1[instruments.control] == SUSTAIN_PEDAL
+    )
+    if not chosen.any():
+        return end
+    lists, position = instruments.control_list[chosen], instruments.control[chosen]
+    by_list = np.argsort(lists, kind="stable")
+    lists, position = lists[by_list], position[by_list]
+    down = events.data2[position] >= PEDAL_THRESHOLD
+    new_list = np.diff(lists, prepend=-1) != 0
+    # Presses and releases alone: the pedal is up where a list begins, and a pedal never released holds nothing.
+    change = np.where(new_list, down, down != np.concatenate([[False], down[:-1]]))
+    lists, position, down = lists[change], position[change], down[change]
+    press = np.flatnonzero(down[:-1] & (lists[:-1] == lists[1:]))
+    if not len(press):
+        return end
+    span = int(frame.max()) + 1
+    press_key = lists[press] * span + frame[position[press]]
+    release = frame[position[press + 1]]
+    last = np.searchsorted(press_key, follows * span + end - 1, side="right") - 1
+    held = (last >= 0) & (lists[press][last] == follows) & (release[last] > end - 1)
+    return np.where(held, release[last], end)
+
+
+def _bend(
+    events: MidiEvents,
+    instruments: _Instruments,
+    frame: np.ndarray,
+    follows: np.ndarray,
+    cell_frame: np.ndarray,
+    cell_pitch: np.ndarray,
+) -> np.ndarray:
+    """Flat cell indices with pitch bends applied: whole semitones move a cell, a remainder also sounds the next one."""
+    chosen = events.kind[instruments.control] == PITCH_BEND
+    position = instruments.control[chosen]
+    value = (events.data1[position] | events.data2[position] << 7) - 8192
+    if not value.any():
+        return cell_frame * PITCHES + cell_pitch
+    lists = instruments.control_list[chosen]
+    by_list = np.argsort(lists, kind="stable")
+    lists, position, value = lists[by_list], position[by_list], value[by_list]
+    span = int(max(frame.max(), cell_frame.max(initial=0))) + 1
+    last = np.searchsorted(lists * span + frame[position], follows * span + cell_frame, side="right") - 1
+    bent = (last >= 0) & (lists[last] == follows)
+    semitones = np.where(bent, BEND_RANGE_SEMITONES * value[last] / 8192.0, 0.0)
+    direction, whole = np.sign(semitones).astype(np.int64), np.trunc(semitones).astype(np.int64)
+    moved = cell_pitch + whole
+    between = (semitones != whole) & _on_keyboard(moved) & _on_keyboard(moved + direction)
+    flat = cell_frame * PITCHES + moved
+    return np.concatenate([flat[_on_keyboard(moved)], (flat + direction)[between]])
+
+
+def _on_keyboard(pitch: np.ndarray) -> np.ndarray:
+    return (pitch >= 0) & (pitch < PITCHES)
