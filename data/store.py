@@ -51,7 +51,7 @@ class SongRow:
 
 @dataclass(frozen=True)
 class RollStore:
-    """An opened store. The arrays are read-only memory maps; nothing is read until it is used."""
+    """An opened store. The arrays are private memory maps: nothing is read until it is used, and nothing is written back."""
 
     folder: Path
     info: dict[str, Any]
@@ -75,7 +75,7 @@ class RollStore:
             )
         with (folder / "songs.csv").open(newline="", encoding="utf-8") as file:
             songs = [_song_row(row) for row in csv.DictReader(file)]
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in _ARRAYS}
         return cls(folder, info, songs, **arrays)
 
     @property

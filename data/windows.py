@@ -1,0 +1,109 @@
+"""Batches of windows, unpacked on the training device straight from the packed store.
+
+No worker processes and no Python per sample: a batch is one gather of packed frames, one table look-up that turns
+two bytes into sixteen cells, and one gather of notes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.store import BYTES_PER_FRAME, RollStore
+
+PITCHES = 8 * BYTES_PER_FRAME
+
+
+class Batch(NamedTuple):
+    """A batch of B windows of T frames, with N notes in all.
+
+    `roll` float32 (B, 128, T) of 0 and 1, laid out frame by frame (its transpose (B, T, 128) is contiguous);
+    `events` float32 (N, 3): onset from the window's start / window length, pitch / 127, velocity / 127;
+    `event_window` int64 (N,): the row of the batch each note belongs to, ascending; `genre` int64 (B,).
+    """
+
+    roll: Tensor
+    events: Tensor
+    event_window: Tensor
+    genre: Tensor
+
+
+class WindowSource:
+    """The windows of one split at one T.
+
+    On the CPU the store's memory maps are used in place; on another device the packed store is copied there once.
+    """
+
+    def __init__(self, store: RollStore, split: str, seq_len: int, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.seq_len = seq_len
+        self.split = split
+        self.store = store
+        self._frames_per_second = store.frames_per_second
+        song, first_frame = store.windows(split, seq_len)
+        first_note, last_note, seconds = _note_ranges(store, song, first_frame, seq_len)
+        self.song = torch.from_numpy(song)
+        self.genre = torch.from_numpy(store.genre_of_song[song]).to(self.device)
+        self._first_frame = torch.from_numpy(first_frame).to(self.device)
+        self._first_note = torch.from_numpy(first_note).to(self.device)
+        self._n_notes = torch.from_numpy(last_note - first_note).to(self.device)
+        self._first_second = torch.from_numpy(seconds).to(self.device)
+        self._frames = torch.from_numpy(store.frames).to(self.device)
+        self._onset_seconds = torch.from_numpy(store.onset_seconds)
+        if self.device.type != "cpu":
+            self._onset_seconds = self._onset_seconds.to(torch.float32).to(self.device)
+        self._pitch = torch.from_numpy(store.pitch).to(self.device)
+        self._velocity = torch.from_numpy(store.velocity).to(self.device)
+        self._cells_of_word = _cells_of_word().to(self.device)
+
+    def __len__(self) -> int:
+        return len(self.song)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The windows at `index`, int64 (B,), as a `Batch` on the source's device."""
+        index = index.to(self.device)
+        return Batch(self.rolls(index), *self._events(index), self.genre[index])
+
+    def rolls(self, index: Tensor) -> Tensor:
+        """The piano rolls alone, float32 (B, 128, T)."""
+        index = index.to(self.device)
+        window_bytes = self.seq_len * BYTES_PER_FRAME
+        rows = max(len(self._frames) - self.seq_len + 1, 0)
+        overlapping = self._frames.as_strided((rows, window_bytes), (BYTES_PER_FRAME, 1))
+        packed = overlapping.index_select(0, self._first_frame[index])
+        # int16 has no unsigned order: the mask brings the look-up index back to 0 ... 65535.
+        words = packed.view(torch.int16).flatten().int().bitwise_and_(0xFFFF)
+        cells = self._cells_of_word.index_select(0, words)
+        return cells.view(len(index), self.seq_len, PITCHES).transpose(1, 2)
+
+    def _events(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        count = self._n_notes[index]
+        window = torch.repeat_interleave(count)
+        before = count.cumsum(0) - count
+        note = torch.arange(len(window), device=self.device) + (self._first_note[index] - before)[window]
+        seconds = (self._onset_seconds[note] - self._first_second[index][window]).float()
+        onset = seconds * (self._frames_per_second / self.seq_len)
+        return torch.stack([onset, self._pitch[note] / 127, self._velocity[note] / 127], dim=1), window
+
+
+def _note_ranges(
+    store: RollStore, song: np.ndarray, first_frame: np.ndarray, seq_len: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First note, note after the last, and start in seconds from the start of the song, of each window, (n_windows,)."""
+    first, last = np.empty(len(song), np.int64), np.empty(len(song), np.int64)
+    seconds = np.empty(len(song), np.float64)
+    starts = np.flatnonzero(np.diff(song, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(song)], strict=True):
+        row = store.songs[song[start]]
+        onsets = store.onset_seconds[row.note_offset : row.note_offset + row.n_notes]
+        bounds = np.arange(end - start + 1) * (seq_len / store.frames_per_second)
+        places = row.note_offset + np.searchsorted(onsets, bounds)
+        first[start:end], last[start:end], seconds[start:end] = places[:-1], places[1:], bounds[:-1]
+    return first, last, seconds
+
+
+def _cells_of_word() -> Tensor:
+    """float32 (65536, 16): the sixteen cells of two packed bytes, read as one little-endian number."""
+    bytes_of_word = np.arange(1 << 16, dtype="<u2").view(np.uint8).reshape(-1, 2)
+    return torch.from_numpy(np.unpackbits(bytes_of_word, axis=1).astype(np.float32))

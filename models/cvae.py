@@ -1,0 +1,117 @@
+"""Conditional variational autoencoder over piano rolls (report, section 2.1)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .gru import FrameGRU
+
+PITCHES = 128
+LOG_VARIANCE_BOUND = 10.0
+
+
+class Posterior(NamedTuple):
+    """q(z | X, E, y), a diagonal Gaussian. Both fields are float32 (B, latent)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """z = mean + sigma * noise, with standard normal `noise` (B, latent)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
+
+class EventEncoder(nn.Module):
+    """Mean over a window's notes of a small network of each note (report, section 2.1.1)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.net = nn.Sequential(nn.Linear(3, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU())
+
+    def forward(self, events: Tensor, event_window: Tensor, n_windows: int) -> Tensor:
+        """(n_windows, size); zeros where a window has no note. `events` (N, 3), `event_window` int64 (N,)."""
+        embedded = self.net(events).float()
+        total = embedded.new_zeros(n_windows, self.size).index_add_(0, event_window, embedded)
+        count = torch.bincount(event_window, minlength=n_windows).clamp_min_(1)
+        return total / count[:, None]
+
+
+class CVAE(nn.Module):
+    """q(z | X, E, y) and p(X | z, y); the decoder sees frame t-1 when it predicts frame t."""
+
+    kind = "cvae"
+
+    def __init__(
+        self, n_genres: int, latent: int = 32, hidden: int = 16, event_size: int = 16, genre_size: int = 4
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "n_genres": n_genres, "latent": latent, "hidden": hidden, "event_size": event_size, "genre_size": genre_size,
+        }  # fmt: skip
+        self.latent = latent
+        self.genre = nn.Embedding(n_genres, genre_size)
+        self.event_encoder = EventEncoder(event_size)
+        self.encoder = FrameGRU(PITCHES, 0, hidden, bidirectional=True)
+        summary = 2 * hidden + event_size + genre_size
+        self.mean = nn.Linear(summary, latent)
+        self.log_variance = nn.Linear(summary, latent)
+        self.first_state = nn.Linear(latent + genre_size, hidden)
+        self.decoder = FrameGRU(PITCHES, genre_size, hidden)
+        self.frame = nn.Linear(hidden, PITCHES)
+
+    def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
+        """Posterior of windows `roll` (B, 128, T) with their notes (see `data.windows.Batch`) and `genre` int64 (B,)."""
+        states = self.encoder(roll.transpose(1, 2))
+        forward_last, backward_last = states[:, -1].chunk(2, dim=1)[0], states[:, 0].chunk(2, dim=1)[1]
+        notes = self.event_encoder(events, event_window, len(roll))
+        summary = torch.cat([forward_last, backward_last, notes, self.genre(genre)], dim=1)
+        log_variance = self.log_variance(summary).float().clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+        return Posterior(self.mean(summary).float(), log_variance)
+
+    def decode(self, z: Tensor, genre: Tensor, roll: Tensor, *, leak_target: bool = False) -> Tensor:
+        """Logits (B, 128, T) with teacher forcing: each frame is predicted from the true frame before it.
+
+        `leak_target` feeds each frame to its own prediction, as the published code does. It is there to reproduce
+        the published error and for nothing else.
+        """
+        frames = roll.transpose(1, 2)
+        if not leak_target:
+            frames = nn.functional.pad(frames[:, :-1], (0, 0, 1, 0))
+        embedded = self.genre(genre)
+        states = self.decoder(frames, embedded, self._first_state(z, embedded))
+        return self.frame(states).float().transpose(1, 2)
+
+    @torch.no_grad()
+    def decode_free(self, z: Tensor, genre: Tensor, seq_len: int) -> Tensor:
+        """Probabilities (B, 128, seq_len), each frame predicted from the probabilities of the frame before it.
+
+        The steps are sequential, so each is kept to four small matrix products into buffers that are reused.
+        """
+        embedded = self.genre(genre)
+        size, batch = self.decoder.gru.hidden_size, len(z)
+        from_frame, from_genre, bias = self.decoder.input_weights()
+        weight, bias_new = self.decoder.recurrent_weights()
+        # Hidden units first and batch last: the gates of a step are contiguous.
+        fixed = torch.addmm(bias, embedded, from_genre.t()).t().contiguous()  # (3 * hidden, B)
+        state = self._first_state(z, embedded).t().contiguous()  # (hidden, B)
+        weight_gates, weight_new = weight[0, : 2 * size], weight[0, 2 * size :]
+        bias_new = bias_new[0].expand(-1, batch)
+        bias_frame = self.frame.bias[:, None].expand(-1, batch)
+        frames = z.new_empty(seq_len, PITCHES, batch)
+        gates, recalled = torch.empty_like(fixed), torch.empty_like(state)
+        for t in range(seq_len):
+            if t:
+                torch.addmm(fixed, from_frame, frames[t - 1], out=gates)
+            else:
+                gates.copy_(fixed)
+            reset_update = gates[: 2 * size].addmm_(weight_gates, state).sigmoid_()
+            torch.addmm(bias_new, weight_new, state, out=recalled)
+            candidate = gates[2 * size :].addcmul_(reset_update[:size], recalled).tanh_()
+            state = torch.lerp(candidate, state, reset_update[size:])
+            torch.addmm(bias_frame, self.frame.weight, state, out=frames[t]).sigmoid_()
+        return frames.permute(2, 1, 0)
+
+    def _first_state(self, z: Tensor, embedded: Tensor) -> Tensor:
+        return torch.tanh(self.first_state(torch.cat([z, embedded], dim=1))).float()
