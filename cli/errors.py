@@ -8,11 +8,14 @@ class UserError(Exception):
     """Something the user can mend. The message is one sentence that names the file or option and the remedy."""
 
 
-def run_command(main: Callable[[], None]) -> None:
-    """Call `main`; a `UserError` becomes one line on standard error and exit code 2, Ctrl-C exit code 130."""
+def run_command(main: Callable[[], None], *also: type[Exception]) -> None:
+    """Call `main`; a `UserError`, or one of `also`, becomes one line on standard error and exit code 2.
+
+    Ctrl-C ends with exit code 130.
+    """
     try:
         main()
-    except UserError as error:
+    except (UserError, *also) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -60,13 +60,12 @@ class FrameGRU(nn.Module):
         return weight[:, : self.frame_size], weight[:, self.frame_size :], torch.cat(biases)
 
     def _gates(self, frames: Tensor, constant: Tensor | None) -> Tensor:
-        """What the inputs contribute to the gates, (T, directions, 3 * hidden, B) in float32."""
+        """What the inputs contribute to the gates, (T, directions, 3 * hidden, B)."""
         from_frame, from_constant, bias = self.input_weights()
         batch, n_frames, _ = frames.shape
         gates = nn.functional.linear(frames, from_frame)
         fixed = bias if constant is None else nn.functional.linear(constant, from_constant, bias)[:, None]
-        gates = (gates + fixed).float()
-        return gates.permute(1, 2, 0).reshape(n_frames, len(self._suffixes()), -1, batch).contiguous()
+        return (gates + fixed).permute(1, 2, 0).reshape(n_frames, len(self._suffixes()), -1, batch).contiguous()
 
     def _suffixes(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.gru.bidirectional else ("",)
@@ -80,6 +79,7 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN001 (untyped in torch)
         n_frames, n_directions, _, batch = gates.shape
         size = hidden.shape[1]
@@ -101,6 +101,7 @@ class _Recurrence(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ANN001 (untyped in torch)
         states, reset_update, candidate, recalled, weight = ctx.saved_tensors
         n_frames, n_directions, size, batch = candidate.shape

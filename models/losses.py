@@ -1,13 +1,15 @@
 """The terms of the training objectives. Sums over a window are returned per window, so that callers can weight them."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .critic import Critic
-from .cvae import Posterior
+from .cvae import CVAE, Posterior
 
 
 def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
@@ -51,3 +53,28 @@ def critic_loss(
 def nats_to_bits_per_cell(nats: float, n_cells: int) -> float:
     """Nats of a whole window as bits for each of its cells."""
     return nats / (n_cells * math.log(2))
+
+
+class ElboTerms(NamedTuple):
+    """Terms of the negative ELBO for each window, and the latent they were computed at."""
+
+    reconstruction: Tensor  # (B,)
+    kl: Tensor  # (B, latent)
+    z: Tensor  # (B, latent)
+
+
+def elbo_terms(
+    cvae: CVAE,
+    batch: tuple[Tensor, Tensor, Tensor, Tensor],
+    noise: Tensor,
+    reconstruction: Callable[[Tensor, Tensor], Tensor],
+) -> ElboTerms:
+    """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, latent), decode with teacher forcing.
+
+    `reconstruction` is `bernoulli_nll` (stage 1) or `squared_error` (stage 3).
+    """
+    roll, _, _, genre = batch
+    posterior = cvae.encode(*batch)
+    z = posterior.sample(noise)
+    logits = cvae.decode(z, genre, roll)
+    return ElboTerms(reconstruction(logits, roll), kl_divergence(posterior), z)

@@ -1,0 +1,293 @@
+"""The training loop that all stages share: epochs, log, checkpoints, resume, clean stop."""
+
+import dataclasses
+import json
+import math
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from cli.errors import UserError
+from cli.options import as_plain
+from models import rebuild
+from models.checkpoint import FORMAT_VERSION, read_checkpoint, save_atomically, save_weights
+from training.machine import peak_memory_mb
+from training.stage import FREE_OPTIONS, Draw, Stage
+
+_CHECK_EVERY = 20  # steps between looks at the losses, which wait for the device
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands: the next step to do."""
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    best: dict[str, float] = dataclasses.field(default_factory=dict)
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Losses:
+    """Sums of the losses of an epoch, kept on the device, and the first step at which one was not finite."""
+
+    def __init__(self, sums: dict[str, float], device: torch.device) -> None:
+        self._names = list(sums)
+        self._sums = torch.tensor(list(sums.values()), device=device, dtype=torch.float32)
+        self._latest = self._sums
+        self._bad_step = torch.full((len(sums),), -1, device=device)
+
+    def add(self, losses: dict[str, Tensor], step: int) -> None:
+        self._latest = torch.stack([losses[name].detach().float() for name in self._names])
+        self._sums = self._sums + self._latest
+        fresh = (self._bad_step < 0) & ~self._latest.isfinite()
+        self._bad_step = torch.where(fresh, step, self._bad_step)
+
+    def check(self) -> None:
+        """Raise `UserError` naming loss and batch if one was not finite."""
+        for name, step in zip(self._names, self._bad_step.tolist(), strict=True):
+            if step >= 0:
+                raise UserError(
+                    f"the loss {name} is not finite at batch {step} (from 0) of this epoch; the state saved before it "
+                    "is kept: lower the learning rate, or train without --bf16"
+                )
+
+    def latest(self) -> dict[str, float]:
+        return dict(zip(self._names, self._latest.tolist(), strict=True))
+
+    def sums(self) -> dict[str, float]:
+        return dict(zip(self._names, self._sums.tolist(), strict=True))
+
+
+def train(stage: Stage) -> None:
+    """Train `stage` from the start, or from where its saved state stands.
+
+    Raises `UserError` where a saved state was made with other options, or a loss is not finite; SystemExit(128 +
+    signal) after Ctrl-C or SIGTERM, with the state saved.
+    """
+    _Run(stage).train()
+
+
+class _Run:
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.options = stage.options
+        self.folder: Path = stage.options.runs / stage.name
+        self.state_path = self.folder / "state.pth"
+        self.log_path = self.folder / "epochs.jsonl"
+        self.progress = Progress()
+
+    def train(self) -> None:
+        state = self._saved_state()
+        if state:
+            self.progress = Progress(**state["progress"])
+            last = len(self.stage.phases) - 1
+            if self.progress.phase >= last and self.progress.epoch >= self.stage.phases[last].epochs:
+                print(f"{self.folder}: this run is complete; --restart begins anew")
+                return
+        self._open_folder(fresh=state is None)
+        with _stop_signals() as stop, SummaryWriter(self.folder) as board:
+            self._train(state, stop, board)
+
+    def _train(self, state: dict[str, Any] | None, stop: "_Stop", board: SummaryWriter) -> None:
+        stage = self.stage
+        for index in range(self.progress.phase, len(stage.phases)):
+            if index > self.progress.phase:
+                self.progress = Progress(phase=index)
+            phase = stage.phases[index]
+            stage.open_windows(phase.seq_len)
+            if state:
+                self._restore(state)
+                state = None
+            else:
+                for line in stage.build_models(phase.seq_len):
+                    self._note(line)
+                stage.make_optimizers()
+            while self.progress.epoch < phase.epochs:
+                self._train_epoch(stop)
+                self._finish_epoch(board)
+        self._note(f"complete; weights are in {self.options.checkpoints}")
+
+    def _train_epoch(self, stop: "_Stop") -> None:
+        stage, progress = self.stage, self.progress
+        phase, n_steps = stage.phases[progress.phase], stage.order.steps_per_epoch
+        title = f"{stage.name} T={phase.seq_len} epoch {progress.epoch + 1}/{phase.epochs}"
+        bar = tqdm(total=len(stage.train_windows), desc=title, unit=" windows", mininterval=1.0)
+        bar.update(min(progress.step * self.options.batch_size, len(stage.train_windows)))
+        losses = Losses(progress.sums, stage.device) if progress.sums else None
+        started = saved = time.perf_counter()
+        before = progress.seconds
+        for model in stage.models.values():
+            model.train()
+        while progress.step < n_steps:
+            draw = Draw(stage.train_windows, stage.order, self.options.seed, progress.epoch, progress.step)
+            with torch.autocast(stage.device.type, torch.bfloat16, enabled=self.options.bf16):
+                step_losses = stage.train_step(draw)
+            losses = losses or Losses(dict.fromkeys(step_losses, 0.0), stage.device)
+            losses.add(step_losses, progress.step)
+            progress.step += 1
+            now = time.perf_counter()
+            progress.seconds = before + now - started
+            save = now - saved > 60 * self.options.save_minutes
+            if progress.step % _CHECK_EVERY == 0 or progress.step == n_steps or save or stop.signal:
+                losses.check()
+                progress.sums = losses.sums()
+                shown = {name: f"{value:.4g}" for name, value in losses.latest().items()}
+                bar.set_postfix(shown, refresh=False)
+            bar.update(min(self.options.batch_size, len(stage.train_windows) - bar.n))
+            if save:
+                self._save_state()
+                saved = now
+            if stop.signal:
+                self._save_state()
+                bar.close()
+                print(f"stopped by {stop.signal.name}; the same command goes on from here", file=sys.stderr)
+                raise SystemExit(128 + stop.signal)
+        bar.close()
+
+    def _finish_epoch(self, board: SummaryWriter) -> None:
+        stage, progress = self.stage, self.progress
+        phase, n_steps = stage.phases[progress.phase], stage.order.steps_per_epoch
+        for model in stage.models.values():
+            model.eval()
+        metrics = stage.validate()
+        record = {
+            "seq_len": phase.seq_len,
+            "epoch": progress.epoch + 1,
+            "train": {name: total / n_steps for name, total in progress.sums.items()},
+            "val": metrics,
+            "seconds": round(progress.seconds, 3),
+            "windows_per_second": round(len(stage.train_windows) / max(progress.seconds, 1e-9), 1),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+        }
+        self._save_weights(phase.seq_len, metrics)
+        progress.epoch, progress.step, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
+        with self.log_path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        self._save_state()
+        for group in ("train", "val"):
+            for name, value in record[group].items():
+                board.add_scalar(f"{group}/{name}/T{phase.seq_len}", value, progress.epoch)
+        board.flush()
+        told = "  ".join(f"{name} {value:.4g}" for name, value in {**record["train"], **metrics}.items())
+        self._note(f"T={phase.seq_len} epoch {progress.epoch}/{phase.epochs}  {told}  {record['seconds']:.0f} s")
+
+    def _save_weights(self, seq_len: int, metrics: dict[str, float]) -> None:
+        stage, progress = self.stage, self.progress
+        for name, model in stage.models.items():
+            metric = stage.best_by[name]
+            facts = {
+                "stage": stage.name,
+                "seq_len": seq_len,
+                "genres": stage.genres,
+                "frames_per_second": stage.store.frames_per_second,
+                "store_fingerprint": stage.store.fingerprint,
+                "options": as_plain(self.options),
+                "epoch": progress.epoch + 1,
+                "chosen_by": metric,
+                "metrics": metrics,
+            }
+            folder = self.options.checkpoints
+            save_weights(model, folder / stage.checkpoint_name(name, seq_len, "last"), **facts)
+            if metrics[metric] < progress.best.get(name, math.inf):
+                progress.best[name] = metrics[metric]
+                save_weights(model, folder / stage.checkpoint_name(name, seq_len, "best"), **facts)
+                self._note(f"{stage.checkpoint_name(name, seq_len, 'best')}: {metric} {metrics[metric]:.4g}")
+
+    def _saved_state(self) -> dict[str, Any] | None:
+        if self.options.restart or not self.state_path.exists():
+            return None
+        state = read_checkpoint(self.state_path, "begin anew with --restart")
+        now = {**as_plain(self.options), "store_fingerprint": self.stage.store.fingerprint}
+        changed = [
+            f"{name} (was {was}, is {now.get(name)})"
+            for name, was in state["options"].items()
+            if name not in FREE_OPTIONS and now.get(name) != was
+        ]
+        if changed and not self.options.allow_changes:
+            raise UserError(
+                f"{self.state_path}: begun with other options: {'; '.join(changed)}. Give the same options to resume, "
+                "--allow-changes to resume with these, or --restart to begin anew"
+            )
+        return state
+
+    def _save_state(self) -> None:
+        stage = self.stage
+        content = {
+            "format_version": FORMAT_VERSION,
+            "stage": stage.name,
+            "options": {**as_plain(self.options), "store_fingerprint": stage.store.fingerprint},
+            "progress": dataclasses.asdict(self.progress),
+            "models": {name: [m.kind, m.config, m.state_dict()] for name, m in stage.models.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in stage.optimizers.items()},
+        }
+        save_atomically(content, self.state_path)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        stage, progress = self.stage, self.progress
+        stage.models = {
+            name: rebuild({"kind": kind, "config": config, "weights": weights}).to(stage.device)
+            for name, (kind, config, weights) in state["models"].items()
+        }
+        stage.make_optimizers()
+        for name, optimizer in stage.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        seq_len = stage.phases[progress.phase].seq_len
+        self._note(f"resumed at T={seq_len}, epoch {progress.epoch + 1}, batch {progress.step}")
+
+    def _open_folder(self, *, fresh: bool) -> None:
+        if fresh:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            text = json.dumps(as_plain(self.options), indent=2)
+            (self.folder / "options.json").write_text(text + "\n", encoding="utf-8")
+        elif self.log_path.exists():
+            # An epoch that was logged but not saved is trained, and logged, again.
+            before = sum(phase.epochs for phase in self.stage.phases[: self.progress.phase])
+            lines = self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+            self.log_path.write_text("".join(lines[: before + self.progress.epoch]), encoding="utf-8")
+
+    def _note(self, line: str) -> None:
+        """A line for the person who watches, and for the run's log."""
+        tqdm.write(line)
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+class _Stop:
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    """Turn Ctrl-C and SIGTERM into a request that the loop answers between two steps; a second one stops at once."""
+    stop = _Stop()
+    previous = {}
+
+    def ask(number: int, _: Any) -> None:
+        if stop.signal:
+            raise KeyboardInterrupt
+        stop.signal = signal.Signals(number)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, ask)
+    except ValueError:  # not in the main thread, as in some notebooks: signals stay as they are
+        pass
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,60 @@
+"""Randomness as a function of (seed, position): a resumed run draws what an uninterrupted one would have drawn."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def generator_at(*position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose numbers depend on `position` alone, for example ("noise", seed, T, step)."""
+    digest = hashlib.sha256(repr(position).encode()).digest()
+    generator = torch.Generator(device)
+    generator.manual_seed(int.from_bytes(digest[:8], "big") & (2**63 - 1))
+    return generator
+
+
+class WindowOrder:
+    """Which windows each step of an epoch trains on.
+
+    Every stream of an epoch is a permutation of its own, so the five critic steps of an iteration see five batches.
+    With `balanced`, each window is drawn by genre first, all genres alike, and with replacement.
+    """
+
+    def __init__(self, genre: Tensor, batch_size: int, seed: int, *, balanced: bool) -> None:
+        self._genre = genre.cpu()
+        self._batch_size = batch_size
+        self._seed = seed
+        self._balanced = balanced
+        self._cached: dict[int, tuple[int, Tensor]] = {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last step takes what is left of the windows."""
+        return -(-len(self._genre) // self._batch_size)
+
+    def index(self, epoch: int, step: int, stream: int = 0) -> Tensor:
+        """Window indices int64 (B,) of a step."""
+        cached_epoch, order = self._cached.get(stream, (-1, self._genre))
+        if cached_epoch != epoch:
+            order = self._order(epoch, stream)
+            self._cached[stream] = (epoch, order)
+        return order[step * self._batch_size : (step + 1) * self._batch_size]
+
+    def _order(self, epoch: int, stream: int) -> Tensor:
+        generator = generator_at("order", self._seed, len(self._genre), epoch, stream)
+        if not self._balanced:
+            return torch.randperm(len(self._genre), generator=generator)
+        by_genre = torch.argsort(self._genre, stable=True)
+        present, count = torch.unique(self._genre, return_counts=True)
+        first = count.cumsum(0) - count
+        drawn = torch.randint(len(present), (len(self._genre),), generator=generator)
+        place = (torch.rand(len(drawn), generator=generator, dtype=torch.float64) * count[drawn]).long()
+        return by_genre[first[drawn] + place]
+
+
+def inverse_frequency_weights(genre: Tensor, n_genres: int) -> Tensor:
+    """Weight of each genre, float32 (n_genres,): inverse to its number of windows, with mean 1 over the windows."""
+    count = torch.bincount(genre.cpu(), minlength=n_genres).double()
+    present = (count > 0).sum()
+    return torch.where(count > 0, count.sum() / (present * count.clamp_min(1)), 0.0).float()

@@ -1,0 +1,143 @@
+"""What a training script has to say: its options, models and objective. `training.loop` does the rest."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cli.errors import UserError
+from cli.options import option
+from data.store import RollStore
+from data.windows import Batch, WindowSource
+from models.checkpoint import read_checkpoint
+from training.machine import DEVICES, select_device
+from training.randomness import WindowOrder, generator_at, inverse_frequency_weights
+
+WINDOW_LENGTHS = (32, 64, 128)
+BALANCES = ("weights", "sampler", "none")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options that all stages share. The stages' own follow the published recipe by default."""
+
+    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where earlier stages left theirs")
+    runs: Path = option(Path("runs"), "folder for logs, TensorBoard scalars and the state to resume from")
+    device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
+    bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
+    threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0)
+    seed: int = option(0, "decides weights, order and noise", minimum=0)
+    batch_size: int = option(512, "windows in a step", minimum=2)
+    save_minutes: float = option(5.0, "minutes between saves of the state inside an epoch", above=0)
+    restart: bool = option(False, "begin anew although there is a state to resume from")
+    allow_changes: bool = option(False, "resume although options have changed")
+
+
+# Options that may change between a run and its resumption without making it another run.
+FREE_OPTIONS = {"store", "checkpoints", "runs", "device", "threads", "save_minutes", "restart", "allow_changes"}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs at one T."""
+
+    seq_len: int
+    epochs: int
+
+
+class Draw:
+    """Batches and noise of one training step; everything follows from (seed, T, epoch, step)."""
+
+    def __init__(self, source: WindowSource, order: WindowOrder, seed: int, epoch: int, step: int) -> None:
+        self._source, self._order = source, order
+        self._epoch, self._step = epoch, step
+        self._generator = generator_at("noise", seed, source.seq_len, epoch, step, device=source.device)
+
+    def batch(self, stream: int = 0) -> Batch:
+        """The step's windows. Streams above 0 give other windows, for the critic's steps."""
+        return self._source.batch(self._order.index(self._epoch, self._step, stream))
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal noise."""
+        return torch.randn(shape, generator=self._generator, device=self._source.device)
+
+    def uniform(self, n: int) -> Tensor:
+        """n uniform numbers in [0, 1)."""
+        return torch.rand(n, generator=self._generator, device=self._source.device)
+
+
+class Stage(ABC):
+    """A stage of training: subclasses say which models, which optimisers, and what one iteration does."""
+
+    name: str
+    # For each model, the validation metric (lower is better) that decides its best checkpoint.
+    best_by: dict[str, str]
+
+    def __init__(self, options: Any, phases: list[Phase], balance: str = "none") -> None:
+        self.options = options
+        self.phases = phases
+        self.device = select_device(options.device)
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.store = RollStore.open(options.store)
+        self.genres = self.store.genres
+        self.models: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self._balance = balance
+
+    @abstractmethod
+    def build_models(self, seq_len: int) -> list[str]:
+        """Fill `models` for a phase, new, from earlier checkpoints or grown from `models`; returns lines for the log."""
+
+    @abstractmethod
+    def make_optimizers(self) -> None:
+        """Fill `optimizers` for the parameters of `models`."""
+
+    @abstractmethod
+    def train_step(self, draw: Draw) -> dict[str, Tensor]:
+        """One iteration; returns the losses to log, scalars."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Metrics on the validation split at the phase's T."""
+
+    @abstractmethod
+    def checkpoint_name(self, model: str, seq_len: int, which: str) -> str:
+        """File name of a model's weights; `which` is "best" or "last"."""
+
+    def open_windows(self, seq_len: int) -> None:
+        """Open the training and validation windows at `seq_len`. Raises `UserError` where there are none."""
+        self.train_windows = WindowSource(self.store, "train", seq_len, self.device)
+        self.val_windows = WindowSource(self.store, "val", seq_len, self.device)
+        for windows in (self.train_windows, self.val_windows):
+            if not len(windows):
+                raise UserError(
+                    f"{self.store.folder}: no {windows.split} window of {seq_len} frames; add longer songs to that split"
+                )
+        genre = self.train_windows.genre
+        self.order = WindowOrder(
+            genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler"
+        )
+        weights = torch.ones(len(self.genres))
+        if self._balance == "weights":
+            weights = inverse_frequency_weights(genre, len(self.genres))
+        self.genre_weights = weights.to(self.device)
+
+    def load_earlier(self, file_name: str, stage: str) -> dict[str, Any]:
+        """Checkpoint of an earlier stage. Raises `CheckpointError`, or `UserError` where it knows other genres."""
+        path = self.options.checkpoints / file_name
+        content = read_checkpoint(path, f"run {stage} first, or name its folder with --checkpoints")
+        if content["genres"] != self.genres:
+            raise UserError(
+                f"{path}: trained on the genres {', '.join(content['genres'])}, but {self.store.folder} has "
+                f"{', '.join(self.genres)}; run the earlier stages on this store"
+            )
+        return content
+
+    def seed_weights(self, *position: int | str) -> None:
+        """Make the initial weights of models built next a function of (seed, position)."""
+        torch.manual_seed(generator_at("weights", self.options.seed, *position).initial_seed())
