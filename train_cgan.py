@@ -51,6 +51,7 @@ class CGANStage(Stage):
         sizes = {"n_genres": len(self.genres), "seq_len": seq_len, "hidden": self.options.hidden}
         generator, critic = Generator(**sizes, latent=self.cvae.latent), Critic(**sizes)
         self.models = {"generator": generator.to(self.device), "critic": critic.to(self.device)}
+        generator.start_at(self.train_windows.pitch_rate())
         return ["best by: distance of generated to real validation windows (evaluation/roll_distance.py)"]
 
     def make_optimizers(self) -> None:

@@ -41,8 +41,10 @@ class CVAEStage(Stage):
 
     def build_models(self, seq_len: int) -> list[str]:
         self.seed_weights(self.name)
-        self.models = {"cvae": CVAE(len(self.genres)).to(self.device)}
-        return []
+        cvae = CVAE(len(self.genres)).to(self.device)
+        cvae.start_at(self.train_windows.pitch_rate())
+        self.models = {"cvae": cvae}
+        return ["best by: validation ELBO"]
 
     def make_optimizers(self) -> None:
         self.optimizers = {"cvae": torch.optim.Adam(self.models["cvae"].parameters(), self.options.learning_rate)}

@@ -73,6 +73,7 @@ class HybridStage(Stage):
                     earlier[name] = rebuild(self.load_earlier(file, "train_cgan.py"))
                 else:
                     log.append(f"{name}: all tensors new, there is no {file}")
+            models["G"].start_at(self.train_windows.pitch_rate().cpu())
         for name in ("G", "D"):
             if name in earlier:
                 log += self._carry(name, earlier[name], models[name])

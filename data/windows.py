@@ -77,6 +77,13 @@ class WindowSource:
         cells = self._cells_of_word.index_select(0, words)
         return cells.view(len(index), self.seq_len, PITCHES).transpose(1, 2)
 
+    def pitch_rate(self) -> Tensor:
+        """Share of all frames in which each pitch sounds, float32 (128,)."""
+        total = torch.zeros(PITCHES, device=self.device, dtype=torch.float32)
+        for index in torch.arange(len(self)).split(512):
+            total += self.rolls(index).mean(2).sum(0)
+        return total / max(len(self), 1)
+
     def _events(self, index: Tensor) -> tuple[Tensor, Tensor]:
         count = self._n_notes[index]
         window = torch.repeat_interleave(count)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 OCTAVE = 12
+# Keys a frame: octaves that hardly ever sound would otherwise outweigh all the others.
+MINIMUM_SCALE = 0.02
 
 
 def roll_statistics(roll: Tensor) -> Tensor:
@@ -49,10 +51,10 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real_genre: Tensor) -> float:
     """Mean over genres of the Fréchet distance between `roll_statistics` (n, F) of generated and real windows.
 
-    Each statistic is divided by its standard deviation over all real windows. Genres with fewer than two windows on
+    Each statistic is divided by its standard deviation over all real windows, but at least by 0.02. Genres with fewer than two windows on
     a side are left out; NaN where none is left.
     """
-    scale = real.std(dim=0).clamp_min(1e-6)
+    scale = real.std(dim=0).clamp_min(MINIMUM_SCALE)
     distances = []
     for genre in real_genre.unique():
         pair = generated[generated_genre == genre], real[real_genre == genre]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PITCHES = 128
+from .cvae import PITCHES
+
 SLOPE = 0.2
 
 

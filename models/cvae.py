@@ -9,6 +9,7 @@ from .gru import FrameGRU
 
 PITCHES = 128
 LOG_VARIANCE_BOUND = 10.0
+MINIMUM_RATE = 1e-4
 
 
 class Posterior(NamedTuple):
@@ -60,6 +61,11 @@ class CVAE(nn.Module):
         self.first_state = nn.Linear(latent + genre_size, hidden)
         self.decoder = FrameGRU(PITCHES, genre_size, hidden)
         self.frame = nn.Linear(hidden, PITCHES)
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        self.frame.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE))
 
     def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
         """Posterior of windows `roll` (B, 128, T) with their notes (see `data.windows.Batch`) and `genre` int64 (B,)."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-PITCHES = 128
+from .cvae import MINIMUM_RATE, PITCHES
 
 
 class Generator(nn.Module):
@@ -26,6 +26,11 @@ class Generator(nn.Module):
         )
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(self.seq_len))
 
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,)."""
