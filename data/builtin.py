@@ -30,8 +30,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symusic import Note, Score, Tempo, Track
+import pretty_midi
 from tqdm import tqdm
+
+from cli.errors import UserError
 
 if TYPE_CHECKING:
     import music21
@@ -105,8 +107,7 @@ def export_builtin_corpus(
         pieces_per_collection: take so many of each instead of `Collection.pieces`, unless `full`.
 
     Raises:
-        ModuleNotFoundError: music21 is not installed.
-        ValueError: a genre came out empty.
+        UserError: music21 is not installed, or a genre came out empty.
     """
     folder = Path(folder)
     corpus = _corpus_folder()
@@ -129,7 +130,7 @@ def export_builtin_corpus(
     rows, minutes = _export_pieces(pieces, folder, workers, progress)
     for genre in GENRES:
         if not minutes[genre]:
-            raise ValueError(f"No score of genre '{genre}' could be exported from the corpus in {corpus}.")
+            raise UserError(f"no score of genre '{genre}' could be exported from the corpus in {corpus}.")
 
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([LABEL_COLUMNS, *rows])
@@ -145,7 +146,7 @@ def _corpus_folder() -> Path:
     """The corpus inside the installed music21, found without importing it."""
     spec = find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("The built-in corpus needs the package music21: pip install music21")
+        raise UserError("--builtin needs the package music21: pip install music21")
     return Path(spec.submodule_search_locations[0]) / "corpus"
 
 
@@ -262,15 +263,15 @@ def _quarters_per_minute(score: "music21.stream.Score", collection: Collection) 
 
 
 def _write_midi(path: Path, parts: list[tuple[str, list[TimedNote]]], quarters_per_minute: float) -> None:
-    score = Score(TICKS_PER_QUARTER)
-    score.tempos.append(Tempo(0, quarters_per_minute))
+    midi = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=quarters_per_minute)
+    seconds_per_quarter = 60 / quarters_per_minute
     for name, notes in parts:
-        track = Track(name=name, program=0, is_drum=False)
+        track = pretty_midi.Instrument(program=0, name=name)
         for onset, duration, pitch in notes:
-            start, end = round(onset * TICKS_PER_QUARTER), round((onset + duration) * TICKS_PER_QUARTER)
-            track.notes.append(Note(start, end - start, pitch, VELOCITY))
-        score.tracks.append(track)
-    _write_atomically(path, score.dump_midi)
+            start, end = onset * seconds_per_quarter, (onset + duration) * seconds_per_quarter
+            track.notes.append(pretty_midi.Note(VELOCITY, pitch, start, end))
+        midi.instruments.append(track)
+    _write_atomically(path, lambda temporary: midi.write(str(temporary)))
 
 
 def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
