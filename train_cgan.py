@@ -34,7 +34,7 @@ class Options(TrainingOptions):
     hidden: int = option(32, "width of generator and critic", minimum=2)
     critic_steps: int = option(5, "critic updates for each of the generator's", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
-    balance: str = option("none", "against unequal genres: sample evenly, or nothing", choices=BALANCES[1:])
+    balance: str = option("none", "unequal genres: sample evenly, or nothing", choices=BALANCES[1:])
 
 
 class CGANStage(Stage):

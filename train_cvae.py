@@ -32,7 +32,7 @@ class Options(TrainingOptions):
     epochs: int = option(10, "passes over the training windows", minimum=1)
     learning_rate: float = option(5e-5, "Adam's (the published code has 1e-4)", above=0)
     beta: float = option(0.05, "weight of the KL divergence", minimum=0)
-    balance: str = option("weights", "against unequal genres: weigh losses, sample evenly, or nothing", choices=BALANCES)
+    balance: str = option("weights", "unequal genres: weigh losses, sample evenly, or nothing", choices=BALANCES)
 
 
 class CVAEStage(Stage):

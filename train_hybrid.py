@@ -25,7 +25,11 @@ from training.loop import train
 from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_cvae, validate_generator
 
-PRESETS = {"paper": {}, "paper-512": {"hidden": 512}, "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2}}
+PRESETS = {
+    "paper": {},
+    "paper-512": {"hidden": 512},
+    "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Options(TrainingOptions):
     critic_steps: int = option(5, "critic updates for each of the others'", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
     encoder_gradient: bool = option(True, "let L_G shape the latent space: its gradient reaches the encoder")
-    balance: str = option("weights", "against unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
+    balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
 
 class HybridStage(Stage):
@@ -84,7 +88,8 @@ class HybridStage(Stage):
         try:
             return carried(name, source.cpu(), target)
         except ValueError as error:
-            raise UserError(f"{error}; give --hidden {source.config['hidden']} and a T that fits, or move the file away") from error
+            remedy = f"give --hidden {source.config['hidden']} and a T that fits, or move the file away"
+            raise UserError(f"{error}; {remedy}") from error
 
     def make_optimizers(self) -> None:
         rates = {"cvae": self.options.cvae_learning_rate, "G": self.options.gan_learning_rate}
@@ -117,8 +122,8 @@ class HybridStage(Stage):
         loss.backward()
         for name in ("cvae", "G"):
             self.optimizers[name].step()
-        reconstruction = terms.reconstruction.mean()
-        return {"loss": loss, "reconstruction": reconstruction, "kl": kl.mean(), "generator": generator_loss, **critic_losses}
+        cvae_losses = {"reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
+        return {"loss": loss, **cvae_losses, "generator": generator_loss, **critic_losses}
 
     def validate(self) -> dict[str, float]:
         return {

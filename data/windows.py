@@ -97,7 +97,7 @@ class WindowSource:
 def _note_ranges(
     store: RollStore, song: np.ndarray, first_frame: np.ndarray, seq_len: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First note, note after the last, and start in seconds from the start of the song, of each window, (n_windows,)."""
+    """First note, note after the last, and start in seconds within the song, of each window, (n_windows,) each."""
     first, last = np.empty(len(song), np.int64), np.empty(len(song), np.int64)
     seconds = np.empty(len(song), np.float64)
     starts = np.flatnonzero(np.diff(song, prepend=-1))

@@ -51,8 +51,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real_genre: Tensor) -> float:
     """Mean over genres of the Fréchet distance between `roll_statistics` (n, F) of generated and real windows.
 
-    Each statistic is divided by its standard deviation over all real windows, but at least by 0.02. Genres with fewer than two windows on
-    a side are left out; NaN where none is left.
+    Each statistic is divided by its standard deviation over all real windows, but at least by 0.02. Genres with fewer
+    than two windows on a side are left out; NaN where none is left.
     """
     scale = real.std(dim=0).clamp_min(MINIMUM_SCALE)
     distances = []

@@ -93,7 +93,7 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def grow_from(self, shorter: "Critic") -> None:
-        """Take over a critic of T / k frames: its score of a window becomes the mean over the k parts of the new one."""
+        """Take over a critic of T / k frames: its linear layer now sees the mean of the k parts."""
         repeats = self.seq_len // shorter.seq_len
         hidden, channels = self.config["hidden"], self.config["hidden"] // 2
         weight = shorter.linear1.weight.view(hidden, channels, shorter.seq_len // 4)

@@ -49,7 +49,8 @@ class CVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.config = {
-            "n_genres": n_genres, "latent": latent, "hidden": hidden, "event_size": event_size, "genre_size": genre_size,
+            "n_genres": n_genres, "latent": latent, "hidden": hidden,
+            "event_size": event_size, "genre_size": genre_size,
         }  # fmt: skip
         self.latent = latent
         self.genre = nn.Embedding(n_genres, genre_size)
@@ -68,7 +69,7 @@ class CVAE(nn.Module):
         self.frame.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE))
 
     def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
-        """Posterior of windows `roll` (B, 128, T) with their notes (see `data.windows.Batch`) and `genre` int64 (B,)."""
+        """Posterior of a batch: `roll` (B, 128, T), its notes and `genre` int64 (B,), as in `data.windows.Batch`."""
         states = self.encoder(roll.transpose(1, 2))
         forward_last, backward_last = states[:, -1].chunk(2, dim=1)[0], states[:, 0].chunk(2, dim=1)[1]
         notes = self.event_encoder(events, event_window, len(roll))

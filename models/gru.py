@@ -29,10 +29,7 @@ class FrameGRU(nn.Module):
             return self.gru(frames, None if hidden is None else hidden[None])[0]
         gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)
         n_directions, size = gates.shape[1], self.gru.hidden_size
-        if hidden is None:
-            start = gates.new_zeros(n_directions, size, len(frames))
-        else:
-            start = hidden.t()[None]
+        start = gates.new_zeros(n_directions, size, len(frames)) if hidden is None else hidden.t()[None]
         if n_directions == 2:
             gates = torch.stack([gates[:, 0], gates[:, 1].flip(0)], dim=1)
         states = _Recurrence.apply(gates, start, *self.recurrent_weights())  # (T, directions, hidden, B)
@@ -41,14 +38,14 @@ class FrameGRU(nn.Module):
         return states.flatten(1, 2).permute(2, 0, 1)
 
     def recurrent_weights(self) -> tuple[Tensor, Tensor]:
-        """Hidden-to-hidden weights (directions, 3 * hidden, hidden), and the new gate's bias (directions, hidden, 1)."""
+        """Weights of the hidden state (directions, 3 * hidden, hidden), the new gate's bias (directions, hidden, 1)."""
         size = self.gru.hidden_size
         weight = torch.stack([getattr(self.gru, f"weight_hh_l0{suffix}") for suffix in self._suffixes()])
         bias = torch.stack([getattr(self.gru, f"bias_hh_l0{suffix}")[2 * size :] for suffix in self._suffixes()])
         return weight, bias[:, :, None]
 
     def input_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights from frames and from constants, (directions * 3 * hidden, size), and all biases outside the recurrence."""
+        """Weights of frames and constants, (directions * 3 * hidden, size), and the biases outside the recurrence."""
         size = self.gru.hidden_size
         weights, biases = [], []
         for suffix in self._suffixes():

@@ -69,7 +69,7 @@ def elbo_terms(
     noise: Tensor,
     reconstruction: Callable[[Tensor, Tensor], Tensor],
 ) -> ElboTerms:
-    """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, latent), decode with teacher forcing.
+    """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, latent), decode teacher-forced.
 
     `reconstruction` is `bernoulli_nll` (stage 1) or `squared_error` (stage 3).
     """

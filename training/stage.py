@@ -91,7 +91,7 @@ class Stage(ABC):
 
     @abstractmethod
     def build_models(self, seq_len: int) -> list[str]:
-        """Fill `models` for a phase, new, from earlier checkpoints or grown from `models`; returns lines for the log."""
+        """Fill `models` for a phase: new, from earlier checkpoints or grown. Returns lines for the log."""
 
     @abstractmethod
     def make_optimizers(self) -> None:
@@ -116,7 +116,7 @@ class Stage(ABC):
         for windows in (self.train_windows, self.val_windows):
             if not len(windows):
                 raise UserError(
-                    f"{self.store.folder}: no {windows.split} window of {seq_len} frames; add longer songs to that split"
+                    f"{self.store.folder}: no {windows.split} window of {seq_len} frames; that split needs longer songs"
                 )
         genre = self.train_windows.genre
         self.order = WindowOrder(

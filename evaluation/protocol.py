@@ -1,0 +1,78 @@
+"""What an evaluation is made on: a model, windows of a split, and the facts that a result row has to carry."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cli.errors import UserError
+from cli.options import option
+from data.labels import SPLITS
+from data.store import RollStore
+from data.windows import WindowSource
+from models import CVAE, rebuild
+from models.checkpoint import read_checkpoint
+from training.machine import DEVICES, select_device
+from training.stage import WINDOW_LENGTHS
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Options that the evaluations of the CVAE share."""
+
+    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    seq_len: int = option(128, "frames in a window", choices=WINDOW_LENGTHS)
+    checkpoint: Path | None = option(None, "weights of a CVAE (default: hybrid_cvae_best_T{T}.pth in --checkpoints)")
+    checkpoints: Path = option(Path("checkpoints"), "folder of the trained weights")
+    metrics: Path = option(Path("metrics"), "folder for the tables")
+    split: str = option("test", "which songs to measure on", choices=SPLITS)
+    device: str = option("auto", "where to compute; auto is cuda, else mps, else cpu", choices=DEVICES)
+    batch_size: int = option(512, "windows at a time; the results do not depend on it", minimum=1)
+    seed: int = option(0, "decides the noise of z", minimum=0)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A CVAE and the windows it is measured on; `facts` go into every row of the result."""
+
+    cvae: CVAE
+    windows: WindowSource
+    facts: dict[str, Any]
+
+    def noise(self, seed: int) -> torch.Tensor:
+        """Standard normal noise for z of every window, (n_windows, latent): the same whatever the batch size."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(len(self.windows), self.cvae.latent, generator=generator)
+
+
+def open_subject(options: EvaluationOptions) -> Subject:
+    """Load the CVAE and open the windows.
+
+    Raises `CheckpointError` where there are no weights, `UserError` where they are of another kind of model or of
+    other genres than the store, or the split has no window.
+    """
+    path = options.checkpoint or options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth"
+    content = read_checkpoint(path, "train it with train_hybrid.py, or name weights with --checkpoint")
+    if content["kind"] != CVAE.kind:
+        raise UserError(f"{path}: weights of a {content['kind']}, but this evaluation needs a {CVAE.kind}")
+    store = RollStore.open(options.store)
+    if content["genres"] != store.genres:
+        raise UserError(
+            f"{path}: trained on the genres {', '.join(content['genres'])}, but {options.store} has "
+            f"{', '.join(store.genres)}; name the store it was trained on with --store"
+        )
+    device = select_device(options.device)
+    windows = WindowSource(store, options.split, options.seq_len, device)
+    if not len(windows):
+        raise UserError(f"{options.store}: no {options.split} window of {options.seq_len} frames")
+    facts = {
+        "T": options.seq_len,
+        "split": options.split,
+        "seed": options.seed,
+        "checkpoint": path.name,
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        "store_fingerprint": store.fingerprint,
+    }
+    return Subject(rebuild(content).to(device), windows, facts)

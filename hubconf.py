@@ -1,0 +1,232 @@
+"""The trained models through torch.hub; torch is all they need.
+
+    import torch
+    generator = torch.hub.load("path/to/this/repository", "generator_hybrid", source="local", seq_len=128)
+    genre = torch.full((8,), generator.genres.index("jazz"))
+    roll = generator(torch.randn(8, generator.latent), genre) > 0.5  # (8, 128, T): does the pitch sound in the frame?
+
+Every model comes in eval mode, on the CPU, with the genre names it was trained on in `genres`; a name's position is the
+genre id. Weights are read from checkpoints/ in this repository, where the training scripts put them, or from
+`checkpoint_dir`. They are plain tensors: nothing is unpickled.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import pathlib
+import sys
+import types
+
+import torch
+
+# What stands here without a leading underscore and can be called is an entry point: hence modules, not their names.
+
+dependencies = ["torch"]
+
+_REPOSITORY = pathlib.Path(__file__).resolve().parent
+_WINDOW_LENGTHS = (32, 64, 128)
+
+
+def cvae_standalone(
+    pretrained: bool = True, checkpoint_dir: str | os.PathLike[str] | None = None, n_genres: int = 4
+) -> torch.nn.Module:
+    """CVAE after stage 1: q(z | X, E, y) and p(X | z, y), for windows of any length T, trained at T = 32.
+
+        cvae = torch.hub.load(path, "cvae_standalone", source="local")
+        z = torch.randn(8, cvae.latent)
+        genre = torch.zeros(8, dtype=torch.long)
+        roll = cvae.decode_free(z, genre, seq_len=32)  # probabilities, float32 (8, 128, 32)
+
+    `encode(roll, events, event_window, genre)`: piano rolls float32 (B, 128, T) of 0 and 1 at 16 frames a second; all
+    notes of the batch, float32 (N, 3), as onset from the window's start / window length, pitch / 127 and velocity / 127,
+    with the row of the batch each belongs to, int64 (N,); genre ids int64 (B,). Gives mean and log-variance of z,
+    float32 (B, latent). `decode(z, genre, roll)` gives logits (B, 128, T) with teacher forcing, `decode_free` above
+    probabilities without.
+
+    Args:
+        pretrained: load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres.
+        checkpoint_dir: folder of the weights; None is checkpoints/ in this repository.
+        n_genres: only with pretrained=False; a trained model knows its own number.
+
+    Raises:
+        FileNotFoundError: there are no such weights.
+        ValueError: the file holds something else.
+    """
+    return _load("cvae", "cvae_pretrained_best.pth", None, pretrained, checkpoint_dir, n_genres)
+
+
+def cvae_hybrid(
+    seq_len: int = 128,
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    n_genres: int = 4,
+) -> torch.nn.Module:
+    """CVAE after stage 3, best at windows of `seq_len` frames.
+
+        cvae = torch.hub.load(path, "cvae_hybrid", source="local", seq_len=128)
+        posterior = cvae.encode(roll, events, event_window, genre)
+        z = posterior.sample(torch.randn_like(posterior.mean))  # float32 (B, latent)
+
+    Inputs, outputs, the other arguments and errors are those of `cvae_standalone`.
+
+    Args:
+        seq_len: 32, 64 or 128; anything else is a ValueError.
+    """
+    name = f"hybrid_cvae_best_T{_window_length(seq_len)}.pth"
+    return _load("cvae", name, None, pretrained, checkpoint_dir, n_genres)
+
+
+def generator_standalone(
+    pretrained: bool = True, checkpoint_dir: str | os.PathLike[str] | None = None, n_genres: int = 4
+) -> torch.nn.Module:
+    """Generator G(z, y) after stage 2, for windows of T = 32 frames (or the T it was trained at, `seq_len`).
+
+        generator = torch.hub.load(path, "generator_standalone", source="local")
+        z = torch.randn(8, generator.latent)
+        genre = torch.zeros(8, dtype=torch.long)
+        roll = generator(z, genre)  # probabilities, float32 (8, 128, T)
+
+    In: `z` float32 (B, latent), standard normal, and genre ids int64 (B,). Out: probability that a pitch sounds in a
+    frame, float32 (B, 128, T), at 16 frames a second; the evaluation plays what is above 0.5.
+
+    Args:
+        pretrained: load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres.
+        checkpoint_dir: folder of the weights; None is checkpoints/ in this repository.
+        n_genres: only with pretrained=False; a trained model knows its own number.
+
+    Raises:
+        FileNotFoundError: there are no such weights.
+        ValueError: the file holds something else.
+    """
+    return _load("generator", "generator_pretrained_best.pth", None, pretrained, checkpoint_dir, n_genres)
+
+
+def generator_hybrid(
+    seq_len: int = 128,
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    n_genres: int = 4,
+) -> torch.nn.Module:
+    """Generator G(z, y) after stage 3, for windows of `seq_len` frames.
+
+        generator = torch.hub.load(path, "generator_hybrid", source="local", seq_len=128)
+        z = torch.randn(8, generator.latent)
+        genre = torch.zeros(8, dtype=torch.long)
+        roll = generator(z, genre)  # probabilities, float32 (8, 128, 128)
+
+    Inputs, outputs, the other arguments and errors are those of `generator_standalone`.
+
+    Args:
+        seq_len: 32, 64 or 128; anything else is a ValueError.
+    """
+    seq_len = _window_length(seq_len)
+    return _load("generator", f"hybrid_G_best_T{seq_len}.pth", seq_len, pretrained, checkpoint_dir, n_genres)
+
+
+def critic_standalone(
+    pretrained: bool = True, checkpoint_dir: str | os.PathLike[str] | None = None, n_genres: int = 4
+) -> torch.nn.Module:
+    """Critic D(X, y) after stage 2, for windows of T = 32 frames (or the T it was trained at, `seq_len`).
+
+        critic = torch.hub.load(path, "critic_standalone", source="local")
+        roll = torch.zeros(8, 128, critic.seq_len)
+        genre = torch.zeros(8, dtype=torch.long)
+        score = critic(roll, genre)  # float32 (8,), higher for what looks real
+
+    In: rolls float32 (B, 128, T) in [0, 1] and genre ids int64 (B,). Out: float32 (B,). Only differences between the
+    scores of one critic mean something.
+
+    Args:
+        pretrained: load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres.
+        checkpoint_dir: folder of the weights; None is checkpoints/ in this repository.
+        n_genres: only with pretrained=False; a trained model knows its own number.
+
+    Raises:
+        FileNotFoundError: there are no such weights.
+        ValueError: the file holds something else.
+    """
+    return _load("critic", "critic_pretrained_best.pth", None, pretrained, checkpoint_dir, n_genres)
+
+
+def critic_hybrid(
+    seq_len: int = 128,
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    n_genres: int = 4,
+) -> torch.nn.Module:
+    """Critic D(X, y) after stage 3, for windows of `seq_len` frames.
+
+        critic = torch.hub.load(path, "critic_hybrid", source="local", seq_len=128)
+        roll = torch.zeros(8, 128, 128)
+        genre = torch.zeros(8, dtype=torch.long)
+        score = critic(roll, genre)  # float32 (8,), higher for what looks real
+
+    Inputs, outputs, the other arguments and errors are those of `critic_standalone`.
+
+    Args:
+        seq_len: 32, 64 or 128; anything else is a ValueError.
+    """
+    seq_len = _window_length(seq_len)
+    return _load("critic", f"hybrid_D_best_T{seq_len}.pth", seq_len, pretrained, checkpoint_dir, n_genres)
+
+
+def _window_length(seq_len: int) -> int:
+    if seq_len not in _WINDOW_LENGTHS:
+        raise ValueError(f"seq_len must be one of {', '.join(map(str, _WINDOW_LENGTHS))}, but is {seq_len!r}")
+    return int(seq_len)
+
+
+def _load(
+    kind: str,
+    file_name: str,
+    seq_len: int | None,
+    pretrained: bool,
+    checkpoint_dir: str | os.PathLike[str] | None,
+    n_genres: int,
+) -> torch.nn.Module:
+    """A model of `kind`, trained or new. `seq_len` is the T that the file must have; None takes any."""
+    models = _models()
+    if not pretrained:
+        sizes = {} if kind == "cvae" else {"seq_len": seq_len or _WINDOW_LENGTHS[0]}
+        model = models.MODEL_KINDS[kind](n_genres=n_genres, **sizes).eval()
+        model.genres = [f"genre {genre}" for genre in range(n_genres)]
+        return model
+
+    path = pathlib.Path(checkpoint_dir or _REPOSITORY / "checkpoints") / file_name
+    if not path.is_file():
+        script = "train_hybrid.py" if file_name.startswith("hybrid") else f"train_{'cvae' if kind == 'cvae' else 'cgan'}.py"
+        raise FileNotFoundError(
+            f"{path}: no such weights; {script} trains them. Put the file there, name its folder with checkpoint_dir, "
+            "or take an untrained model with pretrained=False"
+        )
+    checkpoint = models.checkpoint.read_checkpoint(path)
+    found = checkpoint["kind"], checkpoint["config"].get("seq_len")
+    if found[0] != kind or seq_len not in (None, found[1]):
+        wanted = kind if seq_len is None else f"{kind} for T={seq_len}"
+        raise ValueError(f"{path}: not the weights of a {wanted}, but of a {found[0]} for T={found[1] or 'any'}")
+    model = models.rebuild(checkpoint)
+    model.genres = list(checkpoint["genres"])
+    return model
+
+
+def _models() -> types.ModuleType:
+    """This repository's models/ with its checkpoint module, under a name that no other program uses.
+
+    torch.hub puts the repository on sys.path, where `import models` would find a package of that name that the user
+    has imported already, or leave ours behind in the place of theirs.
+    """
+    folder = _REPOSITORY / "models"
+    name = f"_hub_models_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        sys.modules[name] = package = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(package)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    importlib.import_module(f"{name}.checkpoint")
+    return sys.modules[name]
