@@ -55,8 +55,8 @@ def eval_elbo(options: Options) -> ElboRows:
     ]
     print(format_table(shown, COLUMNS))
     print(
-        f"T = {options.seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error summed over "
-        f"the roll, no teacher forcing; ELBO = -(recon + {options.beta:g} KL).\n"
+        f"T = {options.seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error summed "
+        f"over the roll, no teacher forcing; ELBO = -(recon + {options.beta:g} KL).\n"
         "true ELBO: Bernoulli likelihood, beta = 1; bits/cell of it, beside models without a latent that know each "
         "pitch's rate, or its rate given the frame before.\nreported: on other music, teacher-forced."
     )

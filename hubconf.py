@@ -39,7 +39,7 @@ def cvae_standalone(
         roll = cvae.decode_free(z, genre, seq_len=32)  # probabilities, float32 (8, 128, 32)
 
     `encode(roll, events, event_window, genre)`: piano rolls float32 (B, 128, T) of 0 and 1 at 16 frames a second; all
-    notes of the batch, float32 (N, 3), as onset from the window's start / window length, pitch / 127 and velocity / 127,
+    notes of the batch, float32 (N, 3), as onset from the window's start / window length, pitch / 127, velocity / 127,
     with the row of the batch each belongs to, int64 (N,); genre ids int64 (B,). Gives mean and log-variance of z,
     float32 (B, latent). `decode(z, genre, roll)` gives logits (B, 128, T) with teacher forcing, `decode_free` above
     probabilities without.
@@ -53,7 +53,9 @@ def cvae_standalone(
         FileNotFoundError: there are no such weights.
         ValueError: the file holds something else.
     """
-    return _load("cvae", "cvae_pretrained_best.pth", None, pretrained, checkpoint_dir, n_genres)
+    if not pretrained:
+        return _new_model("cvae", n_genres)
+    return _trained_model("cvae", "cvae_pretrained_best.pth", "train_cvae.py", checkpoint_dir)
 
 
 def cvae_hybrid(
@@ -73,8 +75,10 @@ def cvae_hybrid(
     Args:
         seq_len: 32, 64 or 128; anything else is a ValueError.
     """
-    name = f"hybrid_cvae_best_T{_window_length(seq_len)}.pth"
-    return _load("cvae", name, None, pretrained, checkpoint_dir, n_genres)
+    seq_len = _window_length(seq_len)
+    if not pretrained:
+        return _new_model("cvae", n_genres)
+    return _trained_model("cvae", f"hybrid_cvae_best_T{seq_len}.pth", "train_hybrid.py", checkpoint_dir)
 
 
 def generator_standalone(
@@ -99,7 +103,9 @@ def generator_standalone(
         FileNotFoundError: there are no such weights.
         ValueError: the file holds something else.
     """
-    return _load("generator", "generator_pretrained_best.pth", None, pretrained, checkpoint_dir, n_genres)
+    if not pretrained:
+        return _new_model("generator", n_genres, seq_len=_WINDOW_LENGTHS[0])
+    return _trained_model("generator", "generator_pretrained_best.pth", "train_cgan.py", checkpoint_dir)
 
 
 def generator_hybrid(
@@ -121,7 +127,9 @@ def generator_hybrid(
         seq_len: 32, 64 or 128; anything else is a ValueError.
     """
     seq_len = _window_length(seq_len)
-    return _load("generator", f"hybrid_G_best_T{seq_len}.pth", seq_len, pretrained, checkpoint_dir, n_genres)
+    if not pretrained:
+        return _new_model("generator", n_genres, seq_len=seq_len)
+    return _trained_model("generator", f"hybrid_G_best_T{seq_len}.pth", "train_hybrid.py", checkpoint_dir, seq_len)
 
 
 def critic_standalone(
@@ -146,7 +154,9 @@ def critic_standalone(
         FileNotFoundError: there are no such weights.
         ValueError: the file holds something else.
     """
-    return _load("critic", "critic_pretrained_best.pth", None, pretrained, checkpoint_dir, n_genres)
+    if not pretrained:
+        return _new_model("critic", n_genres, seq_len=_WINDOW_LENGTHS[0])
+    return _trained_model("critic", "critic_pretrained_best.pth", "train_cgan.py", checkpoint_dir)
 
 
 def critic_hybrid(
@@ -168,7 +178,9 @@ def critic_hybrid(
         seq_len: 32, 64 or 128; anything else is a ValueError.
     """
     seq_len = _window_length(seq_len)
-    return _load("critic", f"hybrid_D_best_T{seq_len}.pth", seq_len, pretrained, checkpoint_dir, n_genres)
+    if not pretrained:
+        return _new_model("critic", n_genres, seq_len=seq_len)
+    return _trained_model("critic", f"hybrid_D_best_T{seq_len}.pth", "train_hybrid.py", checkpoint_dir, seq_len)
 
 
 def _window_length(seq_len: int) -> int:
@@ -177,35 +189,34 @@ def _window_length(seq_len: int) -> int:
     return int(seq_len)
 
 
-def _load(
+def _new_model(kind: str, n_genres: int, **sizes: int) -> torch.nn.Module:
+    """A model of the paper's size with random weights; its genres have numbers for names."""
+    model = _models().MODEL_KINDS[kind](n_genres, **sizes).eval()
+    model.genres = [f"genre {genre}" for genre in range(n_genres)]
+    return model
+
+
+def _trained_model(
     kind: str,
     file_name: str,
-    seq_len: int | None,
-    pretrained: bool,
+    script: str,
     checkpoint_dir: str | os.PathLike[str] | None,
-    n_genres: int,
+    seq_len: int | None = None,
 ) -> torch.nn.Module:
-    """A model of `kind`, trained or new. `seq_len` is the T that the file must have; None takes any."""
+    """The model of `kind` in a file that `script` writes. `seq_len` is the T it must be for; None takes any."""
     models = _models()
-    if not pretrained:
-        sizes = {} if kind == "cvae" else {"seq_len": seq_len or _WINDOW_LENGTHS[0]}
-        model = models.MODEL_KINDS[kind](n_genres=n_genres, **sizes).eval()
-        model.genres = [f"genre {genre}" for genre in range(n_genres)]
-        return model
-
     path = pathlib.Path(checkpoint_dir or _REPOSITORY / "checkpoints") / file_name
     if not path.is_file():
-        script = "train_hybrid.py" if file_name.startswith("hybrid") else f"train_{'cvae' if kind == 'cvae' else 'cgan'}.py"
         raise FileNotFoundError(
             f"{path}: no such weights; {script} trains them. Put the file there, name its folder with checkpoint_dir, "
             "or take an untrained model with pretrained=False"
         )
     checkpoint = models.checkpoint.read_checkpoint(path)
-    found = checkpoint["kind"], checkpoint["config"].get("seq_len")
-    if found[0] != kind or seq_len not in (None, found[1]):
-        wanted = kind if seq_len is None else f"{kind} for T={seq_len}"
-        raise ValueError(f"{path}: not the weights of a {wanted}, but of a {found[0]} for T={found[1] or 'any'}")
     model = models.rebuild(checkpoint)
+    if model.kind != kind or seq_len not in (None, model.seq_len):
+        found = model.kind if model.kind == "cvae" else f"{model.kind} for T = {model.seq_len}"
+        wanted = kind if seq_len is None else f"{kind} for T = {seq_len}"
+        raise ValueError(f"{path}: holds a {found}, not a {wanted}; put the right file there")
     model.genres = list(checkpoint["genres"])
     return model
 

@@ -21,7 +21,12 @@ from training.loop import train
 from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_generator
 
-PRESETS = {"paper": {}, "paper-512": {"hidden": 512}, "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2}}
+PRESETS = {
+    "paper": {},
+    "paper-512": {"hidden": 512},
+    "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
+    "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
+}
 
 
 @dataclass(frozen=True)

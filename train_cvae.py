@@ -21,7 +21,11 @@ from training.loop import train
 from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_cvae
 
-PRESETS = {"paper": {}, "smoke": {"epochs": 1, "batch_size": 64}}
+PRESETS = {
+    "paper": {},
+    "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
+    "smoke": {"epochs": 1, "batch_size": 64},
+}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from training.validation import validate_cvae, validate_generator
 PRESETS = {
     "paper": {},
     "paper-512": {"hidden": 512},
+    "demo": {"epochs": (2, 2, 3), "batch_size": 64, "cvae_learning_rate": 1e-3, "gan_learning_rate": 1e-3},
     "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},
 }
 

@@ -19,7 +19,6 @@ import csv
 import io
 import json
 import multiprocessing
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -277,4 +276,4 @@ def _write_midi(path: Path, parts: list[tuple[str, list[TimedNote]]], quarters_p
 def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     write(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -74,7 +74,7 @@ def read_labels(csv_path: Path) -> tuple[list[Label], dict[int, str], list[Rejec
                         f"{reader.line_num}, {name!r}; use one name for each id"
                     )
     except UnicodeDecodeError as error:
-        raise UserError(f"{csv_path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise UserError(f"{csv_path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     if not labels:
         raise UserError(f"{csv_path}: no usable row; each needs a path and a genre_id of 0 or more")
     return labels, names, rejected

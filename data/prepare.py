@@ -142,7 +142,9 @@ def _write_store(
             label.path, label.genre_id, split, label.artist, label.title, content_hash,
             frame_offset, n_frames, note_offset, n_notes,
         )
-        for (label, content_hash, n_frames, n_notes, frame_offset, note_offset), split in zip(accepted, splits, strict=True)
+        for (label, content_hash, n_frames, n_notes, frame_offset, note_offset), split in zip(
+            accepted, splits, strict=True
+        )
     ]  # fmt: skip
     _require_training_songs(songs, names, rejected)
     write_csv(folder / "rejected.csv", ["path", "reason"], [asdict(row) for row in rejected])

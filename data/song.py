@@ -10,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from data.smf import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PITCH_BEND, PROGRAM_CHANGE, MidiError, MidiEvents, read_midi_events
+from data.smf import (
+    CONTROL_CHANGE,
+    NOTE_OFF,
+    NOTE_ON,
+    PITCH_BEND,
+    PROGRAM_CHANGE,
+    MidiError,
+    MidiEvents,
+    read_midi_events,
+)
 
 FRAMES_PER_SECOND = 16
 PITCHES = 128

@@ -51,7 +51,7 @@ class SongRow:
 
 @dataclass(frozen=True)
 class RollStore:
-    """An opened store. The arrays are private memory maps: nothing is read until it is used, and nothing is written back."""
+    """An opened store. The arrays are private memory maps: read when used, never written back."""
 
     folder: Path
     info: dict[str, Any]
