@@ -213,10 +213,10 @@ def _trained_model(
         )
     checkpoint = models.checkpoint.read_checkpoint(path)
     model = models.rebuild(checkpoint)
-    if model.kind != kind or seq_len not in (None, model.seq_len):
-        found = model.kind if model.kind == "cvae" else f"{model.kind} for T = {model.seq_len}"
-        wanted = kind if seq_len is None else f"{kind} for T = {seq_len}"
-        raise ValueError(f"{path}: holds a {found}, not a {wanted}; put the right file there")
+    if model.kind != kind:
+        raise ValueError(f"{path}: holds a {model.kind}, not a {kind}; put the right file there")
+    if seq_len is not None and model.seq_len != seq_len:
+        raise ValueError(f"{path}: holds a {kind} for T = {model.seq_len}, not {seq_len}; put the right file there")
     model.genres = list(checkpoint["genres"])
     return model
 

@@ -16,7 +16,7 @@ from cli.options import option, parse_options
 from data.windows import Batch
 from models import Critic, Generator, rebuild
 from models.checkpoint import CheckpointError
-from training.adversarial import BETAS, adversarial_loss, train_critic
+from training.adversarial import BETAS, FAKES, adversarial_loss, fake_roll, train_critic
 from training.loop import train
 from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_generator
@@ -39,6 +39,7 @@ class Options(TrainingOptions):
     hidden: int = option(32, "width of generator and critic", minimum=2)
     critic_steps: int = option(5, "critic updates for each of the generator's", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
+    fakes: str = option("soft", "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)
     balance: str = option("none", "unequal genres: sample evenly, or nothing", choices=BALANCES[1:])
 
 
@@ -72,7 +73,7 @@ class CGANStage(Stage):
             with torch.no_grad():
                 posterior = self.cvae.encode(*batch)
                 z = posterior.sample(draw.normal(*posterior.mean.shape))
-            return generator(z, batch.genre)
+            return fake_roll(generator, z, batch.genre, self.options.fakes)
 
         critic_losses = train_critic(
             critic, self.optimizers["critic"], draw, make_fake,

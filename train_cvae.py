@@ -43,6 +43,9 @@ class CVAEStage(Stage):
     name = "cvae"
     best_by = {"cvae": "negative_elbo"}
 
+    def __init__(self, options: Options) -> None:
+        super().__init__(options, [Phase(options.seq_len, options.epochs)], options.balance)
+
     def build_models(self, seq_len: int) -> list[str]:
         self.seed_weights(self.name)
         cvae = CVAE(len(self.genres)).to(self.device)
@@ -75,7 +78,7 @@ class CVAEStage(Stage):
 
 def train_cvae(options: Options) -> None:
     """Run stage 1. Raises `UserError` or `CheckpointError` with a sentence where something is missing."""
-    train(CVAEStage(options, [Phase(options.seq_len, options.epochs)], options.balance))
+    train(CVAEStage(options))
 
 
 if __name__ == "__main__":

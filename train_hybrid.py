@@ -20,7 +20,7 @@ from data.windows import Batch
 from models import Critic, Generator, rebuild
 from models.checkpoint import CheckpointError
 from models.losses import elbo_terms, squared_error
-from training.adversarial import BETAS, adversarial_loss, carried, train_critic
+from training.adversarial import BETAS, FAKES, adversarial_loss, carried, fake_roll, train_critic
 from training.loop import train
 from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_cvae, validate_generator
@@ -47,6 +47,7 @@ class Options(TrainingOptions):
     hidden: int = option(32, "width of generator and critic", minimum=2)
     critic_steps: int = option(5, "critic updates for each of the others'", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
+    fakes: str = option("soft", "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)
     encoder_gradient: bool = option(True, "let L_G shape the latent space: its gradient reaches the encoder")
     balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
@@ -105,7 +106,8 @@ class HybridStage(Stage):
 
         def make_fake(batch: Batch) -> Tensor:
             posterior = cvae.encode(*batch)
-            return generator(posterior.sample(draw.normal(*posterior.mean.shape)), batch.genre)
+            z = posterior.sample(draw.normal(*posterior.mean.shape))
+            return fake_roll(generator, z, batch.genre, options.fakes)
 
         critic_losses = train_critic(
             critic, self.optimizers["D"], draw, make_fake, steps=options.critic_steps, penalty=options.penalty
@@ -115,7 +117,7 @@ class HybridStage(Stage):
         kl = terms.kl.sum(1)
         elbo_loss = (self.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()
         z = terms.z if options.encoder_gradient else terms.z.detach()
-        generator_loss = adversarial_loss(critic, generator(z, batch.genre), batch.genre)
+        generator_loss = adversarial_loss(critic, fake_roll(generator, z, batch.genre, options.fakes), batch.genre)
         # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3)
         loss = options.alpha * elbo_loss + options.gamma * generator_loss
         for name in ("cvae", "G"):

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cli.errors import UserError
 
@@ -22,10 +22,14 @@ def option(
     *,
     minimum: float | None = None,
     above: float | None = None,
+    maximum: float | None = None,
     choices: Sequence[Any] | None = None,
 ) -> Any:
-    """A field of an options dataclass. `minimum` is allowed itself, `above` is not; both hold for every list item."""
-    metadata = {"help": help, "minimum": minimum, "above": above, "choices": choices}
+    """A field of an options dataclass. `minimum` and `maximum` are allowed themselves, `above` is not.
+
+    A range or choice holds for every item of a list.
+    """
+    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -48,7 +52,8 @@ def parse_options(
     for field in dataclasses.fields(cls):
         _add(parser, field, types[field.name])
     parser.add_argument("--dry-run", action="store_true", help="print the resolved options and exit")
-    given = vars(parser.parse_args(arguments))
+    parsed = vars(parser.parse_args(arguments))
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in parsed.items()}
     dry_run = given.pop("dry_run")
     preset = presets[given.pop("preset")] if presets else {}
     options = cls(**{**preset, **given})
@@ -63,23 +68,27 @@ def check_options(options: Any) -> None:
     """Raise `UserError` where a field is out of its range."""
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        low, above, choices = (field.metadata.get(name) for name in ("minimum", "above", "choices"))
+        low, above, high, choices = map(field.metadata.get, ("minimum", "above", "maximum", "choices"))
         for item in value if isinstance(value, tuple) else (value,):
             if low is not None and item < low:
                 raise UserError(f"{_flag(field.name)} must be at least {low:g}, but is {item:g}")
             if above is not None and item <= above:
                 raise UserError(f"{_flag(field.name)} must be above {above:g}, but is {item:g}")
+            if high is not None and item > high:
+                raise UserError(f"{_flag(field.name)} must be at most {high:g}, but is {item:g}")
             if choices is not None and item not in choices:
                 raise UserError(f"{_flag(field.name)} must be one of {', '.join(map(str, choices))}, but is {item}")
 
 
 def as_plain(options: Any) -> dict[str, Any]:
     """Options as numbers, strings and lists, for JSON and checkpoints."""
-    plain = dataclasses.asdict(options)
-    return {
-        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-        for name, value in plain.items()
-    }
+    return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any) -> None:
@@ -88,14 +97,17 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: A
     help_text = f"{text} (default: {_percent(str(shown))})" if shown not in (None, "") else text
     # Only what the user gives lands in the namespace, so that presets can fill in the rest.
     common = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
+    if type(None) in get_args(kind):  # X | None
+        kind = get_args(kind)[0]
     if kind is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
     elif kind == tuple[int, ...]:
         parser.add_argument(flag, type=_int_list, metavar="N,N,...", **common)
+    elif get_origin(kind) is tuple:  # tuple[X, X]: so many values of one type, with spaces
+        values = get_args(kind)
+        parser.add_argument(flag, type=values[0], nargs=len(values), metavar=values[0].__name__.upper(), **common)
     else:
-        plain_kind = next((k for k in getattr(kind, "__args__", ()) if k is not type(None)), kind)
-        choices = field.metadata["choices"]
-        parser.add_argument(flag, type=plain_kind, choices=choices, **common)
+        parser.add_argument(flag, type=kind, choices=field.metadata["choices"], **common)
 
 
 def _int_list(text: str) -> tuple[int, ...]:

@@ -25,8 +25,8 @@ class MidiError(ValueError):
 class MidiEvents:
     """Channel events of all tracks, track after track, each in file order. All arrays have length n.
 
-    `tick` int64 from the start of the track, `track` int64, `kind` (`NOTE_ON`, ...), `channel`, `data1`, `data2`
-    int64. `tempo_tick` and `tempo_microseconds` (per quarter note) are the tempo changes of the first track, the
+    `tick` from the start of the track and `track` are int64; `kind` (`NOTE_ON`, ...), `channel`, `data1` and `data2`
+    are uint8. `tempo_tick` and `tempo_microseconds` (per quarter note) are the tempo changes of the first track, the
     only one that counts in files of type 0 and 1.
     """
 
@@ -193,7 +193,7 @@ def _decode(
     tempo_bytes = data[data_at[tempo][:, None] + np.arange(2, 5)].astype(np.int64)
     return MidiEvents(
         ticks_per_quarter,
-        *(field[channel_message].astype(np.int64) for field in (tick, track, status >> 4, status & 0xF, data1, data2)),
+        *(field[channel_message] for field in (tick, track, status >> 4, status & 0xF, data1, data2)),
         tempo_tick=tick[tempo],
         tempo_microseconds=tempo_bytes @ np.array([1 << 16, 1 << 8, 1]),
     )

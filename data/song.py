@@ -252,7 +252,7 @@ def _bend(
     """Flat cell indices with pitch bends applied: whole semitones move a cell, a remainder also sounds the next one."""
     chosen = events.kind[instruments.control] == PITCH_BEND
     position = instruments.control[chosen]
-    value = (events.data1[position] | events.data2[position] << 7) - 8192
+    value = events.data2[position].astype(np.int64) * 128 + events.data1[position] - 8192
     if not value.any():
         return cell_frame * PITCHES + cell_pitch
     lists = instruments.control_list[chosen]

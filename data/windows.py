@@ -101,7 +101,7 @@ def _note_ranges(
     first, last = np.empty(len(song), np.int64), np.empty(len(song), np.int64)
     seconds = np.empty(len(song), np.float64)
     starts = np.flatnonzero(np.diff(song, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(song)], strict=True):
+    for start, end in zip(starts, np.append(starts[1:], len(song))[: len(starts)], strict=True):
         row = store.songs[song[start]]
         onsets = store.onset_seconds[row.note_offset : row.note_offset + row.n_notes]
         bounds = np.arange(end - start + 1) * (seq_len / store.frames_per_second)

@@ -12,8 +12,8 @@ from cli.options import option
 from data.labels import SPLITS
 from data.store import RollStore
 from data.windows import WindowSource
-from models import CVAE, rebuild
-from models.checkpoint import read_checkpoint
+from evaluation.trained import load_trained
+from models import CVAE
 from training.machine import DEVICES, select_device
 from training.stage import WINDOW_LENGTHS
 
@@ -50,17 +50,15 @@ class Subject:
 def open_subject(options: EvaluationOptions) -> Subject:
     """Load the CVAE and open the windows.
 
-    Raises `CheckpointError` where there are no weights, `UserError` where they are of another kind of model or of
-    other genres than the store, or the split has no window.
+    Raises `CheckpointError` where there are no weights of a CVAE, `UserError` where they know other genres than the
+    store, or the split has no window.
     """
     path = options.checkpoint or options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth"
-    content = read_checkpoint(path, "train it with train_hybrid.py, or name weights with --checkpoint")
-    if content["kind"] != CVAE.kind:
-        raise UserError(f"{path}: weights of a {content['kind']}, but this evaluation needs a {CVAE.kind}")
+    trained = load_trained(path, CVAE.kind, "run train_hybrid.py first, or name weights with --checkpoint")
     store = RollStore.open(options.store)
-    if content["genres"] != store.genres:
+    if trained.genres != store.genres:
         raise UserError(
-            f"{path}: trained on the genres {', '.join(content['genres'])}, but {options.store} has "
+            f"{path}: trained on the genres {', '.join(trained.genres)}, but {options.store} has "
             f"{', '.join(store.genres)}; name the store it was trained on with --store"
         )
     device = select_device(options.device)
@@ -75,4 +73,4 @@ def open_subject(options: EvaluationOptions) -> Subject:
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:12],
         "store_fingerprint": store.fingerprint,
     }
-    return Subject(rebuild(content).to(device), windows, facts)
+    return Subject(trained.model.to(device), windows, facts)

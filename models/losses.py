@@ -29,6 +29,15 @@ def kl_divergence(posterior: Posterior) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
+def straight_through(probabilities: Tensor) -> Tensor:
+    """0 or 1 by threshold 0.5, with the gradient of the probabilities (Bengio et al. 2013, section 4).
+
+    Real rolls are binary: a critic that sees probabilities tells fakes by that alone, and a generator can please it with
+    rolls that are empty once they are thresholded.
+    """
+    return probabilities + ((probabilities > 0.5).to(probabilities.dtype) - probabilities).detach()
+
+
 def critic_loss(
     critic: Critic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float
 ) -> tuple[Tensor, Tensor, Tensor]:

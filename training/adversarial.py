@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from data.windows import Batch
-from models import Critic, carry_over
-from models.losses import critic_loss
+from models import Critic, Generator, carry_over
+from models.losses import critic_loss, straight_through
 from training.stage import Draw
 
 BETAS = (0.5, 0.999)
+FAKES = ("soft", "binary")
 
 
 def train_critic(
@@ -44,6 +45,12 @@ def adversarial_loss(critic: Critic, fake: Tensor, genre: Tensor) -> Tensor:
     loss = -critic(fake, genre).float().mean()
     critic.requires_grad_(True)
     return loss
+
+
+def fake_roll(generator: Generator, z: Tensor, genre: Tensor, fakes: str) -> Tensor:
+    """What the critic sees of G(z, y), (B, 128, T); `fakes` is one of `FAKES`."""
+    probabilities = generator(z, genre)
+    return straight_through(probabilities) if fakes == "binary" else probabilities
 
 
 def carried(name: str, source: nn.Module, target: nn.Module) -> list[str]:

@@ -1,0 +1,81 @@
+"""Files a second of preparation, against one process that reads the same files with pretty_midi.
+
+    python benchmarks/preparation.py --midi-dir path/to/midi
+    python benchmarks/preparation.py                        # the built-in corpus
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import pretty_midi
+
+from benchmarks.timing import machine, print_table
+from data.builtin import export_builtin_corpus
+from data.prepare import Settings, read_songs
+from data.song import FRAMES_PER_SECOND
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read_with_pretty_midi(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The baseline: roll and events of one file."""
+    midi = pretty_midi.PrettyMIDI(str(file))
+    roll = midi.get_piano_roll(fs=FRAMES_PER_SECOND) > 0
+    events = [(note.start, note.pitch, note.velocity) for track in midi.instruments for note in track.notes]
+    return roll, np.array(events)
+
+
+def peak_memory_mb(files: list[Path], folder: Path) -> float:
+    """High-water mark of a whole preparation of `files`, of its largest process, in MiB."""
+    labels = folder / "labels.csv"
+    labels.write_text("path,genre_id,split\n" + "".join(f'"{file.resolve()}",0,train\n' for file in files))
+    command = [sys.executable, "prepare_data.py", "--labels", str(labels), "--midi-dir", "/", "--rebuild"]
+    subprocess.run([*command, "--store", str(folder / "store")], cwd=ROOT, check=True, capture_output=True)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--midi-dir", type=Path, help="folder of MIDI files (default: the built-in corpus)")
+    parser.add_argument("--baseline-files", type=int, default=100, help="files read with pretty_midi")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as name:
+        temporary = Path(name)
+        midi_dir = options.midi_dir or export_builtin_corpus(temporary / "midi").parent
+        files = sorted(midi_dir.rglob("*.mid"))
+        sample = files[:: max(1, len(files) // options.baseline_files)]
+
+        def timed(label: str, work: object) -> tuple[str, float]:
+            started = time.perf_counter()
+            count = sum(1 for _ in work)
+            return label, count / (time.perf_counter() - started)
+
+        # The two baselines enclose ours, since the machine's speed drifts.
+        _, before = timed("", map(read_with_pretty_midi, sample))
+        ours = [
+            timed("ours, one process", read_songs(sample * 5, Settings(), workers=1)),
+            timed("ours, a process a core", read_songs(files * max(1, 2000 // len(files)), Settings())),
+        ]
+        _, after = timed("", map(read_with_pretty_midi, sample))
+        baseline = (before + after) / 2
+        rows = [["pretty_midi, one process", baseline, "1"]]
+        rows += [[label, rate, f"{rate / baseline:.0f}"] for label, rate in ours]
+        print_table(f"Preparation, {len(files)} files; {machine()}", ["", "files/s", "ratio"], rows)
+        quarter = peak_memory_mb(files[::4], temporary)
+        whole = peak_memory_mb(files, temporary)
+        memory = [[len(files[::4]), quarter], [len(files), whole]]
+        print_table("Memory high-water mark of prepare_data.py", ["files", "MiB"], memory)
+
+
+if __name__ == "__main__":
+    main()

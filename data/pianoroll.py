@@ -1,0 +1,112 @@
+"""Piano rolls of 0 and 1 <-> MIDI, without loss: a roll that is written to a file and read again is the same roll.
+
+At 120 quarter notes a minute and 512 ticks each, a tick is 1/1024 s. Frames that last whole ticks therefore begin and
+end on exact binary fractions of a second, and no reader can round one to the frame beside it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pretty_midi
+from numpy.typing import ArrayLike
+
+from data.song import FRAMES_PER_SECOND, PITCHES
+
+QUARTERS_PER_MINUTE, TICKS_PER_QUARTER = 120.0, 512
+TICKS_PER_SECOND = 1024
+
+
+class RollNotes(NamedTuple):
+    """Runs of sounding frames, by onset and then pitch: int64 (n_notes,) each; `end` is the first silent frame."""
+
+    pitch: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+
+def roll_notes(roll: ArrayLike) -> RollNotes:
+    """The notes of a roll (128, T): consecutive sounding frames of a pitch are one note."""
+    changes = _changes(_binary_roll(roll))  # (128, T + 1)
+    pitch, start = np.nonzero(changes == 1)
+    _, end = np.nonzero(changes == -1)
+    by_onset = np.lexsort((pitch, start))
+    return RollNotes(pitch[by_onset], start[by_onset], end[by_onset])
+
+
+def drop_short_notes(roll: ArrayLike, min_frames: int) -> np.ndarray:
+    """Silence the notes shorter than `min_frames` in a roll of 0 and 1 (..., T), frames last; returns bool (..., T)."""
+    changes = _changes(_binary(roll))
+    flat = changes.reshape(-1)
+    # Every row ends in silence, so the k-th start and the k-th end are of one note.
+    start, end = np.flatnonzero(flat == 1), np.flatnonzero(flat == -1)
+    short = end - start < min_frames
+    flat[start[short]] = flat[end[short]] = 0
+    return np.cumsum(changes, axis=-1, dtype=np.int8)[..., :-1].astype(bool)
+
+
+def pianoroll_to_pretty_midi(
+    roll: ArrayLike, *, frames_per_second: int = FRAMES_PER_SECOND, program: int = 0, velocity: int = 80
+) -> pretty_midi.PrettyMIDI:
+    """A roll of 0 and 1 (128, T) as one instrument, in which consecutive sounding frames of a pitch are one note.
+
+    A note starts and ends at frame / `frames_per_second` seconds. MIDI has no silence after the last note: how many
+    frames there were is the one thing it does not keep. Raises ValueError for another shape, values between 0 and 1
+    (apply a threshold first), a frame rate that does not divide 1024, or a program or velocity that MIDI does not have.
+    """
+    _check_frame_rate(frames_per_second)
+    if not 0 <= program <= 127 or not 1 <= velocity <= 127:
+        raise ValueError(f"program must be 0 ... 127 and velocity 1 ... 127, but they are {program} and {velocity}")
+    instrument = pretty_midi.Instrument(program)
+    instrument.notes = [
+        pretty_midi.Note(velocity, pitch, start / frames_per_second, end / frames_per_second)
+        for pitch, start, end in zip(*(field.tolist() for field in roll_notes(roll)), strict=True)
+    ]
+    midi = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=QUARTERS_PER_MINUTE)
+    midi.instruments.append(instrument)
+    return midi
+
+
+def pretty_midi_to_pianoroll(
+    midi: pretty_midi.PrettyMIDI, n_frames: int | None = None, *, frames_per_second: int = FRAMES_PER_SECOND
+) -> np.ndarray:
+    """Piano roll bool (128, T) of all instruments that are not drums, pedal and pitch bends applied.
+
+    T is `n_frames`, with silence after the end; without it, T is where the last note ends. Raises ValueError where a
+    note sounds after `n_frames`.
+    """
+    roll = midi.get_piano_roll(fs=frames_per_second) > 0
+    if n_frames is None:
+        return roll
+    if roll[:, n_frames:].any():
+        raise ValueError(f"the piece sounds for more than the {n_frames} frames asked for")
+    return np.pad(roll[:, :n_frames], ((0, 0), (0, max(n_frames - roll.shape[1], 0))))
+
+
+def _changes(roll: np.ndarray) -> np.ndarray:
+    """int8 (..., T + 1): 1 where a note starts, -1 where one has ended, for a bool roll (..., T)."""
+    silence = np.zeros((*roll.shape[:-1], 1), np.int8)
+    return np.diff(roll.view(np.int8), axis=-1, prepend=silence, append=silence)
+
+
+def _binary(roll: ArrayLike) -> np.ndarray:
+    """`roll` as a contiguous bool array. Raises ValueError where a value is neither 0 nor 1."""
+    values = np.asarray(roll)
+    binary = np.ascontiguousarray(values, bool)
+    if values.dtype != bool and not np.array_equal(values, binary):
+        raise ValueError("a roll to write holds 0 and 1 alone; apply a threshold to probabilities first")
+    return binary
+
+
+def _binary_roll(roll: ArrayLike) -> np.ndarray:
+    binary = _binary(roll)
+    if binary.ndim != 2 or len(binary) != PITCHES:
+        raise ValueError(f"a piano roll has the shape ({PITCHES}, T), but this is {binary.shape}")
+    return binary
+
+
+def _check_frame_rate(frames_per_second: int) -> None:
+    if frames_per_second < 1 or TICKS_PER_SECOND % frames_per_second:
+        raise ValueError(
+            f"{frames_per_second} frames a second do not fall on ticks of 1/{TICKS_PER_SECOND} s; "
+            f"use a rate that divides {TICKS_PER_SECOND}"
+        )

@@ -1,0 +1,49 @@
+"""The windows of one song that is in no store, as the batch that the encoder takes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cli.errors import UserError
+from data.smf import MidiError
+from data.song import FRAMES_PER_SECOND, Song, read_song
+from data.store import RollStore, SongRow
+from data.windows import Batch, WindowSource
+
+
+def read_song_windows(
+    path: Path, seq_len: int, genre_id: int, *, frames_per_second: int = FRAMES_PER_SECOND
+) -> tuple[Batch, int]:
+    """All windows of a MIDI file, the last filled up with silence, and the number of frames of the file.
+
+    Raises `UserError` where the file cannot be read or has no pitched note.
+    """
+    try:
+        song = read_song(path, frames_per_second=frames_per_second)
+    except MidiError as error:
+        raise UserError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not song.frames.any():
+        raise UserError(f"{path}: no pitched note in it")
+    batch = song_windows(song, seq_len, genre_id, frames_per_second=frames_per_second, pad_end=True)
+    return batch, len(song.frames)
+
+
+def song_windows(
+    song: Song, seq_len: int, genre_id: int, *, frames_per_second: int = FRAMES_PER_SECOND, pad_end: bool = False
+) -> Batch:
+    """All windows of `seq_len` frames of a song in order, on the CPU, with the same values as from a store.
+
+    What is left after the last whole window is dropped, as in training; `pad_end` makes it one more window, filled up
+    with silence.
+    """
+    n_missing = -len(song.frames) % seq_len if pad_end else 0
+    frames = np.pad(song.frames, ((0, n_missing), (0, 0)))
+    # A store of this song alone, in memory: the one place that cuts windows and scales their notes stays the only one.
+    row = SongRow("", genre_id, "all", "", "", "", 0, len(frames), 0, len(song.pitch))
+    info = {"frames_per_second": frames_per_second}
+    store = RollStore(Path(), info, [row], frames, song.onset_seconds, song.pitch, song.velocity)
+    windows = WindowSource(store, "all", seq_len)
+    return windows.batch(torch.arange(len(windows)))

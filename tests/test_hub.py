@@ -1,0 +1,215 @@
+"""The torch.hub entry points: what they load, what they refuse, and that they leave the user's program alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+import hubconf
+from models import CVAE, MODEL_KINDS, Critic, Generator
+from models.checkpoint import save_weights
+from train_cgan import CGANStage
+from train_cvae import CVAEStage
+from train_hybrid import HybridStage
+from training.stage import WINDOW_LENGTHS, Stage
+
+REPOSITORY = Path(hubconf.__file__).parent
+GENRES = ["polka", "raga", "fado"]
+
+STANDALONE = {"cvae_standalone": "cvae", "generator_standalone": "generator", "critic_standalone": "critic"}
+HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "G", "critic_hybrid": "D"}
+
+
+def load(entry: str, **arguments: object) -> torch.nn.Module:
+    return torch.hub.load(str(REPOSITORY), entry, source="local", **arguments)
+
+
+def stage_file(stage: type[Stage], model: str, seq_len: int) -> str:
+    """The name under which a training script leaves its best weights."""
+    return stage.checkpoint_name(None, model, seq_len, "best")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of narrow models under the names that the three stages give them."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("checkpoints")
+    n = len(GENRES)
+    save_weights(CVAE(n, hidden=8), folder / stage_file(CVAEStage, "cvae", 32), genres=GENRES)
+    save_weights(Generator(n, 32, hidden=8), folder / stage_file(CGANStage, "generator", 32), genres=GENRES)
+    save_weights(Critic(n, 32, hidden=8), folder / stage_file(CGANStage, "critic", 32), genres=GENRES)
+    for seq_len in WINDOW_LENGTHS:
+        save_weights(CVAE(n, hidden=8), folder / stage_file(HybridStage, "cvae", seq_len), genres=GENRES)
+        save_weights(Generator(n, seq_len, hidden=8), folder / stage_file(HybridStage, "G", seq_len), genres=GENRES)
+        save_weights(Critic(n, seq_len, hidden=8), folder / stage_file(HybridStage, "D", seq_len), genres=GENRES)
+    return folder
+
+
+def assert_holds(model: torch.nn.Module, file: Path) -> None:
+    saved = torch.load(file, weights_only=True)["weights"]
+    state = model.state_dict()
+    assert state.keys() == saved.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in saved.items())
+    assert model.genres == GENRES
+    assert not model.training
+
+
+def test_hub_lists_the_six_entry_points_and_nothing_else() -> None:
+    # As torch.hub.list finds them: it knows no local folders.
+    public = {name: value for name, value in vars(hubconf).items() if callable(value) and not name.startswith("_")}
+    assert sorted(public) == sorted([*STANDALONE, *HYBRID])
+    for name, entry in public.items():
+        assert f'torch.hub.load(path, "{name}", source="local"' in entry.__doc__
+
+
+@pytest.mark.parametrize(("entry", "model"), STANDALONE.items())
+def test_standalone_entry_points_load_their_stage(entry: str, model: str, checkpoints: Path) -> None:
+    stage = CVAEStage if model == "cvae" else CGANStage
+    assert_holds(load(entry, checkpoint_dir=checkpoints), checkpoints / stage_file(stage, model, 32))
+
+
+@pytest.mark.parametrize("seq_len", WINDOW_LENGTHS)
+@pytest.mark.parametrize(("entry", "model"), HYBRID.items())
+def test_hybrid_entry_points_load_the_asked_length(entry: str, model: str, seq_len: int, checkpoints: Path) -> None:
+    loaded = load(entry, seq_len=seq_len, checkpoint_dir=str(checkpoints))
+    assert_holds(loaded, checkpoints / stage_file(HybridStage, model, seq_len))
+    assert model == "cvae" or loaded.seq_len == seq_len
+
+
+def test_the_documented_shapes(checkpoints: Path) -> None:
+    z, genre = torch.randn(3, 32), torch.tensor([0, 1, 2])
+    roll = load("generator_hybrid", seq_len=64, checkpoint_dir=checkpoints)(z, genre)
+    assert roll.shape == (3, 128, 64) and roll.dtype == torch.float32
+    assert 0 <= roll.min() <= roll.max() <= 1
+    assert load("critic_hybrid", seq_len=64, checkpoint_dir=checkpoints)(roll, genre).shape == (3,)
+    cvae = load("cvae_hybrid", seq_len=64, checkpoint_dir=checkpoints)
+    assert cvae.decode_free(z, genre, seq_len=64).shape == (3, 128, 64)
+    mean, log_variance = cvae.encode(roll, torch.rand(5, 3), torch.tensor([0, 0, 1, 1, 1]), genre)
+    assert mean.shape == log_variance.shape == (3, 32)
+
+
+def test_the_default_length_is_128(checkpoints: Path) -> None:
+    assert load("generator_hybrid", checkpoint_dir=checkpoints).seq_len == 128
+
+
+@pytest.mark.parametrize("seq_len", [0, 16, 33, 256, None, "128", [32]])
+@pytest.mark.parametrize("entry", HYBRID)
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_other_lengths_are_refused(entry: str, seq_len: object, pretrained: bool, checkpoints: Path) -> None:
+    with pytest.raises(ValueError, match="seq_len must be one of 32, 64, 128, but is"):
+        load(entry, seq_len=seq_len, pretrained=pretrained, checkpoint_dir=checkpoints)
+
+
+@pytest.mark.parametrize(
+    ("entry", "file", "script"),
+    [
+        ("cvae_standalone", "cvae_pretrained_best.pth", "train_cvae.py"),
+        ("generator_standalone", "generator_pretrained_best.pth", "train_cgan.py"),
+        ("critic_standalone", "critic_pretrained_best.pth", "train_cgan.py"),
+        ("cvae_hybrid", "hybrid_cvae_best_T128.pth", "train_hybrid.py"),
+        ("generator_hybrid", "hybrid_G_best_T128.pth", "train_hybrid.py"),
+        ("critic_hybrid", "hybrid_D_best_T128.pth", "train_hybrid.py"),
+    ],
+)
+def test_missing_weights_name_file_and_script(entry: str, file: str, script: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        load(entry, checkpoint_dir=tmp_path)
+    message = str(caught.value)
+    assert str(tmp_path / file) in message
+    assert script in message and "checkpoint_dir" in message and "pretrained=False" in message
+
+
+def test_the_default_folder_is_checkpoints_beside_hubconf(tmp_path: Path, checkpoints: Path) -> None:
+    # A copy of what a user needs at least: hubconf.py, models/ and the weights.
+    shutil.copy(REPOSITORY / "hubconf.py", tmp_path)
+    shutil.copytree(REPOSITORY / "models", tmp_path / "models")
+    shutil.copytree(checkpoints, tmp_path / "checkpoints")
+    critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=32)
+    assert_holds(critic, checkpoints / "hybrid_D_best_T32.pth")
+
+
+def test_a_file_of_another_model_is_refused(checkpoints: Path, tmp_path: Path) -> None:
+    (tmp_path / "hybrid_G_best_T64.pth").write_bytes((checkpoints / "hybrid_G_best_T32.pth").read_bytes())
+    with pytest.raises(ValueError, match="holds a generator for T = 32, not 64"):
+        load("generator_hybrid", seq_len=64, checkpoint_dir=tmp_path)
+    (tmp_path / "critic_pretrained_best.pth").write_bytes((checkpoints / "cvae_pretrained_best.pth").read_bytes())
+    with pytest.raises(ValueError, match="holds a cvae, not a critic"):
+        load("critic_standalone", checkpoint_dir=tmp_path)
+    (tmp_path / "cvae_pretrained_best.pth").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        load("cvae_standalone", checkpoint_dir=tmp_path)
+
+
+@pytest.mark.parametrize("entry", [*STANDALONE, *HYBRID])
+def test_untrained_models_have_the_papers_size(entry: str) -> None:
+    kind = MODEL_KINDS[entry.split("_")[0]]
+    sizes = {} if kind is CVAE else {"seq_len": 64 if entry in HYBRID else 32}
+    asked = {"seq_len": 64} if entry in HYBRID else {}
+    model = load(entry, pretrained=False, **asked)
+    assert model.config == kind(4, **sizes).config
+    assert not model.training and len(model.genres) == 4
+    fewer = load(entry, pretrained=False, n_genres=2, **asked)
+    assert fewer.genre.num_embeddings == 2 and fewer.genres == ["genre 0", "genre 1"]
+
+
+def test_the_running_programs_models_stay_what_they_are(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = types.ModuleType("models")
+    monkeypatch.setitem(sys.modules, "models", users)
+    path_before = list(sys.path)
+    model = load("cvae_standalone", checkpoint_dir=checkpoints)
+    assert sys.modules["models"] is users and sys.path == path_before
+    assert type(model) is not CVAE and type(model).__module__.startswith("_hub_models_")
+    assert type(load("cvae_hybrid", checkpoint_dir=checkpoints)) is type(model)
+
+
+def run_python(program: str, cwd: Path, *arguments: object) -> dict[str, object]:
+    """Run `program` in a fresh interpreter that knows nothing of this repository; it prints JSON."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_users_own_packages_are_used_and_left_alone(tmp_path: Path, checkpoints: Path) -> None:
+    for name in ("models", "data"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"OWNER = 'the user of {name}'\n")
+        (tmp_path / name / "later.py").write_text("FOUND = True\n")
+    program = """
+import json, sys
+import data, models
+import torch
+before = {name: id(module) for name, module in sys.modules.items() if name.split(".")[0] in ("models", "data")}
+repository, folder = sys.argv[1:]
+for entry in ("cvae_standalone", "generator_hybrid", "critic_hybrid"):
+    torch.hub.load(repository, entry, source="local", checkpoint_dir=folder)
+after = {name: id(module) for name, module in sys.modules.items() if name.split(".")[0] in ("models", "data")}
+import data.later, models.later
+print(json.dumps({"same": before == after, "owners": [models.OWNER, data.OWNER], "repository": repository in sys.path}))
+"""
+    found = run_python(program, tmp_path, REPOSITORY, checkpoints)
+    assert found == {"same": True, "owners": ["the user of models", "the user of data"], "repository": False}
+
+
+def test_nothing_but_torch_and_the_standard_library_is_imported(tmp_path: Path, checkpoints: Path) -> None:
+    program = """
+import json, sys
+import torch
+before = {name.split(".")[0] for name in sys.modules}
+repository, folder = sys.argv[1:]
+for entry in ("cvae_standalone", "cvae_hybrid", "generator_standalone", "generator_hybrid", "critic_standalone",
+              "critic_hybrid"):
+    torch.hub.load(repository, entry, source="local", checkpoint_dir=folder)
+    torch.hub.load(repository, entry, source="local", pretrained=False)
+after = {name.split(".")[0] for name in sys.modules}
+own = {name for name in after if name.startswith("_hub_models_")}
+print(json.dumps({"own": len(own), "other": sorted(after - before - own - sys.stdlib_module_names)}))
+"""
+    assert run_python(program, tmp_path, REPOSITORY, checkpoints) == {"own": 1, "other": []}

@@ -1,0 +1,161 @@
+"""Rolls survive MIDI: as an object, as a file, and as read by the reader that makes the training data."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.pianoroll import drop_short_notes, pianoroll_to_pretty_midi, pretty_midi_to_pianoroll, roll_notes
+from data.song import read_song
+
+FRAME_RATES = (1, 2, 4, 8, 16, 32, 64)
+
+
+@st.composite
+def rolls(draw: st.DrawFn) -> np.ndarray:
+    """Bool (128, T): random cells, some of them stretched into long notes; T may be 0."""
+    n_frames = draw(st.integers(0, 140))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    roll = random.random((128, n_frames)) < draw(st.sampled_from([0.0, 0.002, 0.05, 0.5, 1.0]))
+    for shift in range(draw(st.integers(0, 3))):
+        roll[:, shift + 1 :] |= roll[:, : max(n_frames - shift - 1, 0)]
+    return roll
+
+
+def single(pitch: int, start: int, end: int, n_frames: int) -> np.ndarray:
+    roll = np.zeros((128, n_frames), bool)
+    roll[pitch, start:end] = True
+    return roll
+
+
+def from_song(path: Path, n_frames: int, frames_per_second: int) -> np.ndarray:
+    frames = np.unpackbits(read_song(path, frames_per_second=frames_per_second).frames, axis=1).T > 0
+    return np.pad(frames, ((0, 0), (0, n_frames - frames.shape[1])))
+
+
+def assert_survives(roll: np.ndarray, frames_per_second: int) -> None:
+    """The same roll through the object, and through a file read by pretty_midi and by `read_song`."""
+    n_frames = roll.shape[1]
+    midi = pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "roll.mid"
+        midi.write(str(path))
+        read = pretty_midi.PrettyMIDI(str(path))
+        song = from_song(path, n_frames, frames_per_second)
+    for source in (midi, read):
+        again = pretty_midi_to_pianoroll(source, n_frames, frames_per_second=frames_per_second)
+        assert again.dtype == bool
+        np.testing.assert_array_equal(again, roll)
+    np.testing.assert_array_equal(song, roll)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rolls(), st.sampled_from(FRAME_RATES))
+def test_any_roll_survives_a_file(roll: np.ndarray, frames_per_second: int) -> None:
+    assert_survives(roll, frames_per_second)
+
+
+@pytest.mark.parametrize(
+    "roll",
+    [
+        np.zeros((128, 0), bool),
+        np.zeros((128, 32), bool),
+        single(60, 31, 32, 32),
+        single(0, 0, 32, 32),
+        single(127, 5, 6, 32),
+        single(60, 0, 1, 128) | single(60, 2, 128, 128),
+        np.ones((128, 8), bool),
+        single(64, 40_000, 40_001, 40_001),  # 42 minutes in
+    ],
+    ids=["no frame", "silent", "last frame", "pitch 0", "pitch 127", "a frame between", "all cells", "late"],
+)
+def test_edge_cases_survive_a_file(roll: np.ndarray) -> None:
+    assert_survives(roll, 16)
+
+
+def test_consecutive_frames_are_one_note() -> None:
+    roll = single(60, 2, 6, 16) | single(60, 7, 8, 16) | single(40, 2, 16, 16)
+    midi = pianoroll_to_pretty_midi(roll, program=24, velocity=100)
+    (instrument,) = midi.instruments
+    assert (instrument.program, instrument.is_drum) == (24, False)
+    told = [(note.pitch, note.start, note.end, note.velocity) for note in instrument.notes]
+    assert told == [(40, 0.125, 1.0, 100), (60, 0.125, 0.375, 100), (60, 0.4375, 0.5, 100)]
+
+
+def test_numbers_and_tensors_are_rolls_too() -> None:
+    roll = single(60, 1, 3, 4)
+    for same in (roll.astype(np.float32), roll.astype(np.uint8), torch.from_numpy(roll), np.asfortranarray(roll)):
+        np.testing.assert_array_equal(pretty_midi_to_pianoroll(pianoroll_to_pretty_midi(same), 4), roll)
+
+
+@pytest.mark.parametrize(
+    ("roll", "options", "message"),
+    [
+        (np.zeros((128, 4)), {"frames_per_second": 10}, "10 frames a second do not fall on ticks of 1/1024 s"),
+        (np.zeros((128, 4)), {"frames_per_second": 0}, "0 frames a second"),
+        (np.full((128, 4), 0.3), {}, "apply a threshold"),
+        (np.full((128, 4), np.nan), {}, "apply a threshold"),
+        (np.zeros((4, 128)), {}, r"\(128, T\), but this is \(4, 128\)"),
+        (np.zeros((1, 128, 4)), {}, r"this is \(1, 128, 4\)"),
+        (np.zeros((128, 4)), {"program": 128}, "program must be 0 ... 127"),
+        (np.zeros((128, 4)), {"velocity": 0}, "velocity 1 ... 127"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(roll: np.ndarray, options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pianoroll_to_pretty_midi(roll, **options)
+
+
+def test_drums_are_left_out_and_pedal_is_applied() -> None:
+    midi = pianoroll_to_pretty_midi(single(60, 0, 2, 16))
+    midi.instruments[0].control_changes = [
+        pretty_midi.ControlChange(64, 127, 0.0),
+        pretty_midi.ControlChange(64, 0, 0.5),
+    ]
+    drums = pretty_midi.Instrument(0, is_drum=True)
+    drums.notes = [pretty_midi.Note(80, 36, 0.0, 0.25)]
+    midi.instruments.append(drums)
+    np.testing.assert_array_equal(pretty_midi_to_pianoroll(midi, 16), single(60, 0, 8, 16))
+
+
+def test_sounding_frames_are_never_cut() -> None:
+    midi = pianoroll_to_pretty_midi(single(60, 3, 10, 16))
+    assert pretty_midi_to_pianoroll(midi).shape == (128, 10)
+    with pytest.raises(ValueError, match="more than the 9 frames"):
+        pretty_midi_to_pianoroll(midi, 9)
+
+
+def run_lengths(row: np.ndarray) -> list[tuple[int, int]]:
+    """(start, length) of the runs of a bool (T,), one cell at a time."""
+    runs: list[tuple[int, int]] = []
+    for frame, sounds in enumerate(row):
+        if sounds and frame and row[frame - 1]:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        elif sounds:
+            runs.append((frame, 1))
+    return runs
+
+
+@settings(max_examples=25, deadline=None)
+@given(rolls(), st.integers(0, 6))
+def test_short_notes_are_dropped_and_no_other(roll: np.ndarray, min_frames: int) -> None:
+    expected = np.zeros_like(roll)
+    for pitch, row in enumerate(roll):
+        for start, length in run_lengths(row):
+            expected[pitch, start : start + length] = length >= min_frames
+    before = roll.copy()
+    np.testing.assert_array_equal(drop_short_notes(roll, min_frames), expected)
+    np.testing.assert_array_equal(roll, before)
+    batch = drop_short_notes(np.stack([roll, ~roll]), min_frames)
+    np.testing.assert_array_equal(batch[0], expected)
+
+
+def test_notes_do_not_run_on_into_the_next_pitch() -> None:
+    roll = single(60, 15, 16, 16) | single(61, 0, 1, 16)
+    assert not drop_short_notes(roll, 2).any()
+    assert [field.tolist() for field in roll_notes(roll)] == [[61, 60], [0, 15], [1, 16]]

@@ -1,0 +1,258 @@
+"""Batches of windows: the store's frames and notes, unpacked, window by window."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.song import Song
+from data.store import RollStore, SongRow, StoreWriter
+from data.windows import Batch, WindowSource
+
+FRAMES_PER_SECOND = 16
+SEQ_LENS = (32, 64, 128)
+SPLITS = ("train", "val", "test")
+
+
+def write_store(folder: Path, songs: Sequence[Song], splits: Sequence[str] | None = None) -> RollStore:
+    """A store of these songs, all to train by default; the genre of song k is k % 3."""
+    folder.mkdir(exist_ok=True)
+    writer, rows = StoreWriter(folder), []
+    for number, song in enumerate(songs):
+        frame_offset, note_offset = writer.append(song)
+        split = splits[number] if splits else "train"
+        sizes = (frame_offset, len(song.frames), note_offset, len(song.pitch))
+        rows.append(SongRow(f"{number}.mid", number % 3, split, "", str(number), str(number), *sizes))
+    writer.finish(rows, {"genres": ["a", "b", "c"], "frames_per_second": FRAMES_PER_SECOND, "fingerprint": ""})
+    return RollStore.open(folder)
+
+
+def random_song(n_frames: int, onset_frames: Sequence[float] = (), seed: int = 0) -> Song:
+    """Random cells, and notes of random pitch and velocity at these onsets, which need not be whole frames."""
+    chance = np.random.default_rng([seed, n_frames])
+    onsets = np.sort(np.array(onset_frames, np.float64)) / FRAMES_PER_SECOND
+    return Song(
+        chance.integers(0, 256, (n_frames, 16), np.uint8),
+        onsets,
+        chance.integers(0, 128, len(onsets), np.uint8),
+        chance.integers(1, 128, len(onsets), np.uint8),
+    )
+
+
+def everything(source: WindowSource) -> Batch:
+    return source.batch(torch.arange(len(source)))
+
+
+def expected_events(store: RollStore, song: int, first_frame: int, seq_len: int) -> np.ndarray:
+    """Events of one window, note by note: those whose onset lies in one of its frames."""
+    row = store.songs[song]
+    first = first_frame - row.frame_offset
+    events = []
+    for note in range(row.note_offset, row.note_offset + row.n_notes):
+        place = store.onset_seconds[note] * FRAMES_PER_SECOND
+        if first <= int(place) < first + seq_len:
+            events.append(((place - first) / seq_len, store.pitch[note] / 127, store.velocity[note] / 127))
+    return np.array(events, np.float64).reshape(-1, 3)
+
+
+def assert_windows_of_store(source: WindowSource) -> None:
+    """Every window of the source, against the arrays of its store."""
+    store, seq_len = source.store, source.seq_len
+    song, first_frame = store.windows(source.split, seq_len)
+    batch = everything(source)
+    cells = np.unpackbits(store.frames, axis=1)
+    for window, (song_index, first) in enumerate(zip(song, first_frame, strict=True)):
+        np.testing.assert_array_equal(batch.roll[window].T.numpy(), cells[first : first + seq_len])
+        assert batch.genre[window] == store.songs[song_index].genre_id
+        events = batch.events[batch.event_window == window]
+        expected = expected_events(store, song_index, first, seq_len)
+        np.testing.assert_allclose(events.numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seq_len", SEQ_LENS)
+@pytest.mark.parametrize("split", SPLITS)
+def test_windows_are_the_frames_and_notes_of_the_store(tiny_store: Path, split: str, seq_len: int) -> None:
+    source = WindowSource(RollStore.open(tiny_store), split, seq_len)
+    assert len(source) > 0
+    batch = everything(source)
+    assert batch.roll.sum() > 0
+    assert len(batch.events) > 0
+    assert_windows_of_store(source)
+
+
+@pytest.mark.parametrize("seq_len", SEQ_LENS)
+def test_windows_of_random_songs(tmp_path: Path, seq_len: int) -> None:
+    chance = np.random.default_rng(1)
+    lengths = chance.integers(0, 400, 12)
+    onsets = [chance.uniform(0, length + 20, length // 8) for length in lengths]
+    songs = [random_song(length, own, seed) for seed, (length, own) in enumerate(zip(lengths, onsets, strict=True))]
+    source = WindowSource(write_store(tmp_path, songs), "train", seq_len)
+    assert len(source) == sum(length // seq_len for length in lengths)
+    assert_windows_of_store(source)
+
+
+def test_windows_end_with_their_song(tmp_path: Path) -> None:
+    lengths = (31, 32, 33, 100, 0, 64, 127, 128)
+    store = write_store(tmp_path, [random_song(length) for length in lengths])
+    offsets = np.cumsum([0, *lengths])
+    for seq_len, counts in ((32, (0, 1, 1, 3, 0, 2, 3, 4)), (64, (0, 0, 0, 1, 0, 1, 1, 2)), (128, (0,) * 7 + (1,))):
+        song, first_frame = store.windows("train", seq_len)
+        assert song.tolist() == [number for number, count in enumerate(counts) for _ in range(count)]
+        assert first_frame.tolist() == [
+            offsets[number] + place * seq_len for number, count in enumerate(counts) for place in range(count)
+        ]
+        assert (first_frame + seq_len <= offsets[song + 1]).all()
+        source = WindowSource(store, "train", seq_len)
+        assert source.song.tolist() == song.tolist()
+        assert_windows_of_store(source)
+
+
+def test_a_split_has_the_windows_of_its_songs(tmp_path: Path) -> None:
+    splits = ["test", "train", "val", "train", "test"]
+    store = write_store(tmp_path, [random_song(70, [3, 40], seed) for seed in range(5)], splits)
+    songs = {split: WindowSource(store, split, 32).song.tolist() for split in SPLITS}
+    assert songs == {"train": [1, 1, 3, 3], "val": [2, 2], "test": [0, 0, 4, 4]}
+    for split in SPLITS:
+        assert_windows_of_store(WindowSource(store, split, 32))
+
+
+@pytest.mark.parametrize("seq_len", SEQ_LENS)
+def test_shapes_dtypes_and_layout_of_a_batch(tiny_store: Path, seq_len: int) -> None:
+    source = WindowSource(RollStore.open(tiny_store), "train", seq_len)
+    batch = source.batch(torch.tensor([5, 0, 3, 9, 1]))
+    assert (batch.roll.shape, batch.roll.dtype) == ((5, 128, seq_len), torch.float32)
+    assert batch.roll.transpose(1, 2).is_contiguous()
+    assert batch.roll.unique().tolist() == [0.0, 1.0]
+    n_events = len(batch.events)
+    assert n_events > 0
+    assert (batch.events.shape, batch.events.dtype) == ((n_events, 3), torch.float32)
+    assert (batch.event_window.shape, batch.event_window.dtype) == ((n_events,), torch.int64)
+    assert (batch.event_window.diff() >= 0).all()
+    assert (batch.genre.shape, batch.genre.dtype) == ((5,), torch.int64)
+
+
+def test_any_choice_of_windows_is_a_batch(tmp_path: Path) -> None:
+    songs = [random_song(100, np.arange(0.5, 100, 7), seed) for seed in range(6)]
+    source = WindowSource(write_store(tmp_path, songs), "train", 32)
+    whole = everything(source)
+    for index in ([7], [3, 3, 3], [17, 0, 9, 0], []):
+        batch = source.batch(torch.tensor(index, dtype=torch.int64))
+        assert batch.roll.shape == (len(index), 128, 32)
+        assert torch.equal(batch.roll, whole.roll[index])
+        assert torch.equal(batch.genre, whole.genre[index])
+        assert torch.equal(source.rolls(torch.tensor(index, dtype=torch.int64)), batch.roll)
+        events = [whole.events[whole.event_window == window] for window in index]
+        assert torch.equal(batch.events, torch.cat([torch.empty(0, 3), *events]))
+        assert batch.event_window.tolist() == [row for row, own in enumerate(events) for _ in own]
+
+
+def test_a_batch_is_a_copy(tiny_store: Path) -> None:
+    source = WindowSource(RollStore.open(tiny_store), "val", 64)
+    before = everything(source)
+    kept = [field.clone() for field in before]
+    for field in before:
+        field.zero_()
+    for field, expected in zip(everything(source), kept, strict=True):
+        assert torch.equal(field, expected)
+
+
+def test_a_cell_is_its_bit(tmp_path: Path) -> None:
+    """Frame t of this song sounds pitch t alone."""
+    frames = np.packbits(np.eye(128, dtype=np.uint8), axis=1)
+    song = Song(frames, np.empty(0), np.empty(0, np.uint8), np.empty(0, np.uint8))
+    source = WindowSource(write_store(tmp_path, [song]), "train", 128)
+    assert torch.equal(everything(source).roll[0], torch.eye(128))
+
+
+def test_values_of_events(tmp_path: Path) -> None:
+    song = Song(
+        np.zeros((96, 16), np.uint8),
+        np.array([0.0, 0.5, 1.0, 2.0, 2.0, 5.5]),
+        np.array([0, 127, 60, 36, 61, 62], np.uint8),
+        np.array([127, 1, 100, 90, 80, 70], np.uint8),
+    )
+    batch = everything(WindowSource(write_store(tmp_path, [song]), "train", 32))
+    assert batch.event_window.tolist() == [0, 0, 0, 1, 1, 2]
+    assert batch.events[:, 0].tolist() == [0.0, 0.25, 0.5, 0.0, 0.0, 0.75]
+    assert (batch.events[:, 1] * 127).round().tolist() == [0, 127, 60, 36, 61, 62]
+    assert (batch.events[:, 2] * 127).round().tolist() == [127, 1, 100, 90, 80, 70]
+    assert batch.events[:2, 1].tolist() == [0.0, 1.0]
+    assert batch.events[0, 2] == 1.0
+
+
+@pytest.mark.parametrize("seq_len", SEQ_LENS)
+def test_an_onset_at_a_border_belongs_to_the_frame_it_falls_in(tmp_path: Path, seq_len: int) -> None:
+    borders = np.arange(0, 4 * seq_len, seq_len, dtype=np.float64)
+    onsets = np.concatenate([borders, np.nextafter(borders, -1)[1:], np.nextafter(borders, 1e9), borders[1:] - 1e-9])
+    source = WindowSource(write_store(tmp_path, [random_song(4 * seq_len, onsets)]), "train", seq_len)
+    assert_windows_of_store(source)
+    batch = everything(source)
+    assert len(batch.events) == len(onsets)
+    assert batch.event_window.tolist() == sorted(np.trunc(onsets / seq_len).astype(int).tolist())
+    assert batch.events[:, 0].min() >= 0
+
+
+def test_an_onset_just_before_the_end_of_its_window_is_below_one(tmp_path: Path) -> None:
+    """Sums of delta times can miss a border by the last bit of a float64, which a float32 does not have."""
+    song = random_song(128, [np.nextafter(128, 0), 128 - 1e-6])
+    batch = everything(WindowSource(write_store(tmp_path, [song]), "train", 128))
+    assert batch.event_window.tolist() == [0, 0]
+    assert batch.events[:, 0].min() > 0.999
+    assert batch.events[:, 0].max() < 1
+
+
+def test_windows_without_notes(tmp_path: Path) -> None:
+    songs = [random_song(128, [40, 41, 100]), random_song(64), random_song(64, [63.5], seed=1)]
+    batch = everything(WindowSource(write_store(tmp_path, songs), "train", 32))
+    assert batch.event_window.tolist() == [1, 1, 3, 7]
+    silent = WindowSource(write_store(tmp_path / "silent", [random_song(64)]), "train", 32).batch(torch.arange(2))
+    assert silent.events.shape == (0, 3)
+    assert silent.event_window.shape == (0,)
+    assert silent.roll.shape == (2, 128, 32)
+
+
+def test_notes_after_the_last_window_are_no_ones(tmp_path: Path) -> None:
+    """Notes of the unused last frames, or after the end of the roll, stay out of the next song's windows."""
+    songs = [random_song(70, [10, 63, 64, 69, 75, 500]), random_song(40, [0, 31.9, 32], seed=1)]
+    source = WindowSource(write_store(tmp_path, songs), "train", 32)
+    assert everything(source).event_window.tolist() == [0, 1, 2, 2]
+    assert_windows_of_store(source)
+
+
+def test_no_window_at_all(tmp_path: Path) -> None:
+    store = write_store(tmp_path, [random_song(40, [3])])
+    for split, seq_len in (("train", 64), ("test", 32)):
+        source = WindowSource(store, split, seq_len)
+        assert len(source) == 0
+        assert everything(source).roll.shape == (0, 128, seq_len)
+        assert torch.equal(source.pitch_rate(), torch.zeros(128))
+
+
+def test_pitch_rate_of_known_frames(tmp_path: Path) -> None:
+    cells = np.zeros((70, 128), np.uint8)
+    cells[:, 5] = 1
+    cells[:16, 60] = 1
+    cells[64:, 127] = 1  # in the last frames, which no window has
+    song = Song(np.packbits(cells, axis=1), np.empty(0), np.empty(0, np.uint8), np.empty(0, np.uint8))
+    rate = WindowSource(write_store(tmp_path, [song]), "train", 32).pitch_rate()
+    assert rate.dtype == torch.float32
+    assert {pitch: rate[pitch].item() for pitch in rate.nonzero().flatten().tolist()} == {5: 1.0, 60: 0.25}
+
+
+def test_pitch_rate_of_many_windows(tmp_path: Path) -> None:
+    songs = [random_song(10_000, seed=1), random_song(10_000, seed=2), random_song(5_000, seed=3)]
+    store = write_store(tmp_path, songs, ["train", "train", "val"])
+    source = WindowSource(store, "train", 32)
+    assert len(source) == 2 * (10_000 // 32)
+    used = np.concatenate([np.unpackbits(song.frames[: 10_000 // 32 * 32], axis=1) for song in songs[:2]])
+    np.testing.assert_allclose(source.pitch_rate().numpy(), used.mean(axis=0), rtol=1e-5)
+
+
+def test_reading_batches_leaves_the_store_as_it_is(tiny_store: Path) -> None:
+    before = {path.name: path.read_bytes() for path in tiny_store.iterdir()}
+    store = RollStore.open(tiny_store)
+    store.frames[:] = 255  # a private map: this stays in memory
+    everything(WindowSource(store, "train", 32)).roll.fill_(2)
+    assert {path.name: path.read_bytes() for path in tiny_store.iterdir()} == before
