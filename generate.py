@@ -24,13 +24,13 @@ from cli.genres import ALL, choose_genres, choose_one_genre, genre_file_names
 from cli.options import option, parse_options
 from data.pianoroll import drop_short_notes, pianoroll_to_pretty_midi, roll_notes
 from data.song_windows import read_song_windows
+from data.store import WINDOW_LENGTHS
 from evaluation.reconstruction import count
 from evaluation.roll_sheet import Panel, SheetRows, save_roll_sheet
 from evaluation.sampling import THRESHOLD, interpolate, rolls_from_latents, walk_latents
 from evaluation.trained import Trained, load_trained
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
-from training.stage import WINDOW_LENGTHS
 
 SHEET_CLIPS = 8  # of each genre
 MAX_STEM = 60  # characters of a file's name in titles and longer names

@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 from cli.errors import UserError, run_command
+from cli.options import Parser
 from data.prepare import Settings, prepare_store, summary
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--midi-dir", type=Path, help="folder the paths in the CSV start from (default: the CSV's)")
     parser.add_argument("--labels", type=Path, help="label CSV")
     parser.add_argument("--store", type=Path, default=Path("store"), help="folder to write (default: %(default)s)")

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from cli.errors import run_command
 from cli.options import option, parse_options
+from data.store import WINDOW_LENGTHS
 from data.windows import Batch
 from models import Critic, Generator, rebuild
 from models.checkpoint import CheckpointError
 from training.adversarial import BETAS, FAKES, adversarial_loss, fake_roll, train_critic
 from training.loop import train
-from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
+from training.stage import BALANCES, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_generator
 
 PRESETS = {

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from cli.errors import run_command
 from cli.options import option, parse_options
+from data.store import WINDOW_LENGTHS
 from models import CVAE
 from models.checkpoint import CheckpointError
 from models.losses import bernoulli_nll, elbo_terms
 from training.loop import train
-from training.stage import BALANCES, WINDOW_LENGTHS, Draw, Phase, Stage, TrainingOptions
+from training.stage import BALANCES, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_cvae
 
 PRESETS = {

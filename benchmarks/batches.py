@@ -15,9 +15,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import machine, print_table, seconds
+from cli.device import keep_freed_memory
 from data.store import RollStore
 from data.windows import WindowSource
-from training.machine import keep_freed_memory
 
 BATCH = 512
 MOST_EVENTS = 512

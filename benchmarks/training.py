@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import machine, print_table, seconds
+from cli.device import peak_memory_mb
 from models import CVAE, Critic, Generator
 from models.checkpoint import save_weights
 from models.gru import FrameGRU
@@ -25,7 +26,6 @@ from train_cvae import CVAEStage
 from train_cvae import Options as CVAEOptions
 from train_hybrid import HybridStage
 from train_hybrid import Options as HybridOptions
-from training.machine import peak_memory_mb
 from training.stage import Draw, Stage
 
 BATCH = 512

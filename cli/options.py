@@ -7,9 +7,10 @@ changes of the defaults; what is given on the command line wins over both.
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from cli.errors import UserError
 
@@ -33,6 +34,16 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that shows a script's docstring as it is, and answers a wrong option with one line and exit code 2."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (--help lists the options)\n")
+
+
 def parse_options(
     cls: type[Options],
     description: str,
@@ -45,7 +56,7 @@ def parse_options(
     argparse does, for an unknown or unreadable option, and `UserError` for a value out of range.
     """
     types = get_type_hints(cls)
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description)
     if presets:
         told = "; ".join(f"{name}: {_told(changes)}" for name, changes in presets.items())
         parser.add_argument("--preset", choices=list(presets), default=next(iter(presets)), help=_percent(told))
@@ -70,6 +81,8 @@ def check_options(options: Any) -> None:
         value = getattr(options, field.name)
         low, above, high, choices = map(field.metadata.get, ("minimum", "above", "maximum", "choices"))
         for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, float) and not math.isfinite(item):
+                raise UserError(f"{_flag(field.name)} must be a finite number, but is {item}")
             if low is not None and item < low:
                 raise UserError(f"{_flag(field.name)} must be at least {low:g}, but is {item:g}")
             if above is not None and item <= above:

@@ -75,6 +75,9 @@ def read_labels(csv_path: Path) -> tuple[list[Label], dict[int, str], list[Rejec
                     )
     except UnicodeDecodeError as error:
         raise UserError(f"{csv_path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except csv.Error as error:
+        told = f"{error}, line {reader.line_num}"
+        raise UserError(f"{csv_path}: not a CSV table ({told}); is a quote left open?") from error
     if not labels:
         raise UserError(f"{csv_path}: no usable row; each needs a path and a genre_id of 0 or more")
     return labels, names, rejected
@@ -99,7 +102,7 @@ def _label(path: str, row: dict[str, str]) -> Label:
     artist = (row.get("artist") or "").strip() or (parts[-2] if len(parts) > 1 else "")
     title = (row.get("title") or "").strip() or stem
     split = _SPLIT_NAMES.get((row.get("split") or "").strip().lower())
-    return Label(path, int(float(row["genre_id"])), artist, title, split)
+    return Label(path, int(row["genre_id"].strip().removesuffix(".0")), artist, title, split)
 
 
 def resolve_path(path: str, midi_dir: Path) -> Path | None:
@@ -111,8 +114,11 @@ def resolve_path(path: str, midi_dir: Path) -> Path | None:
     for candidate in (path, without_first):
         for form in (candidate, unicodedata.normalize("NFC", candidate), unicodedata.normalize("NFD", candidate)):
             file = midi_dir / form
-            if file.is_file():
-                return file
+            try:
+                if file.is_file():
+                    return file
+            except OSError:  # a name too long for the file system
+                continue
     return None
 
 

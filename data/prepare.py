@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,9 +21,8 @@ from data.labels import SPLITS, Label, Rejected, read_labels, resolve_path
 from data.smf import MidiError
 from data.song import FRAMES_PER_SECOND, Song, read_song
 from data.splits import assign_splits
-from data.store import FORMAT_VERSION, RollStore, SongRow, StoreWriter, read_store_info, write_csv
+from data.store import FORMAT_VERSION, WINDOW_LENGTHS, RollStore, SongRow, StoreWriter, read_store_info, write_csv
 
-SEQ_LENS = (32, 64, 128)
 _FILES_PER_TASK = 16
 _MINIMUM_FILES_PER_WORKER = 64
 # Raise it when the same file would give another roll, other notes or another split.
@@ -62,10 +62,12 @@ def prepare_store(
     files = [resolve_path(label.path, midi_dir) for label in labels]
     if not any(files):
         raise UserError(f"{midi_dir}: none of the files that {labels_csv} lists is there, for example {labels[0].path}")
-    fingerprint = _fingerprint(settings, names, labels, files)
+    fingerprint = _fingerprint(settings, names, labels, files, rejected)
     existing = read_store_info(folder)
     if existing and existing["fingerprint"] == fingerprint and not rebuild:
         return RollStore.open(folder), False
+    if any(parent.is_file() for parent in (folder, *folder.parents)):
+        raise UserError(f"{folder}: a file is in the way; name another folder")
     if folder.exists() and not existing and any(folder.iterdir()):
         raise UserError(f"{folder}: not empty and not a roll store; name another folder, or remove it")
 
@@ -92,12 +94,15 @@ def _genre_names(labels: list[Label], csv_names: dict[int, str], given: Sequence
     return [csv_names.get(genre_id, f"genre {genre_id}") for genre_id in range(max(ids) + 1)]
 
 
-def _fingerprint(settings: Settings, names: list[str], labels: list[Label], files: list[Path | None]) -> str:
+def _fingerprint(
+    settings: Settings, names: list[str], labels: list[Label], files: list[Path | None], rejected: list[Rejected]
+) -> str:
     """Hash of everything the store depends on; a file counts by its size and time of change."""
     stats = [file.stat() if file else None for file in files]
     content = [
         asdict(settings),
         names,
+        [asdict(row) for row in rejected],
         [
             [*asdict(label).values(), stat and [stat.st_size, stat.st_mtime_ns]]
             for label, stat in zip(labels, stats, strict=True)
@@ -172,12 +177,14 @@ def _require_training_songs(songs: list[SongRow], names: list[str], rejected: li
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
+    if not folder.exists():
+        new.rename(folder)
+        return
+    # A name of its own: a folder that the user keeps beside the store is not ours to remove.
+    aside = Path(tempfile.mkdtemp(prefix=folder.name + ".replaced.", dir=folder.parent))
+    folder.rename(aside / folder.name)
     new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_songs(
@@ -217,8 +224,8 @@ def _read_one(file: Path, settings: Settings) -> tuple[Song, str] | str:
         return f"cannot be read: {error.strerror or error}"
     except MemoryError:
         return "damaged: it needs more memory than there is"
-    if len(song.frames) < SEQ_LENS[0]:
-        return f"too short: {len(song.frames)} frames, a window has {SEQ_LENS[0]}"
+    if len(song.frames) < WINDOW_LENGTHS[0]:
+        return f"too short: {len(song.frames)} frames, a window has {WINDOW_LENGTHS[0]}"
     sounding = np.flatnonzero(song.frames.any(axis=1))
     if not len(sounding):
         return "no pitched note"
@@ -229,14 +236,16 @@ def _read_one(file: Path, settings: Settings) -> tuple[Song, str] | str:
 
 def summary(store: RollStore) -> str:
     """Songs, and windows for each T, per genre and split, as a table in text."""
-    columns = ["songs", *(f"T={seq_len}" for seq_len in SEQ_LENS)]
+    columns = ["songs", *(f"T={seq_len}" for seq_len in WINDOW_LENGTHS)]
     lines = [f"{'genre':<16}{'split':<7}" + "".join(f"{name:>10}" for name in columns)]
-    window_songs = {(split, seq_len): store.windows(split, seq_len)[0] for split in SPLITS for seq_len in SEQ_LENS}
+    window_songs = {
+        (split, seq_len): store.windows(split, seq_len)[0] for split in SPLITS for seq_len in WINDOW_LENGTHS
+    }
     songs = Counter((song.genre_id, song.split) for song in store.songs)
     for genre_id, name in enumerate(store.genres):
         for split in SPLITS:
             windows = [
-                int((store.genre_of_song[window_songs[split, seq_len]] == genre_id).sum()) for seq_len in SEQ_LENS
+                int((store.genre_of_song[window_songs[split, seq_len]] == genre_id).sum()) for seq_len in WINDOW_LENGTHS
             ]
             numbers = [songs[genre_id, split], *windows]
             lines.append(f"{name:<16}{split:<7}" + "".join(f"{number:>10,}" for number in numbers))

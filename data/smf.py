@@ -73,7 +73,8 @@ def _track_chunks(content: bytes) -> tuple[int, list[tuple[int, int]]]:
             chunks.append((start, position))
     if not chunks:
         raise MidiError("no track in it")
-    return ticks_per_quarter, chunks
+    # Tracks beyond the number that the header gives do not count.
+    return ticks_per_quarter, chunks[: int.from_bytes(content[10:12], "big")]
 
 
 def _varlen(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,8 +94,9 @@ def _varlen(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _link_events(data: np.ndarray, size: int, chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     """Where the next event would start, for an event that started at any byte.
 
-    Returns the length of the delta time at each byte, uint8 (size,), and the next state, intp (2 * size + 2,). A state
-    is the position, plus size + 1 where running status has two data bytes. The end of a track leads to itself.
+    Returns the length of the delta time at each byte, uint8 (size,), and the next state, intp (2 * size + 4,). A state
+    is the position, plus size + 2 where running status has two data bytes. The end of a track leads to itself, and
+    so does size + 1, which stands for any position past the end of the file.
     """
     high = data >= 0x80
     # A delta time ends at its first byte below 0x80, and has at most four bytes.
@@ -108,14 +110,15 @@ def _link_events(data: np.ndarray, size: int, chunks: list[tuple[int, int]]) -> 
     one_byte = (status >= 0xC0) & (status < 0xE0)
     after = np.arange(size) + (delta_length + 1 + 2 * channel_message.view(np.uint8) - one_byte)
     system = np.flatnonzero(status >= 0xF0)
-    after[system] = np.minimum(_after_system_message(data, system + delta_length[system]), size)
-    next_state = np.empty((2, size + 1), np.intp)
+    after[system] = _after_system_message(data, system + delta_length[system])
+    past_end = size + 1
+    next_state = np.empty((2, size + 2), np.intp)
     for two_bytes in (0, 1):
         following = np.where(explicit, after, np.arange(1 + two_bytes, size + 1 + two_bytes) + delta_length)
         keeps_two = channel_message & ~one_byte | two_bytes & ~channel_message
-        next_state[two_bytes, :size] = np.minimum(following, size) + (size + 1) * keeps_two
-    ends = [size, *(end for _, end in chunks)]
-    next_state[:, ends] = np.add.outer([0, size + 1], ends)
+        next_state[two_bytes, :size] = np.minimum(following, past_end) + (size + 2) * keeps_two
+    ends = [size, past_end, *(end for _, end in chunks)]
+    next_state[:, ends] = np.add.outer([0, size + 2], ends)
     return delta_length, next_state.ravel()
 
 

@@ -202,7 +202,7 @@ def _sounding_cells(events: MidiEvents, notes: _Notes, instruments: _Instruments
     """Flat indices frame * 128 + pitch of the cells that sound; a cell may come more than once."""
     pitch = events.data1[notes.on]
     start, end = frame[notes.on], frame[notes.off]
-    follows = instruments.controls_of[instruments.of_note] if len(pitch) else pitch
+    follows = instruments.controls_of[instruments.of_note] if len(pitch) else instruments.of_note
     audible = (events.channel[notes.on] != DRUM_CHANNEL) & (end > start)
     pitch, start, end, follows = pitch[audible], start[audible], end[audible], follows[audible]
     end = _hold_pedal(events, instruments, frame, follows, end)

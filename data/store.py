@@ -25,6 +25,8 @@ from data.song import Song
 
 FORMAT_VERSION = 1
 BYTES_PER_FRAME = 16
+# The curriculum, in frames.
+WINDOW_LENGTHS = (32, 64, 128)
 _ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "frames": (np.uint8, (BYTES_PER_FRAME,)),
     "onset_seconds": (np.float64, ()),
@@ -113,9 +115,10 @@ class RollStore:
 def read_store_info(folder: Path) -> dict[str, Any] | None:
     """store.json of a finished store, or None where there is none."""
     try:
-        return json.loads((folder / "store.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        info = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    return info if isinstance(info, dict) and {"format_version", "fingerprint"} <= info.keys() else None
 
 
 def _song_row(row: dict[str, str]) -> SongRow:

@@ -90,7 +90,7 @@ class WindowSource:
         before = count.cumsum(0) - count
         note = torch.arange(len(window), device=self.device) + (self._first_note[index] - before)[window]
         seconds = (self._onset_seconds[note] - self._first_second[index][window]).float()
-        onset = seconds * (self._frames_per_second / self.seq_len)
+        onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(max=1 - 2**-24)
         return torch.stack([onset, self._pitch[note] / 127, self._velocity[note] / 127], dim=1), window
 
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import torch
 
+from cli.device import DEVICES, select_device
 from cli.errors import UserError
 from cli.options import option
 from data.labels import SPLITS
-from data.store import RollStore
+from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.trained import load_trained
 from models import CVAE
-from training.machine import DEVICES, select_device
-from training.stage import WINDOW_LENGTHS
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real
     """Mean over genres of the Fréchet distance between `roll_statistics` (n, F) of generated and real windows.
 
     Each statistic is divided by its standard deviation over all real windows, but at least by 0.02. Genres with fewer
-    than two windows on a side are left out; NaN where none is left.
+    than two windows on a side are left out; where none is left, all windows are compared as one.
     """
     scale = real.std(dim=0).clamp_min(MINIMUM_SCALE)
     distances = []
@@ -60,4 +60,6 @@ def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real
         pair = generated[generated_genre == genre], real[real_genre == genre]
         if min(map(len, pair)) >= 2:
             distances.append(frechet_distance(pair[0] / scale, pair[1] / scale))
-    return sum(distances) / len(distances) if distances else float("nan")
+    if not distances:
+        return frechet_distance(generated / scale, real / scale)
+    return sum(distances) / len(distances)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from data.order import generator_at
 from models import Generator
 from models.cvae import PITCHES
-from training.randomness import generator_at
 
 THRESHOLD = 0.5
 

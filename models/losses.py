@@ -32,8 +32,8 @@ def kl_divergence(posterior: Posterior) -> Tensor:
 def straight_through(probabilities: Tensor) -> Tensor:
     """0 or 1 by threshold 0.5, with the gradient of the probabilities (Bengio et al. 2013, section 4).
 
-    Real rolls are binary: a critic that sees probabilities tells fakes by that alone, and a generator can please it with
-    rolls that are empty once they are thresholded.
+    Real rolls are binary: a critic that sees probabilities tells fakes by that alone, and a generator can please it
+    with rolls that are empty once they are thresholded.
     """
     return probabilities + ((probabilities > 0.5).to(probabilities.dtype) - probabilities).detach()
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import pretty_midi
+import pytest
 
 from cli.errors import UserError
 from data import builtin

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 import hubconf
+from data.store import WINDOW_LENGTHS
 from models import CVAE, MODEL_KINDS, Critic, Generator
 from models.checkpoint import save_weights
 from train_cgan import CGANStage
 from train_cvae import CVAEStage
 from train_hybrid import HybridStage
-from training.stage import WINDOW_LENGTHS, Stage
+from training.stage import Stage
 
 REPOSITORY = Path(hubconf.__file__).parent
 GENRES = ["polka", "raga", "fado"]

@@ -699,7 +699,7 @@ def run_main(corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_a_wrong_option_is_named(run_main, corpus: Path, arguments: str, message: str) -> None:
     code, errors = run_main(*arguments.split())
     assert code == 2
-    assert errors.splitlines()[-1].endswith(f"error: {message}")
+    assert errors.startswith(f"error: {message}") and len(errors.splitlines()) == 1
     assert "Traceback" not in errors
     assert not (corpus / "store").exists()
 

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from cli.device import peak_memory_mb
 from cli.errors import UserError
 from cli.options import as_plain
 from models import rebuild
 from models.checkpoint import FORMAT_VERSION, read_checkpoint, save_atomically, save_weights
-from training.machine import peak_memory_mb
-from training.stage import FREE_OPTIONS, Draw, Stage
+from training.stage import FIXED_OPTIONS, FREE_OPTIONS, Draw, Stage
 
 _CHECK_EVERY = 20  # steps between looks at the losses, which wait for the device
 
@@ -56,12 +56,14 @@ class Losses:
 
     def check(self) -> None:
         """Raise `UserError` naming loss and batch if one was not finite."""
-        for name, step in zip(self._names, self._bad_step.tolist(), strict=True):
-            if step >= 0:
-                raise UserError(
-                    f"the loss {name} is not finite at batch {step} (from 0) of this epoch; the state saved before it "
-                    "is kept: lower the learning rate, or train without --bf16"
-                )
+        bad = {name: step for name, step in zip(self._names, self._bad_step.tolist(), strict=True) if step >= 0}
+        if bad:
+            first = min(bad.values())
+            names = ", ".join(name for name, step in bad.items() if step == first)
+            raise UserError(
+                f"not finite at batch {first} (from 0) of this epoch: the loss {names}; the state saved before it is "
+                "kept: lower the learning rate, or train without --bf16"
+            )
 
     def latest(self) -> dict[str, float]:
         return dict(zip(self._names, self._latest.tolist(), strict=True))
@@ -152,7 +154,8 @@ class _Run:
             if stop.signal:
                 self._save_state()
                 bar.close()
-                print(f"stopped by {stop.signal.name}; the same command goes on from here", file=sys.stderr)
+                command = "the same command without --restart" if self.options.restart else "the same command"
+                print(f"stopped by {stop.signal.name}; {command} goes on from here", file=sys.stderr)
                 raise SystemExit(128 + stop.signal)
         bar.close()
 
@@ -162,6 +165,9 @@ class _Run:
         for model in stage.models.values():
             model.eval()
         metrics = stage.validate()
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise UserError(f"{name} is not finite on the validation split; lower the learning rate")
         record = {
             "seq_len": phase.seq_len,
             "epoch": progress.epoch + 1,
@@ -209,25 +215,32 @@ class _Run:
         if self.options.restart or not self.state_path.exists():
             return None
         state = read_checkpoint(self.state_path, "begin anew with --restart")
-        now = {**as_plain(self.options), "store_fingerprint": self.stage.store.fingerprint}
-        changed = [
-            f"{name} (was {was}, is {now.get(name)})"
+        now = self._identity()
+        changed = {
+            name: f"{name} (was {was}, is {now.get(name)})"
             for name, was in state["options"].items()
             if name not in FREE_OPTIONS and now.get(name) != was
-        ]
-        if changed and not self.options.allow_changes:
+        }
+        fixed = changed.keys() & FIXED_OPTIONS
+        if changed and (fixed or not self.options.allow_changes):
+            allow = "" if fixed else "--allow-changes to resume with these, "
             raise UserError(
-                f"{self.state_path}: begun with other options: {'; '.join(changed)}. Give the same options to resume, "
-                "--allow-changes to resume with these, or --restart to begin anew"
+                f"{self.state_path}: begun with other options: {'; '.join(changed.values())}. Give the same options to "
+                f"resume, {allow}or --restart to begin anew"
             )
         return state
+
+    def _identity(self) -> dict[str, Any]:
+        """The options, and what else must be the same for a run to be resumed."""
+        store = self.stage.store
+        return {**as_plain(self.options), "genres": store.genres, "store_fingerprint": store.fingerprint}
 
     def _save_state(self) -> None:
         stage = self.stage
         content = {
             "format_version": FORMAT_VERSION,
             "stage": stage.name,
-            "options": {**as_plain(self.options), "store_fingerprint": stage.store.fingerprint},
+            "options": self._identity(),
             "progress": dataclasses.asdict(self.progress),
             "models": {name: [m.kind, m.config, m.state_dict()] for name, m in stage.models.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in stage.optimizers.items()},

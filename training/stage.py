@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cli.device import DEVICES, select_device
 from cli.errors import UserError
 from cli.options import option
+from data.order import WindowOrder, generator_at, inverse_frequency_weights
 from data.store import RollStore
 from data.windows import Batch, WindowSource
 from models.checkpoint import read_checkpoint
-from training.machine import DEVICES, select_device
-from training.randomness import WindowOrder, generator_at, inverse_frequency_weights
 
-WINDOW_LENGTHS = (32, 64, 128)
 BALANCES = ("weights", "sampler", "none")
 
 
@@ -39,6 +38,8 @@ class TrainingOptions:
 
 # Options that may change between a run and its resumption without making it another run.
 FREE_OPTIONS = {"store", "checkpoints", "runs", "device", "threads", "save_minutes", "restart", "allow_changes"}
+# What decides the shapes of the models, which no resumption can change.
+FIXED_OPTIONS = {"seq_len", "seq_lens", "hidden", "genres"}
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class Stage(ABC):
         self.train_windows = WindowSource(self.store, "train", seq_len, self.device)
         self.val_windows = WindowSource(self.store, "val", seq_len, self.device)
         for windows in (self.train_windows, self.val_windows):
-            if not len(windows):
+            if len(windows) < 2:
                 raise UserError(
-                    f"{self.store.folder}: no {windows.split} window of {seq_len} frames; that split needs longer songs"
+                    f"{self.store.folder}: the {windows.split} split has {len(windows)} windows of {seq_len} frames, "
+                    "but needs at least two; give it more or longer songs"
                 )
         genre = self.train_windows.genre
         self.order = WindowOrder(

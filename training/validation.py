@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from data.order import generator_at
 from data.windows import WindowSource
 from evaluation.roll_distance import roll_distance, roll_statistics
 from models import CVAE, Generator
 from models.losses import elbo_terms
-from training.randomness import generator_at
 
 _BATCH = 512
 THRESHOLD = 0.5
