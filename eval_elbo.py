@@ -13,7 +13,7 @@ from cli.errors import run_command
 from cli.options import option, parse_options
 from evaluation.elbo import ElboRows, measure_elbo
 from evaluation.protocol import EvaluationOptions, open_subject
-from evaluation.published import ELBO, SEQ_LEN
+from evaluation.published import ELBO, published_for
 from evaluation.tables import format_table, write_table
 from models.checkpoint import CheckpointError
 
@@ -48,7 +48,7 @@ def eval_elbo(options: Options) -> ElboRows:
     latents_path = options.metrics / f"eval_elbo_latents-T{options.seq_len}.csv"
     write_table(path, rows.genres)
     write_table(latents_path, rows.latents)
-    published = ELBO if options.seq_len == SEQ_LEN else {}
+    published = published_for(ELBO, options.seq_len, subject.windows.store.genres)
     shown = [
         {**row, "reported": " / ".join(f"{value:.2f}" for value in published.get(row["genre"], ())) or None}
         for row in rows.genres

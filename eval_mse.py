@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cli.errors import run_command
 from cli.options import option, parse_options
 from evaluation.protocol import EvaluationOptions, open_subject
-from evaluation.published import MSE, SEQ_LEN
+from evaluation.published import MSE, published_for
 from evaluation.reconstruction import measure_reconstruction
 from evaluation.tables import Row, format_table, write_table
 from models.checkpoint import CheckpointError
@@ -51,7 +51,7 @@ def eval_mse(options: Options) -> list[Row]:
     name = "eval_mse_leaking" if options.leak_target else "eval_mse"
     path = options.metrics / f"{name}-T{options.seq_len}.csv"
     write_table(path, rows)
-    published = MSE if options.seq_len == SEQ_LEN else {}
+    published = published_for(MSE, options.seq_len, subject.windows.store.genres)
     print(format_table([{**row, "reported": published.get(row["genre"])} for row in rows], COLUMNS))
     forcing = "each frame shown to its own prediction" if options.leak_target else "teacher-forced on the frame before"
     print(

@@ -15,6 +15,8 @@ import numpy as np
 
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x8, 0x9, 0xB, 0xC, 0xE
 _META, _SYSEX, _SYSEX_ESCAPE, _SET_TEMPO = 0xFF, 0xF0, 0xF7, 0x51
+# Data bytes after 0xF0, 0xF1, ... where their number is fixed.
+_SYSTEM_COMMON_BYTES = np.array([0, 1, 2, 1, *[0] * 12])
 
 
 class MidiError(ValueError):
@@ -95,31 +97,43 @@ def _link_events(data: np.ndarray, size: int, chunks: list[tuple[int, int]]) -> 
     """Where the next event would start, for an event that started at any byte.
 
     Returns the length of the delta time at each byte, uint8 (size,), and the next state, intp (2 * size + 4,). A state
-    is the position, plus size + 2 where running status has two data bytes. The end of a track leads to itself, and
-    so does size + 1, which stands for any position past the end of the file.
+    is 2 * position, plus 1 where running status has two data bytes. The end of a track leads to itself, and so
+    does position size + 1, which stands for all positions past the end of the file.
     """
     high = data >= 0x80
     # A delta time ends at its first byte below 0x80, and has at most four bytes.
     two = high[:size] & high[1 : size + 1]
     three = two & high[2 : size + 2]
     delta_length = 1 + high[:size].view(np.uint8) + two + three
-    status = np.where(high[:size], data[2 : size + 2], data[1 : size + 1])
-    status = np.where(two, np.where(three, data[4 : size + 4], data[3 : size + 3]), status)
+    status = data[1 : size + 1]
+    for offset, so_long in ((2, high[:size]), (3, two), (4, three)):
+        status = _choose(so_long, data[offset : size + offset], status)
     explicit = status >= 0x80
     channel_message = explicit & (status < 0xF0)
-    one_byte = (status >= 0xC0) & (status < 0xE0)
-    after = np.arange(size) + (delta_length + 1 + 2 * channel_message.view(np.uint8) - one_byte)
+    two_data_bytes = channel_message & ((status < 0xC0) | (status >= 0xE0))
     system = np.flatnonzero(status >= 0xF0)
-    after[system] = _after_system_message(data, system + delta_length[system])
+    after_system = _after_system_message(data, system + delta_length[system])
+
     past_end = size + 1
-    next_state = np.empty((2, size + 2), np.intp)
-    for two_bytes in (0, 1):
-        following = np.where(explicit, after, np.arange(1 + two_bytes, size + 1 + two_bytes) + delta_length)
-        keeps_two = channel_message & ~one_byte | two_bytes & ~channel_message
-        next_state[two_bytes, :size] = np.minimum(following, past_end) + (size + 2) * keeps_two
+    here = np.arange(0, 2 * size, 2)
+    next_state = np.empty((size + 2, 2), np.intp)
+    for running_two in (0, 1):
+        # Events are shorter than ten bytes here, so all but the last line is arithmetic of single bytes.
+        running_bytes = ~explicit * np.uint8(1 + running_two)
+        length = delta_length + explicit + channel_message + two_data_bytes + running_bytes
+        keeps_two = two_data_bytes | ~channel_message if running_two else two_data_bytes
+        next_state[:size, running_two] = here + (2 * length + keeps_two)
+    next_state[system] = np.add.outer(2 * after_system, [0, 1])
+    for reaching_out in (slice(max(size - 8, 0), size), system):
+        next_state[reaching_out] = np.minimum(next_state[reaching_out], 2 * past_end)
     ends = [size, past_end, *(end for _, end in chunks)]
-    next_state[:, ends] = np.add.outer([0, size + 2], ends)
+    next_state[ends] = np.add.outer(2 * np.array(ends), [0, 1])
     return delta_length, next_state.ravel()
+
+
+def _choose(condition: np.ndarray, chosen: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`numpy.where` of uint8 arrays by bit masks, which run as vector instructions: ten times faster."""
+    return other ^ ((chosen ^ other) & -condition.view(np.uint8))
 
 
 def _after_system_message(data: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -129,40 +143,37 @@ def _after_system_message(data: np.ndarray, at: np.ndarray) -> np.ndarray:
     has_length = is_meta | (status == _SYSEX) | (status == _SYSEX_ESCAPE)
     # A position near the end, or inside an event, may point past the file: no track gets there unharmed.
     length, length_bytes = _varlen(data, np.minimum(at + 1 + is_meta, len(data) - 4))
-    fixed = np.select([status == 0xF2, (status == 0xF1) | (status == 0xF3)], [2, 1], 0)
-    return at + 1 + is_meta + np.where(has_length, length_bytes + length, fixed)
+    return at + 1 + is_meta + np.where(has_length, length_bytes + length, _SYSTEM_COMMON_BYTES[status & 0xF])
 
 
 def _follow(next_state: np.ndarray, chunks: list[tuple[int, int]]) -> tuple[np.ndarray, list[int]]:
     """Byte position of every event of every track, and the number of events in each track.
 
-    Links of 8 events, made by doubling, are followed one by one; the events between are filled in all at once.
+    Links of 4 events, made by doubling, are followed one by one; the events between are filled in all at once.
     """
-    stride = next_state
-    for _ in range(3):
-        stride = stride[stride]
+    stride = next_state[next_state]
+    stride = stride[stride]
     links = memoryview(stride)
-    half = len(next_state) // 2
     milestones: list[int] = []
     tracks: list[int] = []
     for track, (start, end) in enumerate(chunks):
         before = len(milestones)
-        state = start
-        while (state if state < half else state - half) < end:
+        state, limit = 2 * start, 2 * end
+        while state < limit:
             milestones.append(state)
             state = links[state]
         tracks += [track] * (len(milestones) - before)
-    states = np.empty((9, len(milestones)), np.intp)
+    states = np.empty((5, len(milestones)), np.intp)
     states[0] = milestones
-    for step in range(8):
+    for step in range(4):
         states[step + 1] = next_state[states[step]]
-    positions = states.T % half
+    positions = states.T >> 1
     track_end = np.array([end for _, end in chunks])[tracks]
-    if (positions[:, 8] > track_end).any():
+    if (positions[:, 4] > track_end).any():
         raise MidiError("damaged: an event runs past the end of its track")
-    inside = positions[:, :8] < track_end[:, None]
+    inside = positions[:, :4] < track_end[:, None]
     counts = np.bincount(tracks, inside.sum(axis=1), minlength=len(chunks)).astype(int)
-    return positions[:, :8][inside], counts.tolist()
+    return positions[:, :4][inside], counts.tolist()
 
 
 def _decode(

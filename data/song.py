@@ -180,7 +180,11 @@ class _Instruments:
         """Time of the last note end or control of any instrument."""
         if not len(notes.off):
             return 0.0
-        followed = np.isin(self.control_list, self.controls_of)
+        if not len(self.control):
+            return seconds[notes.off].max()
+        is_followed = np.zeros(max(self.control_list.max(), self.controls_of.max()) + 1, bool)
+        is_followed[self.controls_of] = True
+        followed = is_followed[self.control_list]
         return max(seconds[notes.off].max(), seconds[self.control[followed]].max(initial=0.0))
 
 

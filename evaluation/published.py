@@ -4,6 +4,9 @@ Source: Arboleda and Larralde, CIMAT 2025 (report); Ganorkar and Rathkantiwar, I
 "all" is overall. They were measured on other music (Lakh clean_midi) than whatever the store at hand holds.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 # T = 128, mean of the squared error; with teacher forcing that shows each frame to its own prediction.
 MSE = {"classical": 0.020, "jazz": 0.016, "rock": 0.017, "pop": 0.019, "all": 0.018}
 # T = 128: summed squared error, KL, ELBO; also teacher-forced, although the report says otherwise.
@@ -15,3 +18,8 @@ ELBO = {
     "all": (294.65, 92.27, -295.58),
 }
 SEQ_LEN = 128
+
+
+def published_for(table: dict[str, Any], seq_len: int, genres: Sequence[str]) -> dict[str, Any]:
+    """The part of a table that may stand beside a result: none at another T, or for other genres than the report's."""
+    return table if seq_len == SEQ_LEN and set(genres) <= table.keys() else {}
