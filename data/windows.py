@@ -48,11 +48,11 @@ class WindowSource:
         self._first_frame = torch.from_numpy(first_frame).to(self.device)
         self._first_note = torch.from_numpy(first_note).to(self.device)
         self._n_notes = torch.from_numpy(last_note - first_note).to(self.device)
-        self._first_second = torch.from_numpy(seconds).to(self.device)
+        # Not all devices have float64, and a fraction of a millisecond does not matter here.
+        precision = torch.float64 if self.device.type == "cpu" else torch.float32
+        self._first_second = torch.from_numpy(seconds).to(precision).to(self.device)
+        self._onset_seconds = torch.from_numpy(store.onset_seconds).to(precision).to(self.device)
         self._frames = torch.from_numpy(store.frames).to(self.device)
-        self._onset_seconds = torch.from_numpy(store.onset_seconds)
-        if self.device.type != "cpu":
-            self._onset_seconds = self._onset_seconds.to(torch.float32).to(self.device)
         self._pitch = torch.from_numpy(store.pitch).to(self.device)
         self._velocity = torch.from_numpy(store.velocity).to(self.device)
         self._cells_of_word = _cells_of_word().to(self.device)
@@ -90,7 +90,7 @@ class WindowSource:
         before = count.cumsum(0) - count
         note = torch.arange(len(window), device=self.device) + (self._first_note[index] - before)[window]
         seconds = (self._onset_seconds[note] - self._first_second[index][window]).float()
-        onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(max=1 - 2**-24)
+        onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)
         return torch.stack([onset, self._pitch[note] / 127, self._velocity[note] / 127], dim=1), window
 
 

@@ -1,13 +1,9 @@
 """Fixtures that several test files share."""
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from midi_files import example_song, write
 
 from data.prepare import prepare_store
