@@ -56,7 +56,7 @@ def eval_mse(options: Options) -> list[Row]:
     forcing = "each frame shown to its own prediction" if options.leak_target else "teacher-forced on the frame before"
     print(
         f"T = {options.seq_len}, {options.split} split, {subject.facts['checkpoint']}. MSE: z from the encoder, "
-        f"{forcing}. MSE free and F1: posterior mean, no teacher forcing; (shuffled): against another window of the "
+        f"{forcing}. MSE free and F1: posterior mean, no teacher forcing; (shuffled): against another song of the "
         "genre.\nreported: on other music, each frame shown to its own prediction."
     )
     print(path)

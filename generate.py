@@ -27,10 +27,11 @@ from data.song_windows import read_song_windows
 from data.store import WINDOW_LENGTHS
 from evaluation.reconstruction import count
 from evaluation.roll_sheet import Panel, SheetRows, save_roll_sheet
-from evaluation.sampling import THRESHOLD, interpolate, rolls_from_latents, walk_latents
-from evaluation.trained import Trained, load_trained
+from evaluation.sampling import interpolate, rolls_from_latents, walk_latents
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
+from models.cvae import THRESHOLD
+from models.trained import Trained, load_trained
 
 SHEET_CLIPS = 8  # of each genre
 MAX_STEM = 60  # characters of a file's name in titles and longer names
@@ -66,10 +67,7 @@ def generate(options: Options) -> list[Path]:
     if options.reconstruct and options.interpolate:
         raise UserError("give either --reconstruct or --interpolate, not both")
     write = write_reconstruction if options.reconstruct else write_interpolation if options.interpolate else write_clips
-    try:
-        files = write(options)
-    except OSError as error:
-        raise UserError(f"{error.filename or options.output}: {error.strerror or error}") from error
+    files = write(options)
     print(f"{options.output}: {len(files) - 1} MIDI files, and {files[-1].name} shows them")
     return files
 
@@ -156,7 +154,7 @@ def write_interpolation(options: Options) -> list[Path]:
 
 def load_generator(options: Options) -> Trained:
     path = options.checkpoint or options.checkpoints / f"hybrid_G_best_T{options.seq_len}.pth"
-    return load_trained(path, Generator.kind, "run train_hybrid.py first, or name weights with --checkpoint")
+    return load_trained(path, Generator.kind, "run train_hybrid.py first, take another --seq-len, or name --checkpoint")
 
 
 def load_cvae(options: Options, seq_len: int) -> Trained:

@@ -9,6 +9,7 @@ used are listed with the reason in rejected.csv inside the store; the others are
 """
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -35,7 +36,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give either --labels CSV or --builtin")
     if options.all and not options.builtin:
         parser.error("--all goes with --builtin")
-    if options.max_minutes <= 0:
+    if options.genres is not None:
+        options.genres = [name.strip() for name in options.genres.split(",")]
+        if "" in options.genres or len(set(options.genres)) < len(options.genres):
+            parser.error("--genres must be different names with commas")
+    if not 0 < options.max_minutes < math.inf:
         parser.error("--max-minutes must be above 0")
     if options.workers is not None and options.workers < 1:
         parser.error("--workers must be at least 1")
@@ -58,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         midi_dir,
         labels,
         options.store,
-        genres=options.genres.split(",") if options.genres else None,
+        genres=options.genres,
         settings=Settings(max_minutes=options.max_minutes),
         workers=options.workers,
         rebuild=options.rebuild,

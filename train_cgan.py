@@ -15,7 +15,7 @@ from cli.errors import run_command
 from cli.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
-from models import Critic, Generator, rebuild
+from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError
 from training.adversarial import BETAS, FAKES, adversarial_loss, fake_roll, train_critic
 from training.loop import train
@@ -50,8 +50,8 @@ class CGANStage(Stage):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options, [Phase(options.seq_len, options.epochs)], options.balance)
-        checkpoint = self.load_earlier("cvae_pretrained_best.pth", "train_cvae.py")
-        self.cvae = rebuild(checkpoint).to(self.device).requires_grad_(False)
+        cvae = self.load_earlier("cvae_pretrained_best.pth", CVAE.kind, "train_cvae.py")
+        self.cvae = cvae.to(self.device).requires_grad_(False)
 
     def build_models(self, seq_len: int) -> list[str]:
         self.seed_weights(self.name)

@@ -24,6 +24,7 @@ from training.validation import validate_cvae
 
 PRESETS = {
     "paper": {},
+    "paper-512": {},  # wider in the later stages alone
     "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
     "smoke": {"epochs": 1, "batch_size": 64},
 }

@@ -18,7 +18,7 @@ from cli.errors import UserError, run_command
 from cli.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
-from models import Critic, Generator, rebuild
+from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError
 from models.losses import elbo_terms, squared_error
 from training.adversarial import BETAS, FAKES, adversarial_loss, carried, fake_roll, train_critic
@@ -26,6 +26,11 @@ from training.loop import train
 from training.stage import BALANCES, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_cvae, validate_generator
 
+PRETRAINED = {
+    "cvae": "cvae_pretrained_best.pth",
+    "G": "generator_pretrained_best.pth",
+    "D": "critic_pretrained_best.pth",
+}
 PRESETS = {
     "paper": {},
     "paper-512": {"hidden": 512},
@@ -52,35 +57,39 @@ class Options(TrainingOptions):
     encoder_gradient: bool = option(True, "let L_G shape the latent space: its gradient reaches the encoder")
     balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
+    def __post_init__(self) -> None:
+        if len(self.seq_lens) != len(self.epochs):
+            raise UserError(
+                f"--seq-lens has {len(self.seq_lens)} numbers, --epochs {len(self.epochs)}: give one of each for each T"
+            )
+        if list(self.seq_lens) != sorted(set(self.seq_lens)):
+            raise UserError("--seq-lens must rise: models grow from one T to the next")
+
 
 class HybridStage(Stage):
     name = "hybrid"
     best_by = {"cvae": "negative_elbo", "G": "roll_distance", "D": "roll_distance"}
 
     def __init__(self, options: Options) -> None:
-        if len(options.seq_lens) != len(options.epochs):
-            raise UserError(f"--seq-lens has {len(options.seq_lens)} numbers, --epochs {len(options.epochs)}")
-        if list(options.seq_lens) != sorted(set(options.seq_lens)):
-            raise UserError("--seq-lens must rise: models grow from one T to the next")
         phases = [Phase(*phase) for phase in zip(options.seq_lens, options.epochs, strict=True)]
         super().__init__(options, phases, options.balance)
-        self.pretrained_cvae = self.load_earlier("cvae_pretrained_best.pth", "train_cvae.py")
+        self.pretrained = {"cvae": self.load_earlier(PRETRAINED["cvae"], CVAE.kind, "train_cvae.py")}
+        for name, kind in (("G", Generator.kind), ("D", Critic.kind)):
+            if (options.checkpoints / PRETRAINED[name]).exists():
+                self.pretrained[name] = self.load_earlier(PRETRAINED[name], kind, "train_cgan.py")
 
     def build_models(self, seq_len: int) -> list[str]:
         log = ["best by: validation ELBO (cvae), distance of generated to real validation windows (G, D)"]
         self.seed_weights(self.name, seq_len)
-        earlier = dict(self.models)
-        cvae = earlier.get("cvae") or rebuild(self.pretrained_cvae)
+        earlier = self.models or self.pretrained
+        cvae = earlier["cvae"]
         sizes = {"n_genres": len(self.genres), "seq_len": seq_len, "hidden": self.options.hidden}
         models: dict[str, nn.Module] = {"cvae": cvae, "G": Generator(**sizes, latent=cvae.latent), "D": Critic(**sizes)}
-        if not earlier:
-            log.append("cvae: all tensors kept from cvae_pretrained_best.pth")
-            for name, file in (("G", "generator_pretrained_best.pth"), ("D", "critic_pretrained_best.pth")):
-                if (self.options.checkpoints / file).exists():
-                    earlier[name] = rebuild(self.load_earlier(file, "train_cgan.py"))
-                else:
-                    log.append(f"{name}: all tensors new, there is no {file}")
+        origin = "" if self.models else f" from {PRETRAINED['cvae']}"
+        log.append(f"cvae: all tensors kept{origin}")
+        if "G" not in earlier:
             models["G"].start_at(self.train_windows.pitch_rate().cpu())
+        log += [f"{name}: all tensors new, there is no {PRETRAINED[name]}" for name in models if name not in earlier]
         for name in ("G", "D"):
             if name in earlier:
                 log += self._carry(name, earlier[name], models[name])

@@ -5,7 +5,7 @@
 """
 
 import argparse
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,8 +39,10 @@ def peak_memory_mb(files: list[Path], folder: Path) -> float:
     labels = folder / "labels.csv"
     labels.write_text("path,genre_id,split\n" + "".join(f'"{file.resolve()}",0,train\n' for file in files))
     command = [sys.executable, "prepare_data.py", "--labels", str(labels), "--midi-dir", "/", "--rebuild"]
-    subprocess.run([*command, "--store", str(folder / "store")], cwd=ROOT, check=True, capture_output=True)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    command += ["--store", str(folder / "store")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    return usage.ru_maxrss / 1024
 
 
 def main() -> None:

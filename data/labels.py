@@ -10,8 +10,9 @@ from cli.errors import UserError
 
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# "Title.2.mid" and "Title (2).mid" are versions of "Title".
-_VERSION = re.compile(r"(\.\d+|\s*\(\d+\))$")
+_VERSION = re.compile(r"(.*\S)(?:\.\d+|\s*\(\d+\))")
+# The word before ".5" in "Symphony No.5", "Etude Op.10", "bwv244.3" and "madrigal.3.1", where it is no version.
+_CATALOGUE = re.compile(r"(no|nr|op|.*\D\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,16 @@ class Label:
     @property
     def song_key(self) -> str:
         """The same for all versions of a song: artist and title, without case, spacing and version number."""
-        title = _VERSION.sub("", self.title)
-        return " / ".join(" ".join(_normal(text).casefold().split()) for text in (self.artist, title))
+        texts = self.artist, without_version(self.title)
+        return " / ".join(" ".join(_normal(text).casefold().split()) for text in texts)
+
+
+def without_version(title: str) -> str:
+    """"Title" for "Title.2" and "Title (2)"; catalogue numbers, as in "Op.10", stay."""
+    found = _VERSION.fullmatch(title)
+    if not found or _CATALOGUE.fullmatch(found[1].split()[-1]):
+        return title
+    return found[1]
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def _problem(path: str, row: dict[str, str], seen: set[str]) -> str | None:
         return "no path"
     if path in seen:
         return "listed more than once"
-    if not re.fullmatch(r"\d+(\.0)?", (row["genre_id"] or "").strip()):
+    if not re.fullmatch(r"\d{1,6}(\.0)?", (row["genre_id"] or "").strip()):
         return f"genre_id {row['genre_id']!r} is not a whole number of 0 or more"
     split = (row.get("split") or "").strip().lower()
     if split and split not in _SPLIT_NAMES:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.song import PITCHES
 from data.store import BYTES_PER_FRAME, RollStore
-
-PITCHES = 8 * BYTES_PER_FRAME
 
 
 class Batch(NamedTuple):

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from data.windows import PITCHES, WindowSource
 from evaluation.protocol import Subject
+from evaluation.reconstruction import previous_frame
 from evaluation.tables import Row, genre_masks
 from models.losses import bernoulli_nll, kl_divergence
 
@@ -107,7 +108,7 @@ class FrameBaselines(NamedTuple):
         sounding = torch.zeros(2, PITCHES, dtype=torch.float64)
         for index in torch.arange(len(windows)).split(batch_size):
             roll = windows.rolls(index)
-            before = _before(roll)
+            before = previous_frame(roll)
             after_sound = torch.stack([(1 - before).sum((0, 2)), before.sum((0, 2))])
             sounding += torch.stack([((1 - before) * roll).sum((0, 2)), (before * roll).sum((0, 2))]).cpu()
             frames += after_sound.cpu()
@@ -117,13 +118,9 @@ class FrameBaselines(NamedTuple):
 
     def nats(self, roll: Tensor) -> dict[str, Tensor]:
         """Code length (B,) of rolls (B, 128, T) under either model."""
-        before = _before(roll)
+        before = previous_frame(roll)
         after = torch.lerp(self.rate_after[0, :, None], self.rate_after[1, :, None], before)
         return {"pitch_mean": _code_length(self.rate[:, None], roll), "previous_frame": _code_length(after, roll)}
-
-
-def _before(roll: Tensor) -> Tensor:
-    return torch.nn.functional.pad(roll[:, :, :-1], (1, 0))
 
 
 def _code_length(rate: Tensor, roll: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What an evaluation is made on: a model, windows of a split, and the facts that a result row has to carry."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from cli.device import DEVICES, select_device
 from cli.errors import UserError
 from cli.options import option
 from data.labels import SPLITS
+from data.order import generator_at
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
-from evaluation.trained import load_trained
 from models import CVAE
+from models.trained import load_trained
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,20 @@ class Subject:
 
     def noise(self, seed: int) -> torch.Tensor:
         """Standard normal noise for z of every window, (n_windows, latent): the same whatever the batch size."""
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(len(self.windows), self.cvae.latent, generator=generator)
+        return torch.randn(len(self.windows), self.cvae.latent, generator=generator_at("evaluation", seed))
 
 
 def open_subject(options: EvaluationOptions) -> Subject:
     """Load the CVAE and open the windows.
 
-    Raises `CheckpointError` where there are no weights of a CVAE, `UserError` where they know other genres than the
-    store, or the split has no window.
+    Raises `CheckpointError` where there are no weights of a CVAE for the store's genres, `UserError` where the split
+    has no window.
     """
+    options.metrics.mkdir(parents=True, exist_ok=True)
     path = options.checkpoint or options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth"
-    trained = load_trained(path, CVAE.kind, "run train_hybrid.py first, or name weights with --checkpoint")
     store = RollStore.open(options.store)
-    if trained.genres != store.genres:
-        raise UserError(
-            f"{path}: trained on the genres {', '.join(trained.genres)}, but {options.store} has "
-            f"{', '.join(store.genres)}; name the store it was trained on with --store"
-        )
+    remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
+    trained = load_trained(path, CVAE.kind, remedy, store.genres)
     device = select_device(options.device)
     windows = WindowSource(store, options.split, options.seq_len, device)
     if not len(windows):
@@ -69,7 +65,7 @@ def open_subject(options: EvaluationOptions) -> Subject:
         "split": options.split,
         "seed": options.seed,
         "checkpoint": path.name,
-        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        "checkpoint_sha256": trained.sha256,
         "store_fingerprint": store.fingerprint,
     }
     return Subject(trained.model.to(device), windows, facts)

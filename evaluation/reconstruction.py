@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data.order import generator_at
 from data.windows import WindowSource
 from evaluation.protocol import Subject
 from evaluation.tables import Row, genre_masks
-
-THRESHOLD = 0.5
+from models.cvae import THRESHOLD
 
 
 class Counts(NamedTuple):
@@ -26,10 +26,14 @@ class Counts(NamedTuple):
         return 2 * hits / both if both else 1.0
 
 
+def previous_frame(roll: Tensor) -> Tensor:
+    """A roll (B, 128, T) one frame later: silence, then every frame but the last."""
+    return torch.nn.functional.pad(roll[:, :, :-1], (1, 0))
+
+
 def onsets(roll: Tensor) -> Tensor:
     """Cells of a boolean roll (B, 128, T) that sound and did not in the frame before; also in the first frame."""
-    before = torch.nn.functional.pad(roll[:, :, :-1], (1, 0))
-    return roll & ~before
+    return roll & ~previous_frame(roll)
 
 
 def count(found: Tensor, true: Tensor) -> Counts:
@@ -42,10 +46,9 @@ def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:
 
     All zeros; the true frame before (zeros before the first); the training data's mean (128,) of each pitch.
     """
-    previous = torch.nn.functional.pad(roll[:, :, :-1], (1, 0))
     return {
         "MSE_zeros": roll.square().mean((1, 2)),
-        "MSE_previous_frame": (previous - roll).square().mean((1, 2)),
+        "MSE_previous_frame": (previous_frame(roll) - roll).square().mean((1, 2)),
         "MSE_pitch_mean": (pitch_mean[None, :, None] - roll).square().mean((1, 2)),
     }
 
@@ -59,12 +62,13 @@ def measure_reconstruction(
     MSE_cvae: squared error averaged over the roll, z sampled from the encoder, teacher-forced (`leak_target` shows each
     frame to its own prediction, as the published code does). MSE_free and the F1s: z is the posterior mean and
     the decoder runs on its own output, thresholded at 0.5 for F1. The shuffled F1s compare the same reconstructions
-    with another window of the same genre: what is left then is style, not reconstruction.
+    with a window of another song of the genre: what is left then is style, not reconstruction. They are None where a
+    genre has a single song in the split.
     """
     cvae, windows = subject.cvae, subject.windows
     pitch_mean = WindowSource(windows.store, "train", windows.seq_len, windows.device).pitch_rate()
     noise = subject.noise(seed)
-    following = _next_of_genre(windows.genre)
+    partner = another_song(windows.genre.cpu(), windows.song, seed)
     errors: dict[str, list[Tensor]] = {}
     counts: dict[str, list[Counts]] = {}
     for index in tqdm(torch.arange(len(windows)).split(batch_size), "windows", disable=not progress):
@@ -74,7 +78,7 @@ def measure_reconstruction(
         forced = torch.sigmoid(cvae.decode(z, batch.genre, batch.roll, leak_target=leak_target))
         free = cvae.decode_free(posterior.mean, batch.genre, windows.seq_len)
         found, true = free > THRESHOLD, batch.roll > THRESHOLD
-        other = windows.rolls(following[index.to(windows.device)]) > THRESHOLD
+        other = windows.rolls(partner[index].clamp(0)) > THRESHOLD
         now = {
             "MSE_cvae": (forced - batch.roll).square().mean((1, 2)),
             "MSE_free": (free - batch.roll).square().mean((1, 2)),
@@ -93,21 +97,38 @@ def measure_reconstruction(
     all_errors = {name: torch.cat(values).double() for name, values in errors.items()}
     all_counts = {name: Counts(*map(torch.cat, zip(*values, strict=True))) for name, values in counts.items()}
     return [
-        _row(genre_id, name, mask, all_errors, all_counts) | subject.facts
+        _row(genre_id, name, mask, mask & (partner >= 0), all_errors, all_counts) | subject.facts
         for genre_id, name, mask in genre_masks(windows.genre.cpu(), windows.store.genres)
     ]
 
 
-def _next_of_genre(genre: Tensor) -> Tensor:
-    """For each window (n,), the next one of the same genre, the first after the last."""
-    following = torch.empty_like(genre)
+def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:
+    """For each window, a window of another song of the same genre, int64 (n,); -1 where the genre has one song.
+
+    `genre` and `song` are int64 (n,). Each window is drawn from all those of the other songs alike.
+    """
+    generator = generator_at("another song", seed)
+    partner = torch.full_like(song, -1)
     for value in genre.unique():
         members = (genre == value).nonzero()[:, 0]
-        following[members] = members.roll(-1)
-    return following
+        members = members[torch.argsort(song[members], stable=True)]
+        _, place, count = torch.unique_consecutive(song[members], return_inverse=True, return_counts=True)
+        if len(count) < 2:
+            continue
+        # Behind the windows of the own song, round the circle of all others.
+        after_own = count.cumsum(0)[place]
+        step = (torch.rand(len(members), generator=generator) * (len(members) - count[place])).long()
+        partner[members] = members[(after_own + step) % len(members)]
+    return partner
 
 
-def _row(genre_id: int, name: str, mask: Tensor, errors: dict[str, Tensor], counts: dict[str, Counts]) -> Row:
+def _row(
+    genre_id: int, name: str, mask: Tensor, paired: Tensor, errors: dict[str, Tensor], counts: dict[str, Counts]
+) -> Row:
+    def f1(key: str) -> float | None:
+        chosen = paired if key.endswith("_shuffled") else mask
+        return counts[key].f1(chosen) if chosen.any() else None
+
     cvae = errors["MSE_cvae"][mask]
     others = {key: float(value[mask].mean()) for key, value in errors.items() if key != "MSE_cvae"}
     return {
@@ -117,5 +138,5 @@ def _row(genre_id: int, name: str, mask: Tensor, errors: dict[str, Tensor], coun
         "n": int(mask.sum()),
         "genre": name,
         **others,
-        **{key: value.f1(mask) for key, value in counts.items()},
+        **{key: f1(key) for key in counts},
     }

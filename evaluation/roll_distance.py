@@ -37,14 +37,13 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """
     if min(len(first), len(second)) < 2:
         raise ValueError(f"a covariance needs two rows, but there are {len(first)} and {len(second)}")
-    centred = []
-    for sample in (first.double(), second.double()):
-        centred.append((sample - sample.mean(0)) / (len(sample) - 1) ** 0.5)
-    a, b = centred
+    # On the CPU: not all devices have float64, and the samples are narrow.
+    first, second = first.cpu().double(), second.cpu().double()
+    a, b = ((sample - sample.mean(0)) / (len(sample) - 1) ** 0.5 for sample in (first, second))
     # The singular values of A B^T are those of R_a R_b^T, which are small.
     r_a, r_b = torch.linalg.qr(a, mode="r").R, torch.linalg.qr(b, mode="r").R
     cross = torch.linalg.svdvals(r_a @ r_b.t()).sum()
-    shift = (first.double().mean(0) - second.double().mean(0)).square().sum()
+    shift = (first.mean(0) - second.mean(0)).square().sum()
     return float(shift + a.square().sum() + b.square().sum() - 2 * cross)
 
 

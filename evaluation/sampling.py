@@ -8,9 +8,7 @@ from torch import Tensor
 
 from data.order import generator_at
 from models import Generator
-from models.cvae import PITCHES
-
-THRESHOLD = 0.5
+from models.cvae import PITCHES, THRESHOLD
 
 
 def sample_latents(first: int, count: int, latent: int, seed: int, *, window: int = 0) -> Tensor:
@@ -78,19 +76,3 @@ def rolls_from_latents(
     for chosen in torch.arange(len(z)).split(batch_size):
         rolls[chosen] = model(z[chosen], genre[chosen]) > threshold
     return rolls
-
-
-def sample_rolls(
-    generator_model: Generator,
-    genre_ids: Sequence[int] | Tensor,
-    seed: int,
-    first: int = 0,
-    batch_size: int = 64,
-    threshold: float = THRESHOLD,
-) -> Tensor:
-    """Samples `first`, `first` + 1, ... from z ~ N(0, I), one for each of `genre_ids` (n,), bool (n, 128, T).
-
-    Sample k follows from (seed, k) and its genre, bit for bit, whatever the batch size (see `rolls_from_latents`).
-    """
-    z = sample_latents(first, len(genre_ids), generator_model.latent, seed)
-    return rolls_from_latents(generator_model, z, genre_ids, batch_size, threshold)

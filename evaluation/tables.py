@@ -21,11 +21,11 @@ def genre_masks(genre: Tensor, names: Sequence[str]) -> list[tuple[int, str, Ten
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Write rows with the same keys as CSV; numbers keep six significant digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows({name: _shown(value, 6) for name, value in row.items()} for row in rows)
+        for row in rows:
+            writer.writerow({name: "" if value is None else _shown(value, 6) for name, value in row.items()})
 
 
 def format_table(rows: Sequence[Row], columns: dict[str, str]) -> str:

@@ -10,6 +10,8 @@ from .gru import FrameGRU
 PITCHES = 128
 LOG_VARIANCE_BOUND = 10.0
 MINIMUM_RATE = 1e-4
+# Probability above which a cell sounds.
+THRESHOLD = 0.5
 
 
 class Posterior(NamedTuple):

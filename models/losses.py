@@ -1,6 +1,5 @@
 """The terms of the training objectives. Sums over a window are returned per window, so that callers can weight them."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .critic import Critic
-from .cvae import CVAE, Posterior
+from .cvae import CVAE, THRESHOLD, Posterior
 
 
 def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
@@ -30,12 +29,12 @@ def kl_divergence(posterior: Posterior) -> Tensor:
 
 
 def straight_through(probabilities: Tensor) -> Tensor:
-    """0 or 1 by threshold 0.5, with the gradient of the probabilities (Bengio et al. 2013, section 4).
+    """0 or 1 by threshold, with the gradient of the probabilities (Bengio et al. 2013, section 4).
 
     Real rolls are binary: a critic that sees probabilities tells fakes by that alone, and a generator can please it
     with rolls that are empty once they are thresholded.
     """
-    return probabilities + ((probabilities > 0.5).to(probabilities.dtype) - probabilities).detach()
+    return probabilities + ((probabilities > THRESHOLD).to(probabilities.dtype) - probabilities).detach()
 
 
 def critic_loss(
@@ -57,11 +56,6 @@ def critic_loss(
     norm = critic.input_gradient_norm(type(at)(*(field[2 * batch :] for field in at))).float()
     distance = score_real.mean() - score_fake.mean()
     return penalty * (norm - 1).square().mean() - distance, distance.detach(), norm.mean().detach()
-
-
-def nats_to_bits_per_cell(nats: float, n_cells: int) -> float:
-    """Nats of a whole window as bits for each of its cells."""
-    return nats / (n_cells * math.log(2))
 
 
 class ElboTerms(NamedTuple):

@@ -18,7 +18,7 @@ from midi_files import DRUMS, TICKS_PER_FRAME, Message, example_song, midi, off,
 import prepare_data
 from cli.errors import UserError, run_command
 from data import prepare
-from data.labels import SPLITS, Label, read_labels, resolve_path
+from data.labels import SPLITS, Label, read_labels, resolve_path, without_version
 from data.prepare import Settings, prepare_store, read_songs, summary
 from data.song import read_song
 from data.splits import assign_splits
@@ -754,3 +754,20 @@ def test_a_row_with_an_overlong_name_is_rejected_alone(run_main, corpus: Path) -
         file.write("a" * 300 + ".mid,0,,\n")
     assert run_main("--labels", "labels.csv", "--midi-dir", "midi")[0] == 0
     assert rejected_of(RollStore.open(corpus / "store")) == {"a" * 300 + ".mid": "no such file"}
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Title.2", "Title"),
+        ("Title (12)", "Title"),
+        ("Summer of 69.1", "Summer of 69"),
+        ("Symphony No.5", "Symphony No.5"),
+        ("Etude Op.10", "Etude Op.10"),
+        ("bwv244.3", "bwv244.3"),
+        ("madrigal.3.1", "madrigal.3.1"),
+        ("Sonata No. 5", "Sonata No. 5"),
+    ],
+)
+def test_versions_are_told_from_catalogue_numbers(title: str, expected: str) -> None:
+    assert without_version(title) == expected

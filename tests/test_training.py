@@ -32,7 +32,7 @@ from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.roll_distance import frechet_distance, roll_distance, roll_statistics
 from models import rebuild
-from models.checkpoint import read_checkpoint
+from models.checkpoint import CheckpointError, read_checkpoint
 from training.stage import Draw, Stage
 from training.validation import validate_cvae, validate_generator
 
@@ -203,7 +203,7 @@ def test_weights_for_other_genres_are_refused(copied: Path, tiny_store: Path, tm
     other = shutil.copytree(tiny_store, tmp_path / "store")
     info = json.loads((other / "store.json").read_text())
     (other / "store.json").write_text(json.dumps({**info, "genres": ["waltz", "tango", "polka"]}))
-    with pytest.raises(UserError, match=r"trained on the genres .*, but .* has waltz, tango, polka"):
+    with pytest.raises(CheckpointError, match=r"trained on the genres .*, but the store has waltz, tango, polka"):
         train_cgan.CGANStage(parse_options(train_cgan.Options, "", arguments(other, copied)))
 
 
@@ -898,3 +898,62 @@ def test_roll_distance_compares_all_windows_where_no_genre_has_two() -> None:
     assert roll_distance(real, real, genre, genre) == pytest.approx(0, abs=1e-6)
     alone = real[:2], real[:2], torch.tensor([0, 1]), torch.tensor([0, 1])
     assert roll_distance(*alone) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_learning_rate_that_changed_counts_from_the_resumption_on(tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, learning_rate=1e-2))
+    before = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")["weights"]
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=2, learning_rate=1e-9, allow_changes=True))
+    after = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")
+    assert after["epoch"] == 2 and after["options"]["learning_rate"] == 1e-9
+    for name, tensor in before.items():
+        torch.testing.assert_close(after["weights"][name], tensor, rtol=0, atol=1e-6)
+    options = json.loads((tmp_path / "runs" / "cvae" / "options.json").read_text())
+    assert (options["epochs"], options["learning_rate"]) == (2, 1e-9)
+
+
+def test_autocast_does_not_keep_the_critics_old_weights(tiny_store: Path, tmp_path: Path) -> None:
+    """The losses of an epoch in bfloat16 stay near those in float32, with many critic steps to a batch."""
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
+    logged = []
+    for bf16 in (False, True):
+        options = parse_options(train_cgan.Options, "", [*arguments(tiny_store, tmp_path), "--epochs", "1"])
+        changes = {"bf16": bf16, "runs": tmp_path / f"runs {bf16}", "learning_rate": 3e-3}
+        train_cgan.train_cgan(replace(options, **changes))
+        logged += epochs_logged(tmp_path / f"runs {bf16}" / "cgan")
+    exact, rough = (record["train"]["wasserstein"] for record in logged)
+    assert rough == pytest.approx(exact, rel=0.1)
+
+
+def test_other_weights_of_an_earlier_stage_are_noticed(tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
+    options = parse_options(train_cgan.Options, "", [*arguments(tiny_store, tmp_path), "--epochs", "1"])
+    train_cgan.train_cgan(options)
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, seed=1, restart=True))
+    with pytest.raises(UserError, match=r"begun with other options: earlier_weights .*cvae_pretrained_best.pth"):
+        train_cgan.train_cgan(options)
+
+
+@pytest.mark.parametrize("wrong", ["critic_pretrained_best.pth", "state.pth"])
+def test_a_wrong_file_of_an_earlier_stage_is_named(wrong: str, tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
+    options = parse_options(train_cgan.Options, "", [*arguments(tiny_store, tmp_path), "--epochs", "1"])
+    train_cgan.train_cgan(options)
+    shutil.copy(tmp_path / "runs" / "cgan" / "state.pth", tmp_path / "checkpoints")
+    shutil.copy(tmp_path / "checkpoints" / wrong, tmp_path / "checkpoints" / "cvae_pretrained_best.pth")
+    with pytest.raises(CheckpointError, match=r"cvae_pretrained_best.pth: holds .*, not a cvae; run train_cvae.py"):
+        train_cgan.train_cgan(replace(options, restart=True))
+
+
+def test_weights_that_are_gone_are_missed(copied: Path, tiny_store: Path) -> None:
+    (copied / "checkpoints" / "cvae_pretrained_last.pth").unlink()
+    with pytest.raises(UserError, match=r"cvae_pretrained_last.pth: not there, although this run has written it"):
+        train_cvae.train_cvae(smoke_options(tiny_store, copied))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tiny_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for option in ("--runs", "--checkpoints"):
+        result = run_script("train_cvae.py", *arguments(tiny_store, tmp_path), option, str(tmp_path / "file"))
+        assert result.returncode == 2
+        assert result.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in result.stderr

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,7 @@ class _Run:
         state = self._saved_state()
         if state:
             self.progress = Progress(**state["progress"])
+            self._require_weights(state["models"])
             last = len(self.stage.phases) - 1
             if self.progress.phase >= last and self.progress.epoch >= self.stage.phases[last].epochs:
                 print(f"{self.folder}: this run is complete; --restart begins anew")
@@ -134,7 +135,8 @@ class _Run:
             model.train()
         while progress.step < n_steps:
             draw = Draw(stage.train_windows, stage.order, self.options.seed, progress.epoch, progress.step)
-            with torch.autocast(stage.device.type, torch.bfloat16, enabled=self.options.bf16):
+            # Without autocast's cache: a step updates the critic several times, and would go on with its old weights.
+            with torch.autocast(stage.device.type, torch.bfloat16, self.options.bf16, cache_enabled=False):
                 step_losses = stage.train_step(draw)
             losses = losses or Losses(dict.fromkeys(step_losses, 0.0), stage.device)
             losses.add(step_losses, progress.step)
@@ -230,10 +232,22 @@ class _Run:
             )
         return state
 
+    def _require_weights(self, models: Iterable[str]) -> None:
+        """Raise `UserError` where the weights of the epochs done are not in the folder that they went to."""
+        seq_len = self.stage.phases[self.progress.phase].seq_len
+        for name in models if self.progress.epoch else ():
+            path = self.options.checkpoints / self.stage.checkpoint_name(name, seq_len, "last")
+            if not path.exists():
+                raise UserError(
+                    f"{path}: not there, although this run has written it; name the folder it went to with "
+                    "--checkpoints, or begin anew with --restart"
+                )
+
     def _identity(self) -> dict[str, Any]:
         """The options, and what else must be the same for a run to be resumed."""
-        store = self.stage.store
-        return {**as_plain(self.options), "genres": store.genres, "store_fingerprint": store.fingerprint}
+        store, earlier = self.stage.store, self.stage.earlier_weights
+        facts = {"genres": store.genres, "store_fingerprint": store.fingerprint, "earlier_weights": earlier}
+        return {**as_plain(self.options), **facts}
 
     def _save_state(self) -> None:
         stage = self.stage
@@ -255,21 +269,30 @@ class _Run:
         }
         stage.make_optimizers()
         for name, optimizer in stage.optimizers.items():
+            rate = optimizer.param_groups[0]["lr"]
             optimizer.load_state_dict(state["optimizers"][name])
+            optimizer.param_groups[0]["lr"] = rate  # today's option, should it have changed
         seq_len = stage.phases[progress.phase].seq_len
         self._note(f"resumed at T={seq_len}, epoch {progress.epoch + 1}, batch {progress.step}")
 
     def _open_folder(self, *, fresh: bool) -> None:
         if fresh:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            text = json.dumps(as_plain(self.options), indent=2)
-            (self.folder / "options.json").write_text(text + "\n", encoding="utf-8")
-        elif self.log_path.exists():
+        for folder in (self.folder, self.options.checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(as_plain(self.options), indent=2)
+        (self.folder / "options.json").write_text(text + "\n", encoding="utf-8")
+        if self.log_path.exists():
             # An epoch that was logged but not saved is trained, and logged, again.
-            before = sum(phase.epochs for phase in self.stage.phases[: self.progress.phase])
+            phase = self.stage.phases[self.progress.phase]
             lines = self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self.log_path.write_text("".join(lines[: before + self.progress.epoch]), encoding="utf-8")
+            kept = [line for line in lines if not self._is_ahead(json.loads(line), phase.seq_len)]
+            self.log_path.write_text("".join(kept), encoding="utf-8")
+
+    def _is_ahead(self, record: dict[str, Any], seq_len: int) -> bool:
+        """Whether an epoch's record lies ahead of the progress, in the phase of `seq_len` frames or a later one."""
+        here = record["seq_len"] == seq_len
+        return record["epoch"] > self.progress.epoch if here else record["seq_len"] > seq_len
 
     def _note(self, line: str) -> None:
         """A line for the person who watches, and for the run's log."""

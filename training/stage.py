@@ -14,7 +14,7 @@ from cli.options import option
 from data.order import WindowOrder, generator_at, inverse_frequency_weights
 from data.store import RollStore
 from data.windows import Batch, WindowSource
-from models.checkpoint import read_checkpoint
+from models.trained import load_trained
 
 BALANCES = ("weights", "sampler", "none")
 
@@ -88,6 +88,7 @@ class Stage(ABC):
         self.genres = self.store.genres
         self.models: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.earlier_weights: dict[str, str] = {}  # file name -> hash
         self._balance = balance
 
     @abstractmethod
@@ -129,16 +130,16 @@ class Stage(ABC):
             weights = inverse_frequency_weights(genre, len(self.genres))
         self.genre_weights = weights.to(self.device)
 
-    def load_earlier(self, file_name: str, stage: str) -> dict[str, Any]:
-        """Checkpoint of an earlier stage. Raises `CheckpointError`, or `UserError` where it knows other genres."""
+    def load_earlier(self, file_name: str, kind: str, stage: str) -> nn.Module:
+        """The model of `kind` that an earlier stage left; its file becomes part of the run's identity.
+
+        Raises `CheckpointError` where it is not there, or was trained on other genres.
+        """
         path = self.options.checkpoints / file_name
-        content = read_checkpoint(path, f"run {stage} first, or name its folder with --checkpoints")
-        if content["genres"] != self.genres:
-            raise UserError(
-                f"{path}: trained on the genres {', '.join(content['genres'])}, but {self.store.folder} has "
-                f"{', '.join(self.genres)}; run the earlier stages on this store"
-            )
-        return content
+        remedy = f"run {stage} first, or name its folder with --checkpoints"
+        trained = load_trained(path, kind, remedy, self.genres)
+        self.earlier_weights[file_name] = trained.sha256
+        return trained.model
 
     def seed_weights(self, *position: int | str) -> None:
         """Make the initial weights of models built next a function of (seed, position)."""

@@ -9,10 +9,10 @@ from data.order import generator_at
 from data.windows import WindowSource
 from evaluation.roll_distance import roll_distance, roll_statistics
 from models import CVAE, Generator
+from models.cvae import THRESHOLD
 from models.losses import elbo_terms
 
 _BATCH = 512
-THRESHOLD = 0.5
 
 
 @torch.no_grad()
