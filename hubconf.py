@@ -7,7 +7,14 @@
 
 Every model comes in eval mode, on the CPU, with the genre names it was trained on in `genres`; a name's position is the
 genre id. Weights are read from checkpoints/ in this repository, where the training scripts put them, or from
-`checkpoint_dir`. They are plain tensors: nothing is unpickled.
+`checkpoint_dir`. They are plain tensors: nothing is unpickled. Arguments of all entry points:
+
+    pretrained      load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres
+    checkpoint_dir  folder of the weights; None is checkpoints/ in this repository
+    n_genres        only with pretrained=False; a trained model knows its own number
+    seq_len         hybrid models alone: 32, 64 or 128 frames
+
+Missing weights are a FileNotFoundError; another `seq_len`, or a file that holds something else, is a ValueError.
 """
 
 import hashlib
@@ -43,15 +50,6 @@ def cvae_standalone(
     with the row of the batch each belongs to, int64 (N,); genre ids int64 (B,). Gives mean and log-variance of z,
     float32 (B, latent). `decode(z, genre, roll)` gives logits (B, 128, T) with teacher forcing, `decode_free` above
     probabilities without.
-
-    Args:
-        pretrained: load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres.
-        checkpoint_dir: folder of the weights; None is checkpoints/ in this repository.
-        n_genres: only with pretrained=False; a trained model knows its own number.
-
-    Raises:
-        FileNotFoundError: there are no such weights.
-        ValueError: the file holds something else.
     """
     if not pretrained:
         return _new_model("cvae", n_genres)
@@ -70,10 +68,7 @@ def cvae_hybrid(
         posterior = cvae.encode(roll, events, event_window, genre)
         z = posterior.sample(torch.randn_like(posterior.mean))  # float32 (B, latent)
 
-    Inputs, outputs, the other arguments and errors are those of `cvae_standalone`.
-
-    Args:
-        seq_len: 32, 64 or 128; anything else is a ValueError.
+    Inputs and outputs are those of `cvae_standalone`.
     """
     seq_len = _window_length(seq_len)
     if not pretrained:
@@ -93,15 +88,6 @@ def generator_standalone(
 
     In: `z` float32 (B, latent), standard normal, and genre ids int64 (B,). Out: probability that a pitch sounds in a
     frame, float32 (B, 128, T), at 16 frames a second; the evaluation plays what is above 0.5.
-
-    Args:
-        pretrained: load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres.
-        checkpoint_dir: folder of the weights; None is checkpoints/ in this repository.
-        n_genres: only with pretrained=False; a trained model knows its own number.
-
-    Raises:
-        FileNotFoundError: there are no such weights.
-        ValueError: the file holds something else.
     """
     if not pretrained:
         return _new_model("generator", n_genres, seq_len=_WINDOW_LENGTHS[0])
@@ -121,10 +107,7 @@ def generator_hybrid(
         genre = torch.zeros(8, dtype=torch.long)
         roll = generator(z, genre)  # probabilities, float32 (8, 128, 128)
 
-    Inputs, outputs, the other arguments and errors are those of `generator_standalone`.
-
-    Args:
-        seq_len: 32, 64 or 128; anything else is a ValueError.
+    Inputs and outputs are those of `generator_standalone`.
     """
     seq_len = _window_length(seq_len)
     if not pretrained:
@@ -144,15 +127,6 @@ def critic_standalone(
 
     In: rolls float32 (B, 128, T) in [0, 1] and genre ids int64 (B,). Out: float32 (B,). Only differences between the
     scores of one critic mean something.
-
-    Args:
-        pretrained: load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres.
-        checkpoint_dir: folder of the weights; None is checkpoints/ in this repository.
-        n_genres: only with pretrained=False; a trained model knows its own number.
-
-    Raises:
-        FileNotFoundError: there are no such weights.
-        ValueError: the file holds something else.
     """
     if not pretrained:
         return _new_model("critic", n_genres, seq_len=_WINDOW_LENGTHS[0])
@@ -172,10 +146,7 @@ def critic_hybrid(
         genre = torch.zeros(8, dtype=torch.long)
         score = critic(roll, genre)  # float32 (8,), higher for what looks real
 
-    Inputs, outputs, the other arguments and errors are those of `critic_standalone`.
-
-    Args:
-        seq_len: 32, 64 or 128; anything else is a ValueError.
+    Inputs and outputs are those of `critic_standalone`.
     """
     seq_len = _window_length(seq_len)
     if not pretrained:

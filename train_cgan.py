@@ -90,9 +90,6 @@ class CGANStage(Stage):
     def validate(self) -> dict[str, float]:
         return validate_generator(self.models["generator"], self.val_windows)
 
-    def checkpoint_name(self, model: str, seq_len: int, which: str) -> str:
-        return f"{model}_pretrained_{which}.pth"
-
 
 def train_cgan(options: Options) -> None:
     """Run stage 2. Raises `UserError` or `CheckpointError` with a sentence where something is missing."""

@@ -74,9 +74,6 @@ class CVAEStage(Stage):
     def validate(self) -> dict[str, float]:
         return validate_cvae(self.models["cvae"], self.val_windows, bernoulli_nll, self.options.beta)
 
-    def checkpoint_name(self, model: str, seq_len: int, which: str) -> str:
-        return f"{model}_pretrained_{which}.pth"
-
 
 def train_cvae(options: Options) -> None:
     """Run stage 1. Raises `UserError` or `CheckpointError` with a sentence where something is missing."""

@@ -107,9 +107,9 @@ class Stage(ABC):
     def validate(self) -> dict[str, float]:
         """Metrics on the validation split at the phase's T."""
 
-    @abstractmethod
     def checkpoint_name(self, model: str, seq_len: int, which: str) -> str:
         """File name of a model's weights; `which` is "best" or "last"."""
+        return f"{model}_pretrained_{which}.pth"
 
     def open_windows(self, seq_len: int) -> None:
         """Open the training and validation windows at `seq_len`. Raises `UserError` where there are none."""
