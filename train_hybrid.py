@@ -18,10 +18,10 @@ from cli.errors import UserError, run_command
 from cli.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
-from models import CVAE, Critic, Generator
+from models import CVAE, Critic, Generator, carry_over
 from models.checkpoint import CheckpointError
 from models.losses import elbo_terms, squared_error
-from training.adversarial import BETAS, FAKES, adversarial_loss, carried, fake_roll, train_critic
+from training.adversarial import BETAS, FAKES, adversarial_loss, fake_roll, train_critic
 from training.loop import train
 from training.stage import BALANCES, Draw, Phase, Stage, TrainingOptions
 from training.validation import validate_cvae, validate_generator
@@ -98,10 +98,11 @@ class HybridStage(Stage):
 
     def _carry(self, name: str, source: nn.Module, target: nn.Module) -> list[str]:
         try:
-            return carried(name, source.cpu(), target)
+            how_carried = carry_over(source.cpu(), target)
         except ValueError as error:
             remedy = f"give --hidden {source.config['hidden']} and a T that fits, or move the file away"
             raise UserError(f"{error}; {remedy}") from error
+        return [f"{name}.{tensor}: {how}" for tensor, how in how_carried.items()]
 
     def make_optimizers(self) -> None:
         rates = {"cvae": self.options.cvae_learning_rate, "G": self.options.gan_learning_rate}

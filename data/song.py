@@ -68,9 +68,7 @@ def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_sec
     roll.ravel()[_sounding_cells(events, notes, instruments, frame)] = True
 
     on = notes.on[np.argsort((events.tick[notes.on] * PITCHES + events.data1[notes.on]) * 128 + events.data2[notes.on])]
-    return Song(
-        np.packbits(roll, axis=1), seconds[on], events.data1[on].astype(np.uint8), events.data2[on].astype(np.uint8)
-    )
+    return Song(np.packbits(roll, axis=1), seconds[on], events.data1[on], events.data2[on])
 
 
 def _tick_seconds(events: MidiEvents) -> np.ndarray:

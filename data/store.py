@@ -51,7 +51,7 @@ class SongRow:
     n_notes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RollStore:
     """An opened store. The arrays are private memory maps: read when used, never written back."""
 

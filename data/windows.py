@@ -5,6 +5,7 @@ two bytes into sixteen cells, and one gather of notes.
 """
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,11 +29,34 @@ class Batch(NamedTuple):
     genre: Tensor
 
 
-class WindowSource:
-    """The windows of one split at one T.
+class _PackedStore:
+    """A store's arrays on a device, and the table that unpacks them.
 
-    On the CPU the store's memory maps are used in place; on another device the packed store is copied there once.
+    On the CPU the store's memory maps are used in place. On another device they are copied there once, for all sources.
     """
+
+    _made: WeakKeyDictionary[RollStore, dict[torch.device, "_PackedStore"]] = WeakKeyDictionary()
+
+    def __init__(self, store: RollStore, device: torch.device) -> None:
+        # Not all devices have float64, and a fraction of a millisecond does not matter here.
+        self.time_dtype = torch.float64 if device.type == "cpu" else torch.float32
+        self.onset_seconds = torch.from_numpy(store.onset_seconds).to(self.time_dtype).to(device)
+        self.frames = torch.from_numpy(store.frames).to(device)
+        self.pitch = torch.from_numpy(store.pitch).to(device)
+        self.velocity = torch.from_numpy(store.velocity).to(device)
+        self.cells_of_word = _cells_of_word().to(device)
+
+    @classmethod
+    def on(cls, store: RollStore, device: torch.device) -> "_PackedStore":
+        """The packed store of `store` on `device`, as long as `store` lives."""
+        on_devices = cls._made.setdefault(store, {})
+        if device not in on_devices:
+            on_devices[device] = cls(store, device)
+        return on_devices[device]
+
+
+class WindowSource:
+    """The windows of one split at one T; sources of one store share its arrays on their device."""
 
     def __init__(self, store: RollStore, split: str, seq_len: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -47,14 +71,8 @@ class WindowSource:
         self._first_frame = torch.from_numpy(first_frame).to(self.device)
         self._first_note = torch.from_numpy(first_note).to(self.device)
         self._n_notes = torch.from_numpy(last_note - first_note).to(self.device)
-        # Not all devices have float64, and a fraction of a millisecond does not matter here.
-        precision = torch.float64 if self.device.type == "cpu" else torch.float32
-        self._first_second = torch.from_numpy(seconds).to(precision).to(self.device)
-        self._onset_seconds = torch.from_numpy(store.onset_seconds).to(precision).to(self.device)
-        self._frames = torch.from_numpy(store.frames).to(self.device)
-        self._pitch = torch.from_numpy(store.pitch).to(self.device)
-        self._velocity = torch.from_numpy(store.velocity).to(self.device)
-        self._cells_of_word = _cells_of_word().to(self.device)
+        self._packed = _PackedStore.on(store, self.device)
+        self._first_second = torch.from_numpy(seconds).to(self._packed.time_dtype).to(self.device)
 
     def __len__(self) -> int:
         return len(self.song)
@@ -68,12 +86,12 @@ class WindowSource:
         """The piano rolls alone, float32 (B, 128, T)."""
         index = index.to(self.device)
         window_bytes = self.seq_len * BYTES_PER_FRAME
-        rows = max(len(self._frames) - self.seq_len + 1, 0)
-        overlapping = self._frames.as_strided((rows, window_bytes), (BYTES_PER_FRAME, 1))
+        rows = max(len(self._packed.frames) - self.seq_len + 1, 0)
+        overlapping = self._packed.frames.as_strided((rows, window_bytes), (BYTES_PER_FRAME, 1))
         packed = overlapping.index_select(0, self._first_frame[index])
         # int16 has no unsigned order: the mask brings the look-up index back to 0 ... 65535.
         words = packed.view(torch.int16).flatten().int().bitwise_and_(0xFFFF)
-        cells = self._cells_of_word.index_select(0, words)
+        cells = self._packed.cells_of_word.index_select(0, words)
         return cells.view(len(index), self.seq_len, PITCHES).transpose(1, 2)
 
     def pitch_rate(self) -> Tensor:
@@ -88,9 +106,10 @@ class WindowSource:
         window = torch.repeat_interleave(count)
         before = count.cumsum(0) - count
         note = torch.arange(len(window), device=self.device) + (self._first_note[index] - before)[window]
-        seconds = (self._onset_seconds[note] - self._first_second[index][window]).float()
+        packed = self._packed
+        seconds = (packed.onset_seconds[note] - self._first_second[index][window]).float()
         onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)
-        return torch.stack([onset, self._pitch[note] / 127, self._velocity[note] / 127], dim=1), window
+        return torch.stack([onset, packed.pitch[note] / 127, packed.velocity[note] / 127], dim=1), window
 
 
 def _note_ranges(

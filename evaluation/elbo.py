@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data.windows import PITCHES, WindowSource
 from evaluation.protocol import Subject
-from evaluation.reconstruction import previous_frame
+from evaluation.rolls import previous_frame
 from evaluation.tables import Row, genre_masks
 from models.losses import bernoulli_nll, kl_divergence
 

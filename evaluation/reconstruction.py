@@ -9,6 +9,7 @@ from tqdm import tqdm
 from data.order import generator_at
 from data.windows import WindowSource
 from evaluation.protocol import Subject
+from evaluation.rolls import onsets, previous_frame
 from evaluation.tables import Row, genre_masks
 from models.cvae import THRESHOLD
 
@@ -24,16 +25,6 @@ class Counts(NamedTuple):
         """F1 over all cells of the windows in `mask`, 2 hits / (found + true); 1 where both rolls are empty."""
         hits, both = float(self.hits[mask].sum()), float((self.found + self.true)[mask].sum())
         return 2 * hits / both if both else 1.0
-
-
-def previous_frame(roll: Tensor) -> Tensor:
-    """A roll (B, 128, T) one frame later: silence, then every frame but the last."""
-    return torch.nn.functional.pad(roll[:, :, :-1], (1, 0))
-
-
-def onsets(roll: Tensor) -> Tensor:
-    """Cells of a boolean roll (B, 128, T) that sound and did not in the frame before; also in the first frame."""
-    return roll & ~previous_frame(roll)
 
 
 def count(found: Tensor, true: Tensor) -> Counts:

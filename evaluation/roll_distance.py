@@ -7,6 +7,8 @@ sets of them, genre by genre. It is 0 for equal sets, and says nothing about the
 import torch
 from torch import Tensor
 
+from evaluation.rolls import onsets
+
 OCTAVE = 12
 # Keys a frame: octaves that hardly ever sound would otherwise outweigh all the others.
 MINIMUM_SCALE = 0.02
@@ -22,9 +24,9 @@ def roll_statistics(roll: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(per_pitch, (0, 11 * OCTAVE - per_pitch.shape[1]))
     by_octave = padded.view(-1, 11, OCTAVE)
     polyphony = roll.sum(dim=1)  # (B, T)
-    onsets = roll[:, :, 0].sum(1) + (roll[:, :, 1:] > roll[:, :, :-1]).sum((1, 2))
-    length = roll.sum((1, 2)) / onsets.clamp_min(1)
-    rest = [polyphony.mean(1), (polyphony == 0).float().mean(1), onsets / roll.shape[2], torch.log1p(length)]
+    n_notes = onsets(roll > 0).sum((1, 2))
+    length = roll.sum((1, 2)) / n_notes.clamp_min(1)
+    rest = [polyphony.mean(1), (polyphony == 0).float().mean(1), n_notes / roll.shape[2], torch.log1p(length)]
     return torch.cat([by_octave.sum(1), by_octave.sum(2), torch.stack(rest, dim=1)], dim=1)
 
 

@@ -14,7 +14,8 @@ from data.windows import WindowSource
 from evaluation.elbo import FrameBaselines, measure_elbo
 from evaluation.protocol import open_subject
 from evaluation.published import ELBO, MSE, published_for
-from evaluation.reconstruction import another_song, baseline_errors, count, measure_reconstruction, onsets
+from evaluation.reconstruction import another_song, baseline_errors, count, measure_reconstruction
+from evaluation.rolls import onsets
 from evaluation.tables import format_table, genre_masks, write_table
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError, save_weights

@@ -1,12 +1,12 @@
-"""What stages 2 and 3 share: the critic's steps, and carrying G and D over."""
+"""What stages 2 and 3 share: the critic's steps, and what G is told by it."""
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.windows import Batch
-from models import Critic, Generator, carry_over
+from models import Critic, Generator
 from models.losses import critic_loss, straight_through
 from training.stage import Draw
 
@@ -51,8 +51,3 @@ def fake_roll(generator: Generator, z: Tensor, genre: Tensor, fakes: str) -> Ten
     """What the critic sees of G(z, y), (B, 128, T); `fakes` is one of `FAKES`."""
     probabilities = generator(z, genre)
     return straight_through(probabilities) if fakes == "binary" else probabilities
-
-
-def carried(name: str, source: nn.Module, target: nn.Module) -> list[str]:
-    """Carry `source` over into `target`; returns a line for each tensor."""
-    return [f"{name}.{tensor}: {how}" for tensor, how in carry_over(source, target).items()]
