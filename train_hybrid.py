@@ -75,7 +75,7 @@ class HybridStage(Stage):
         super().__init__(options, phases, options.balance)
         self.pretrained = {"cvae": self.load_earlier(PRETRAINED["cvae"], CVAE.kind, "train_cvae.py")}
         for name, kind in (("G", Generator.kind), ("D", Critic.kind)):
-            if (options.checkpoints / PRETRAINED[name]).exists():
+            if (self.checkpoints / PRETRAINED[name]).exists():
                 self.pretrained[name] = self.load_earlier(PRETRAINED[name], kind, "train_cgan.py")
 
     def build_models(self, seq_len: int) -> list[str]:

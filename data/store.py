@@ -13,8 +13,9 @@ A window length T is a view of it: song k has n_frames // T windows, one after a
 
 import csv
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +28,8 @@ FORMAT_VERSION = 1
 BYTES_PER_FRAME = 16
 # The curriculum, in frames.
 WINDOW_LENGTHS = (32, 64, 128)
+# Whose genres a model learns: the label file's, or the same genres given to other songs (control experiment).
+GIVEN, SHUFFLED = LABELS = ("given", "shuffled")
 _ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "frames": (np.uint8, (BYTES_PER_FRAME,)),
     "onset_seconds": (np.float64, ()),
@@ -98,6 +101,22 @@ class RollStore:
     def genre_of_song(self) -> np.ndarray:
         """int64 (n_songs,)."""
         return np.array([song.genre_id for song in self.songs], np.int64)
+
+    def with_labels(self, labels: str) -> "RollStore":
+        """A view of this store with the genres of `labels`, one of `LABELS`, and a fingerprint of its own.
+
+        "shuffled" permutes the genres among the songs of each split, so that a genre has as many songs as before and
+        says nothing about them. The permutation depends on the store alone.
+        """
+        if labels == GIVEN:
+            return self
+        rng = np.random.default_rng(int.from_bytes(sha256(f"labels {self.fingerprint}".encode()).digest()[:8], "big"))
+        songs = list(self.songs)
+        for split in sorted({song.split for song in songs}):
+            members = [index for index, song in enumerate(songs) if song.split == split]
+            for index, genre_id in zip(members, rng.permutation(self.genre_of_song[members]).tolist(), strict=True):
+                songs[index] = replace(songs[index], genre_id=genre_id)
+        return replace(self, songs=songs, info={**self.info, "fingerprint": f"{self.fingerprint}-{labels}"})
 
     def windows(self, split: str, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
         """Non-overlapping windows of `seq_len` frames in a split, song after song.

@@ -15,7 +15,8 @@ from .checkpoint import CheckpointError, read_checkpoint
 class Trained:
     """`genres`: names, the position is the genre id. `seq_len`: frames of the windows it was trained on.
 
-    `sha256` is that of the file, its first twelve hexadecimal digits.
+    `labels`: "given", or "shuffled" where the songs had genres at random. `sha256` is that of the file, its first
+    twelve hexadecimal digits.
     """
 
     path: Path
@@ -23,6 +24,7 @@ class Trained:
     genres: list[str]
     frames_per_second: int
     seq_len: int
+    labels: str
     sha256: str
 
 
@@ -37,7 +39,8 @@ def load_trained(path: Path, kind: str, remedy: str, genres: Sequence[str] | Non
         raise CheckpointError(f"{path}: holds {content.get('kind') or 'no weights'}, not a {kind}; {remedy}")
     try:
         facts = content["genres"], content["frames_per_second"], content["seq_len"]
-        trained = Trained(path, rebuild(content), *facts, hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        trained = Trained(path, rebuild(content), *facts, content.get("labels", "given"), digest)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: damaged or of another version ({reason}); {remedy}") from error

@@ -85,7 +85,7 @@ class _Run:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.options = stage.options
-        self.folder: Path = stage.options.runs / stage.name
+        self.folder: Path = stage.folder
         self.state_path = self.folder / "state.pth"
         self.log_path = self.folder / "epochs.jsonl"
         self.progress = Progress()
@@ -120,7 +120,7 @@ class _Run:
             while self.progress.epoch < phase.epochs:
                 self._train_epoch(stop)
                 self._finish_epoch(board)
-        self._note(f"complete; weights are in {self.options.checkpoints}")
+        self._note(f"complete; weights are in {self.stage.checkpoints}")
 
     def _train_epoch(self, stop: "_Stop") -> None:
         stage, progress = self.stage, self.progress
@@ -199,6 +199,7 @@ class _Run:
                 "stage": stage.name,
                 "seq_len": seq_len,
                 "genres": stage.genres,
+                "labels": self.options.labels,
                 "frames_per_second": stage.store.frames_per_second,
                 "store_fingerprint": stage.store.fingerprint,
                 "options": as_plain(self.options),
@@ -206,7 +207,7 @@ class _Run:
                 "chosen_by": metric,
                 "metrics": metrics,
             }
-            folder = self.options.checkpoints
+            folder = stage.checkpoints
             save_weights(model, folder / stage.checkpoint_name(name, seq_len, "last"), **facts)
             if metrics[metric] < progress.best.get(name, math.inf):
                 progress.best[name] = metrics[metric]
@@ -236,7 +237,7 @@ class _Run:
         """Raise `UserError` where the weights of the epochs done are not in the folder that they went to."""
         seq_len = self.stage.phases[self.progress.phase].seq_len
         for name in models if self.progress.epoch else ():
-            path = self.options.checkpoints / self.stage.checkpoint_name(name, seq_len, "last")
+            path = self.stage.checkpoints / self.stage.checkpoint_name(name, seq_len, "last")
             if not path.exists():
                 raise UserError(
                     f"{path}: not there, although this run has written it; name the folder it went to with "
@@ -278,7 +279,7 @@ class _Run:
     def _open_folder(self, *, fresh: bool) -> None:
         if fresh:
             shutil.rmtree(self.folder, ignore_errors=True)
-        for folder in (self.folder, self.options.checkpoints):
+        for folder in (self.folder, self.stage.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(as_plain(self.options), indent=2)
         (self.folder / "options.json").write_text(text + "\n", encoding="utf-8")

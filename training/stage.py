@@ -12,7 +12,7 @@ from cli.device import DEVICES, select_device
 from cli.errors import UserError
 from cli.options import option
 from data.order import WindowOrder, generator_at, inverse_frequency_weights
-from data.store import RollStore
+from data.store import GIVEN, LABELS, RollStore
 from data.windows import Batch, WindowSource
 from models.trained import load_trained
 
@@ -26,6 +26,12 @@ class TrainingOptions:
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
     checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where earlier stages left theirs")
     runs: Path = option(Path("runs"), "folder for logs, TensorBoard scalars and the state to resume from")
+    labels: str = option(
+        GIVEN,
+        "shuffled gives each split's genres to its songs at random (control experiment: does the genre matter?) and "
+        "keeps weights and logs in folders of that name below --checkpoints and --runs",
+        choices=LABELS,
+    )
     device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
     bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0)
@@ -84,7 +90,10 @@ class Stage(ABC):
         self.device = select_device(options.device)
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.store = RollStore.open(options.store)
+        self.store = RollStore.open(options.store).with_labels(options.labels)
+        below = () if options.labels == GIVEN else (options.labels,)
+        self.checkpoints = options.checkpoints.joinpath(*below)
+        self.folder = options.runs.joinpath(*below, self.name)
         self.genres = self.store.genres
         self.models: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
@@ -135,7 +144,7 @@ class Stage(ABC):
 
         Raises `CheckpointError` where it is not there, or was trained on other genres.
         """
-        path = self.options.checkpoints / file_name
+        path = self.checkpoints / file_name
         remedy = f"run {stage} first, or name its folder with --checkpoints"
         trained = load_trained(path, kind, remedy, self.genres)
         self.earlier_weights[file_name] = trained.sha256
