@@ -7,6 +7,7 @@ sets of them, genre by genre. It is 0 for equal sets, and says nothing about the
 import torch
 from torch import Tensor
 
+from evaluation.distances import frechet_distance
 from evaluation.rolls import onsets
 
 OCTAVE = 12
@@ -28,25 +29,6 @@ def roll_statistics(roll: Tensor) -> Tensor:
     length = roll.sum((1, 2)) / n_notes.clamp_min(1)
     rest = [polyphony.mean(1), (polyphony == 0).float().mean(1), n_notes / roll.shape[2], torch.log1p(length)]
     return torch.cat([by_octave.sum(1), by_octave.sum(2), torch.stack(rest, dim=1)], dim=1)
-
-
-def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """Squared Fréchet distance between Gaussians fitted to two samples, (n, F) and (m, F), in float64.
-
-    Tr sqrt(C1 C2) is the sum of the singular values of A B^T, where A and B are the centred samples over
-    sqrt(n - 1): no matrix square root, and nothing to go wrong for singular covariances. Raises ValueError for fewer
-    than two rows.
-    """
-    if min(len(first), len(second)) < 2:
-        raise ValueError(f"a covariance needs two rows, but there are {len(first)} and {len(second)}")
-    # On the CPU: not all devices have float64, and the samples are narrow.
-    first, second = first.cpu().double(), second.cpu().double()
-    a, b = ((sample - sample.mean(0)) / (len(sample) - 1) ** 0.5 for sample in (first, second))
-    # The singular values of A B^T are those of R_a R_b^T, which are small.
-    r_a, r_b = torch.linalg.qr(a, mode="r").R, torch.linalg.qr(b, mode="r").R
-    cross = torch.linalg.svdvals(r_a @ r_b.t()).sum()
-    shift = (first.mean(0) - second.mean(0)).square().sum()
-    return float(shift + a.square().sum() + b.square().sum() - 2 * cross)
 
 
 def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real_genre: Tensor) -> float:

@@ -30,7 +30,8 @@ from cli.options import parse_options
 from data.order import WindowOrder, generator_at, inverse_frequency_weights
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
-from evaluation.roll_distance import frechet_distance, roll_distance, roll_statistics
+from evaluation.distances import frechet_distance
+from evaluation.roll_distance import roll_distance, roll_statistics
 from models import rebuild
 from models.checkpoint import CheckpointError, read_checkpoint
 from training.stage import Draw, Stage
@@ -801,70 +802,6 @@ def test_validation_is_the_same_at_every_call(pipeline: Path, tiny_store: Path) 
 
 
 # The distance of piano rolls
-
-
-def sample(mean: Tensor, root: Tensor, n: int = 50, seed: int = 0) -> Tensor:
-    """`n` rows whose mean is `mean` and whose covariance is root^T root, exactly."""
-    noise = torch.randn(n, len(root), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    white = torch.linalg.qr(noise - noise.mean(0)).Q * (n - 1) ** 0.5
-    return mean + white @ root
-
-
-def test_frechet_distance_of_equal_covariances_is_the_squared_shift() -> None:
-    root = torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    first, second = sample(torch.zeros(4), root), sample(torch.tensor([1.0, -2.0, 0.0, 2.0]), root, seed=2)
-    assert frechet_distance(first, second) == pytest.approx(9.0)
-    assert frechet_distance(first, first + 3) == pytest.approx(4 * 9.0)
-
-
-def test_frechet_distance_of_diagonal_covariances() -> None:
-    first = sample(torch.zeros(3), torch.diag(torch.tensor([1.0, 2.0, 3.0]).double()))
-    second = sample(torch.ones(3), torch.diag(torch.tensor([4.0, 2.0, 0.5]).double()), n=70, seed=1)
-    assert frechet_distance(first, second) == pytest.approx(3 + 9 + 0 + 6.25)
-
-
-def test_frechet_distance_of_singular_covariances() -> None:
-    # Deviations 2 and 3 in the same direction, then in orthogonal ones: (2 - 3)^2, and 2^2 + 3^2.
-    along, across = torch.zeros(5, 5).double(), torch.zeros(5, 5).double()
-    along[0, 0], across[1, 1] = 2.0, 3.0
-    first = sample(torch.zeros(5), along)
-    assert frechet_distance(first, sample(torch.zeros(5), 1.5 * along, seed=1)) == pytest.approx(1.0)
-    assert frechet_distance(first, sample(torch.zeros(5), across, seed=1)) == pytest.approx(13.0)
-    # A set that never varies.
-    assert frechet_distance(first, torch.ones(7, 5)) == pytest.approx(4.0 + 5.0)
-
-
-def test_frechet_distance_with_fewer_rows_than_columns() -> None:
-    generator = torch.Generator().manual_seed(0)
-    first, second = (torch.randn(n, 27, generator=generator, dtype=torch.float64) for n in (4, 9))
-    c1, c2 = torch.cov(first.t()), torch.cov(second.t())
-    values, vectors = torch.linalg.eigh(c1)
-    root = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.t()
-    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp_min(0).sqrt().sum()
-    expected = (first.mean(0) - second.mean(0)).square().sum() + c1.trace() + c2.trace() - 2 * cross
-    assert frechet_distance(first, second) == pytest.approx(expected.item(), rel=1e-6)
-
-
-def test_frechet_distance_is_scipys() -> None:
-    linalg = pytest.importorskip("scipy.linalg")
-    generator = torch.Generator().manual_seed(0)
-    first, second, mixing = (torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (60, 80, 6))
-    second = second @ mixing
-    c1, c2 = torch.cov(first.t()), torch.cov(second.t())
-    cross = linalg.sqrtm((c1 @ c2).numpy()).real.trace()
-    expected = (first.mean(0) - second.mean(0)).square().sum() + c1.trace() + c2.trace() - 2 * cross
-    assert frechet_distance(first, second) == pytest.approx(expected.item())
-
-
-def test_frechet_distance_of_a_set_to_itself_is_0() -> None:
-    rows = 100 * torch.randn(40, 27, generator=torch.Generator().manual_seed(0))
-    assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-6)
-    assert frechet_distance(rows, rows.flip(0)) == pytest.approx(0, abs=1e-6)
-
-
-def test_frechet_distance_needs_two_rows() -> None:
-    with pytest.raises(ValueError, match="a covariance needs two rows, but there are 1 and 5"):
-        frechet_distance(torch.zeros(1, 3), torch.zeros(5, 3))
 
 
 def test_statistics_of_a_hand_made_roll() -> None:
