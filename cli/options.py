@@ -116,6 +116,8 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: A
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
     elif kind == tuple[int, ...]:
         parser.add_argument(flag, type=_int_list, metavar="N,N,...", **common)
+    elif kind == tuple[str, ...]:
+        parser.add_argument(flag, type=lambda text: tuple(text.split(",")), metavar="NAME,NAME,...", **common)
     elif get_origin(kind) is tuple:  # tuple[X, X]: so many values of one type, with spaces
         values = get_args(kind)
         parser.add_argument(flag, type=values[0], nargs=len(values), metavar=values[0].__name__.upper(), **common)

@@ -22,29 +22,53 @@ from models.trained import Trained, load_trained
 
 
 @dataclass(frozen=True)
-class ClipOptions:
-    """Options that the evaluations of generated music share."""
+class RealClipOptions:
+    """Options of whatever takes real clips."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_G_best_T{T}.pth")
-    checkpoint: Path | None = option(None, "other weights of a generator; their T counts, not --seq-lens")
-    metrics: Path = option(Path("metrics"), "folder for the tables")
-    seq_lens: tuple[int, ...] = option(
-        WINDOW_LENGTHS, "frames in a clip; those without weights are left out", choices=WINDOW_LENGTHS
-    )
+    metrics: Path = option(Path("metrics"), "folder for tables and figures")
     split: str = option("test", "which songs the real clips come from", choices=SPLITS)
-    seed: int = option(0, "decides the latents and the choice of real clips", minimum=0)
-    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
+    seed: int = option(0, "decides the choice of real clips, and the latents of generated ones", minimum=0)
     min_note_frames: int = option(2, "drop notes of fewer frames, real and generated; 1 keeps all", minimum=1)
 
 
 @dataclass(frozen=True)
-class ClipSource:
+class ClipOptions(RealClipOptions):
+    """Options that the evaluations of generated music share."""
+
+    checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_G_best_T{T}.pth")
+    checkpoint: Path | None = option(None, "other weights of a generator; their T counts, not --seq-lens")
+    seq_lens: tuple[int, ...] = option(
+        WINDOW_LENGTHS, "frames in a clip; those without weights are left out", choices=WINDOW_LENGTHS
+    )
+    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class RealClips:
+    """Windows of a split as clips."""
+
+    windows: WindowSource
+    seed: int
+    min_note_frames: int
+
+    def real_order(self, genre_id: int) -> Tensor:
+        """All windows of a genre in the split, int64 (n,), in an order that the seed decides."""
+        index = (self.windows.genre == genre_id).nonzero()[:, 0]
+        order_at = generator_at("real clips", self.seed, self.windows.seq_len, genre_id)
+        return index[torch.randperm(len(index), generator=order_at)]
+
+    def real(self, index: Tensor) -> np.ndarray:
+        """Real clips at `index`, int64 (n,), as bool (n, 128, T)."""
+        return drop_short_notes(self.windows.rolls(index).numpy(), self.min_note_frames)
+
+
+@dataclass(frozen=True)
+class ClipSource(RealClips):
     """Real and generated clips of one T. `facts` go into every row of a result."""
 
     trained: Trained
-    windows: WindowSource
-    options: ClipOptions
+    threshold: float
     facts: dict[str, Any]
 
     @property
@@ -58,22 +82,21 @@ class ClipSource:
     def generated(self, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
         """Generated clips `first`, `first` + 1, ... of a genre, bool (count, 128, T).
 
-        A clip depends on its number and the seed (by default that of the options) alone.
+        A clip depends on its number and the seed (by default that of the source) alone.
         """
         generator = self.trained.model
-        z = sample_latents(first, count, generator.latent, self.options.seed if seed is None else seed)
-        rolls = rolls_from_latents(generator, z, [genre_id] * count, threshold=self.options.threshold)
-        return drop_short_notes(rolls.numpy(), self.options.min_note_frames)
+        z = sample_latents(first, count, generator.latent, self.seed if seed is None else seed)
+        rolls = rolls_from_latents(generator, z, [genre_id] * count, threshold=self.threshold)
+        return drop_short_notes(rolls.numpy(), self.min_note_frames)
 
-    def real_order(self, genre_id: int) -> Tensor:
-        """All windows of a genre in the split, int64 (n,), in an order that the seed decides."""
-        index = (self.windows.genre == genre_id).nonzero()[:, 0]
-        order_at = generator_at("real clips", self.options.seed, self.seq_len, genre_id)
-        return index[torch.randperm(len(index), generator=order_at)]
 
-    def real(self, index: Tensor) -> np.ndarray:
-        """Real clips at `index`, int64 (n,), as bool (n, 128, T)."""
-        return drop_short_notes(self.windows.rolls(index).numpy(), self.options.min_note_frames)
+def open_real_clips(options: RealClipOptions, seq_len: int, split: str | None = None) -> RealClips:
+    """Clips of `seq_len` frames of `split`, by default that of the options. Raises `UserError` where there are none."""
+    split = split or options.split
+    windows = WindowSource(RollStore.open(options.store), split, seq_len)
+    if not len(windows):
+        raise UserError(f"{options.store}: no {split} window of {seq_len} frames")
+    return RealClips(windows, options.seed, options.min_note_frames)
 
 
 def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
@@ -94,9 +117,7 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
 
 
 def _open_source(options: ClipOptions, store: RollStore, trained: Trained) -> ClipSource:
-    windows = WindowSource(store, options.split, trained.seq_len)
-    if not len(windows):
-        raise UserError(f"{options.store}: no {options.split} window of {trained.seq_len} frames")
+    real = open_real_clips(options, trained.seq_len)
     facts = {
         "T": trained.seq_len,
         "split": options.split,
@@ -108,4 +129,4 @@ def _open_source(options: ClipOptions, store: RollStore, trained: Trained) -> Cl
         "labels": trained.labels,
         "store_fingerprint": store.fingerprint,
     }
-    return ClipSource(trained, windows, options, facts)
+    return ClipSource(real.windows, real.seed, real.min_note_frames, trained, options.threshold, facts)
