@@ -1,8 +1,8 @@
-"""Generate music with the trained models: MIDI files, and a sheet of their piano rolls.
+"""Generate music with the trained models: MIDI files, their sound, and a sheet of their piano rolls.
 
     python generate.py                                              # 8 clips of every genre
     python generate.py --genre jazz,rock --count 20 --seed 1
-    python generate.py --genre jazz --windows 4                     # longer pieces
+    python generate.py --genre jazz --windows 4 --wav               # longer pieces, with a WAV file beside each
     python generate.py --reconstruct song.mid --genre jazz          # a file through the CVAE and back
     python generate.py --interpolate a.mid b.mid --genre jazz       # from one piece to another
 
@@ -14,15 +14,18 @@ file without notes and counted: left out, it would flatter the model.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from audio.roll_files import write_roll_files
+from audio.synthesis import SYNTHS, open_renderer
 from cli.errors import UserError, run_command
 from cli.genres import ALL, choose_genres, choose_one_genre, genre_file_names
 from cli.options import option, parse_options
-from data.pianoroll import drop_short_notes, pianoroll_to_pretty_midi, roll_notes
+from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_windows
 from data.store import WINDOW_LENGTHS
 from evaluation.reconstruction import count
@@ -57,6 +60,19 @@ class Options:
     cvae: Path | None = option(None, "other weights for the CVAE; with --reconstruct their T counts")
     batch_size: int = option(64, "windows to generate at a time; the result does not depend on it", minimum=1)
     output: Path = option(Path("samples"), "folder to write to")
+    wav: bool = option(False, "write the sound of each MIDI file, too")
+    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
+    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav; without it the one that pretty_midi ships")
+
+
+class Music(NamedTuple):
+    """What to write: rolls by the names of their files, and the sheet that shows them."""
+
+    trained: Trained
+    rolls: dict[str, np.ndarray]
+    sheet: str
+    rows: SheetRows
+    title: str
 
 
 def generate(options: Options) -> list[Path]:
@@ -66,13 +82,21 @@ def generate(options: Options) -> list[Path]:
     """
     if options.reconstruct and options.interpolate:
         raise UserError("give either --reconstruct or --interpolate, not both")
-    write = write_reconstruction if options.reconstruct else write_interpolation if options.interpolate else write_clips
-    files = write(options)
-    print(f"{options.output}: {len(files) - 1} MIDI files, and {files[-1].name} shows them")
-    return files
+    renderer = open_renderer(options.synth, options.soundfont) if options.wav else None
+    make = reconstruct if options.reconstruct else interpolate_files if options.interpolate else make_clips
+    trained, rolls, sheet, rows, title = make(options)
+    files = write_roll_files(options.output, rolls, trained.frames_per_second, renderer)
+    path = options.output / f"{sheet}.png"
+    save_roll_sheet(path, rows, title=title, frames_per_second=trained.frames_per_second, window_frames=trained.seq_len)
+    n_empty = sum(not roll.any() for roll in rolls.values())
+    if n_empty:
+        print(f"{n_empty} of the {len(rolls)} MIDI files have no notes, because nothing sounds there")
+    kinds = "MIDI files, each with a WAV file" if options.wav else "MIDI files"
+    print(f"{options.output}: {len(rolls)} {kinds}, and {path.name} shows them")
+    return [*files, path]
 
 
-def write_clips(options: Options) -> list[Path]:
+def make_clips(options: Options) -> Music:
     """Clips of G from z ~ N(0, I). The windows of a clip follow a walk in z (`evaluation.sampling.walk_latents`).
 
     With a z of its own, each window would be music unrelated to the one before. In the walk neighbours are alike, and
@@ -97,11 +121,11 @@ def write_clips(options: Options) -> list[Path]:
     print("polyphony: keys that sound at once, mean over all frames; both means count empty clips")
     shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
     title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"
-    return write_files(options, trained, rolls, f"sheet_{run}", rows, title)
+    return Music(trained, rolls, f"sheet_{run}", rows, title)
 
 
 @torch.no_grad()
-def write_reconstruction(options: Options) -> list[Path]:
+def reconstruct(options: Options) -> Music:
     """Every window of a file through the CVAE: posterior mean, and a decoder that runs on its own output."""
     path, trained = options.reconstruct, load_cvae(options, options.seq_len)
     seq_len, genre_id = trained.seq_len, choose_one_genre(options.genre, trained.genres)
@@ -115,11 +139,11 @@ def write_reconstruction(options: Options) -> list[Path]:
     rolls = {f"{path.stem}_original": original, f"{path.stem}_reconstructed": reconstructed}
     rows = [[Panel(name.removeprefix(f"{path.stem}_"), roll)] for name, roll in rolls.items()]
     title = f"{path.stem[:MAX_STEM]} as {trained.genres[genre_id]}, {trained.path.name}: {f1}"
-    return write_files(options, trained, rolls, f"{path.stem}_T{seq_len}_sheet", rows, title)
+    return Music(trained, rolls, f"{path.stem}_T{seq_len}_sheet", rows, title)
 
 
 @torch.no_grad()
-def write_interpolation(options: Options) -> list[Path]:
+def interpolate_files(options: Options) -> Music:
     """From the first window that sounds of one file to that of another, along an arc of latents.
 
     Both models play every latent: G, because it was trained on the encoder's latents and makes the clips; the CVAE's
@@ -149,7 +173,7 @@ def write_interpolation(options: Options) -> list[Path]:
     rows = [[originals[0], *[None] * (options.steps - 2), originals[1]]]
     rows += [[Panel(f"{name} {step:03d}", roll) for step, roll in enumerate(steps)] for name, steps in played.items()]
     title = f"A {stem_a}\nB {stem_b}\nas {trained.genres[genre_id]}, {trained.path.name}, {encoder.path.name}"
-    return write_files(options, trained, rolls, f"{stem}_sheet", rows, title)
+    return Music(trained, rolls, f"{stem}_sheet", rows, title)
 
 
 def load_generator(options: Options) -> Trained:
@@ -175,23 +199,6 @@ def play_decoder(options: Options, cvae: CVAE, z: Tensor, genre_id: int, seq_len
 def join(options: Options, windows: Iterable[np.ndarray]) -> np.ndarray:
     """Windows end to end, without notes that are too short."""
     return drop_short_notes(np.concatenate(list(windows), axis=1), options.min_note_frames)
-
-
-def write_files(
-    options: Options, trained: Trained, rolls: dict[str, np.ndarray], sheet: str, rows: SheetRows, title: str
-) -> list[Path]:
-    """Write each roll as a MIDI file of its name and all `rows` as a PNG; returns the paths, the PNG last."""
-    options.output.mkdir(parents=True, exist_ok=True)
-    frames_per_second = trained.frames_per_second
-    for name, roll in rolls.items():
-        midi = pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second)
-        midi.write(str(options.output / f"{name}.mid"))
-    path = options.output / f"{sheet}.png"
-    save_roll_sheet(path, rows, title=title, frames_per_second=frames_per_second, window_frames=trained.seq_len)
-    n_empty = sum(not roll.any() for roll in rolls.values())
-    if n_empty:
-        print(f"{n_empty} of the {len(rolls)} MIDI files have no notes, because nothing sounds there")
-    return [*(options.output / f"{name}.mid" for name in rolls), path]
 
 
 if __name__ == "__main__":

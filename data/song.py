@@ -57,7 +57,7 @@ def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_sec
     and `OSError` where there is no such file.
     """
     events = read_midi_events(path)
-    seconds = _tick_seconds(events)
+    seconds = tick_seconds(events)
     if len(seconds) and seconds.max() > max_seconds:
         raise MidiError(f"lasts {seconds.max() / 60:.0f} minutes, more than the {max_seconds / 60:g} allowed")
     notes = _pair_notes(events)
@@ -71,7 +71,7 @@ def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_sec
     return Song(np.packbits(roll, axis=1), seconds[on], events.data1[on], events.data2[on])
 
 
-def _tick_seconds(events: MidiEvents) -> np.ndarray:
+def tick_seconds(events: MidiEvents) -> np.ndarray:
     """Time of every event in seconds, float64 (n,), rounded as `pretty_midi` rounds."""
     if (events.tempo_microseconds == 0).any():
         raise MidiError("damaged: a tempo of zero")

@@ -1,5 +1,6 @@
 """generate.py on random weights: which files it writes, what is in them, and what it says when something is wrong."""
 
+import wave
 from pathlib import Path
 
 import matplotlib.image
@@ -10,6 +11,7 @@ import torch
 from midi_files import example_song, write
 
 import generate as script
+from audio.synthesis import open_renderer
 from cli.errors import UserError, run_command
 from cli.options import as_plain, parse_options
 from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
@@ -72,6 +74,11 @@ def songs(tmp_path: Path) -> tuple[Path, Path]:
 
 def read_roll(path: Path, n_frames: int) -> np.ndarray:
     return pretty_midi_to_pianoroll(pretty_midi.PrettyMIDI(str(path)), n_frames)
+
+
+def read_wav(path: Path) -> np.ndarray:
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
 
 
 def has_color(path: Path, color: tuple[int, int, int]) -> bool:
@@ -185,6 +192,27 @@ def test_empty_clips_are_written_and_told(options: dict, checkpoints: Path, caps
     assert not has_color(sheet, FIRST_COLOR)
 
 
+@pytest.mark.usefixtures("no_sheet")
+def test_sound_beside_each_file(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        renderer = open_renderer("tinysoundfont")
+    except UserError as error:
+        pytest.skip(str(error))
+    options |= {"wav": True, "synth": "tinysoundfont", "genre": "jazz"}
+    *files, _ = generate(Options(**options))
+    names = [f"jazz_T32_seed0_00{number}" for number in range(3)]
+    assert [path.name for path in files] == [f"{name}.mid" for name in names] + [f"{name}.wav" for name in names]
+    assert "3 MIDI files, each with a WAV file, and sheet_T32_seed0.png shows them" in capsys.readouterr().out
+    for midi_path, wav_path in zip(files[:3], files[3:], strict=True):
+        expected = renderer.render_roll(read_roll(midi_path, 32), 16)
+        np.testing.assert_allclose(read_wav(wav_path), expected, atol=1 / 32767)
+        assert len(expected) == 48_000
+    *_, wav_path, _ = generate(Options(**options, checkpoint=checkpoints / "silent.pth"))
+    silence = read_wav(wav_path)
+    assert len(silence) == 144_000
+    assert not silence.any()
+
+
 def test_reconstruction(options: dict, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     original, reconstructed, sheet = generate(Options(**options, genre="jazz", reconstruct=songs[1]))
     assert [path.name for path in (original, reconstructed)] == ["b_original.mid", "b_reconstructed.mid"]
@@ -250,6 +278,8 @@ def test_errors_are_one_line(
     assert "differ in genres or latents" in told(*known, *small, "--genre", 1, "--interpolate", *songs)
     assert "--correlation must be at most 1, but is 1.5" in told(*known, "--correlation", 1.5)
     assert f"{songs[0]}: File exists" in told(*known, "--output", songs[0])
+    assert "none.sf2: cannot be read" in told(*known, "--wav", "--soundfont", tmp_path / "none.sf2")
+    assert "invalid choice: 'organ'" in told(*known, "--synth", "organ")
     assert not options["output"].exists()
 
 

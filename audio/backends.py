@@ -1,0 +1,213 @@
+"""FluidSynth and TinySoundFont behind one small interface: open a SoundFont once, then a new synthesiser for each clip.
+
+A FluidSynth synthesiser that is used again gives other samples for the same notes, even after a reset. So each clip has
+a synthesiser of its own, and only the SoundFont, whose loading takes a third of the time of a clip, is kept.
+"""
+
+import contextlib
+import ctypes
+import importlib.metadata
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cli.errors import UserError
+from data.smf import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PITCH_BEND, PROGRAM_CHANGE
+from data.song import DRUM_CHANNEL, PEDAL_THRESHOLD, SUSTAIN_PEDAL
+
+CHANNELS = 16
+MAX_VOICES = 256
+_FLUID_WARNING = 2  # FLUID_WARN of fluidsynth/log.h
+_REVERB_OFFSET = 1e-7  # FluidSynth's reverb adds a constant below this, which would make silence sound
+
+
+class Synthesizer(Protocol):
+    """A synthesiser that has played nothing yet, with program 0 on every channel and drums on channel 9."""
+
+    def send(self, kind: int, channel: int, data1: int, data2: int) -> None:
+        """Take a message in, with the kinds of `data.smf`; kinds that it does not know have no effect."""
+
+    def render(self, audio: np.ndarray) -> None:
+        """Fill `audio`, float32 (n,) and contiguous, with the next n samples."""
+
+
+class Backend(Protocol):
+    """A library with a SoundFont. `version`: name and version of the library; `gain` is part of what it renders."""
+
+    version: str
+    gain: str
+
+    def synthesizer(self) -> contextlib.AbstractContextManager[Synthesizer]:
+        """A new synthesiser. Several threads can have one each."""
+
+
+class FluidSynth:
+    """FluidSynth with its default reverb and chorus. Threads render at the same time.
+
+    A message takes effect at the next block of 64 samples, which is 4 ms at 16 kHz.
+    """
+
+    # The densest windows of real music peak at 0.59, so that they do not clip, and the median of all at 0.24.
+    _GAIN = 1.0
+    gain = f"{_GAIN:g}"
+
+    def __init__(self, soundfont: Path, sample_rate: int) -> None:
+        self._library = library = _import_fluidsynth()
+        self._soundfont, self._sample_rate = soundfont, sample_rate
+        numbers = [ctypes.c_int() for _ in range(3)]
+        library.fluid_version(*numbers)
+        self.version = "FluidSynth " + ".".join(str(number.value) for number in numbers)
+        pointer, integer = ctypes.c_void_p, ctypes.c_int
+
+        def bind(name: str, *types: Any) -> Any:
+            return library.cfunc(name, integer, *((f"argument_{n}", kind, 1) for n, kind in enumerate(types)))
+
+        self._add_font = bind("fluid_synth_add_sfont", pointer, pointer)
+        self._remove_font = bind("fluid_synth_remove_sfont", pointer, pointer)
+        # Not fluid_synth_write_s16, which adds noise. A buffer is an address, an offset and a step: left, right.
+        self._write = bind("fluid_synth_write_float", pointer, integer, *2 * (pointer, integer, integer))
+        # Taking a SoundFont out of a synthesiser warns that its channels have no instrument any more. This ends all
+        # warnings of the library in this process; its errors are still told.
+        bind("fluid_set_log_function", integer, pointer, pointer)(_FLUID_WARNING, None, None)
+        self._keepers: list[Any] = []
+        weakref.finalize(self, _delete_all, self._keepers)
+        self._idle_fonts = [self._load_font()]
+
+    @contextmanager
+    def synthesizer(self) -> Iterator["_FluidSynthesizer"]:
+        # A loaded SoundFont serves one synthesiser at a time, because FluidSynth counts its uses without a lock.
+        try:
+            font = self._idle_fonts.pop()
+        except IndexError:
+            font = self._load_font()
+        synth = self._new_synth()
+        try:
+            self._add_font(synth.synth, font)
+            yield _FluidSynthesizer(synth, self._write)
+        finally:
+            self._remove_font(synth.synth, font)
+            synth.delete()
+            self._idle_fonts.append(font)
+
+    def _new_synth(self) -> Any:
+        settings = {"synth.polyphony": MAX_VOICES, "synth.cpu-cores": 1}
+        return self._library.Synth(self._GAIN, self._sample_rate, CHANNELS, **settings)
+
+    def _load_font(self) -> int:
+        """Load the SoundFont into a synthesiser that keeps it and never plays; returns its address."""
+        keeper = self._new_synth()
+        self._keepers.append(keeper)
+        number = keeper.sfload(str(self._soundfont))
+        if number < 0:
+            raise UserError(f"{self._soundfont}: not a SoundFont that FluidSynth can read; name another: --soundfont")
+        return self._library.fluid_synth_get_sfont_by_id(keeper.synth, number)
+
+
+class _FluidSynthesizer:
+    def __init__(self, synth: Any, write: Any) -> None:
+        self._synth, self._write = synth, write
+
+    def send(self, kind: int, channel: int, data1: int, data2: int) -> None:
+        if kind == NOTE_ON:
+            self._synth.noteon(channel, data1, data2)
+        elif kind == NOTE_OFF:
+            self._synth.noteoff(channel, data1)
+        elif kind == CONTROL_CHANGE:
+            self._synth.cc(channel, data1, data2)
+        elif kind == PROGRAM_CHANGE:
+            self._synth.program_change(channel, data1)
+        elif kind == PITCH_BEND:
+            self._synth.pitch_bend(channel, data2 * 128 + data1 - 8192)
+
+    def render(self, audio: np.ndarray) -> None:
+        stereo = np.empty((2, len(audio)), np.float32)
+        left, right = (side.ctypes.data for side in stereo)
+        self._write(self._synth.synth, len(audio), left, 0, 1, right, 0, 1)
+        np.mean(stereo, axis=0, out=audio)
+        audio[np.abs(audio) < _REVERB_OFFSET] = 0
+
+
+def _delete_all(synths: list[Any]) -> None:
+    for synth in synths:
+        synth.delete()
+
+
+def _import_fluidsynth() -> Any:
+    try:
+        import fluidsynth
+    except ImportError as error:
+        remedy = "apt-get install libfluidsynth3 and pip install pyfluidsynth, or use --synth tinysoundfont"
+        raise UserError(f"FluidSynth is not installed ({error}): {remedy}") from error
+    return fluidsynth
+
+
+class TinySoundFont:
+    """TinySoundFont, which has no reverb and no chorus. It holds Python's lock, so threads render one by one."""
+
+    # As loud as FluidSynth at its gain: equal root mean square on windows of real music.
+    _GAIN_DECIBEL = -2.1
+    gain = f"{_GAIN_DECIBEL:g} dB"
+
+    def __init__(self, soundfont: Path, sample_rate: int) -> None:
+        try:
+            from tinysoundfont import _tinysoundfont as library
+        except ImportError as error:
+            remedy = "pip install --no-deps tinysoundfont, or use --synth fluidsynth"
+            raise UserError(f"TinySoundFont is not installed ({error}): {remedy}") from error
+        self._library, self._sample_rate = library, sample_rate
+        self.version = f"TinySoundFont {importlib.metadata.version('tinysoundfont')}"
+        try:
+            self._font = library.SoundFont(str(soundfont))
+        except RuntimeError as error:
+            remedy = "not a SoundFont that TinySoundFont can read; name another: --soundfont"
+            raise UserError(f"{soundfont}: {remedy}") from error
+
+    @contextmanager
+    def synthesizer(self) -> Iterator["_TinySynthesizer"]:
+        font = self._library.SoundFont(self._font)  # shares the samples
+        font.set_output(self._library.OutputMode.Mono, self._sample_rate, self._GAIN_DECIBEL)
+        font.set_max_voices(MAX_VOICES)
+        synth = _TinySynthesizer(font)
+        for channel in range(CHANNELS):
+            synth.send(PROGRAM_CHANGE, channel, 0, 0)
+        yield synth
+
+
+class _TinySynthesizer:
+    """The library knows no sustain pedal: what is let go while it is down is kept here until it comes up."""
+
+    def __init__(self, font: Any) -> None:
+        self._font = font
+        self._pedal_down = [False] * CHANNELS
+        self._held: list[list[int]] = [[] for _ in range(CHANNELS)]
+
+    def send(self, kind: int, channel: int, data1: int, data2: int) -> None:
+        if kind == NOTE_ON:
+            self._font.channel_note_on(channel, data1, data2 / 127)
+        elif kind == NOTE_OFF and self._pedal_down[channel]:
+            self._held[channel].append(data1)
+        elif kind == NOTE_OFF:
+            self._font.channel_note_off(channel, data1)
+        elif kind == CONTROL_CHANGE and data1 == SUSTAIN_PEDAL:
+            self._move_pedal(channel, data2 >= PEDAL_THRESHOLD)
+        elif kind == CONTROL_CHANGE:
+            self._font.channel_midi_control(channel, data1, data2)
+        elif kind == PROGRAM_CHANGE:
+            with contextlib.suppress(RuntimeError):  # the SoundFont has no such program: the old one stays
+                self._font.channel_set_preset_number(channel, data1, channel == DRUM_CHANNEL)
+        elif kind == PITCH_BEND:
+            self._font.channel_set_pitch_wheel(channel, data2 * 128 + data1)
+
+    def _move_pedal(self, channel: int, down: bool) -> None:
+        self._pedal_down[channel] = down
+        if not down:
+            for pitch in self._held[channel]:
+                self._font.channel_note_off(channel, pitch)
+            self._held[channel].clear()
+
+    def render(self, audio: np.ndarray) -> None:
+        self._font.render(memoryview(audio).cast("B"))

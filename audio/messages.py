@@ -1,0 +1,63 @@
+"""What a synthesiser is told, and when: timed MIDI messages, from a piano roll or from a whole MIDI file."""
+
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pretty_midi
+
+from cli.errors import UserError
+from data.pianoroll import roll_notes
+from data.smf import NOTE_OFF, NOTE_ON, MidiError, read_midi_events
+from data.song import tick_seconds
+
+VELOCITY = 80  # of the notes of a roll
+MAX_MINUTES = 60.0
+
+
+class Messages(NamedTuple):
+    """Messages in the order of their time, arrays (n,): `seconds` in float64, the rest whole numbers.
+
+    `kind` is one of those of `data.smf`. A note-on has a velocity above 0.
+    """
+
+    seconds: np.ndarray
+    kind: np.ndarray
+    channel: np.ndarray
+    data1: np.ndarray
+    data2: np.ndarray
+
+
+def roll_messages(roll: np.ndarray, frames_per_second: int) -> Messages:
+    """The notes of a roll, bool (128, T): those of `data.pianoroll.pianoroll_to_pretty_midi`, on channel 0."""
+    pitch, start, end = roll_notes(roll)
+    n_notes = len(pitch)
+    frame, key = np.concatenate([start, end]), np.concatenate([pitch, pitch])
+    kind, velocity = np.repeat([[NOTE_ON, NOTE_OFF], [VELOCITY, 0]], n_notes, axis=1)
+    order = np.lexsort((key, frame))  # on one frame by pitch, as `pretty_midi` writes them
+    return Messages(frame[order] / frames_per_second, kind[order], np.zeros_like(key), key[order], velocity[order])
+
+
+def midi_messages(midi: Path | pretty_midi.PrettyMIDI) -> Messages:
+    """All messages of all tracks of a MIDI file, timed as `data.song` times its notes.
+
+    Raises `UserError` where it cannot be read, is damaged, or lasts over an hour.
+    """
+    if isinstance(midi, pretty_midi.PrettyMIDI):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "written.mid"
+            midi.write(str(path))
+            return midi_messages(path)
+    try:
+        events = read_midi_events(midi)
+        seconds = tick_seconds(events)
+        if seconds.max(initial=0.0) > 60 * MAX_MINUTES:
+            raise MidiError(f"lasts {seconds.max() / 60:.0f} minutes, more than the {MAX_MINUTES:g} allowed")
+    except MidiError as error:
+        raise UserError(f"{midi}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{midi}: cannot be read ({error.strerror or error})") from error
+    kind = np.where((events.kind == NOTE_ON) & (events.data2 == 0), NOTE_OFF, events.kind)
+    order = np.argsort(events.tick, kind="stable")
+    return Messages(*(field[order] for field in (seconds, kind, events.channel, events.data1, events.data2)))

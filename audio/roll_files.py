@@ -1,0 +1,28 @@
+"""Rolls as files to open and to hear: a MIDI file each and, beside it, a WAV file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from audio.synthesis import Renderer, write_wav
+from data.pianoroll import pianoroll_to_pretty_midi
+
+
+def write_roll_files(
+    folder: Path, rolls: dict[str, np.ndarray], frames_per_second: int, renderer: Renderer | None = None
+) -> list[Path]:
+    """Write each roll, bool (128, T), as a MIDI file of its name and, with a renderer, as a WAV file of that name.
+
+    Makes the folder. Returns the paths, all MIDI files first. A WAV file lasts as long as its roll and the fading
+    after it, also where nothing sounds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    midi_paths = [folder / f"{name}.mid" for name in rolls]
+    for path, roll in zip(midi_paths, rolls.values(), strict=True):
+        pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second).write(str(path))
+    if renderer is None:
+        return midi_paths
+    wav_paths = [path.with_suffix(".wav") for path in midi_paths]
+    for path, audio in zip(wav_paths, renderer.render_rolls(rolls.values(), frames_per_second), strict=True):
+        write_wav(path, audio)
+    return midi_paths + wav_paths
