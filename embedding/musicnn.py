@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from embedding.batches import run_batches
 from embedding.mel import LogMel
 from embedding.musicnn_weights import read_tag_names, read_weights
 
@@ -29,8 +30,6 @@ DIMENSION = 200
 CLIP_RMS = 0.1
 SILENCE_RMS = 1e-4
 PREPROCESSING = f"rms {CLIP_RMS:g}, mean of {PATCH_SECONDS} s patches, v1"  # change the version with what is computed
-
-CLIPS_A_BATCH = {"cpu": 1, "cuda": 32}  # on a CPU larger batches are slower: their maps do not stay in its cache
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm1d:
@@ -122,23 +121,20 @@ class MusicnnEmbedder:
 
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Clips of equal length, float32 (samples,) at 16 kHz -> float32 (n, 200). `ValueError` below 3 s."""
-        return self._run(clips)[0]
+        return run_batches(lambda batch: self._run(batch)[0], clips, self._device, DIMENSION)
 
     def tag_probabilities(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Clips of equal length, float32 (samples,) at 16 kHz -> float32 (n, 50). `ValueError` below 3 s."""
-        return self._run(clips)[1]
+        return run_batches(lambda batch: self._run(batch)[1], clips, self._device, TAGS)
 
     @torch.inference_mode()
-    def _run(self, clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        hidden, tags = [np.empty((0, DIMENSION), np.float32)], [np.empty((0, TAGS), np.float32)]
-        size = CLIPS_A_BATCH.get(self._device.type, 1)
+    def _run(self, clips: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Hidden layer (B, 200) and tags (B, 50) of clips."""
+        audio = torch.from_numpy(np.stack(clips)).to(self._device)
+        patches = cut_patches(self._log_mel(level(audio)), patch_count(audio.shape[1]))
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 on a GPU too
-            for first in range(0, len(clips), size):
-                audio = torch.from_numpy(np.stack(clips[first : first + size])).to(self._device)
-                patches = cut_patches(self._log_mel(level(audio)), patch_count(audio.shape[1]))
-                for output, of_patches in zip((hidden, tags), self._network(patches.flatten(0, 1)), strict=True):
-                    output.append(of_patches.unflatten(0, patches.shape[:2]).mean(1).cpu().numpy())
-        return np.concatenate(hidden), np.concatenate(tags)
+            hidden, tags = self._network(patches.flatten(0, 1))
+        return tuple(output.unflatten(0, patches.shape[:2]).mean(1) for output in (hidden, tags))
 
 
 def level(audio: Tensor) -> Tensor:

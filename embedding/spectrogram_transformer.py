@@ -19,6 +19,7 @@ from transformers import ASTFeatureExtractor, ASTModel
 from transformers.utils import is_speech_available, logging
 
 from cli.errors import UserError
+from embedding.batches import run_batches
 
 MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593"
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -27,7 +28,6 @@ REMEDY = (
     "--ast-dir ast, or do without: --embedders MTT_musicnn"
 )
 SAMPLE_RATE = 16_000
-CLIPS_A_BATCH = {"cpu": 1, "cuda": 32}  # on a CPU larger batches are no faster
 
 
 class SpectrogramTransformerEmbedder:
@@ -57,18 +57,16 @@ class SpectrogramTransformerEmbedder:
         self.identity = f"ast {_digest(folder)}, {filters} features, {precision}, mean of tokens, v1"
         self._device = device
 
-    @torch.inference_mode()
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Clips of equal length, float32 (samples,) at 16 kHz -> float32 (n, dimension)."""
-        size = CLIPS_A_BATCH.get(self._device.type, 1)
-        batches = [self._embed(clips[first : first + size]) for first in range(0, len(clips), size)]
-        return np.concatenate([np.empty((0, self.dimension), np.float32), *batches])
+        return run_batches(self._embed, clips, self._device, self.dimension)
 
-    def _embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
-        features: Tensor = self._features(list(clips), sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
+    @torch.inference_mode()
+    def _embed(self, clips: list[np.ndarray]) -> Tensor:
+        features: Tensor = self._features(clips, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             hidden = self._network(features.to(self._device)).last_hidden_state  # (B, tokens, dimension)
-        return hidden.float().mean(1).cpu().numpy()
+        return hidden.float().mean(1)
 
 
 @contextmanager
