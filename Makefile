@@ -50,6 +50,7 @@ evaluate: env
 	for T in $(SEQ_LENS); do \
 		$(BIN)/python eval_mse.py $(call on,$(CHECKPOINTS),$(METRICS)) --seq-len $$T || exit; \
 	done
+	$(BIN)/python eval_mse.py $(call on,$(CHECKPOINTS),$(METRICS)) --leak-target
 	$(BIN)/python eval_music.py $(call on,$(CHECKPOINTS),$(METRICS))
 	$(BIN)/python plot_latent.py $(call on,$(CHECKPOINTS),$(METRICS)) --windows $(LATENT_WINDOWS)
 	test ! -d $(CHECKPOINTS)/shuffled || $(MAKE) evaluate-shuffled

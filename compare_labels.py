@@ -47,14 +47,18 @@ def compare_labels(options: Options) -> list[Row]:
     """Compare, print and write the table; returns its rows. Raises `UserError` where there is nothing to compare."""
     folders = {GIVEN: options.metrics, SHUFFLED: options.metrics / SHUFFLED}
     comparison = compare_tables(folders, options.seq_lens)
-    commands = list(dict.fromkeys(command_for(missing, options) for missing in comparison.missing))
     if not comparison.rows:
-        raise UserError(f"{options.metrics}: no table is there for both labels; make them with " + "; ".join(commands))
+        raise UserError(
+            f"{options.metrics}: no table is there for both labels; run eval_fad_samples.py, eval_elbo.py or "
+            f"eval_genre.py with --metrics {options.metrics}, and with --metrics {folders[SHUFFLED]} "
+            f"--checkpoints {options.checkpoints / SHUFFLED}"
+        )
     for seq_len in dict.fromkeys(row["T"] for row in comparison.rows):
         print(f"T = {seq_len}")
         print(format_table([row for row in comparison.rows if row["T"] == seq_len], COLUMNS), end="\n\n")
     print(LEGEND)
     if comparison.missing:
+        commands = dict.fromkeys(command_for(missing, options) for missing in comparison.missing)
         print("Not compared, because one side or both are missing; these commands make them:", *commands, sep="\n    ")
     path = options.metrics / "labels.csv"
     write_table(path, comparison.rows)

@@ -75,9 +75,11 @@ def print_fad(rows: list[Row], genres: list[str]) -> None:
         ]
         print(f"\n{embedder}, {shown[0]['synth']}, {shown[0]['soundfont']}")
         print(format_table(shown, COLUMNS))
+        rows_of_note: dict[str, list[str]] = {}
         for row in shown:
-            if row["note"]:
-                print(f"T = {row['T']}, {row['genre_name']}: {row['note']}")
+            rows_of_note.setdefault(row["note"], []).append(f"T = {row['T']} {row['genre_name']}")
+        for note in filter(None, rows_of_note):
+            print(f"{', '.join(rows_of_note[note])}: {note}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ CHECKS = 6
 class ClassifierOptions:
     """How the genre classifier is trained, and where it is kept."""
 
-    classifier_steps: int = option(600, "training steps of the genre classifier, 128 windows each", minimum=1)
+    classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
     classifier_seed: int = option(0, "decides the classifier's initial weights and the windows of each step", minimum=0)
     cache: Path = option(Path("cache"), "folder of the classifiers trained so far, which are used again")
 

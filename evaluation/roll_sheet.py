@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from data.pianoroll import roll_notes
+from evaluation.colors import GENRE_COLORS
 
 OCTAVE = 12
 MAX_COLUMNS, MAX_SECONDS = 8, 60.0
-_COLORS = ("#1f5f99", "#b0452c", "#2f7d4f", "#7a4fa3", "#8a6a14", "#1c7d86", "#a33a6f", "#555555")
-_PAPER, _LINES, _JOINTS, _GREY = "#f7f6f2", "#dcd9d0", "#b9b5a8", "#8c8c8c"
+_PAPER, _LINES, _JOINTS, _GREY, _INK = "#f7f6f2", "#dcd9d0", "#b9b5a8", "#8c8c8c", "#262626"
 _INCHES_PER_SECOND, _MINIMUM_WIDTH, _LINE_HEIGHT, _MARGIN = 0.25, 1.9, 1.7, 0.7
 
 
@@ -50,7 +50,7 @@ def save_roll_sheet(
     n_columns = max(1, min(MAX_COLUMNS, max(map(len, rows)), int(MAX_COLUMNS * 8 / seconds)))
     lines = [
         (color, row[first : first + n_columns])
-        for color, row in zip(cycle(_COLORS), rows)
+        for color, row in zip(cycle(GENRE_COLORS), rows)
         for first in range(0, len(row), n_columns)
         if any(row[first : first + n_columns])
     ]
@@ -91,7 +91,7 @@ def _draw(axis: Axes, panel: Panel, color: str, frames_per_second: int, window_f
     for joint in range(window_frames or n_frames, n_frames, window_frames or n_frames):
         axis.axvline(joint / frames_per_second, color=_JOINTS, linewidth=0.8, zorder=2)
     empty = not panel.roll.any()
-    told, told_color = (f"{panel.title}: empty", _GREY) if empty else (panel.title, color)
+    told, told_color = (f"{panel.title}: empty", _GREY) if empty else (panel.title, _INK)
     axis.set_title(told, fontsize=8, color=told_color, pad=3, parse_math=False)
     axis.set_facecolor(_PAPER)
     axis.grid(axis="y", color=_LINES, linewidth=0.6)

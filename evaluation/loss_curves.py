@@ -1,0 +1,90 @@
+"""Loss curves from a run's log as SVG paths: a panel for each loss, training and validation, by phases of T."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from cli.errors import UserError
+
+# Inside of a panel, for lines that stay off its edges.
+_TOP, _BOTTOM = 4, 96
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs at one T, from the epoch `first` of all phases together, counted from 0."""
+
+    seq_len: int
+    first: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A loss over the epochs: paths in a box `n_epochs` wide and 100 high, None where it was not measured.
+
+    `low` and `high` are its bounds, `train` and `val` the values of the last epoch.
+    """
+
+    name: str
+    low: float
+    high: float
+    train: float | None
+    val: float | None
+    train_path: str | None
+    val_path: str | None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All losses of a stage."""
+
+    n_epochs: int
+    phases: list[Phase]
+    panels: list[Panel]
+    kind: str = "curves"
+
+
+def read_curves(log: Path) -> Curves:
+    """Curves from the epochs.jsonl that `training.loop` writes. Raises `UserError` where it holds something else."""
+    try:
+        epochs = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        return _curves(epochs)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{log}: not the log of a training run; name another folder with --runs") from error
+
+
+def _curves(epochs: Sequence[dict[str, Any]]) -> Curves:
+    phases, first = [], 0
+    for seq_len, members in groupby(epochs, lambda epoch: epoch["seq_len"]):
+        phases.append(Phase(seq_len, first, len(list(members))))
+        first = phases[-1].first + phases[-1].epochs
+    names = dict.fromkeys(name for group in ("train", "val") for epoch in epochs for name in epoch[group])
+    return Curves(len(epochs), phases, [_panel(name, epochs, phases) for name in names])
+
+
+def _panel(name: str, epochs: Sequence[dict[str, Any]], phases: Sequence[Phase]) -> Panel:
+    series = {group: [epoch[group].get(name) for epoch in epochs] for group in ("train", "val")}
+    values = [value for one in series.values() for value in one if value is not None]
+    low, high = min(values), max(values)
+    paths = {group: _path(one, phases, low, high) for group, one in series.items()}
+    return Panel(name, low, high, series["train"][-1], series["val"][-1], paths["train"], paths["val"])
+
+
+def _path(values: Sequence[float | None], phases: Sequence[Phase], low: float, high: float) -> str | None:
+    """A line for each phase (losses of another T do not compare), through the middles of its epochs."""
+    lines = []
+    for phase in phases:
+        places = range(phase.first, phase.first + phase.epochs)
+        points = [(place + 0.5, _height(values[place], low, high)) for place in places if values[place] is not None]
+        if len(points) == 1:  # a point is too small to see
+            points = [(points[0][0] + move, points[0][1]) for move in (-0.2, 0.2)]
+        lines += ["M" + "L".join(f"{x:g} {y:.1f}" for x, y in points)] if points else []
+    return "".join(lines) or None
+
+
+def _height(value: float, low: float, high: float) -> float:
+    return _BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP) if high > low else (_TOP + _BOTTOM) / 2

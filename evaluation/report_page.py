@@ -1,0 +1,113 @@
+"""One page to look at and listen to: results beside baselines and published values, clips, curves, protocol.
+
+A single HTML file that needs no network and no script.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from audio.synthesis import SYNTHS, open_renderer
+from cli.options import option
+from evaluation.clips import ClipOptions, open_clip_sources
+from evaluation.colors import GENRE_COLORS
+from evaluation.listening import choose_listening
+from evaluation.loss_curves import Curves, read_curves
+from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
+from evaluation.report_parts import (
+    elbo_parts,
+    fad_headlines,
+    fad_parts,
+    genre_parts,
+    labels_parts,
+    latent_parts,
+    merge_missing,
+    mse_parts,
+    music_parts,
+    sanity_parts,
+)
+from evaluation.result_folder import FACTS, SHARED, Missing, ResultFolder
+
+# In the order of reading; each finds its tables and pictures, or what is missing.
+PARTS = {
+    "fad": fad_parts,
+    "music": music_parts,
+    "genre": genre_parts,
+    "labels": labels_parts,
+    "mse": mse_parts,
+    "elbo": elbo_parts,
+    "sanity": sanity_parts,
+    "latent": latent_parts,
+}
+STAGES = ("cvae", "cgan", "hybrid")
+
+
+@dataclass(frozen=True)
+class ReportOptions(ClipOptions):
+    """What the page shows. The weights are those of the clips to hear."""
+
+    runs: Path = option(Path("runs"), "folder with the logs of the training stages")
+    real_clips: int = option(2, "real clips of each genre and T to hear", minimum=0)
+    generated_clips: int = option(4, "generated clips of each genre and T to hear", minimum=1)
+    synth: str = option("fluidsynth", "synthesiser that plays the clips", choices=SYNTHS)
+    soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
+    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0)
+
+
+def make_page(options: ReportOptions) -> str:
+    """The page as HTML.
+
+    A result file, picture or log that is not there is named on the page. Raises `UserError` or `CheckpointError` for
+    what it cannot do without: store, a generator, the synthesiser.
+    """
+    sources = open_clip_sources(options)
+    renderer = open_renderer(options.synth, options.soundfont)
+    genres, seq_lens = sources[0].genres, [source.seq_len for source in sources]
+    expected = {fact: _as_in_csv(sources[0].facts[fact]) for fact in SHARED}
+    folder = ResultFolder(options, genres, seq_lens, expected)
+    parts = {name: merge_missing(make(folder)) for name, make in PARTS.items()}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.jinja").render(
+        genres=genres,
+        colors=[GENRE_COLORS[genre_id % len(GENRE_COLORS)] for genre_id in range(len(genres))],
+        sources=sources,
+        headlines=fad_headlines(folder),
+        parts=parts,
+        listening=[
+            choose_listening(
+                source,
+                renderer,
+                n_real=options.real_clips,
+                n_generated=options.generated_clips,
+                workers=options.workers,
+            )
+            for source in sources
+        ],
+        curves={stage: _read_stage(stage, folder) for stage in STAGES},
+        accuracy_paper=GENRE_ACCURACY_PAPER,
+        inception_paper=INCEPTION_SCORE_PAPER,
+        facts={told: folder.facts[fact] for fact, told in FACTS.items() if fact in folder.facts},
+        renderer=renderer,
+        options=options,
+    )
+
+
+def _read_stage(stage: str, folder: ResultFolder) -> Curves | Missing:
+    options = folder.options
+    log = options.runs / stage / "epochs.jsonl"
+    if log.exists():
+        return read_curves(log)
+    return Missing(str(log), folder.command(f"train_{stage}.py", "store", "checkpoints", "runs"))
+
+
+def _as_in_csv(value: Any) -> str:
+    """A fact as `evaluation.tables.write_table` writes it."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

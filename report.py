@@ -1,0 +1,29 @@
+"""One page of all results to look at and listen to: metrics/report.html, a single file that works offline.
+
+    python report.py --store store                                  # after the evaluations, or some of them
+    python report.py --real-clips 1 --generated-clips 6             # more of the generator's clips to hear
+    python report.py --store demo/store --checkpoints demo/checkpoints --metrics demo/metrics --runs demo/runs
+
+Shows the tables and pictures in --metrics with published values beside ours, players and piano rolls of real and
+generated clips of each genre and T, the loss curves in --runs and the protocol. What is not there is named on the page,
+with the command that makes it.
+"""
+
+from pathlib import Path
+
+from cli.errors import run_command
+from cli.options import parse_options
+from evaluation.report_page import ReportOptions, make_page
+from models.checkpoint import CheckpointError
+
+
+def report(options: ReportOptions) -> Path:
+    """Write the page; returns its path. Raises `UserError` or `CheckpointError`."""
+    path = options.metrics / "report.html"
+    path.write_text(make_page(options), encoding="utf-8")
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return path
+
+
+if __name__ == "__main__":
+    run_command(lambda: report(parse_options(ReportOptions, __doc__)), CheckpointError)
