@@ -17,9 +17,9 @@ from cli.options import parse_options
 from evaluation.clip_embeddings import open_clip_embedder
 from evaluation.clips import open_clip_sources
 from evaluation.fad import FadOptions, measure_fad
-from evaluation.fad_chart import save_fad_chart
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.tables import Row, format_table, write_table
+from figures.fad_chart import save_fad_chart
 from models.checkpoint import CheckpointError
 
 COLUMNS = {

@@ -29,8 +29,8 @@ from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_windows
 from data.store import WINDOW_LENGTHS
 from evaluation.reconstruction import count
-from evaluation.roll_sheet import Panel, SheetRows, save_roll_sheet
 from evaluation.sampling import interpolate, rolls_from_latents, walk_latents
+from figures.roll_sheet import Panel, SheetRows, save_roll_sheet
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
 from models.cvae import THRESHOLD

@@ -23,8 +23,8 @@ from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.latent_space import MEAN, SAMPLE, WITHHELD, WindowSample, draw_windows, latent_views, numbers
 from evaluation.projections import ISOMAP_NEIGHBORS, MAX_DIMENSIONS, isomap, principal_components, tsne
-from evaluation.scatter_sheet import Scatter, save_scatter_sheet
 from evaluation.tables import ALL_ID, Row, format_table, write_table
+from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
 from models.trained import Trained, load_trained

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cli.errors import run_command
 from cli.options import parse_options
-from evaluation.report_page import ReportOptions, make_page
 from models.checkpoint import CheckpointError
+from page.assemble import ReportOptions, make_page
 
 
 def report(options: ReportOptions) -> Path:

@@ -66,6 +66,7 @@ def open_subject(options: EvaluationOptions) -> Subject:
         "seed": options.seed,
         "checkpoint": path.name,
         "checkpoint_sha256": trained.sha256,
+        "labels": trained.labels,
         "store_fingerprint": store.fingerprint,
     }
     return Subject(trained.model.to(device), windows, facts)

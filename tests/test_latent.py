@@ -15,11 +15,11 @@ import plot_latent
 from cli.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.colors import GENRE_COLORS
 from evaluation.latent_space import MEAN, SAMPLE, WITHHELD, draw_windows, latent_views
 from evaluation.projections import isomap, principal_components, tsne
-from evaluation.scatter_sheet import Scatter, save_scatter_sheet
 from evaluation.separation import find_neighbourhoods, found_shares, measure_separation, vote
+from figures.colors import GENRE_COLORS
+from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
 from models.trained import load_trained

@@ -25,15 +25,15 @@ from audio.mp3 import encode_mp3
 from cli.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation import report_page
 from evaluation.clips import open_clip_sources
-from evaluation.loss_curves import read_curves
-from evaluation.report_page import ReportOptions
-from evaluation.report_parts import FAD_COLUMNS, LABELS_COLUMNS, LATENT_COLUMNS, SANITY_COLUMNS
-from evaluation.report_tables import REPORTED, Column, show_numbers
-from evaluation.roll_svg import note_path, pitch_range
 from models import CVAE, Generator
 from models.checkpoint import save_weights
+from page import assemble
+from page.assemble import ReportOptions
+from page.loss_curves import read_curves
+from page.parts import FAD_COLUMNS, LABELS_COLUMNS, LATENT_COLUMNS, SANITY_COLUMNS
+from page.roll_svg import note_path, pitch_range
+from page.tables import REPORTED, Column, show_numbers
 
 NASTY = ["R&B <x>", 'a"b', "bass"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -124,7 +124,7 @@ def row_of(columns: list[Column], **known: object) -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def quiet_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_page, "open_renderer", lambda synth, soundfont: FakeRenderer())
+    monkeypatch.setattr(assemble, "open_renderer", lambda synth, soundfont: FakeRenderer())
 
 
 def made(options: ReportOptions) -> Page:

@@ -10,7 +10,7 @@ from audio.mp3 import encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
 from data.pianoroll import roll_notes
 from evaluation.clips import ClipSource
-from evaluation.roll_svg import PitchRange, note_path, pitch_range
+from page.roll_svg import PitchRange, note_path, pitch_range
 
 REAL, GENERATED = "real", "generated"
 

@@ -12,11 +12,11 @@ import jinja2
 from audio.synthesis import SYNTHS, open_renderer
 from cli.options import option
 from evaluation.clips import ClipOptions, open_clip_sources
-from evaluation.colors import GENRE_COLORS
-from evaluation.listening import choose_listening
-from evaluation.loss_curves import Curves, read_curves
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
-from evaluation.report_parts import (
+from figures.colors import GENRE_COLORS
+from page.listening import choose_listening
+from page.loss_curves import Curves, read_curves
+from page.parts import (
     elbo_parts,
     fad_headlines,
     fad_parts,
@@ -28,7 +28,7 @@ from evaluation.report_parts import (
     music_parts,
     sanity_parts,
 )
-from evaluation.result_folder import FACTS, SHARED, Missing, ResultFolder
+from page.result_folder import FACTS, SHARED, Missing, ResultFolder
 
 # In the order of reading; each finds its tables and pictures, or what is missing.
 PARTS = {
@@ -75,7 +75,7 @@ def make_page(options: ReportOptions) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template("page.html.jinja").render(
         genres=genres,
         colors=[GENRE_COLORS[genre_id % len(GENRE_COLORS)] for genre_id in range(len(genres))],
         sources=sources,

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from evaluation.colors import GENRE_COLORS
+from figures.colors import GENRE_COLORS
 
 _PAPER, _LINES = "#fbfaf7", "#dcd9d0"
 _PANEL_INCHES, _LINE_INCHES, _MARGIN_INCHES = 5.0, 0.17, 0.8

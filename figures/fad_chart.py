@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from evaluation.colors import ALL_COLOR, GENRE_COLORS
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.tables import ALL_ID, Row
+from figures.colors import ALL_COLOR, GENRE_COLORS
 
 _PAPER, _LINES, _INK, _REPORTED = "#fbfaf7", "#dcd9d0", "#222222", "#9a958a"
 _WIDTH, _PANEL_INCHES = 0.27, (4.6, 3.6)

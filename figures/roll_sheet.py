@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from data.pianoroll import roll_notes
-from evaluation.colors import GENRE_COLORS
+from figures.colors import GENRE_COLORS
 
 OCTAVE = 12
 MAX_COLUMNS, MAX_SECONDS = 8, 60.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from evaluation.published import ELBO, FAD, FAD_PAPER, MSE, published_for
-from evaluation.report_tables import BASELINE, LABEL, REPORTED, SHARE, Column, TextRow, show_numbers
-from evaluation.result_folder import Missing, Part, ResultFolder
 from evaluation.tables import ALL_ID, ALL_NAME
+from page.result_folder import Missing, Part, ResultFolder
+from page.tables import BASELINE, LABEL, REPORTED, SHARE, Column, TextRow, show_numbers
 
 # Options that say which music and which weights a script is to use, and where its results go.
 WEIGHTS = ("store", "checkpoints", "metrics")

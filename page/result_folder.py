@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from cli.options import as_plain
 from evaluation.clips import ClipOptions
-from evaluation.listening import data_uri
-from evaluation.report_tables import Column, Table, TextRow, make_table, read_results
+from page.listening import data_uri
+from page.tables import Column, Table, TextRow, make_table, read_results
 
 # Facts that rows carry, as the page names them; with those that stand beside another, in brackets.
 FACTS = {
