@@ -45,7 +45,7 @@ demo: env
 
 # Every evaluation of trained weights, and the page that shows them. What was embedded before comes from the cache.
 evaluate: env
-	$(call measure,$(CHECKPOINTS),$(METRICS))
+	$(call measure,$(CHECKPOINTS),$(METRICS),$(GENERATION_SEEDS))
 	$(BIN)/python eval_fad_sanity.py --store $(STORE) --metrics $(METRICS) $(SOUND)
 	for T in $(SEQ_LENS); do \
 		$(BIN)/python eval_mse.py $(call on,$(CHECKPOINTS),$(METRICS)) --seq-len $$T || exit; \
@@ -58,13 +58,13 @@ evaluate: env
 
 # The control experiment: the same for weights that were trained with --labels shuffled, beside those of the given labels.
 evaluate-shuffled: env
-	$(call measure,$(CHECKPOINTS)/shuffled,$(METRICS)/shuffled)
+	$(call measure,$(CHECKPOINTS)/shuffled,$(METRICS)/shuffled,1)
 	$(BIN)/python compare_labels.py --metrics $(METRICS)
 
 on = --store $(STORE) --checkpoints $(1) --metrics $(2)
 SOUND = --embedders $(EMBEDDERS) --synth $(SYNTH) --clips $(CLIPS) --cache $(CACHE)
 define measure
-	$(BIN)/python eval_fad_samples.py $(call on,$(1),$(2)) $(SOUND) --generation-seeds $(GENERATION_SEEDS)
+	$(BIN)/python eval_fad_samples.py $(call on,$(1),$(2)) $(SOUND) --generation-seeds $(3)
 	$(BIN)/python eval_genre.py $(call on,$(1),$(2)) --classifier-steps $(CLASSIFIER_STEPS) --cache $(CACHE)
 	for T in $(SEQ_LENS); do $(BIN)/python eval_elbo.py $(call on,$(1),$(2)) --seq-len $$T || exit; done
 endef
