@@ -1,7 +1,11 @@
 """The Fréchet audio distance of clips: what is compared, what is counted, what is kept, and what is refused."""
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -272,6 +276,43 @@ def test_without_a_generator_there_is_one_line(options: FadOptions, tmp_path: Pa
     elsewhere = FadOptions(**{**vars(options), "checkpoints": tmp_path / "nowhere"})
     with pytest.raises(UserError, match=r"nowhere: no generator there .*train it with train_hybrid.py"):
         eval_fad_samples.eval_fad_samples(elsewhere)
+
+
+def run_command_line(options: FadOptions, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, eval_fad_samples.__file__, "--clips", "4", "--generation-seeds", "1"]
+    for name in ("store", "checkpoints", "metrics", "cache"):
+        command += [f"--{name}", str(getattr(options, name))]
+    return subprocess.run([*command, *more], capture_output=True, text=True, env={**os.environ, **environment})
+
+
+@pytest.mark.skipif(not find_spec("musicnn"), reason="the weights of musicnn are not installed")
+@pytest.mark.skipif(not find_spec("tinysoundfont"), reason="tinysoundfont is not installed")
+def test_the_command_line_with_a_trained_embedder_and_again_from_the_cache(options: FadOptions) -> None:
+    table = options.metrics / "fad_results.csv"
+    tables = []
+    for _ in range(2):
+        done = run_command_line(options, "--embedders", "MTT_musicnn", "--synth", "tinysoundfont")
+        assert done.returncode == 0, done.stderr
+        tables.append(table.read_bytes())
+    assert tables[0] == tables[1], "embeddings come back from the cache to the last digit"
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 and all(float(row["FAD"]) > 0 and row["n_fake"] for row in rows)
+    assert rows[0]["embedder"].startswith("MTT_musicnn ") and rows[0]["synth"].startswith("TinySoundFont ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--embedders", "vggish"], "--embedders must be one of ast, MTT_musicnn, MSD_musicnn, but is vggish"),
+        (["--synth", "tinysoundfont"], "the weights of AST are not in the Hugging Face cache; get them on a machine"),
+        (["--clips", "1"], "--clips must be at least 2, but is 1"),
+    ],
+)
+def test_what_is_wrong_is_one_line(options: FadOptions, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run_command_line(options, *arguments, HF_HUB_CACHE=str(tmp_path / "empty"))
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {message}"), done.stderr
 
 
 # Damage
