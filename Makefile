@@ -11,6 +11,7 @@ METRICS ?= metrics
 CACHE ?= cache
 SEQ_LENS ?= 32 64 128
 EMBEDDERS ?= MTT_musicnn,MSD_musicnn
+AST_DIR ?=
 SYNTH ?= fluidsynth
 CLIPS ?= 200
 GENERATION_SEEDS ?= 3
@@ -62,7 +63,7 @@ evaluate-shuffled: env
 	$(BIN)/python compare_labels.py --metrics $(METRICS)
 
 on = --store $(STORE) --checkpoints $(1) --metrics $(2)
-SOUND = --embedders $(EMBEDDERS) --synth $(SYNTH) --clips $(CLIPS) --cache $(CACHE)
+SOUND = --embedders $(EMBEDDERS) --synth $(SYNTH) --clips $(CLIPS) --cache $(CACHE) $(if $(AST_DIR),--ast-dir $(AST_DIR))
 define measure
 	$(BIN)/python eval_fad_samples.py $(call on,$(1),$(2)) $(SOUND) --generation-seeds $(3)
 	$(BIN)/python eval_genre.py $(call on,$(1),$(2)) --classifier-steps $(CLASSIFIER_STEPS) --cache $(CACHE)
@@ -80,6 +81,7 @@ benchmarks: env
 	$(BIN)/python benchmarks/batches.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/rendering.py
+	$(BIN)/python benchmarks/embedding.py
 	$(BIN)/python benchmarks/fad.py
 
 clean:
