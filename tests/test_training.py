@@ -859,7 +859,8 @@ def test_autocast_does_not_keep_the_critics_old_weights(tiny_store: Path, tmp_pa
         train_cgan.train_cgan(replace(options, **changes))
         logged += epochs_logged(tmp_path / f"runs {bf16}" / "cgan")
     exact, rough = (record["train"]["wasserstein"] for record in logged)
-    assert rough == pytest.approx(exact, rel=0.1)
+    # With old weights 0.76 instead of 1.94. Rounding alone moved it by 11 % on a processor that computes in bfloat16.
+    assert rough == pytest.approx(exact, rel=0.3)
 
 
 def test_other_weights_of_an_earlier_stage_are_noticed(tiny_store: Path, tmp_path: Path) -> None:
