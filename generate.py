@@ -29,7 +29,7 @@ from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_windows
 from data.store import WINDOW_LENGTHS
 from evaluation.reconstruction import count
-from evaluation.sampling import interpolate, rolls_from_latents, walk_latents
+from evaluation.sampling import decode_latents, interpolate, rolls_from_latents, walk_latents
 from figures.roll_sheet import Panel, SheetRows, save_roll_sheet
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
@@ -130,7 +130,8 @@ def reconstruct(options: Options) -> Music:
     path, trained = options.reconstruct, load_cvae(options, options.seq_len)
     seq_len, genre_id = trained.seq_len, choose_one_genre(options.genre, trained.genres)
     batch, n_frames = read_song_windows(path, seq_len, genre_id, frames_per_second=trained.frames_per_second)
-    decoded = play_decoder(options, trained.model, trained.model.encode(*batch).mean, genre_id, seq_len)
+    z = trained.model.encode(*batch).mean
+    decoded = decode_latents(trained.model, z, genre_id, seq_len, options.threshold)
     original = np.concatenate(list(batch.roll.numpy() > 0), axis=1)[:, :n_frames]
     reconstructed = join(options, decoded)[:, :n_frames]
     counts = count(*(torch.from_numpy(roll)[None] for roll in (reconstructed, original)))
@@ -164,7 +165,7 @@ def interpolate_files(options: Options) -> Music:
     z = interpolate(*ends, options.steps)
     played = {
         "G": play_generator(options, generator, z, genre_id),
-        "cvae": play_decoder(options, encoder.model, z.float(), genre_id, seq_len),
+        "cvae": decode_latents(encoder.model, z.float(), genre_id, seq_len, options.threshold),
     }
     played = {name: [join(options, [roll]) for roll in steps] for name, steps in played.items()}
     stem_a, stem_b = (path.stem[:MAX_STEM] for path in options.interpolate)
@@ -189,11 +190,6 @@ def load_cvae(options: Options, seq_len: int) -> Trained:
 def play_generator(options: Options, generator: Generator, z: Tensor, genre_id: int) -> np.ndarray:
     """Rolls of G, bool (n, 128, T), for latents (n, latent)."""
     return rolls_from_latents(generator, z, [genre_id] * len(z), options.batch_size, options.threshold).numpy()
-
-
-def play_decoder(options: Options, cvae: CVAE, z: Tensor, genre_id: int, seq_len: int) -> np.ndarray:
-    """Rolls of the decoder without teacher forcing, bool (n, 128, seq_len), for latents (n, latent)."""
-    return (cvae.decode_free(z, torch.full((len(z),), genre_id), seq_len) > options.threshold).numpy()
 
 
 def join(options: Options, windows: Iterable[np.ndarray]) -> np.ndarray:

@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from data.order import generator_at
-from models import Generator
+from models import CVAE, Generator
 from models.cvae import PITCHES, THRESHOLD
 
 
@@ -76,3 +77,9 @@ def rolls_from_latents(
     for chosen in torch.arange(len(z)).split(batch_size):
         rolls[chosen] = model(z[chosen], genre[chosen]) > threshold
     return rolls
+
+
+@torch.no_grad()
+def decode_latents(cvae: CVAE, z: Tensor, genre_id: int, seq_len: int, threshold: float = THRESHOLD) -> np.ndarray:
+    """Piano rolls bool (n, 128, seq_len) of the CVAE's decoder without teacher forcing, for latents (n, latent)."""
+    return (cvae.decode_free(z, torch.full((len(z),), genre_id), seq_len) > threshold).numpy()
