@@ -154,7 +154,7 @@ def _rows(table: ResultTable, sides: dict[str, list[TextRow]]) -> list[Row]:
             rows.append(
                 {
                     "T": int(row["T"]),
-                    "measure": f"{measure.name} ({embedder})" if embedder else measure.name,
+                    "measure": f"{measure.name} ({embedder.split()[0]})" if embedder else measure.name,
                     "genre_id": int(genre_id),
                     "genre_name": row.get("genre_name") or row["genre"],
                     "given": given,
@@ -162,6 +162,7 @@ def _rows(table: ResultTable, sides: dict[str, list[TextRow]]) -> list[Row]:
                     "difference": None if given is None or shuffled is None else shuffled - given,
                     "limit": _number(row.get(measure.limit, "")),
                     "trivial": _number(row.get(measure.trivial, "")),
+                    "embedder": embedder or None,
                     **{name: row[name] for name in _SHARED},
                     "given_sha256": row["checkpoint_sha256"],
                     "shuffled_sha256": other["checkpoint_sha256"],
