@@ -79,7 +79,8 @@ def print_fad(rows: list[Row], genres: list[str]) -> None:
         for row in shown:
             rows_of_note.setdefault(row["note"], []).append(f"T = {row['T']} {row['genre_name']}")
         for note in filter(None, rows_of_note):
-            print(f"{', '.join(rows_of_note[note])}: {note}")
+            first, *others = rows_of_note[note]
+            print(f"{first}{f' and {len(others)} more rows' if others else ''}: {note}")
 
 
 if __name__ == "__main__":
