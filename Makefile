@@ -47,26 +47,28 @@ demo: env
 # Every evaluation of trained weights, and the page that shows them. What was embedded before comes from the cache.
 evaluate: env
 	$(call measure,$(CHECKPOINTS),$(METRICS),$(GENERATION_SEEDS))
-	$(BIN)/python eval_fad_sanity.py --store $(STORE) --metrics $(METRICS) $(SOUND)
-	for T in $(SEQ_LENS); do \
-		$(BIN)/python eval_mse.py $(call on,$(CHECKPOINTS),$(METRICS)) --seq-len $$T || exit; \
-	done
-	$(BIN)/python eval_mse.py $(call on,$(CHECKPOINTS),$(METRICS)) --leak-target
-	$(BIN)/python eval_music.py $(call on,$(CHECKPOINTS),$(METRICS))
-	$(BIN)/python plot_latent.py $(call on,$(CHECKPOINTS),$(METRICS)) --windows $(LATENT_WINDOWS)
-	test ! -d $(CHECKPOINTS)/shuffled || $(MAKE) evaluate-shuffled
-	$(BIN)/python report.py $(call on,$(CHECKPOINTS),$(METRICS)) --runs $(RUNS) --synth $(SYNTH)
+	$(BIN)/python eval_fad_sanity.py --store $(STORE) --metrics $(METRICS) $(CURRICULUM) $(SOUND)
+	for T in $(SEQ_LENS); do $(BIN)/python eval_mse.py $(HERE) --seq-len $$T || exit; done
+	$(if $(filter 128,$(SEQ_LENS)),$(BIN)/python eval_mse.py $(HERE) --leak-target)
+	$(BIN)/python eval_music.py $(HERE) $(CURRICULUM)
+	$(BIN)/python plot_latent.py $(HERE) --seq-len $(firstword $(SEQ_LENS)) --windows $(LATENT_WINDOWS)
+	$(if $(wildcard $(CHECKPOINTS)/shuffled/hybrid_G_best_T*.pth),$(MAKE) evaluate-shuffled)
+	$(BIN)/python report.py $(HERE) $(CURRICULUM) --runs $(RUNS) --synth $(SYNTH)
 
 # The control experiment: the same for weights that were trained with --labels shuffled, beside those of the given labels.
 evaluate-shuffled: env
 	$(call measure,$(CHECKPOINTS)/shuffled,$(METRICS)/shuffled,1)
-	$(BIN)/python compare_labels.py --metrics $(METRICS)
+	$(BIN)/python compare_labels.py $(HERE) $(CURRICULUM)
 
+comma := ,
+space := $(subst ,, )
+CURRICULUM = --seq-lens $(subst $(space),$(comma),$(strip $(SEQ_LENS)))
 on = --store $(STORE) --checkpoints $(1) --metrics $(2)
+HERE = $(call on,$(CHECKPOINTS),$(METRICS))
 SOUND = --embedders $(EMBEDDERS) --synth $(SYNTH) --clips $(CLIPS) --cache $(CACHE) $(if $(AST_DIR),--ast-dir $(AST_DIR))
 define measure
-	$(BIN)/python eval_fad_samples.py $(call on,$(1),$(2)) $(SOUND) --generation-seeds $(3)
-	$(BIN)/python eval_genre.py $(call on,$(1),$(2)) --classifier-steps $(CLASSIFIER_STEPS) --cache $(CACHE)
+	$(BIN)/python eval_fad_samples.py $(call on,$(1),$(2)) $(CURRICULUM) $(SOUND) --generation-seeds $(3)
+	$(BIN)/python eval_genre.py $(call on,$(1),$(2)) $(CURRICULUM) --classifier-steps $(CLASSIFIER_STEPS) --cache $(CACHE)
 	for T in $(SEQ_LENS); do $(BIN)/python eval_elbo.py $(call on,$(1),$(2)) --seq-len $$T || exit; done
 endef
 

@@ -3,8 +3,9 @@
     python eval_fad_sanity.py --store store --embedders MTT_musicnn
     python eval_fad_sanity.py --embedders MTT_musicnn,MSD_musicnn --seq-lens 128
 
-The reference is that of eval_fad_samples.py, all genres together; the damaged clips are other ones of the same split,
-and undamaged they give the floor. No model takes part. A distance that damage does not raise measures no music.
+The reference are real clips chosen as in eval_fad_samples.py, all genres together; the damaged clips are as many others
+of the same split, and undamaged they give the floor, by this one division. No model takes part. A distance that damage
+does not raise measures no music.
 
 Writes metrics/fad_sanity.csv.
 """
@@ -20,7 +21,7 @@ from evaluation.clip_embeddings import AudioOptions, ClipEmbedder, open_clip_emb
 from evaluation.clips import RealClipOptions, RealClips, open_real_clips
 from evaluation.corruption import CORRUPTIONS, corrupt
 from evaluation.distances import frechet_distance, kernel_distance
-from evaluation.fad import EmptyClipOptions, choose_real
+from evaluation.fad import EmptyClipOptions, choose_real, defined
 from evaluation.tables import Row, format_table, write_table
 
 UNDAMAGED = "none (floor)"
@@ -79,7 +80,7 @@ def measure_damage(real: RealClips, options: Options, embedder: ClipEmbedder) ->
         embedded = embedder.embed(rolls, f"T={seq_len} {name}")
         for each in embedder.embedders:
             distance = frechet_distance(target[each.name], embedded[each.name])
-            floor.setdefault(each.name, distance)
+            undamaged = floor.setdefault(each.name, distance)
             rows.append(
                 {
                     "T": seq_len,
@@ -87,9 +88,12 @@ def measure_damage(real: RealClips, options: Options, embedder: ClipEmbedder) ->
                     "n": len(reference),
                     "n_empty": int((~rolls.any(axis=(1, 2))).sum()),
                     "FAD": distance,
-                    "FAD_over_floor": distance / floor[each.name],
-                    "KAD": kernel_distance(target[each.name], embedded[each.name]),
+                    "FAD_over_floor": distance / undamaged if undamaged > 0 else None,
+                    "KAD": defined(kernel_distance, target[each.name], embedded[each.name]),
                     **embedder.facts(each),
+                    "empty": options.empty,
+                    "min_notes": options.min_notes,
+                    "min_note_frames": options.min_note_frames,
                     "split": options.split,
                     "seed": options.seed,
                     "store_fingerprint": store.fingerprint,

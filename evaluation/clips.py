@@ -113,7 +113,12 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     if not present:
         names = ", ".join(path.name for path in paths)
         raise UserError(f"{options.checkpoints}: no generator there ({names}); {remedy}")
-    return [_open_source(options, store, load_trained(path, Generator.kind, remedy, store.genres)) for path in present]
+    return [
+        _open_source(
+            options, store, load_trained(path, Generator.kind, remedy, store.genres, store.frames_per_second)
+        )
+        for path in present
+    ]
 
 
 def _open_source(options: ClipOptions, store: RollStore, trained: Trained) -> ClipSource:

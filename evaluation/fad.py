@@ -25,6 +25,8 @@ from evaluation.tables import ALL_ID, ALL_NAME, Row
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
 # A generator that hardly ever sounds would be asked for ever.
 MAX_DRAWS = 20
+# Each genre has latents of its own: clips of one latent are alike in every genre, and would count once for each in all.
+FIRST_OF_GENRE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,14 @@ def _embed_genre(
     n = options.clips
 
     def generated(seed: int) -> Chosen:
-        return choose_clips(
-            lambda first, count: source.generated(genre_id, first, count, seed=seed), n, MAX_DRAWS * n, options
-        )
+        def draw(first: int, count: int) -> np.ndarray:
+            return source.generated(genre_id, genre_id * FIRST_OF_GENRE + first, count, seed=seed)
 
-    pool, learned = choose_real(source, genre_id, 2 * n, options), choose_real(train, genre_id, n, options)
+        return choose_clips(draw, n, MAX_DRAWS * n, options)
+
+    pool = choose_real(source, genre_id, 2 * n, options)
+    # Against themselves training clips would have a distance of 0, which no generator can be asked for.
+    learned = choose_real(train, genre_id, 0 if options.split == "train" else n, options)
     fakes = [generated(options.seed + number) for number in range(options.generation_seeds)]
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
     title = f"T={source.seq_len} {source.genres[genre_id]}"
@@ -150,7 +155,7 @@ def score(strata: list[Embedded], options: FadOptions) -> Row:
     reference = torch.cat([genre.pool[: options.clips] for genre in strata])
     train = torch.cat([genre.train for genre in strata])
     fakes = [torch.cat(parts) for parts in zip(*(genre.generated for genre in strata), strict=True)]
-    distances = [_defined(frechet_distance, reference, fake) for fake in fakes]
+    distances = [defined(frechet_distance, reference, fake) for fake in fakes]
     row = {
         "n_real": len(reference),
         "n_fake": len(fakes[0]),
@@ -161,8 +166,9 @@ def score(strata: list[Embedded], options: FadOptions) -> Row:
         "FAD_seeds_mean": _mean(distances),
         "FAD_seeds_std": _std(distances),
         **_floor(strata, options),
-        "FAD_train": _defined(frechet_distance, reference, train),
-        "KAD": _defined(kernel_distance, reference, fakes[0]),
+        "n_train": len(train),
+        "FAD_train": defined(frechet_distance, reference, train),
+        "KAD": defined(kernel_distance, reference, fakes[0]),
         **_infinity(torch.cat([genre.pool for genre in strata]), torch.cat(fakes), options.seed),
     }
     same_n = row["n_floor"] == row["n_real"] == row["n_fake"]
@@ -177,8 +183,8 @@ def _floor(strata: list[Embedded], options: FadOptions) -> Row:
     halves = [
         random_halves(pools, generator_at("floor", options.seed, number)) for number in range(options.floor_seeds)
     ]
-    frechet = [_defined(frechet_distance, *pair) for pair in halves]
-    kernel = [_defined(kernel_distance, *pair) for pair in halves]
+    frechet = [defined(frechet_distance, *pair) for pair in halves]
+    kernel = [defined(kernel_distance, *pair) for pair in halves]
     return {
         "n_floor": len(halves[0][0]),
         "FAD_floor": _mean(frechet),
@@ -188,7 +194,7 @@ def _floor(strata: list[Embedded], options: FadOptions) -> Row:
     }
 
 
-def _defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float | None:
+def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float | None:
     """A distance, or None where the samples are too small or too uniform to have one."""
     try:
         return distance(first, second)
@@ -206,7 +212,7 @@ def _std(values: list[float | None]) -> float | None:
 
 def _infinity(real: Tensor, fake: Tensor, seed: int) -> Row:
     generator = generator_at("infinity", seed)
-    value = _defined(lambda first, second: frechet_infinity(first, second, generator), real, fake)
+    value = defined(lambda first, second: frechet_infinity(first, second, generator), real, fake)
     n, needed = min(len(real), len(fake)), required_rows(real.shape[1])
     return {"FAD_infinity": value, "n_infinity": n, "n_infinity_needed": needed}
 
@@ -223,6 +229,8 @@ def _note(row: Row, options: FadOptions, n_genres: int) -> str:
         notes.append(f"only {row['n_fake']} of {asked} generated clips were not empty {draws}")
     if row["FAD_over_floor"] is None and row["FAD"] is not None:
         notes.append(f"no ratio to the floor: it has {row['n_floor']} clips a side")
+    if 0 < row["n_train"] < row["n_real"]:
+        notes.append(f"FAD_train is of {row['n_train']} clips")
     if row["FAD_infinity"] is None:
         notes.append(f"no FAD_infinity: {row['n_infinity']} clips a side, but it needs {row['n_infinity_needed']}")
     if row["KAD"] is None and row["FAD"] is not None:

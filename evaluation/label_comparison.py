@@ -39,7 +39,7 @@ TABLES = (
     ResultTable(
         "fad_results.csv",
         "eval_fad_samples.py",
-        (*_CLIPS, "n_real", "n_fake", "synth", "soundfont_sha256", "empty", "min_notes"),
+        (*_CLIPS, "n_real", "synth", "soundfont_sha256", "empty", "min_notes"),
         (Measure("FAD", "FAD", "FAD_floor"), Measure("KAD", "KAD", "KAD_floor")),
     ),
     ResultTable(

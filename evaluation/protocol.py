@@ -55,7 +55,7 @@ def open_subject(options: EvaluationOptions) -> Subject:
     path = options.checkpoint or options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth"
     store = RollStore.open(options.store)
     remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
-    trained = load_trained(path, CVAE.kind, remedy, store.genres)
+    trained = load_trained(path, CVAE.kind, remedy, store.genres, store.frames_per_second)
     device = select_device(options.device)
     windows = WindowSource(store, options.split, options.seq_len, device)
     if not len(windows):

@@ -28,11 +28,13 @@ class Trained:
     sha256: str
 
 
-def load_trained(path: Path, kind: str, remedy: str, genres: Sequence[str] | None = None) -> Trained:
+def load_trained(
+    path: Path, kind: str, remedy: str, genres: Sequence[str] | None = None, frames_per_second: int | None = None
+) -> Trained:
     """The model in the weights file `path`, in eval mode on the CPU.
 
     Raises `CheckpointError` with `remedy` where the file is missing, holds no model of `kind` ("cvae", "generator",
-    "critic"), does not fit its own description, or was trained on other genres than `genres`.
+    "critic"), does not fit its own description, or was trained on other genres than `genres` or at another frame rate.
     """
     content = read_checkpoint(path, remedy)
     if content.get("kind") != kind:
@@ -47,6 +49,11 @@ def load_trained(path: Path, kind: str, remedy: str, genres: Sequence[str] | Non
     if genres is not None and trained.genres != list(genres):
         raise CheckpointError(
             f"{path}: trained on the genres {', '.join(trained.genres)}, but the store has {', '.join(genres)}; "
+            f"name the store it was trained on with --store, or {remedy}"
+        )
+    if frames_per_second not in (None, trained.frames_per_second):
+        raise CheckpointError(
+            f"{path}: trained at {trained.frames_per_second} frames a second, but the store has {frames_per_second}; "
             f"name the store it was trained on with --store, or {remedy}"
         )
     return trained

@@ -51,7 +51,9 @@ class Curves:
 def read_curves(log: Path) -> Curves:
     """Curves from the epochs.jsonl that `training.loop` writes. Raises `UserError` where it holds something else."""
     try:
-        epochs = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        text = log.read_text(encoding="utf-8")
+        # A line without its end is what a run that was killed leaves.
+        epochs = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
         return _curves(epochs)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{log}: not the log of a training run; name another folder with --runs") from error

@@ -22,9 +22,9 @@ from evaluation import corruption
 from evaluation.clip_embeddings import ClipEmbedder, EmbeddingCache
 from evaluation.clips import open_clip_sources, open_real_clips
 from evaluation.distances import frechet_distance
-from evaluation.fad import EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
+from evaluation.fad import FIRST_OF_GENRE, EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
 from models import Generator
-from models.checkpoint import save_weights
+from models.checkpoint import CheckpointError, save_weights
 
 
 class FakeRenderer:
@@ -203,7 +203,10 @@ def test_rows_measure_the_clips_they_name(options: FadOptions) -> None:
         pool = embedder.embed(choose_real(source, row["genre_id"], 12, options).rolls)["fake"]
         train = choose_real(open_real_clips(options, 32, "train"), row["genre_id"], 6, options)
         fakes = choose_clips(
-            lambda first, count, genre=row["genre_id"]: source.generated(genre, first, count), 6, 120, options
+            lambda first, count, genre=row["genre_id"]: source.generated(genre, genre * FIRST_OF_GENRE + first, count),
+            6,
+            120,
+            options,
         )
         fake = embedder.embed(fakes.rolls)["fake"]
         assert row["FAD"] == pytest.approx(frechet_distance(pool[:6], fake))
@@ -222,12 +225,26 @@ def test_a_generator_of_the_real_clips_reaches_the_floor(options: FadOptions, mo
     order = [source.real_order(genre_id) for genre_id in range(3)]
 
     def real_ones(self: object, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
-        return source.real(order[genre_id].roll(-6)[first : first + count])
+        return source.real(order[genre_id].roll(-6)[first % FIRST_OF_GENRE :][:count])
 
     monkeypatch.setattr(type(source), "generated", real_ones)
     perfect = measure_fad(source, options, embedder_of(options.cache))
     assert perfect[-1]["FAD"] < 3 * perfect[-1]["FAD_floor"] < honest[-1]["FAD"]
     assert abs(perfect[-1]["KAD"]) < 4 * perfect[-1]["KAD_floor_std"] < honest[-1]["KAD"]
+
+
+def test_training_clips_are_not_compared_with_themselves(options: FadOptions) -> None:
+    own = FadOptions(**{**vars(options), "split": "train"})
+    rows = measure_fad(open_clip_sources(own)[0], own, embedder_of(options.cache))
+    assert all(row["n_train"] == 0 and row["FAD_train"] is None and row["FAD"] > 0 for row in rows)
+
+
+def test_a_store_at_another_frame_rate_is_refused(options: FadOptions) -> None:
+    path = options.checkpoints / "hybrid_G_best_T32.pth"
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "frames_per_second": 8}, path)
+    with pytest.raises(CheckpointError, match="trained at 8 frames a second, but the store has 16"):
+        open_clip_sources(options)
 
 
 def test_what_cannot_be_measured_is_empty_and_says_why(options: FadOptions) -> None:
