@@ -47,18 +47,18 @@ demo: env
 # Every evaluation of trained weights, and the page that shows them. What was embedded before comes from the cache.
 evaluate: env
 	$(call measure,$(CHECKPOINTS),$(METRICS),$(GENERATION_SEEDS))
-	$(BIN)/python eval_fad_sanity.py --store $(STORE) --metrics $(METRICS) $(CURRICULUM) $(SOUND)
+	$(BIN)/python -m evaluation.damage --store $(STORE) --metrics $(METRICS) $(CURRICULUM) $(SOUND)
 	for T in $(SEQ_LENS); do $(BIN)/python eval_mse.py $(HERE) --seq-len $$T || exit; done
 	$(if $(filter 128,$(SEQ_LENS)),$(BIN)/python eval_mse.py $(HERE) --leak-target)
 	$(BIN)/python eval_music.py $(HERE) $(CURRICULUM)
-	$(BIN)/python plot_latent.py $(HERE) --seq-len $(firstword $(SEQ_LENS)) --windows $(LATENT_WINDOWS)
+	$(BIN)/python -m evaluation.latent_plots $(HERE) --seq-len $(firstword $(SEQ_LENS)) --windows $(LATENT_WINDOWS)
 	$(if $(wildcard $(CHECKPOINTS)/shuffled/hybrid_G_best_T*.pth),$(MAKE) evaluate-shuffled)
 	$(BIN)/python report.py $(HERE) $(CURRICULUM) --runs $(RUNS) --synth $(SYNTH)
 
 # The control experiment: the same for weights that were trained with --labels shuffled, beside those of the given labels.
 evaluate-shuffled: env
 	$(call measure,$(CHECKPOINTS)/shuffled,$(METRICS)/shuffled,1)
-	$(BIN)/python compare_labels.py $(HERE) $(CURRICULUM)
+	$(BIN)/python -m evaluation.compare_labels $(HERE) $(CURRICULUM)
 
 comma := ,
 space := $(subst ,, )

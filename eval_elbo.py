@@ -9,11 +9,11 @@ a latent dimension.
 
 from dataclasses import dataclass
 
-from cli.errors import run_command
-from cli.options import option, parse_options
-from evaluation.elbo import ElboRows, measure_elbo
-from evaluation.protocol import EvaluationOptions, open_subject
+from common.errors import run_command
+from common.options import option, parse_options
+from evaluation.measures.elbo import ElboRows, measure_elbo
 from evaluation.published import ELBO, published_for
+from evaluation.samples.subject import EvaluationOptions, open_subject
 from evaluation.tables import format_table, write_table
 from models.checkpoint import CheckpointError
 

@@ -12,15 +12,15 @@ Writes metrics/fad_results.csv and a chart, metrics/fad_results.png. Embeddings 
 same command goes on where it was.
 """
 
-from cli.errors import run_command
-from cli.options import parse_options
-from evaluation.clip_embeddings import open_clip_embedder
-from evaluation.clips import open_clip_sources
-from evaluation.fad import FadOptions, measure_fad
+from common.errors import run_command
+from common.options import parse_options
+from evaluation.measures.fad import FadOptions, measure_fad
 from evaluation.published import FAD, FAD_PAPER, published_for
+from evaluation.samples.clip_embeddings import open_clip_embedder
+from evaluation.samples.clips import open_clip_sources
 from evaluation.tables import Row, format_table, write_table
-from figures.fad_chart import save_fad_chart
 from models.checkpoint import CheckpointError
+from page.figures.fad_chart import save_fad_chart
 
 COLUMNS = {
     "T": "T",

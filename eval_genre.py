@@ -12,12 +12,12 @@ Writes metrics/genre-T{T}.csv, one row a genre, genre_id -1 for all, with the co
 
 from dataclasses import dataclass
 
-from cli.errors import UserError, run_command
-from cli.options import option, parse_options
-from evaluation.clips import ClipOptions, ClipSource, open_clip_sources, open_real_clips
-from evaluation.genre_accuracy import SILENCE, measure_genres
-from evaluation.genre_classifier import ClassifierOptions, open_classifier
+from common.errors import UserError, run_command
+from common.options import option, parse_options
+from evaluation.measures.genre_accuracy import SILENCE, measure_genres
+from evaluation.measures.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
+from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources, open_real_clips
 from evaluation.tables import Row, format_table, write_table
 from models.checkpoint import CheckpointError
 

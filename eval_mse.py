@@ -9,11 +9,11 @@ Writes metrics/eval_mse-T{T}.csv (with --leak-target: eval_mse_leaking-T{T}.csv)
 
 from dataclasses import dataclass
 
-from cli.errors import run_command
-from cli.options import option, parse_options
-from evaluation.protocol import EvaluationOptions, open_subject
+from common.errors import run_command
+from common.options import option, parse_options
+from evaluation.measures.reconstruction import measure_reconstruction
 from evaluation.published import MSE, published_for
-from evaluation.reconstruction import measure_reconstruction
+from evaluation.samples.subject import EvaluationOptions, open_subject
 from evaluation.tables import Row, format_table, write_table
 from models.checkpoint import CheckpointError
 

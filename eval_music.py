@@ -12,11 +12,11 @@ Writes metrics/music-T{T}.csv, one row a genre and feature, genre_id -1 for all.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cli.errors import run_command
-from cli.options import option, parse_options
-from evaluation.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.feature_comparison import feature_rows, measure_genres
-from evaluation.musical_features import FEATURES
+from common.errors import run_command
+from common.options import option, parse_options
+from evaluation.measures.music import feature_rows, measure_genres
+from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
+from evaluation.statistics.musical_features import FEATURES
 from evaluation.tables import ALL_ID, Row, format_table, write_table
 from models.checkpoint import CheckpointError
 

@@ -22,19 +22,19 @@ from torch import Tensor
 
 from audio.roll_files import write_roll_files
 from audio.synthesis import SYNTHS, open_renderer
-from cli.errors import UserError, run_command
-from cli.genres import ALL, choose_genres, choose_one_genre, genre_file_names
-from cli.options import option, parse_options
+from common.errors import UserError, run_command
+from common.genres import ALL, choose_genres, choose_one_genre, genre_file_names
+from common.options import option, parse_options
 from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_windows
 from data.store import WINDOW_LENGTHS
-from evaluation.reconstruction import count
-from evaluation.sampling import decode_latents, interpolate, rolls_from_latents, walk_latents
-from figures.roll_sheet import Panel, SheetRows, save_roll_sheet
+from evaluation.measures.reconstruction import count
+from evaluation.samples.sampling import decode_latents, interpolate, rolls_from_latents, walk_latents
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
 from models.cvae import THRESHOLD
 from models.trained import Trained, load_trained
+from page.figures.roll_sheet import Panel, SheetRows, save_roll_sheet
 
 SHEET_CLIPS = 8  # of each genre
 MAX_STEM = 60  # characters of a file's name in titles and longer names

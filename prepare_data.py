@@ -13,8 +13,8 @@ import math
 import time
 from pathlib import Path
 
-from cli.errors import UserError, run_command
-from cli.options import Parser
+from common.errors import UserError, run_command
+from common.options import Parser
 from data.prepare import Settings, prepare_store, summary
 
 

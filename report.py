@@ -11,8 +11,8 @@ with the command that makes it.
 
 from pathlib import Path
 
-from cli.errors import run_command
-from cli.options import parse_options
+from common.errors import run_command
+from common.options import parse_options
 from models.checkpoint import CheckpointError
 from page.assemble import ReportOptions, make_page
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cli.errors import run_command
-from cli.options import option, parse_options
+from common.errors import run_command
+from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from models import CVAE
 from models.checkpoint import CheckpointError

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cli.errors import UserError, run_command
-from cli.options import option, parse_options
+from common.errors import UserError, run_command
+from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
 from models import CVAE, Critic, Generator, carry_over

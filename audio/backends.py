@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cli.errors import UserError
+from common.errors import UserError
 from data.smf import CONTROL_CHANGE, NOTE_OFF, NOTE_ON, PITCH_BEND, PROGRAM_CHANGE
 from data.song import DRUM_CHANNEL, PEDAL_THRESHOLD, SUSTAIN_PEDAL
 

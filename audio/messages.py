@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pretty_midi
 
-from cli.errors import UserError
+from common.errors import UserError
 from data.pianoroll import roll_notes
 from data.smf import NOTE_OFF, NOTE_ON, MidiError, read_midi_events
 from data.song import tick_seconds

@@ -23,7 +23,7 @@ import pretty_midi
 
 from audio.backends import Backend, FluidSynth, TinySoundFont
 from audio.messages import VELOCITY, Messages, midi_messages, roll_messages
-from cli.errors import UserError
+from common.errors import UserError
 
 SAMPLE_RATE = 16_000
 SYNTHS = ("fluidsynth", "tinysoundfont")

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import machine, print_table, seconds
-from cli.device import keep_freed_memory
+from common.device import keep_freed_memory
 from data.store import RollStore
 from data.windows import WindowSource
 

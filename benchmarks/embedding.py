@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
+from audio.embedders.embedder import Embedder, open_embedder
 from benchmarks.timing import machine, print_table, seconds
-from embedding.embedders import Embedder, open_embedder
 
 SAMPLE_RATE, CLIP_SECONDS = 16_000, (3, 5, 9)
 

@@ -20,15 +20,15 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from audio.embedders.embedder import EMBEDDERS, open_embedder
 from audio.synthesis import SAMPLE_RATE, SYNTHS, open_renderer
 from benchmarks.timing import machine, print_table
-from cli.device import select_device
+from common.device import select_device
 from data.pianoroll import pianoroll_to_pretty_midi
-from embedding.embedders import EMBEDDERS, open_embedder
-from evaluation.clip_embeddings import ClipEmbedder, EmbeddingCache
-from evaluation.clips import RealClipOptions, open_real_clips
-from evaluation.distances import frechet_distance
-from evaluation.fad import EmptyClipOptions, choose_real
+from evaluation.measures.fad import EmptyClipOptions, choose_real
+from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
+from evaluation.samples.clips import RealClipOptions, open_real_clips
+from evaluation.statistics.distances import frechet_distance
 
 
 def sqrtm_distance(first: Tensor, second: Tensor) -> float:

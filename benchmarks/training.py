@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import machine, print_table, seconds
-from cli.device import peak_memory_mb
+from common.device import peak_memory_mb
 from models import CVAE, Critic, Generator
 from models.checkpoint import save_weights
 from models.gru import FrameGRU

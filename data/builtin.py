@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import pretty_midi
 from tqdm import tqdm
 
-from cli.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     import music21

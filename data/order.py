@@ -1,17 +1,9 @@
-"""Randomness as a function of (seed, position): a resumed run draws what an uninterrupted one would have drawn."""
-
-import hashlib
+"""Which windows a training step sees, and how much each genre counts."""
 
 import torch
 from torch import Tensor
 
-
-def generator_at(*position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator whose numbers depend on `position` alone, for example ("noise", seed, T, step)."""
-    digest = hashlib.sha256(repr(position).encode()).digest()
-    generator = torch.Generator(device)
-    generator.manual_seed(int.from_bytes(digest[:8], "big") & (2**63 - 1))
-    return generator
+from common.randomness import generator_at
 
 
 class WindowOrder:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cli.errors import UserError
+from common.errors import UserError
 from data.labels import SPLITS, Label, Rejected, read_labels, resolve_path
 from data.smf import MidiError
 from data.song import FRAMES_PER_SECOND, Song, read_song

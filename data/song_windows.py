@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cli.errors import UserError
+from common.errors import UserError
 from data.smf import MidiError
 from data.song import FRAMES_PER_SECOND, Song, read_song
 from data.store import RollStore, SongRow

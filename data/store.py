@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cli.errors import UserError
+from common.errors import UserError
 from data.song import Song
 
 FORMAT_VERSION = 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.errors import UserError
+from common.errors import UserError
 from data.store import GIVEN, LABELS, SHUFFLED
 from evaluation.tables import Row
 

@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 
 from audio.synthesis import SYNTHS, open_renderer
-from cli.options import option
-from evaluation.clips import ClipOptions, open_clip_sources
+from common.options import option
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
-from figures.colors import GENRE_COLORS
+from evaluation.samples.clips import ClipOptions, open_clip_sources
+from page.figures.colors import GENRE_COLORS
 from page.listening import choose_listening
 from page.loss_curves import Curves, read_curves
 from page.parts import (

@@ -9,7 +9,7 @@ import numpy as np
 from audio.mp3 import encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
 from data.pianoroll import roll_notes
-from evaluation.clips import ClipSource
+from evaluation.samples.clips import ClipSource
 from page.roll_svg import PitchRange, note_path, pitch_range
 
 REAL, GENERATED = "real", "generated"

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from cli.errors import UserError
+from common.errors import UserError
 
 # Inside of a panel, for lines that stay off its edges.
 _TOP, _BOTTOM = 4, 96

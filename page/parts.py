@@ -162,7 +162,7 @@ def sanity_parts(folder: ResultFolder) -> list[Part]:
     file = "fad_sanity.csv"
     rows = folder.rows(file)
     tables = [folder.table(name, file, members, SANITY_COLUMNS) for name, members in _by_embedder(rows).items()]
-    return [*tables, *_missing(folder, file, rows, folder.command("eval_fad_sanity.py", "store", "metrics"))]
+    return [*tables, *_missing(folder, file, rows, folder.command("-m evaluation.damage", "store", "metrics"))]
 
 
 def music_parts(folder: ResultFolder) -> list[Part]:
@@ -213,7 +213,7 @@ def labels_parts(folder: ResultFolder) -> list[Part]:
         if members:
             caption = f"All genres together, T = {seq_len}"
             tables.append(folder.table(caption, file, members, LABELS_COLUMNS, notes))
-    return [*tables, *_missing(folder, file, rows, folder.command("compare_labels.py", *WEIGHTS))]
+    return [*tables, *_missing(folder, file, rows, folder.command("-m evaluation.compare_labels", *WEIGHTS))]
 
 
 def mse_parts(folder: ResultFolder) -> list[Part]:
@@ -256,7 +256,7 @@ def latent_parts(folder: ResultFolder) -> list[Part]:
     """Two pictures and a table for each T that has a table, or what is missing for the shortest T."""
 
     def command(seq_len: int) -> str:
-        return folder.command("plot_latent.py", *WEIGHTS, more=f"--seq-len {seq_len}")
+        return folder.command("-m evaluation.latent_plots", *WEIGHTS, more=f"--seq-len {seq_len}")
 
     def tables(file: str, seq_len: int, rows: list[TextRow]) -> list[Part]:
         return [folder.table(f"How far genres lie apart, T = {seq_len}", file, _all_genres(rows), LATENT_COLUMNS)]

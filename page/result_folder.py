@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 
-from cli.options import as_plain
-from evaluation.clips import ClipOptions
+from common.options import as_plain
+from evaluation.samples.clips import ClipOptions
 from page.listening import data_uri
 from page.tables import Column, Table, TextRow, make_table, read_results
 
@@ -102,7 +102,7 @@ class ResultFolder:
 
     def command(self, script: str, *names: str, more: str = "") -> str:
         """The command line of a script, with those of the options called `names` that are not the default."""
-        given, words = as_plain(self.options), ["python", script]
+        given, words = as_plain(self.options), ["python", *script.split()]
         for option in fields(self.options):
             if option.name in names and getattr(self.options, option.name) != option.default:
                 words += ["--" + option.name.replace("_", "-"), str(given[option.name])]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from cli.errors import UserError
+from common.errors import UserError
 from evaluation.tables import ALL_ID
 
 # What a column holds: names, our result, what to hold it against, what others published; or shares, which are shaded.

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from cli.device import peak_memory_mb
-from cli.errors import UserError
-from cli.options import as_plain
+from common.device import peak_memory_mb
+from common.errors import UserError
+from common.options import as_plain
 from models import rebuild
 from models.checkpoint import FORMAT_VERSION, read_checkpoint, save_atomically, save_weights
 from training.stage import FIXED_OPTIONS, FREE_OPTIONS, Draw, Stage

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cli.device import DEVICES, select_device
-from cli.errors import UserError
-from cli.options import option
-from data.order import WindowOrder, generator_at, inverse_frequency_weights
+from common.device import DEVICES, select_device
+from common.errors import UserError
+from common.options import option
+from common.randomness import generator_at
+from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, LABELS, RollStore
 from data.windows import Batch, WindowSource
 from models.trained import load_trained

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from data.order import generator_at
+from common.randomness import generator_at
 from data.windows import WindowSource
-from evaluation.roll_distance import roll_distance, roll_statistics
+from evaluation.statistics.roll_distance import roll_distance, roll_statistics
 from models import CVAE, Generator
 from models.cvae import THRESHOLD
 from models.losses import elbo_terms

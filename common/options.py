@@ -1,0 +1,144 @@
+"""A dataclass of options -> a command line.
+
+Each field becomes an option: its type, default, range and help stand once, in the dataclass. Presets are named
+changes of the defaults; what is given on the command line wins over both.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+from common.errors import UserError
+
+Options = TypeVar("Options")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """A field of an options dataclass. `minimum` and `maximum` are allowed themselves, `above` is not.
+
+    A range or choice holds for every item of a list.
+    """
+    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that shows a script's docstring as it is, and answers a wrong option with one line and exit code 2."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (--help lists the options)\n")
+
+
+def parse_options(
+    cls: type[Options],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Options:
+    """Parse the command line into `cls`; `--dry-run` prints the result as JSON and exits.
+
+    `presets` maps a name to the fields it changes; the first is the default. Raises SystemExit(2) with one line, as
+    argparse does, for an unknown or unreadable option, and `UserError` for a value out of range.
+    """
+    types = get_type_hints(cls)
+    parser = Parser(description)
+    if presets:
+        told = "; ".join(f"{name}: {_told(changes)}" for name, changes in presets.items())
+        parser.add_argument("--preset", choices=list(presets), default=next(iter(presets)), help=_percent(told))
+    for field in dataclasses.fields(cls):
+        _add(parser, field, types[field.name])
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved options and exit")
+    parsed = vars(parser.parse_args(arguments))
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in parsed.items()}
+    dry_run = given.pop("dry_run")
+    preset = presets[given.pop("preset")] if presets else {}
+    options = cls(**{**preset, **given})
+    check_options(options)
+    if dry_run:
+        print(json.dumps(as_plain(options), indent=2))
+        raise SystemExit(0)
+    return options
+
+
+def check_options(options: Any) -> None:
+    """Raise `UserError` where a field is out of its range."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        low, above, high, choices = map(field.metadata.get, ("minimum", "above", "maximum", "choices"))
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, float) and not math.isfinite(item):
+                raise UserError(f"{_flag(field.name)} must be a finite number, but is {item}")
+            if low is not None and item < low:
+                raise UserError(f"{_flag(field.name)} must be at least {low:g}, but is {item:g}")
+            if above is not None and item <= above:
+                raise UserError(f"{_flag(field.name)} must be above {above:g}, but is {item:g}")
+            if high is not None and item > high:
+                raise UserError(f"{_flag(field.name)} must be at most {high:g}, but is {item:g}")
+            if choices is not None and item not in choices:
+                raise UserError(f"{_flag(field.name)} must be one of {', '.join(map(str, choices))}, but is {item}")
+
+
+def as_plain(options: Any) -> dict[str, Any]:
+    """Options as numbers, strings and lists, for JSON and checkpoints."""
+    return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any) -> None:
+    flag, text = _flag(field.name), _percent(field.metadata["help"])
+    shown = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    help_text = f"{text} (default: {_percent(str(shown))})" if shown not in (None, "") else text
+    # Only what the user gives lands in the namespace, so that presets can fill in the rest.
+    common = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
+    if type(None) in get_args(kind):  # X | None
+        kind = get_args(kind)[0]
+    if kind is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
+    elif kind == tuple[int, ...]:
+        parser.add_argument(flag, type=_int_list, metavar="N,N,...", **common)
+    elif kind == tuple[str, ...]:
+        parser.add_argument(flag, type=lambda text: tuple(text.split(",")), metavar="NAME,NAME,...", **common)
+    elif get_origin(kind) is tuple:  # tuple[X, X]: so many values of one type, with spaces
+        values = get_args(kind)
+        parser.add_argument(flag, type=values[0], nargs=len(values), metavar=values[0].__name__.upper(), **common)
+    else:
+        parser.add_argument(flag, type=kind, choices=field.metadata["choices"], **common)
+
+
+def _int_list(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers with commas") from None
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _told(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in changes.items()) or "the published recipe"
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", "%%")

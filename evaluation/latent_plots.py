@@ -1,0 +1,196 @@
+"""Draw the latents of the stage-1 and the hybrid CVAE, and the windows themselves, coloured by genre; and measure them.
+
+    python -m evaluation.latent_plots --store store                             # 10,000 training windows of T = 32
+    python -m evaluation.latent_plots --windows 2000 --seq-len 128 --latent sample
+
+Writes metrics/latent_tsne-T{T}.png (report's figure 2: t-SNE of z), metrics/rolls_embedding-T{T}.png (figure 3: PCA,
+t-SNE and Isomap of the rolls) and metrics/latent-T{T}.csv: how far genres lie apart in each space and in each picture.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from common.device import DEVICES, select_device
+from common.errors import UserError, run_command
+from common.options import option, parse_options
+from data.labels import SPLITS
+from data.store import WINDOW_LENGTHS, RollStore
+from data.windows import WindowSource
+from evaluation.samples.latent_views import MEAN, SAMPLE, WITHHELD, WindowSample, draw_windows, latent_views, numbers
+from evaluation.statistics.projections import ISOMAP_NEIGHBORS, MAX_DIMENSIONS, isomap, principal_components, tsne
+from evaluation.tables import ALL_ID, Row, format_table, write_table
+from models import CVAE
+from models.checkpoint import CheckpointError
+from models.trained import Trained, load_trained
+from page.figures.scatter_sheet import Scatter, save_scatter_sheet
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of this command."""
+
+    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    checkpoints: Path = option(Path("checkpoints"), "folder with cvae_pretrained_best.pth, hybrid_cvae_best_T{T}.pth")
+    metrics: Path = option(Path("metrics"), "folder for the figures and the table")
+    seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
+    split: str = option("train", "which songs to show", choices=SPLITS)
+    windows: int = option(10_000, "windows to show; memory grows with their square", minimum=2)
+    balanced: bool = option(True, "as many windows of each genre; --no-balanced draws from all windows alike")
+    latent: str = option(
+        MEAN, "which z to draw: the posterior's mean, or a sample, as G sees it", choices=(MEAN, SAMPLE)
+    )
+    perplexity: float = option(5.0, "neighbours that t-SNE looks at", minimum=1)
+    neighbors: int = option(5, "neighbours that vote for a window's genre", minimum=1)
+    device: str = option("auto", "where to encode; auto is cuda, else mps, else cpu", choices=DEVICES)
+    batch_size: int = option(512, "windows at a time; the results do not depend on it", minimum=1)
+    seed: int = option(0, "decides the windows, the samples of z and t-SNE", minimum=0)
+
+
+COLUMNS = {
+    "space": "space",
+    "view": "view",
+    "dimensions": "dim",
+    "n": "windows",
+    "silhouette": "silhouette",
+    "kNN_other_songs": "k-NN other songs",
+    "kNN_other_songs_floor": "(shuffled)",
+    "kNN_any_song": "k-NN any song",
+    "kNN_any_song_floor": "(shuffled)",
+    "chance": "chance",
+    "majority": "majority",
+}
+
+
+def plot_latent(options: Options) -> list[Row]:
+    """Draw both figures, measure, print and write the table; returns its rows.
+
+    Raises `UserError` where the windows are too few, `CheckpointError` where there is no CVAE or one cannot be used.
+    """
+    options.metrics.mkdir(parents=True, exist_ok=True)
+    store = RollStore.open(options.store)
+    cvaes = load_cvaes(options, store.genres)
+    sample = choose_windows(options, store)
+    rows = [*plot_latents(options, sample, cvaes), *plot_rolls(options, sample)]
+    rows = [{**row, "perplexity": options.perplexity} for row in rows]
+    path = options.metrics / f"latent-T{options.seq_len}.csv"
+    write_table(path, rows)
+    print(format_table([row for row in rows if row["genre_id"] == ALL_ID], COLUMNS))
+    print(
+        f"k-NN: balanced accuracy where the {options.neighbors} nearest windows vote for a window's genre; (shuffled): "
+        "the same with the genres dealt to the songs at random.\nAn encoder is told the genre, which by itself sets "
+        "genres apart in z; genre withheld: it was told the same one for all windows."
+    )
+    print(path)
+    return rows
+
+
+def load_cvaes(options: Options, genres: list[str]) -> dict[str, Trained]:
+    """The CVAEs that are there, by name; says which one is not. Raises `CheckpointError` where there is none."""
+    hybrid_remedy = "run train_hybrid.py, or take another --seq-len"
+    wanted = {
+        "stage 1": (options.checkpoints / "cvae_pretrained_best.pth", "run train_cvae.py"),
+        "hybrid": (options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth", hybrid_remedy),
+    }
+    present = {name: place for name, place in wanted.items() if place[0].exists()}
+    if not present:
+        names = " or ".join(path.name for path, _ in wanted.values())
+        raise CheckpointError(f"{options.checkpoints}: no {names} there; run train_cvae.py first")
+    for name in wanted.keys() - present.keys():
+        path, remedy = wanted[name]
+        print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
+    return {name: load_trained(path, CVAE.kind, remedy, genres) for name, (path, remedy) in present.items()}
+
+
+def choose_windows(options: Options, store: RollStore) -> WindowSample:
+    windows = WindowSource(store, options.split, options.seq_len, select_device(options.device))
+    sample = draw_windows(windows, options.windows, options.seed, balanced=options.balanced)
+    shown = len(sample.index)
+    if shown <= max(options.perplexity, 2):
+        raise UserError(
+            f"{options.store}: {shown} windows chosen of {len(windows)} in the {options.split} split, but --perplexity "
+            f"{options.perplexity:g} needs more than that; raise --windows or lower it"
+        )
+    return sample
+
+
+def plot_latents(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) -> list[Row]:
+    """Figure 2: t-SNE of z, a panel for each CVAE; returns the rows of z and of the pictures."""
+    rows, panels = [], []
+    for name, trained in cvaes.items():
+        space = f"z {name}"
+        with told(f"{space}: encode and measure"):
+            views = latent_views(trained.model.to(sample.windows.device), sample, options.batch_size)
+            measured = {view: sample.measure(space, view, z, options.neighbors, trained) for view, z in views.items()}
+        with told(f"{space}: t-SNE"):
+            points = tsne(views[options.latent].numpy(), options.perplexity, options.seed)
+            view = f"t-SNE of {options.latent}"
+            picture = sample.measure(space, view, torch.from_numpy(points), options.neighbors, trained)
+        lines = [
+            f"{name}: {trained.path.name}",
+            f"z ({options.latent}): {numbers(measured[options.latent])}",
+            f"z ({WITHHELD}): {numbers(measured[WITHHELD])}",
+            f"this picture: {numbers(picture)}",
+        ]
+        panels.append(Scatter("\n".join(lines), points))
+        rows += [*(row for rows_of_view in measured.values() for row in rows_of_view), *picture]
+    draw(options, sample, "latent_tsne", panels, f"t-SNE (perplexity {options.perplexity:g}) of z")
+    return rows
+
+
+def plot_rolls(options: Options, sample: WindowSample) -> list[Row]:
+    """Figure 3: PCA, t-SNE and Isomap of the rolls; returns the rows of the rolls and of the pictures."""
+    cells = sample.rolls()
+    with told("rolls: measure"):
+        of_cells = sample.measure("rolls", "all cells", cells, options.neighbors)
+    with told("rolls: PCA"):
+        components, shares = principal_components(cells.numpy(), MAX_DIMENSIONS, options.seed)
+        view = "principal components"
+        of_components = sample.measure("rolls", view, torch.from_numpy(components), options.neighbors)
+    with told("rolls: t-SNE"):
+        by_tsne = tsne(components, options.perplexity, options.seed)
+    with told("rolls: Isomap"):
+        by_isomap = isomap(components, options.seed)
+    rows, panels = [*of_cells, *of_components], []
+    for view, title, points in (
+        ("PCA", f"PCA: {shares[:2].sum():.0%} of the variance", components[:, :2]),
+        ("t-SNE", f"t-SNE (perplexity {options.perplexity:g}) of the components", by_tsne),
+        ("Isomap", f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components", by_isomap),
+    ):
+        picture = sample.measure("rolls", view, torch.from_numpy(points), options.neighbors)
+        panels.append(Scatter(f"{title}\nthis picture: {numbers(picture)}", points))
+        rows += picture
+    about = (
+        f"piano rolls: {numbers(of_cells)}\n"
+        f"their first {len(shares)} principal components, {shares.sum():.0%} of the variance: {numbers(of_components)}"
+    )
+    draw(options, sample, "rolls_embedding", panels, about)
+    return rows
+
+
+def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter], title: str) -> None:
+    path = options.metrics / f"{name}-T{options.seq_len}.png"
+    shown = f"{len(sample.index):,} {options.split} windows of {options.seq_len} frames"
+    key = f"{options.neighbors}-NN: balanced accuracy by neighbours of other songs; floor: genres shuffled among songs"
+    names = sample.windows.store.genres
+    save_scatter_sheet(path, panels, sample.genre.numpy(), names, title=f"{shown}, {title}\n{key}")
+    print(path)
+
+
+@contextmanager
+def told(part: str) -> Iterator[None]:
+    """Say what is going on, and how long it took."""
+    print(part, end=" ... ", flush=True)
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        print(f"{perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(lambda: plot_latent(parse_options(Options, __doc__)), CheckpointError)

@@ -1,0 +1,173 @@
+"""A small classifier of piano rolls by genre, to judge with whether generated music obeys the genre asked for.
+
+It learns from real training windows alone, cleaned as the clips it will judge.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from common.errors import UserError
+from common.options import option
+from common.randomness import generator_at
+from data.order import WindowOrder, inverse_frequency_weights
+from data.song import PITCHES
+from evaluation.samples.clips import RealClips
+from models.checkpoint import read_checkpoint, save_weights
+
+BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 128, 2e-3, 1e-2
+# Validations of a training; the best of them stays.
+CHECKS = 6
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """How the genre classifier is trained, and where it is kept."""
+
+    classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
+    classifier_seed: int = option(0, "decides the classifier's initial weights and the windows of each step", minimum=0)
+    cache: Path = option(Path("cache"), "folder of the classifiers trained so far, which are used again")
+
+
+class GenreClassifier(nn.Module):
+    """Convolutions over time, pitches as channels; mean and maximum over time, so that any T fits."""
+
+    kind = "genre_classifier"
+
+    def __init__(self, n_genres: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.config = {"n_genres": n_genres, "hidden": hidden}
+        self.layers = nn.Sequential(
+            nn.Conv1d(PITCHES, hidden, 5, padding=2),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Conv1d(hidden, hidden, 5, stride=2, padding=2),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Conv1d(hidden, hidden, 5, padding=2),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(0.5)
+        self.genre = nn.Linear(2 * hidden, n_genres)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, roll: Tensor) -> Tensor:
+        """Logits (B, n_genres) of rolls (B, 128, T) of 0 and 1."""
+        features = self.layers(roll)  # (B, hidden, T / 2)
+        pooled = torch.cat([features.mean(2), features.amax(2)], dim=1)
+        return self.genre(self.dropout(pooled)) / self.temperature
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """A classifier in eval mode; `facts` go into every row of what it judges."""
+
+    model: GenreClassifier
+    facts: dict[str, Any]
+
+
+def open_classifier(
+    train: RealClips, val: RealClips, options: ClassifierOptions, *, progress: bool = True
+) -> TrainedClassifier:
+    """The classifier for clips like `train`: from the cache, or trained now and kept there.
+
+    Its file is named after all that it follows from, the code of this module included, so none is ever stale. Raises
+    `UserError` where there are not two genres to tell apart, `CheckpointError` where the cached file is damaged.
+    """
+    windows = train.windows
+    if len(windows.genre.unique()) < 2:
+        raise UserError(f"{windows.store.folder}: a classifier needs training songs of at least two genres")
+    recipe = {
+        "code": sha256(Path(__file__).read_bytes()).hexdigest(),
+        "store_fingerprint": windows.store.fingerprint,
+        "seq_len": windows.seq_len,
+        "min_note_frames": train.min_note_frames,
+        "steps": options.classifier_steps,
+        "seed": options.classifier_seed,
+    }
+    identity = sha256(repr(recipe).encode()).hexdigest()[:12]
+    path = options.cache / f"genre_classifier_T{windows.seq_len}-{identity}.pth"
+    if not path.exists():
+        model, facts = train_classifier(
+            train, val, steps=options.classifier_steps, seed=options.classifier_seed, progress=progress
+        )
+        save_weights(model, path, facts={"classifier": identity, **facts}, recipe=recipe)
+    content = read_checkpoint(path, "delete it, it is made again")
+    model = GenreClassifier(**content["config"])
+    model.load_state_dict(content["weights"])
+    return TrainedClassifier(model.eval(), content["facts"])
+
+
+def train_classifier(
+    train: RealClips, val: RealClips, *, steps: int, seed: int, progress: bool = True
+) -> tuple[GenreClassifier, dict[str, Any]]:
+    """Train on `train`, all genres alike; keep the weights that are best on `val`, and calibrate them there.
+
+    Returns the classifier and what is to be told about its training. The same for the same arguments, on the same
+    number of threads.
+    """
+    genre, val_genre = train.windows.genre, val.windows.genre
+    order = WindowOrder(genre, BATCH_SIZE, seed, balanced=True)
+    check_every = -(-steps // CHECKS)
+    best: dict[str, Any] = {"accuracy": -1.0}
+    with torch.random.fork_rng(devices=[]):  # the caller's randomness stays as it is
+        torch.manual_seed(generator_at("genre classifier", seed).initial_seed())
+        model = GenreClassifier(len(train.windows.store.genres))
+        optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+        title = f"T={train.windows.seq_len} genre classifier"
+        for step in tqdm(range(1, steps + 1), title, unit=" steps", disable=not progress):
+            index = order.index(*divmod(step - 1, order.steps_per_epoch))
+            loss = F.cross_entropy(model(torch.from_numpy(train.real(index)).float()), genre[index])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if step % check_every == 0 or step == steps:
+                logits = _logits(model, val)
+                accuracy = balanced_accuracy(logits.argmax(1), val_genre)
+                if accuracy > best["accuracy"]:
+                    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+                    best = {"accuracy": accuracy, "step": step, "weights": weights, "logits": logits}
+    model.load_state_dict(best["weights"])
+    temperature = calibrated_temperature(best["logits"], val_genre)
+    model.temperature.fill_(temperature)
+    return model.eval(), {
+        "classifier_step": best["step"],
+        "classifier_accuracy_val": best["accuracy"],
+        "classifier_temperature": temperature,
+    }
+
+
+def balanced_accuracy(predicted: Tensor, genre: Tensor) -> float:
+    """Mean over the genres that occur of the share of their windows that are told right; int64 (n,) both."""
+    right = (predicted == genre).double()
+    return float(torch.stack([right[genre == genre_id].mean() for genre_id in genre.unique()]).mean())
+
+
+def calibrated_temperature(logits: Tensor, genre: Tensor) -> float:
+    """What to divide logits (n, n_genres) by for the least cross-entropy, all genres counting alike.
+
+    Temperature scaling (Guo et al. 2017, section 4.2), by trial of 201 values between 0.1 and 10.
+    """
+    weight = inverse_frequency_weights(genre, logits.shape[1])
+    candidates = torch.logspace(-1, 1, 201)
+    losses = torch.stack([F.cross_entropy(logits / candidate, genre, weight=weight) for candidate in candidates])
+    return float(candidates[losses.argmin()])
+
+
+@torch.no_grad()
+def _logits(model: GenreClassifier, clips: RealClips) -> Tensor:
+    """Logits (n, n_genres) of all the clips; leaves the model in training mode."""
+    model.eval()
+    batches = torch.arange(len(clips.windows)).split(512)
+    logits = torch.cat([model(torch.from_numpy(clips.real(index)).float()) for index in batches])
+    model.train()
+    return logits

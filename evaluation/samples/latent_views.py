@@ -1,0 +1,106 @@
+"""The windows that a picture of a space shows, their latents, and how far genres lie apart there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.randomness import generator_at
+from data.windows import WindowSource
+from evaluation.statistics.separation import measure_separation
+from evaluation.tables import Row
+from models import CVAE
+from models.trained import Trained
+
+MEAN, WITHHELD, SAMPLE = "mean", "mean, genre withheld", "sample"
+
+
+@dataclass(frozen=True)
+class WindowSample:
+    """Windows at the places `index` of `windows`; their genres and songs; all int64 (n,) on the CPU.
+
+    `facts` go into every row of a result.
+    """
+
+    windows: WindowSource
+    index: Tensor
+    genre: Tensor
+    song: Tensor
+    seed: int
+    facts: dict[str, Any]
+
+    def rolls(self) -> Tensor:
+        """The piano rolls, cell after cell, float32 (n, 128 T)."""
+        return self.windows.rolls(self.index).cpu().flatten(1)
+
+    def measure(
+        self, space: str, view: str, points: Tensor, neighbors: int, trained: Trained | None = None
+    ) -> list[Row]:
+        """Rows of each genre, and last of all, for a view (n, D) of a space, as in `measure_separation`."""
+        names = self.windows.store.genres
+        rows = measure_separation(points, self.genre, self.song, names, neighbors=neighbors, seed=self.seed)
+        place = {"space": space, "view": view, "dimensions": points.shape[1]}
+        source = {
+            "checkpoint": trained and trained.path.name,
+            "checkpoint_sha256": trained and trained.sha256,
+            "labels": trained and trained.labels,
+        }
+        return [{**place, **row, "neighbors": neighbors, **self.facts, **source} for row in rows]
+
+
+def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool) -> WindowSample:
+    """At most `count` different windows, in an order that the seed decides.
+
+    With `balanced` as many of each genre that occurs; all windows of a genre that has fewer, and none instead of them.
+    """
+    index = torch.randperm(len(windows), generator=generator_at("latent windows", seed, windows.seq_len))
+    genre = windows.genre.cpu()[index]
+    chosen = torch.arange(len(index)) < count
+    if balanced:
+        present = genre.unique()
+        for genre_id in present:
+            members = (genre == genre_id).nonzero()[:, 0]
+            chosen[members] = torch.arange(len(members)) < count // len(present)
+    index, genre = index[chosen], genre[chosen]
+    number = genre.bincount()
+    facts = {
+        "chance": 1 / max(int((number > 0).sum()), 1),
+        "majority": int(number.max()) / len(genre) if len(genre) else None,
+        "T": windows.seq_len,
+        "split": windows.split,
+        "balanced": balanced,
+        "seed": seed,
+        "store_fingerprint": windows.store.fingerprint,
+    }
+    return WindowSample(windows, index, genre, windows.song[index], seed, facts)
+
+
+@torch.no_grad()
+def latent_views(cvae: CVAE, sample: WindowSample, batch_size: int) -> dict[str, Tensor]:
+    """z of each window three ways, float64 (n, latent) on the CPU; `cvae` is on the device of the windows.
+
+    The posterior's mean; a sample of the posterior, as the generator sees it; and the mean with the genre withheld. The
+    encoder is told the genre and adds a vector of it to the mean, so genres lie apart in z even where the music does
+    not tell them. With the genre withheld it is told one genre for all: which one is the same to all distances.
+    """
+    noise = torch.randn(len(sample.index), cvae.latent, generator=generator_at("latent views", sample.seed))
+    views: dict[str, list[Tensor]] = {MEAN: [], WITHHELD: [], SAMPLE: []}
+    for index, noise_of_batch in zip(sample.index.split(batch_size), noise.split(batch_size), strict=True):
+        batch = sample.windows.batch(index)
+        posterior = cvae.encode(*batch)
+        views[MEAN].append(posterior.mean)
+        views[WITHHELD].append(cvae.encode(*batch._replace(genre=torch.zeros_like(batch.genre))).mean)
+        views[SAMPLE].append(posterior.sample(noise_of_batch.to(batch.roll.device)))
+    return {view: torch.cat(parts).cpu().double() for view, parts in views.items()}
+
+
+def numbers(rows: list[Row]) -> str:
+    """The numbers of a view for a title, from its last row."""
+    every = rows[-1]
+    if every["kNN_other_songs"] is None:
+        return f"silhouette {every['silhouette']:.2f}"
+    return (
+        f"{every['neighbors']}-NN {every['kNN_other_songs']:.2f} (floor {every['kNN_other_songs_floor']:.2f}), "
+        f"silhouette {every['silhouette']:.2f}"
+    )

@@ -1,0 +1,109 @@
+"""Musical features of piano rolls, one number a clip.
+
+Notes are runs of sounding frames, as everywhere here: one that began before the clip counts as beginning with it.
+Polyphony, pitch classes, pitch range, scale consistency and pitch-class entropy are defined as in MusPy (Dong et al.,
+"MusPy: A Toolkit for Symbolic Music Generation", ISMIR 2020), which gives the sources of each.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from evaluation.statistics.rolls import onsets
+
+OCTAVE = 12
+MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
+BLOCK_SECONDS = 0.5
+
+
+class Feature(NamedTuple):
+    """`bin_width`, in `unit`: values that fall into one bin count as alike where distributions are compared."""
+
+    unit: str
+    bin_width: float
+
+
+# In the order of the table.
+FEATURES = {
+    "empty": Feature("share of clips", 1),  # 0 or 1 for a clip: its mean is the rate
+    "silent_frames": Feature("share of frames", 0.05),
+    "note_density": Feature("onsets/s", 1),
+    "polyphony": Feature("keys at once", 0.5),  # in the frames that are not silent
+    "note_length": Feature("s", 1 / 16),  # mean over the notes of a clip
+    "pitch_range": Feature("semitones", 3),  # from the lowest key to the highest
+    "pitch_classes": Feature("of 12", 1),
+    "pitch_class_entropy": Feature("bits", 0.125),  # each note counts once; log2(12) = 3.58 at most
+    "scale_consistency": Feature("share of notes", 0.025),  # those in the major scale that fits best
+    "repetition": Feature("0 ... 1", 0.05),
+}
+
+
+def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tensor]:
+    """Every feature of `FEATURES` for boolean clips (n, 128, T): float64 (n,) each, NaN where a clip has none.
+
+    A clip without notes is empty and silent, has 0 onsets a second and 0 pitch classes in use, and none of the other
+    features. The scales are the twelve major ones; the natural minor ones have the same notes.
+    """
+    frames = rolls.shape[2]
+    onset = onsets(rolls)
+    notes_of_pitch = onset.sum(2).double()  # (n, 128)
+    n_notes = notes_of_pitch.sum(1)
+    keys = rolls.sum(1)  # (n, T)
+    sounding_frames = (keys > 0).sum(1).double()
+    n_cells = keys.sum(1).double()
+    by_class = F.pad(notes_of_pitch, (0, -rolls.shape[1] % OCTAVE)).unflatten(1, (-1, OCTAVE)).sum(1)  # (n, 12)
+    share = by_class / n_notes[:, None]
+    values = {
+        "empty": (n_notes == 0).double(),
+        "silent_frames": 1 - sounding_frames / frames,
+        "note_density": n_notes * frames_per_second / frames,
+        "polyphony": n_cells / sounding_frames,
+        "note_length": n_cells / n_notes / frames_per_second,
+        "pitch_range": _pitch_range(notes_of_pitch > 0),
+        "pitch_classes": (by_class > 0).sum(1).double(),
+        "pitch_class_entropy": torch.special.entr(share).sum(1) / math.log(2),
+        "scale_consistency": (share @ _major_scales().t()).amax(1),
+        "repetition": repetition(onset, max(1, round(BLOCK_SECONDS * frames_per_second))),
+    }
+    return {name: values[name] for name in FEATURES}
+
+
+def repetition(onset: Tensor, block: int) -> Tensor:
+    """How much of a clip was heard before in it, float64 (n,) in [0, 1], for onsets bool (n, 128, T).
+
+    Each block of `block` frames after the first is compared with every span of as many frames that ends before it,
+    wherever that begins, so that no tempo or beat has to be known. Their likeness is the Dice coefficient of the
+    onsets, 2 |A and B| / (|A| + |B|), where an onset is in both if it has the same pitch and a place at most one frame
+    off. The result is the mean, over the blocks that have an onset, of the likeness to the span most alike; NaN where
+    no block has one. Silence and held notes are not repetition: they have no onset.
+    """
+    frames = onset.shape[2]
+    starts = torch.arange(block, frames - block + 1, block)
+    spans = frames - block + 1
+    at = onset.float()
+    near = F.max_pool1d(at, 3, stride=1, padding=1)
+    found = at.mT @ near  # (n, T, T): onsets of one frame that another has, give or take a frame
+    both_ways = found + found.mT
+    hits = sum(both_ways[:, starts + frame, frame : frame + spans] for frame in range(block))  # (n, blocks, spans)
+    count = at.sum(1).unfold(1, block, 1).sum(2)  # (n, spans)
+    likeness = hits / (count[:, starts, None] + count[:, None, :]).clamp_min(1)
+    ends_before = torch.arange(spans) <= starts[:, None] - block
+    best = likeness.masked_fill(~ends_before, 0).amax(2).double()
+    has_onset = count[:, starts] > 0
+    return (best * has_onset).sum(1) / has_onset.sum(1)
+
+
+def _pitch_range(used: Tensor) -> Tensor:
+    """Semitones between the lowest and the highest pitch in bool (n, 128); NaN where there is none."""
+    lowest, from_top = used.int().argmax(1), used.flip(1).int().argmax(1)
+    return (used.shape[1] - 1 - from_top - lowest).double().masked_fill(~used.any(1), torch.nan)
+
+
+def _major_scales() -> Tensor:
+    """1 where a pitch class belongs to a scale, float64 (12 scales, 12 pitch classes)."""
+    c_major = torch.zeros(OCTAVE, dtype=torch.float64)
+    c_major[list(MAJOR_SCALE)] = 1
+    return torch.stack([c_major.roll(root) for root in range(OCTAVE)])

@@ -1,0 +1,178 @@
+"""The built-in corpus: what an export holds, when it is made anew, and how it fails."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pretty_midi
+import pytest
+
+from common.errors import UserError
+from data import builtin
+
+# The scores are those that music21 carries; whoever brings MIDI files of their own does without the package.
+music21 = pytest.importorskip("music21", reason="the built-in corpus is music21's")
+
+
+def export(folder: Path) -> Path:
+    return builtin.export_builtin_corpus(folder, pieces_per_collection=1, progress=False)
+
+
+def read_labels(labels: Path) -> list[dict[str, str]]:
+    with labels.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("builtin")).parent
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the finished export that a test may damage."""
+    return shutil.copytree(exported, tmp_path / "corpus")
+
+
+@pytest.fixture
+def no_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("scores were parsed again")
+
+    monkeypatch.setattr(builtin, "_export_pieces", refuse)
+
+
+def test_labels_name_every_file_and_all_genres(exported: Path) -> None:
+    rows = read_labels(exported / "labels.csv")
+    assert list(rows[0]) == ["path", "genre_id", "genre", "artist", "title"]
+    assert {(row["genre_id"], row["genre"]) for row in rows} == {
+        ("0", "renaissance"),
+        ("1", "chorale"),
+        ("2", "fiddle"),
+        ("3", "folk"),
+    }
+    files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    assert files == {row["path"] for row in rows} | {"labels.csv", "export.json"}
+    assert len(rows) == len(builtin.COLLECTIONS)
+    for row in rows:
+        assert row["path"].isascii() and row["path"].startswith(row["genre"] + "/")
+        assert row["artist"] and row["title"]
+
+
+def test_midi_files_are_sane(exported: Path) -> None:
+    for row in read_labels(exported / "labels.csv"):
+        midi = pretty_midi.PrettyMIDI(str(exported / row["path"]))
+        notes = [note for track in midi.instruments for note in track.notes]
+        assert notes
+        assert all(64 <= note.velocity <= 90 for note in notes)
+        assert all(note.end > note.start and 21 <= note.pitch <= 108 for note in notes)
+        assert not any(track.is_drum for track in midi.instruments)
+        assert len(midi.instruments) == 1 or row["genre"] in ("renaissance", "chorale")
+        _, tempos = midi.get_tempo_changes()
+        assert len(tempos) == 1 and 40 <= tempos[0] <= 600
+        assert 5 < midi.get_end_time() < 600
+
+
+def test_tied_notes_are_merged_as_music21_merges_them() -> None:
+    corpus = Path(music21.__file__).parent / "corpus"
+    for source in ("monteverdi/madrigal.4.12.mxl", "bach/bwv66.6.mxl"):
+        part = music21.converter.parse(corpus / source, forceSource=True).parts[-1]
+        expected = [
+            (float(note.offset), float(note.quarterLength), note.pitch.midi)
+            for note in part.stripTies().flatten().notes
+        ]
+        assert builtin.timed_notes(part) == expected
+
+
+def test_grace_notes_and_chord_symbols_are_left_out() -> None:
+    part = music21.converter.parse('X:1\nM:2/4\nL:1/4\nK:C\n"G7"{a}GA-|A2|\n', format="abc").parts[0]
+    assert builtin.timed_notes(part) == [(0.0, 1.0, 67), (1.0, 3.0, 69)]
+
+
+@pytest.mark.parametrize(
+    ("header", "alla_breve", "quarters_per_minute"),
+    [
+        ("M:3/4", True, 60),
+        ("M:6/8", False, 90),
+        ("M:4/2", False, 120),
+        ("M:4/4", False, 60),
+        ("M:4/4", True, 120),
+        ("M:2/4\nQ:1/4=75", False, 75),
+        ("M:none", True, 60),
+    ],
+)
+def test_tempo_follows_the_metre(header: str, alla_breve: bool, quarters_per_minute: float) -> None:
+    score = music21.converter.parse(f"X:1\n{header}\nL:1/4\nK:C\nGABc|\n", format="abc")
+    collection = builtin.Collection("", "", "folk", "", 1, beats_per_minute=60, alla_breve=alla_breve)
+    assert builtin._quarters_per_minute(score, collection) == quarters_per_minute
+
+
+@pytest.mark.usefixtures("no_parsing")
+def test_finished_export_is_kept_without_parsing(folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert export(folder) == folder / "labels.csv"
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.usefixtures("no_parsing")
+def test_other_settings_ask_for_a_new_export(folder: Path) -> None:
+    with pytest.raises(AssertionError, match="parsed again"):
+        builtin.export_builtin_corpus(folder, full=True)
+
+
+@pytest.mark.usefixtures("no_parsing")
+def test_another_export_version_asks_for_a_new_export(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "EXPORT_VERSION", builtin.EXPORT_VERSION + 1)
+    with pytest.raises(AssertionError, match="parsed again"):
+        export(folder)
+
+
+def test_interrupted_export_is_done_again(folder: Path, exported: Path) -> None:
+    (folder / "export.json").unlink()
+    (folder / "labels.csv").write_text("path,genre_id,genre,artist,title\n", encoding="utf-8")
+    victim = folder / read_labels(exported / "labels.csv")[0]["path"]
+    victim.write_bytes(b"MThd")
+    export(folder)
+    for path in exported.rglob("*.*"):  # the second export is the first, byte for byte
+        assert (folder / path.relative_to(exported)).read_bytes() == path.read_bytes()
+    assert json.loads((folder / "export.json").read_text())["settings"]["pieces_per_collection"] == 1
+
+
+def test_unreadable_score_is_skipped_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "corpus"
+    for genre in builtin.GENRES:
+        (corpus / genre).mkdir(parents=True)
+        (corpus / genre / "good.abc").write_text("X:1\nT:Good tune\nM:2/4\nL:1/4\nK:C\nGA|Bc|\n")
+    (corpus / "fiddle" / "silent.abc").write_text("X:1\nT:Silent tune\nM:2/4\nL:1/4\nK:C\nz2|\n")
+    (corpus / "folk" / "broken.mxl").write_bytes(b"no score")
+    collections = [builtin.Collection(genre, "*.*", genre, "nobody", 2, 60) for genre in builtin.GENRES]
+    monkeypatch.setattr(builtin, "COLLECTIONS", collections)
+    monkeypatch.setattr(builtin, "_corpus_folder", lambda: corpus)
+    labels = builtin.export_builtin_corpus(tmp_path / "out", workers=1, progress=False)
+    assert "skipped 2." in capsys.readouterr().out
+    assert [row["path"] for row in read_labels(labels)] == [f"{genre}/good.mid" for genre in builtin.GENRES]
+    assert {row["title"] for row in read_labels(labels)} == {"Good tune"}
+
+
+def test_empty_genre_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    minutes = {"renaissance": 1.0, "chorale": 1.0, "fiddle": 0.0, "folk": 1.0}
+    monkeypatch.setattr(builtin, "_export_pieces", lambda *args: ([], minutes))
+    with pytest.raises(UserError, match="no score of genre 'fiddle'"):
+        export(tmp_path)
+    assert not (tmp_path / "export.json").exists()
+
+
+def test_missing_music21_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install music21"):
+        export(tmp_path)
+
+
+def test_importing_the_module_does_without_music21() -> None:
+    program = "import sys; sys.modules['music21'] = None; import data.builtin"
+    subprocess.run([sys.executable, "-c", program], cwd=Path(builtin.__file__).parents[1], check=True)

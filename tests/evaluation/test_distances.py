@@ -1,0 +1,141 @@
+"""Distances between samples: closed forms, other libraries, and what small samples do."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from evaluation.statistics.distances import (
+    frechet_distance,
+    frechet_infinity,
+    kernel_distance,
+    random_halves,
+    required_rows,
+)
+
+
+def sample(mean: Tensor, root: Tensor, n: int = 50, seed: int = 0) -> Tensor:
+    """`n` rows whose mean is `mean` and whose covariance is root^T root, exactly."""
+    noise = torch.randn(n, len(root), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    white = torch.linalg.qr(noise - noise.mean(0)).Q * (n - 1) ** 0.5
+    return mean + white @ root
+
+
+def test_frechet_distance_of_equal_covariances_is_the_squared_shift() -> None:
+    root = torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    first, second = sample(torch.zeros(4), root), sample(torch.tensor([1.0, -2.0, 0.0, 2.0]), root, seed=2)
+    assert frechet_distance(first, second) == pytest.approx(9.0)
+    assert frechet_distance(first, first + 3) == pytest.approx(4 * 9.0)
+
+
+def test_frechet_distance_of_diagonal_covariances() -> None:
+    first = sample(torch.zeros(3), torch.diag(torch.tensor([1.0, 2.0, 3.0]).double()))
+    second = sample(torch.ones(3), torch.diag(torch.tensor([4.0, 2.0, 0.5]).double()), n=70, seed=1)
+    assert frechet_distance(first, second) == pytest.approx(3 + 9 + 0 + 6.25)
+
+
+def test_frechet_distance_of_singular_covariances() -> None:
+    # Deviations 2 and 3 in the same direction, then in orthogonal ones: (2 - 3)^2, and 2^2 + 3^2.
+    along, across = torch.zeros(5, 5).double(), torch.zeros(5, 5).double()
+    along[0, 0], across[1, 1] = 2.0, 3.0
+    first = sample(torch.zeros(5), along)
+    assert frechet_distance(first, sample(torch.zeros(5), 1.5 * along, seed=1)) == pytest.approx(1.0)
+    assert frechet_distance(first, sample(torch.zeros(5), across, seed=1)) == pytest.approx(13.0)
+    # A set that never varies.
+    assert frechet_distance(first, torch.ones(7, 5)) == pytest.approx(4.0 + 5.0)
+
+
+def test_frechet_distance_with_fewer_rows_than_columns() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(n, 27, generator=generator, dtype=torch.float64) for n in (4, 9))
+    c1, c2 = torch.cov(first.t()), torch.cov(second.t())
+    values, vectors = torch.linalg.eigh(c1)
+    root = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.t()
+    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp_min(0).sqrt().sum()
+    expected = (first.mean(0) - second.mean(0)).square().sum() + c1.trace() + c2.trace() - 2 * cross
+    assert frechet_distance(first, second) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_frechet_distance_is_scipys() -> None:
+    linalg = pytest.importorskip("scipy.linalg")
+    generator = torch.Generator().manual_seed(0)
+    first, second, mixing = (torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (60, 80, 6))
+    second = second @ mixing
+    c1, c2 = torch.cov(first.t()), torch.cov(second.t())
+    cross = linalg.sqrtm((c1 @ c2).numpy()).real.trace()
+    expected = (first.mean(0) - second.mean(0)).square().sum() + c1.trace() + c2.trace() - 2 * cross
+    assert frechet_distance(first, second) == pytest.approx(expected.item())
+
+
+def test_frechet_distance_of_a_set_to_itself_is_0() -> None:
+    rows = 100 * torch.randn(40, 27, generator=torch.Generator().manual_seed(0))
+    assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(rows, rows.flip(0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_distance_needs_two_rows() -> None:
+    with pytest.raises(ValueError, match="a covariance needs two rows, but there are 1 and 5"):
+        frechet_distance(torch.zeros(1, 3), torch.zeros(5, 3))
+
+
+def test_kernel_distance_of_hand_made_samples() -> None:
+    reference, other = torch.tensor([[0.0], [2.0], [4.0]]), torch.tensor([[0.0], [2.0]])
+    # Distances within the reference are 2, 2, 4: the bandwidth is 2, and k(d) = exp(-d^2 / 8).
+    k2, k4 = math.exp(-0.5), math.exp(-2)
+    within = (2 * k2 + k4) / 3 + k2
+    between = (2 * 1 + 3 * k2 + k4) / 6
+    assert kernel_distance(reference, other) == pytest.approx(100 * (within - 2 * between))
+    # The reference sets the bandwidth, so the order matters: here it is 2 by the other as well, but not there.
+    assert kernel_distance(reference, 3 * other) != pytest.approx(kernel_distance(3 * other, reference))
+
+
+def test_kernel_distance_is_unbiased_and_sees_a_shift() -> None:
+    generator = torch.Generator().manual_seed(0)
+    equal = [kernel_distance(*torch.randn(2, 20, 8, generator=generator)) for _ in range(200)]
+    mean, spread = torch.tensor(equal).mean().item(), torch.tensor(equal).std().item()
+    assert abs(mean) < 3 * spread / math.sqrt(len(equal))
+    assert min(equal) < 0, "an unbiased estimate of 0 is negative at times"
+    shifted = kernel_distance(torch.randn(20, 8, generator=generator), 2 + torch.randn(20, 8, generator=generator))
+    assert shifted > 10 * spread
+
+
+def test_kernel_distance_refuses_what_has_no_answer() -> None:
+    with pytest.raises(ValueError, match="needs two rows, but there are 5 and 1"):
+        kernel_distance(torch.zeros(5, 3), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="the kernel has no width"):
+        kernel_distance(torch.zeros(5, 3), torch.randn(5, 3))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_frechet_infinity_removes_most_of_the_bias(shift: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.arange(1, 25, dtype=torch.float64) ** -0.5
+    true = shift**2 * 24
+    biases = {"finite": [], "infinite": []}
+    for _ in range(10):
+        first, second = torch.randn(2, 96, 24, generator=generator, dtype=torch.float64) * scale
+        second = second + shift
+        biases["finite"].append(frechet_distance(first, second) - true)
+        biases["infinite"].append(frechet_infinity(first, second, generator) - true)
+    finite, infinite = (torch.tensor(biases[name]) for name in ("finite", "infinite"))
+    assert finite.mean() > 0.25, "the bias is there to be removed"
+    spread = infinite.std().item() / math.sqrt(len(infinite))
+    assert abs(infinite.mean().item()) < 0.1 * finite.mean().item() + 3 * spread
+
+
+def test_frechet_infinity_asks_for_rows() -> None:
+    assert required_rows(200) == 400
+    rows = torch.randn(19, 10)
+    with pytest.raises(ValueError, match="needs 20 rows, but there are 19"):
+        frechet_infinity(rows, torch.randn(40, 10), torch.Generator())
+
+
+def test_random_halves_are_disjoint_and_keep_the_strata() -> None:
+    strata = [torch.arange(6.0)[:, None], 10 + torch.arange(5.0)[:, None]]
+    first, second = random_halves(strata, torch.Generator().manual_seed(0))
+    assert len(first) == len(second) == 5
+    assert not set(first.flatten().tolist()) & set(second.flatten().tolist())
+    assert (first < 10).sum() == (second < 10).sum() == 3
+    again = random_halves(strata, torch.Generator().manual_seed(1))
+    assert not torch.equal(first, again[0])

@@ -1,0 +1,196 @@
+"""The reconstruction and ELBO tables: known answers, baselines, whole splits, files and refusals."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import eval_elbo
+import eval_mse
+from data.store import RollStore
+from data.windows import WindowSource
+from evaluation.measures.elbo import FrameBaselines, measure_elbo
+from evaluation.measures.reconstruction import another_song, baseline_errors, count, measure_reconstruction
+from evaluation.published import ELBO, MSE, published_for
+from evaluation.samples.subject import open_subject
+from evaluation.statistics.rolls import onsets
+from evaluation.tables import format_table, genre_masks, write_table
+from models import CVAE, Generator
+from models.checkpoint import CheckpointError, save_weights
+
+
+def save(model: torch.nn.Module, path: Path, store: RollStore, **changed: object) -> None:
+    facts = {"genres": store.genres, "frames_per_second": store.frames_per_second, "seq_len": 32}
+    save_weights(model, path, **{**facts, **changed})
+
+
+@pytest.fixture
+def trained(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
+    """Options that both evaluations need, with weights of a random CVAE that is not far from the data."""
+    store = RollStore.open(tiny_store)
+    torch.manual_seed(0)
+    cvae = CVAE(len(store.genres))
+    cvae.start_at(WindowSource(store, "train", 32).pitch_rate())
+    save(cvae, tmp_path / "checkpoints" / "hybrid_cvae_best_T32.pth", store)
+    return {"store": tiny_store, "checkpoints": tmp_path / "checkpoints", "metrics": tmp_path / "metrics"}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def roll_of(*notes: tuple[int, int, int], frames: int = 8) -> torch.Tensor:
+    """A roll (1, 128, frames) with notes (pitch, first frame, frame after the last)."""
+    roll = torch.zeros(1, 128, frames)
+    for pitch, start, end in notes:
+        roll[0, pitch, start:end] = 1
+    return roll
+
+
+def test_baselines_of_a_known_roll() -> None:
+    roll = roll_of((60, 0, 4), (64, 2, 8))
+    rate = torch.zeros(128)
+    rate[60] = 0.5
+    errors = baseline_errors(roll, rate)
+    cells = 128 * 8
+    assert errors["MSE_zeros"].item() == pytest.approx(10 / cells)
+    # Wrong where a note begins or ends inside the window: 0 and 4 of one note, 2 of the other.
+    assert errors["MSE_previous_frame"].item() == pytest.approx(3 / cells)
+    assert errors["MSE_pitch_mean"].item() == pytest.approx((8 * 0.25 + 6) / cells)
+
+
+def test_f1_of_known_rolls() -> None:
+    true = roll_of((60, 0, 4), (64, 2, 8)) > 0
+    found = roll_of((60, 0, 2), (64, 2, 8), (70, 0, 1)) > 0
+    everything = torch.ones(1, dtype=torch.bool)
+    assert count(found, true).f1(everything) == pytest.approx(2 * 8 / (9 + 10))
+    assert onsets(true).nonzero().tolist() == [[0, 60, 0], [0, 64, 2]]
+    assert count(onsets(found), onsets(true)).f1(everything) == pytest.approx(2 * 2 / (3 + 2))
+    silence = torch.zeros_like(true)
+    assert count(silence, silence).f1(everything) == 1
+    assert count(silence, true).f1(everything) == 0
+
+
+def test_baseline_code_lengths_follow_the_counts(tiny_store: Path) -> None:
+    windows = WindowSource(RollStore.open(tiny_store), "train", 32)
+    baselines = FrameBaselines.fit(windows, batch_size=7)
+    rolls = windows.rolls(torch.arange(len(windows)))
+    pitch = int(rolls.sum((0, 2)).argmax())
+    sounding = rolls[:, pitch]
+    share = (sounding.sum().item() + 0.5) / (sounding.numel() + 1)
+    assert baselines.rate[pitch].item() == pytest.approx(share, rel=1e-5)
+    before = torch.nn.functional.pad(sounding[:, :-1], (1, 0))
+    held = (sounding * before).sum().item()
+    assert baselines.rate_after[1, pitch].item() == pytest.approx((held + 0.5) / (before.sum().item() + 1), rel=1e-5)
+    nats = baselines.nats(rolls[:3])
+    rate = baselines.rate[:, None].double().expand(128, 32)
+    expected = -torch.distributions.Bernoulli(probs=rate).log_prob(rolls[0].double()).sum()
+    assert nats["pitch_mean"][0].item() == pytest.approx(expected.item(), rel=1e-4)
+    # Knowing the frame before can only help on the windows the counts are from.
+    whole = baselines.nats(rolls)
+    assert whole["previous_frame"].sum() < whole["pitch_mean"].sum()
+
+
+def test_mse_table_covers_the_whole_split_whatever_the_batch_size(trained: dict[str, Path]) -> None:
+    options = eval_mse.Options(**trained, seq_len=32, device="cpu", batch_size=5)
+    rows = eval_mse.eval_mse(options)
+    subject = open_subject(options)
+    again = measure_reconstruction(subject, seed=0, batch_size=512, progress=False)
+    for row, other in zip(rows, again, strict=True):
+        assert row["onset_F1_shuffled"] is None, "a genre has one test song here"
+        for name in ("MSE_cvae_mean", "MSE_cvae_std", "MSE_free", "MSE_zeros", "frame_F1", "onset_F1"):
+            assert row[name] == pytest.approx(other[name], rel=1e-4, abs=1e-7)
+    assert rows[-1]["genre_id"] == -1 and rows[-1]["n"] == len(subject.windows) == sum(row["n"] for row in rows[:-1])
+    mean = sum(row["n"] * row["MSE_cvae_mean"] for row in rows[:-1]) / rows[-1]["n"]
+    assert rows[-1]["MSE_cvae_mean"] == pytest.approx(mean)
+    written = read(trained["metrics"] / "eval_mse-T32.csv")
+    assert list(written[0])[:4] == ["genre_id", "MSE_cvae_mean", "MSE_cvae_std", "n"]
+    assert float(written[-1]["MSE_zeros"]) == pytest.approx(rows[-1]["MSE_zeros"], rel=1e-4)
+    facts = ("T", "split", "seed", "checkpoint", "checkpoint_sha256", "store_fingerprint")
+    assert all(written[0][fact] for fact in facts)
+
+
+def test_leaking_is_another_measurement_in_another_file(trained: dict[str, Path]) -> None:
+    honest = eval_mse.eval_mse(eval_mse.Options(**trained, seq_len=32, device="cpu"))
+    leaking = eval_mse.eval_mse(eval_mse.Options(**trained, seq_len=32, device="cpu", leak_target=True))
+    assert leaking[-1]["MSE_cvae_mean"] != honest[-1]["MSE_cvae_mean"]
+    assert leaking[-1]["MSE_free"] == pytest.approx(honest[-1]["MSE_free"])
+    assert {path.name for path in trained["metrics"].iterdir()} == {"eval_mse-T32.csv", "eval_mse_leaking-T32.csv"}
+
+
+def test_elbo_table(trained: dict[str, Path]) -> None:
+    options = eval_elbo.Options(**trained, seq_len=32, device="cpu", batch_size=5)
+    rows, latents = eval_elbo.eval_elbo(options)
+    subject = open_subject(options)
+    again = measure_elbo(subject, beta=0.01, seed=0, batch_size=512, progress=False)
+    every = rows[-1]
+    assert every["ELBO_mean"] == pytest.approx(-(every["Recon_Loss_mean"] + 0.01 * every["KL_Div_mean"]))
+    assert every["bits_per_cell"] == pytest.approx(-every["bernoulli_ELBO_nats"] / (128 * 32 * math.log(2)))
+    assert every["Recon_Loss_mean"] == pytest.approx(again.genres[-1]["Recon_Loss_mean"], rel=1e-4)
+    assert sum(row["KL_nats"] for row in latents) == pytest.approx(every["KL_Div_mean"])
+    assert len(latents) == subject.cvae.latent
+    assert sum(row["active"] for row in latents) == every["active_units"]
+    written = read(trained["metrics"] / "eval_elbo-T32.csv")
+    assert list(written[0])[:5] == ["genre_id", "Recon_Loss_mean", "KL_Div_mean", "ELBO_mean", "n"]
+    assert len(read(trained["metrics"] / "eval_elbo_latents-T32.csv")) == subject.cvae.latent
+
+
+def test_free_running_reconstruction_is_what_the_report_sums(trained: dict[str, Path]) -> None:
+    subject = open_subject(eval_elbo.Options(**trained, seq_len=32, device="cpu"))
+    cvae, windows = subject.cvae, subject.windows
+    batch = windows.batch(torch.arange(len(windows)))
+    z = cvae.encode(*batch).sample(subject.noise(3))
+    expected = (cvae.decode_free(z, batch.genre, 32) - batch.roll).square().sum((1, 2)).mean().item()
+    rows = measure_elbo(subject, beta=0.01, seed=3, batch_size=4, progress=False).genres
+    assert rows[-1]["Recon_Loss_mean"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_refusals_name_file_and_remedy(trained: dict[str, Path], tmp_path: Path) -> None:
+    store = RollStore.open(trained["store"])
+    with pytest.raises(CheckpointError, match=r"hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py"):
+        open_subject(eval_mse.Options(**trained, seq_len=64, device="cpu"))
+    path = tmp_path / "other.pth"
+    save(Generator(len(store.genres), 32), path, store)
+    with pytest.raises(CheckpointError, match="holds generator, not a cvae"):
+        open_subject(eval_mse.Options(**trained, checkpoint=path, device="cpu"))
+    save(CVAE(2), path, store, genres=["polka", "waltz"])
+    with pytest.raises(CheckpointError, match=r"trained on the genres polka, waltz, but the store has .*--store"):
+        open_subject(eval_mse.Options(**trained, checkpoint=path, device="cpu"))
+
+
+def test_another_song_is_of_the_same_genre() -> None:
+    genre = torch.tensor([0] * 7 + [1] * 4 + [2] * 3)
+    song = torch.tensor([5, 5, 3, 3, 3, 8, 5, 1, 1, 1, 2, 9, 9, 9])
+    drawn = torch.stack([another_song(genre, song, seed) for seed in range(60)])
+    assert (drawn[:, genre == 2] == -1).all()
+    for window in range(11):
+        partners = set(drawn[:, window].tolist())
+        others = (genre == genre[window]) & (song != song[window])
+        assert partners == set(others.nonzero()[:, 0].tolist())
+    assert torch.equal(another_song(genre, song, 3), drawn[3])
+
+
+def test_published_figures_stand_beside_their_own_genres_only() -> None:
+    assert published_for(MSE, 128, ["jazz", "pop"]) == MSE[128]
+    assert published_for(ELBO, 64, ["jazz", "pop"]) == {}
+    assert published_for(MSE, 128, ["chorale", "pop"]) == {}
+
+
+def test_tables(tmp_path: Path) -> None:
+    masks = genre_masks(torch.tensor([2, 0, 2]), ["a", "b", "c"])
+    assert [(index, name, mask.tolist()) for index, name, mask in masks] == [
+        (0, "a", [False, True, False]),
+        (2, "c", [True, False, True]),
+        (-1, "all", [True, True, True]),
+    ]
+    rows = [{"genre": "a", "x": 1 / 3, "y": None}, {"genre": "all", "x": 1234.5678, "y": 2}]
+    assert format_table(rows, {"genre": "genre", "x": "value", "y": "n"}).splitlines() == [
+        "genre   value  n",
+        "a      0.3333  -",
+        "all      1235  2",
+    ]
+    write_table(tmp_path / "table.csv", rows)
+    assert read(tmp_path / "table.csv")[1] == {"genre": "all", "x": "1234.57", "y": "2"}

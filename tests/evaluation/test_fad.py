@@ -1,0 +1,374 @@
+"""The Fréchet audio distance of clips: what is compared, what is counted, what is kept, and what is refused."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import eval_fad_samples
+from common.errors import UserError
+from data.pianoroll import RollNotes
+from data.store import RollStore
+from data.windows import WindowSource
+from evaluation import damage
+from evaluation.measures.fad import FIRST_OF_GENRE, EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
+from evaluation.samples import corruption
+from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
+from evaluation.samples.clips import open_clip_sources, open_real_clips
+from evaluation.statistics.distances import frechet_distance
+from models import Generator
+from models.checkpoint import CheckpointError, save_weights
+
+
+class FakeRenderer:
+    """Gives the frames' polyphony for sound, and counts what it is asked for."""
+
+    synth, soundfont, soundfont_sha256 = "fake synth 1", "fake.sf2", "0" * 12
+
+    def __init__(self, identity: str = "fake renderer") -> None:
+        self.identity = identity
+        self.rendered = 0
+        self.stop_after: int | None = None
+
+    def render_rolls(self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int) -> Iterator[np.ndarray]:
+        for roll in rolls:
+            if self.rendered == self.stop_after:
+                raise KeyboardInterrupt
+            self.rendered += 1
+            yield np.concatenate([roll.sum(0), roll.sum(1)]).astype(np.float32)
+
+
+class FakeEmbedder:
+    """Four means of the sound."""
+
+    dimension = 4
+
+    def __init__(self, name: str = "fake", identity: str = "fake 1") -> None:
+        self.name, self.identity = name, identity
+        self.batches: list[int] = []
+
+    def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        self.batches.append(len(clips))
+        return np.stack([[part.mean() for part in np.array_split(clip, 4)] for clip in clips]).astype(np.float32)
+
+
+def embedder_of(folder: Path, *embedders: FakeEmbedder, renderer: FakeRenderer | None = None) -> ClipEmbedder:
+    return ClipEmbedder(
+        renderer or FakeRenderer(),
+        embedders or [FakeEmbedder()],
+        EmbeddingCache(folder),
+        frames_per_second=16,
+        batch_size=3,
+        progress=False,
+    )
+
+
+def clips(n: int, seed: int = 0, frames: int = 16) -> np.ndarray:
+    return np.random.default_rng(seed).random((n, 128, frames)) > 0.95
+
+
+@pytest.fixture
+def options(tiny_store: Path, tmp_path: Path) -> FadOptions:
+    """A generator of T = 32 with random weights that plays about as much as the data does."""
+    store = RollStore.open(tiny_store)
+    torch.manual_seed(0)
+    generator = Generator(len(store.genres), 32)
+    generator.start_at(WindowSource(store, "train", 32).pitch_rate().mul(8).clamp(0.01, 0.6))
+    facts = {"genres": store.genres, "frames_per_second": 16, "seq_len": 32}
+    save_weights(generator, tmp_path / "checkpoints" / "hybrid_G_best_T32.pth", **facts)
+    folders = {name: tmp_path / name for name in ("checkpoints", "metrics", "cache")}
+    return FadOptions(store=tiny_store, **folders, clips=6, generation_seeds=2, floor_seeds=3, device="cpu")
+
+
+# Choosing clips
+
+
+def draw_from(rolls: np.ndarray) -> object:
+    return lambda first, count: rolls[first : first + count]
+
+
+def test_empty_clips_are_counted_and_others_drawn() -> None:
+    rolls = clips(8)
+    rolls[[0, 2, 3, 7]] = False
+    chosen = choose_clips(draw_from(rolls), 3, 8, EmptyClipOptions())
+    assert np.array_equal(chosen.rolls, rolls[[1, 4, 5]]) and chosen.n_empty == 3
+    all_of_them = choose_clips(draw_from(rolls), 8, 8, EmptyClipOptions())
+    assert np.array_equal(all_of_them.rolls, rolls[[1, 4, 5, 6]]) and all_of_them.n_empty == 4
+    kept = choose_clips(draw_from(rolls), 3, 8, EmptyClipOptions(empty="silence"))
+    assert np.array_equal(kept.rolls, rolls[:3]) and kept.n_empty == 2
+
+
+def test_a_clip_with_fewer_notes_than_asked_for_counts_as_empty() -> None:
+    rolls = np.zeros((3, 128, 16), bool)
+    rolls[0, 60, 2:9] = True  # one note
+    rolls[1, 60, [0, 1, 3, 4, 8]] = True  # three notes
+    rolls[2, 60:63, 5:] = True  # three at once
+    chosen = choose_clips(draw_from(rolls), 2, 3, EmptyClipOptions(min_notes=2))
+    assert np.array_equal(chosen.rolls, rolls[1:]) and chosen.n_empty == 1
+
+
+def test_a_source_without_clips_gives_none() -> None:
+    chosen = choose_clips(draw_from(clips(0)), 4, 0, EmptyClipOptions())
+    assert chosen.rolls.shape == (0, 128, 16) and chosen.n_empty == 0
+
+
+# Embedding and its cache
+
+
+def test_embeddings_come_from_the_cache_and_are_the_same(tmp_path: Path) -> None:
+    rolls = clips(7)
+    first, again = (embedder_of(tmp_path) for _ in range(2))
+    made, cached = first.embed(rolls)["fake"], again.embed(rolls)["fake"]
+    assert made.shape == (7, 4) and made.dtype == torch.float64
+    assert torch.equal(made, cached)
+    assert (first.renderer.rendered, again.renderer.rendered) == (7, 0)
+    expected = FakeEmbedder().embed(list(FakeRenderer().render_rolls(rolls, 16, 0)))
+    assert np.array_equal(made.numpy().astype(np.float32), expected)
+
+
+@pytest.mark.parametrize(
+    ("renderer", "embedder"),
+    [(FakeRenderer("another SoundFont"), FakeEmbedder()), (FakeRenderer(), FakeEmbedder(identity="fake 2"))],
+)
+def test_another_renderer_or_embedder_makes_its_own(
+    tmp_path: Path, renderer: FakeRenderer, embedder: FakeEmbedder
+) -> None:
+    embedder_of(tmp_path).embed(clips(4))
+    embedder_of(tmp_path, embedder, renderer=renderer).embed(clips(4))
+    assert renderer.rendered == 4
+
+
+def test_a_changed_cell_or_length_is_another_clip(tmp_path: Path) -> None:
+    rolls = clips(4)
+    embedder = embedder_of(tmp_path)
+    embedder.embed(rolls)
+    changed = rolls.copy()
+    changed[2, 60, 3] ^= True
+    embedder.embed(changed)
+    assert embedder.renderer.rendered == 5
+    longer = np.pad(rolls, ((0, 0), (0, 0), (0, 8)))  # packs into other bytes, but silence is the same music
+    embedder.embed(longer)
+    assert embedder.renderer.rendered == 9
+
+
+def test_equal_clips_are_rendered_once_and_keep_their_places(tmp_path: Path) -> None:
+    rolls = clips(3)[[0, 1, 0, 2, 0]]
+    embedder = embedder_of(tmp_path)
+    made = embedder.embed(rolls)["fake"]
+    assert embedder.renderer.rendered == 3
+    assert torch.equal(made[0], made[2]) and torch.equal(made[0], made[4]) and not torch.equal(made[0], made[1])
+
+
+def test_an_embedder_that_joins_later_embeds_alone(tmp_path: Path) -> None:
+    early, late = FakeEmbedder("early"), FakeEmbedder("late", "late 1")
+    embedder_of(tmp_path, early).embed(clips(5))
+    both = embedder_of(tmp_path, early, late).embed(clips(5))
+    assert early.batches == [3, 2] and late.batches == [3, 2]
+    assert torch.equal(both["early"], both["late"])
+
+
+def test_an_interrupted_run_goes_on_after_its_last_batch(tmp_path: Path) -> None:
+    interrupted = embedder_of(tmp_path)
+    interrupted.renderer.stop_after = 5
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.embed(clips(9))
+    resumed = embedder_of(tmp_path)
+    made = resumed.embed(clips(9))["fake"]
+    assert resumed.renderer.rendered == 9 - 3, "the first batch of three was kept"
+    assert torch.equal(made, embedder_of(tmp_path / "other").embed(clips(9))["fake"])
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "embeddings.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(UserError, match=r"embeddings.sqlite: not a cache of embeddings .*; delete it"):
+        EmbeddingCache(tmp_path)
+
+
+# The measurement
+
+
+def test_rows_measure_the_clips_they_name(options: FadOptions) -> None:
+    source = open_clip_sources(options)[0]
+    embedder = embedder_of(options.cache)
+    rows = measure_fad(source, options, embedder)
+    assert [row["genre_id"] for row in rows] == [0, 1, 2, -1]
+    for row in rows[:-1]:
+        pool = embedder.embed(choose_real(source, row["genre_id"], 12, options).rolls)["fake"]
+        train = choose_real(open_real_clips(options, 32, "train"), row["genre_id"], 6, options)
+        fakes = choose_clips(
+            lambda first, count, genre=row["genre_id"]: source.generated(genre, genre * FIRST_OF_GENRE + first, count),
+            6,
+            120,
+            options,
+        )
+        fake = embedder.embed(fakes.rolls)["fake"]
+        assert row["FAD"] == pytest.approx(frechet_distance(pool[:6], fake))
+        assert row["FAD_train"] == pytest.approx(frechet_distance(pool[:6], embedder.embed(train.rolls)["fake"]))
+        assert (row["n_real"], row["n_fake"], row["n_floor"], row["n_seeds"]) == (6, 6, 6, 2)
+        assert row["FAD_over_floor"] == pytest.approx(row["FAD"] / row["FAD_floor"])
+        assert row["n_infinity"] == 12 and row["FAD_infinity"] is not None and row["note"] == ""
+    overall = rows[-1]
+    assert overall["n_real"] == overall["n_fake"] == 18
+    assert overall["FAD"] != pytest.approx(sum(row["FAD"] for row in rows[:-1]) / 3), "one distance over all clips"
+
+
+def test_a_generator_of_the_real_clips_reaches_the_floor(options: FadOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_clip_sources(options)[0]
+    honest = measure_fad(source, options, embedder_of(options.cache))
+    order = [source.real_order(genre_id) for genre_id in range(3)]
+
+    def real_ones(self: object, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
+        return source.real(order[genre_id].roll(-6)[first % FIRST_OF_GENRE :][:count])
+
+    monkeypatch.setattr(type(source), "generated", real_ones)
+    perfect = measure_fad(source, options, embedder_of(options.cache))
+    assert perfect[-1]["FAD"] < 3 * perfect[-1]["FAD_floor"] < honest[-1]["FAD"]
+    assert abs(perfect[-1]["KAD"]) < 4 * perfect[-1]["KAD_floor_std"] < honest[-1]["KAD"]
+
+
+def test_training_clips_are_not_compared_with_themselves(options: FadOptions) -> None:
+    own = FadOptions(**{**vars(options), "split": "train"})
+    rows = measure_fad(open_clip_sources(own)[0], own, embedder_of(options.cache))
+    assert all(row["n_train"] == 0 and row["FAD_train"] is None and row["FAD"] > 0 for row in rows)
+
+
+def test_a_store_at_another_frame_rate_is_refused(options: FadOptions) -> None:
+    path = options.checkpoints / "hybrid_G_best_T32.pth"
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "frames_per_second": 8}, path)
+    with pytest.raises(CheckpointError, match="trained at 8 frames a second, but the store has 16"):
+        open_clip_sources(options)
+
+
+def test_what_cannot_be_measured_is_empty_and_says_why(options: FadOptions) -> None:
+    wanting = FadOptions(**{**vars(options), "clips": 10, "generation_seeds": 1})
+    row = measure_fad(open_clip_sources(wanting)[0], wanting, embedder_of(options.cache))[0]
+    available = row["n_floor"] * 2
+    assert row["n_real"] == 10 > row["n_floor"] and available < 20
+    assert row["FAD_over_floor"] is None and row["FAD_seeds_std"] is None
+    assert row["note"] == f"no ratio to the floor: it has {row['n_floor']} clips a side"
+    few = FadOptions(**{**vars(options), "clips": 2, "generation_seeds": 1})
+    row = measure_fad(open_clip_sources(few)[0], few, embedder_of(options.cache))[0]
+    assert row["FAD_infinity"] is None and "no FAD_infinity: 2 clips a side, but it needs 8" in row["note"]
+
+
+def test_a_silent_generator_is_not_given_a_distance(options: FadOptions) -> None:
+    silent = FadOptions(**{**vars(options), "threshold": 1.0})
+    rows = measure_fad(open_clip_sources(silent)[0], silent, embedder_of(options.cache))
+    assert all(row["FAD"] is None and row["n_fake"] == 0 and row["KAD"] is None for row in rows)
+    assert rows[0]["n_empty"] == 20 * 6 and rows[-1]["n_empty"] == 3 * 20 * 6
+    assert "no FAD: fewer than two clips on a side" in rows[0]["note"]
+    assert "only 0 of 6 generated clips were not empty in 20 times as many draws" in rows[0]["note"]
+    embedded = FadOptions(**{**vars(silent), "empty": "silence"})
+    rows = measure_fad(open_clip_sources(embedded)[0], embedded, embedder_of(options.cache))
+    assert all(row["FAD"] > 0 and row["n_fake"] == row["n_empty"] for row in rows)
+
+
+def test_the_command_writes_table_and_chart(
+    options: FadOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [FakeEmbedder("one", "one 1"), FakeEmbedder("two", "two 1")]
+    monkeypatch.setattr(eval_fad_samples, "open_clip_embedder", lambda *_: embedder_of(options.cache, *both))
+    rows = eval_fad_samples.eval_fad_samples(options)
+    with (options.metrics / "fad_results.csv").open(newline="", encoding="utf-8") as file:
+        written = list(csv.DictReader(file))
+    assert list(written[0])[:6] == ["T", "genre_id", "genre_name", "n_real", "n_fake", "FAD"]
+    assert [row["embedder"] for row in written] == ["one 1"] * 4 + ["two 1"] * 4
+    assert float(written[3]["FAD"]) == pytest.approx(rows[3]["FAD"], rel=1e-4)
+    for fact in ("synth", "soundfont_sha256", "threshold", "seed", "checkpoint_sha256", "store_fingerprint", "empty"):
+        assert written[0][fact]
+    assert (options.metrics / "fad_results.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    assert "one 1, fake synth 1, fake.sf2" in printed and "two 1, fake synth 1, fake.sf2" in printed
+
+
+def test_without_a_generator_there_is_one_line(options: FadOptions, tmp_path: Path) -> None:
+    elsewhere = FadOptions(**{**vars(options), "checkpoints": tmp_path / "nowhere"})
+    with pytest.raises(UserError, match=r"nowhere: no generator there .*train it with train_hybrid.py"):
+        eval_fad_samples.eval_fad_samples(elsewhere)
+
+
+def run_command_line(options: FadOptions, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, eval_fad_samples.__file__, "--clips", "4", "--generation-seeds", "1"]
+    for name in ("store", "checkpoints", "metrics", "cache"):
+        command += [f"--{name}", str(getattr(options, name))]
+    return subprocess.run([*command, *more], capture_output=True, text=True, env={**os.environ, **environment})
+
+
+@pytest.mark.skipif(not find_spec("musicnn"), reason="the weights of musicnn are not installed")
+@pytest.mark.skipif(not find_spec("tinysoundfont"), reason="tinysoundfont is not installed")
+def test_the_command_line_with_a_trained_embedder_and_again_from_the_cache(options: FadOptions) -> None:
+    table = options.metrics / "fad_results.csv"
+    tables = []
+    for _ in range(2):
+        done = run_command_line(options, "--embedders", "MTT_musicnn", "--synth", "tinysoundfont")
+        assert done.returncode == 0, done.stderr
+        tables.append(table.read_bytes())
+    assert tables[0] == tables[1], "embeddings come back from the cache to the last digit"
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 and all(float(row["FAD"]) > 0 and row["n_fake"] for row in rows)
+    assert rows[0]["embedder"].startswith("MTT_musicnn ") and rows[0]["synth"].startswith("TinySoundFont ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--embedders", "vggish"], "--embedders must be one of ast, MTT_musicnn, MSD_musicnn, but is vggish"),
+        (["--synth", "tinysoundfont"], "the weights of AST are not in the Hugging Face cache; get them on a machine"),
+        (["--clips", "1"], "--clips must be at least 2, but is 1"),
+    ],
+)
+def test_what_is_wrong_is_one_line(options: FadOptions, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run_command_line(options, *arguments, HF_HUB_CACHE=str(tmp_path / "empty"))
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {message}"), done.stderr
+
+
+# Damage
+
+
+def notes(*triples: tuple[int, int, int]) -> RollNotes:
+    return RollNotes(*np.array(triples, np.int64).T)
+
+
+def test_damages_do_what_they_say() -> None:
+    many = notes(*((60 + k % 12, k, k + 4) for k in range(1000)))
+    chance = np.random.default_rng(0)
+    jittered = corruption.jitter_onsets(many, chance, 16)
+    moved = jittered.start - many.start
+    assert np.array_equal(jittered.end - jittered.start, many.end - many.start)
+    assert moved.std() == pytest.approx(1.6, rel=0.1) and abs(moved.mean()) < 0.2
+    shifted = corruption.shift_pitches(many, chance, 16)
+    assert set(np.abs(shifted.pitch - many.pitch)) == {1, 2, 3} and np.array_equal(shifted.start, many.start)
+    randomized = corruption.randomize_pitches(many, chance, 16)
+    assert randomized.pitch.min() == 21 and randomized.pitch.max() == 108
+    assert len(corruption.drop_notes(many, chance, 16).pitch) == pytest.approx(300, abs=50)
+
+
+def test_damaged_clips_keep_their_shape_and_depend_on_their_number_alone() -> None:
+    rolls = clips(3, frames=32)
+    for kind in corruption.CORRUPTIONS.values():
+        damaged = corruption.corrupt(rolls, kind, 0, 16)
+        assert damaged.shape == rolls.shape and damaged.dtype == bool and not np.array_equal(damaged, rolls)
+        assert np.array_equal(corruption.corrupt(rolls[:2], kind, 0, 16), damaged[:2])
+        assert not np.array_equal(corruption.corrupt(rolls, kind, 1, 16), damaged)
+
+
+def test_the_sanity_table_has_its_floor_first(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(damage, "open_clip_embedder", lambda *_: embedder_of(tmp_path / "cache"))
+    options = damage.Options(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
+    rows = damage.measure_sanity(options)
+    assert [row["damage"] for row in rows] == [damage.UNDAMAGED, *corruption.CORRUPTIONS]
+    assert rows[0]["FAD_over_floor"] == 1 and all(row["n"] == 18 for row in rows)
+    assert rows[-1]["FAD"] > rows[0]["FAD"], "dropping notes lowers the polyphony that this embedder sees"
+    assert (tmp_path / "metrics" / "fad_sanity.csv").is_file()

@@ -1,0 +1,252 @@
+"""Figures 2 and 3: known neighbours and silhouettes, floors, which windows are shown, pictures, files and refusals."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+from sklearn.metrics import silhouette_samples
+from test_evaluation import save
+
+from common.errors import UserError
+from data.store import RollStore
+from data.windows import WindowSource
+from evaluation import latent_plots
+from evaluation.samples.latent_views import MEAN, SAMPLE, WITHHELD, draw_windows, latent_views
+from evaluation.statistics.projections import isomap, principal_components, tsne
+from evaluation.statistics.separation import find_neighbourhoods, found_shares, measure_separation, vote
+from models import CVAE
+from models.checkpoint import CheckpointError
+from models.trained import load_trained
+from page.figures.colors import GENRE_COLORS
+from page.figures.scatter_sheet import Scatter, save_scatter_sheet
+
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture
+def folders(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
+    """Options of the script, with weights of two random CVAEs."""
+    store = RollStore.open(tiny_store)
+    for number, name in enumerate(("cvae_pretrained_best.pth", "hybrid_cvae_best_T32.pth")):
+        torch.manual_seed(number)
+        save(CVAE(len(store.genres)), tmp_path / "checkpoints" / name, store)
+    return {"store": tiny_store, "checkpoints": tmp_path / "checkpoints", "metrics": tmp_path / "metrics"}
+
+
+def on_a_line(*places: float) -> torch.Tensor:
+    return torch.tensor(places, dtype=torch.float64)[:, None]
+
+
+def test_neighbours_of_the_own_song_do_not_count() -> None:
+    # Two songs of each genre; a window's nearest is always of its own song, the next song is of the other genre.
+    points = on_a_line(0, 1, 10, 11, 30, 31, 40, 41)
+    song = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    genre = torch.tensor([0, 0, 1, 1, 0, 0, 1, 1])
+    found = find_neighbourhoods(points, genre, song, 2)
+    assert found.any_song[:, 0].tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
+    assert found.other_songs.tolist() == [[2, 3], [2, 3], [1, 0], [1, 0], [6, 7], [6, 7], [5, 4], [5, 4]]
+    rows = measure_separation(points, genre, song, NAMES, neighbors=1, seed=0)
+    assert [row["genre"] for row in rows] == ["a", "b", "all"]
+    assert [row["kNN_any_song"] for row in rows] == [1, 1, 1]
+    assert [row["kNN_other_songs"] for row in rows] == [0, 0, 0]
+    assert [(row["n"], row["n_songs"]) for row in rows] == [(4, 2), (4, 2), (8, 4)]
+
+
+def test_floor_shows_what_songs_alone_do() -> None:
+    torch.manual_seed(0)
+    song = torch.arange(60).repeat_interleave(5)
+    genre = song % 3
+    points = torch.randn(60, 8, dtype=torch.float64)[song] + 0.01 * torch.randn(300, 8, dtype=torch.float64)
+    every = measure_separation(points, genre, song, NAMES, neighbors=3, seed=0)[-1]
+    assert every["kNN_any_song"] == every["kNN_any_song_floor"] == 1, "the own song finds any genre"
+    assert every["kNN_other_songs_floor"] == pytest.approx(1 / 3, abs=0.05)
+    assert every["kNN_other_songs"] == pytest.approx(1 / 3, abs=0.12), "the genres are dealt at random here"
+
+
+def test_genres_that_lie_apart_are_found() -> None:
+    torch.manual_seed(0)
+    song = torch.arange(30).repeat_interleave(4)
+    genre = song % 3
+    points = torch.randn(120, 5, dtype=torch.float64) + 20 * torch.eye(5, dtype=torch.float64)[genre]
+    every = measure_separation(points, genre, song, NAMES, neighbors=5, seed=0)[-1]
+    assert every["kNN_other_songs"] == 1
+    assert every["silhouette"] > 0.8
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_silhouette_is_that_of_scikit_learn(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    points = (torch.rand(700, 40, generator=generator) < 0.2).to(dtype)  # more windows than a block
+    genre, song = torch.arange(700) % 3, torch.arange(700) // 7
+    genre[0] = 3  # the only one of its genre
+    found = find_neighbourhoods(points, genre, song, 1).silhouette
+    assert found[0] == 0
+    assert found.numpy() == pytest.approx(silhouette_samples(points.numpy(), genre.numpy()), abs=1e-5)
+
+
+def test_silhouette_of_known_places() -> None:
+    found = find_neighbourhoods(on_a_line(0, 1, 5, 7), torch.tensor([0, 0, 1, 1]), torch.arange(4), 1)
+    # a: distance to the other of the genre; b: mean distance to the two of the other genre.
+    assert found.silhouette.tolist() == pytest.approx([(6 - 1) / 6, (5 - 1) / 5, (4.5 - 2) / 4.5, (6.5 - 2) / 6.5])
+    alike = find_neighbourhoods(on_a_line(3, 3, 3, 3), torch.tensor([0, 0, 1, 1]), torch.arange(4), 1)
+    assert alike.silhouette.tolist() == [0, 0, 0, 0]
+
+
+def test_equal_votes_go_to_the_nearer() -> None:
+    genre = torch.tensor([0, 1, 1, 0, 2])
+    neighbours = torch.tensor([[1, 3, 2, 3, 4], [3, 1, 2, 0, 4], [4, 1, 2, 3, 0], [4, 1, 2, 3, 1], [4, 4, 0, 0, 0]])
+    assert vote(genre, neighbours).tolist() == [1, 0, 1, 1, 0]
+
+
+def test_shares_are_balanced_over_genres() -> None:
+    genre = torch.tensor([0, 0, 0, 1])
+    shares = found_shares([genre], torch.tensor([[1], [0], [3], [0]]))
+    assert shares == {0: pytest.approx(2 / 3), 1: 0, -1: pytest.approx(1 / 3)}
+
+
+def test_a_genre_of_one_song_has_no_number_among_other_songs() -> None:
+    song = torch.tensor([0, 0, 1, 1, 2, 2])
+    rows = measure_separation(
+        on_a_line(0, 1, 2, 3, 9, 10), torch.tensor([0, 0, 0, 0, 1, 1]), song, NAMES, neighbors=1, seed=0
+    )
+    assert [row["kNN_other_songs"] for row in rows] == [1, None, None]
+    assert [row["kNN_any_song"] for row in rows] == [1, 1, 1]
+
+
+def test_too_little_to_compare() -> None:
+    points, song = on_a_line(0, 1, 2, 3), torch.tensor([0, 0, 0, 1])
+    with pytest.raises(UserError, match="all windows are of one genre"):
+        find_neighbourhoods(points, torch.zeros(4, dtype=torch.int64), song, 1)
+    with pytest.raises(UserError, match="--neighbors 2: a window has only 1 of other songs; show more --windows"):
+        find_neighbourhoods(points, torch.tensor([0, 0, 1, 1]), song, 2)
+
+
+def test_windows_are_drawn_alike_from_all_genres(tiny_store: Path) -> None:
+    windows = WindowSource(RollStore.open(tiny_store), "train", 32)
+    sample = draw_windows(windows, 60, 0, balanced=True)
+    assert sample.genre.bincount().tolist() == [20, 20, 20]
+    assert len(sample.index.unique()) == 60
+    assert torch.equal(sample.genre, windows.genre[sample.index])
+    assert torch.equal(sample.song, windows.song[sample.index])
+    assert len(sample.genre[:12].unique()) == 3, "genres are mixed, or the last drawn would hide the others"
+    assert torch.equal(draw_windows(windows, 60, 0, balanced=True).index, sample.index)
+    assert not torch.equal(draw_windows(windows, 60, 1, balanced=True).index, sample.index)
+    assert len(draw_windows(windows, 10**6, 0, balanced=True).index) == len(windows)
+    assert len(draw_windows(windows, 61, 0, balanced=False).index) == 61
+
+
+def test_a_genre_with_too_few_windows_is_not_topped_up() -> None:
+    class Windows:
+        genre, song = torch.tensor([0] * 30 + [1] * 4), torch.arange(34)
+        seq_len, split = 32, "train"
+        store = type("Store", (), {"fingerprint": "f"})
+
+        def __len__(self):
+            return 34
+
+    sample = draw_windows(Windows(), 20, 0, balanced=True)
+    assert sample.genre.bincount().tolist() == [10, 4]
+    assert sample.facts["chance"] == 0.5 and sample.facts["majority"] == pytest.approx(10 / 14)
+
+
+def test_withholding_the_genre_takes_its_vector_from_the_mean(folders: dict[str, Path]) -> None:
+    store = RollStore.open(folders["store"])
+    cvae = load_trained(folders["checkpoints"] / "cvae_pretrained_best.pth", CVAE.kind, "", store.genres).model
+    sample = draw_windows(WindowSource(store, "train", 32), 60, 0, balanced=True)
+    views = latent_views(cvae, sample, batch_size=7)
+    moved = views[MEAN] - views[WITHHELD]
+    by_genre = torch.stack([moved[sample.genre == genre_id].mean(0) for genre_id in range(3)])
+    assert by_genre[0].abs().max() < 1e-6, "all are told genre 0"
+    assert by_genre[1:].abs().max() > 1e-2
+    assert torch.allclose(moved, by_genre[sample.genre], atol=1e-5)
+    again = latent_views(cvae, sample, batch_size=512)
+    assert all(torch.allclose(views[name], again[name], atol=1e-5) for name in (MEAN, WITHHELD, SAMPLE))
+    assert not torch.allclose(views[SAMPLE], views[MEAN], atol=1e-2)
+
+
+def test_projections_keep_what_they_are_for() -> None:
+    rng = np.random.default_rng(0)
+    line = np.outer(np.linspace(-1, 1, 80), [3, 4, 0, 0]) + rng.normal(scale=1e-3, size=(80, 4))
+    components, shares = principal_components(line, 50, seed=0)
+    assert components.shape == (80, 4)
+    assert shares[0] > 0.999 and shares.sum() == pytest.approx(1)
+    assert abs(np.corrcoef(components[:, 0], np.linspace(-1, 1, 80))[0, 1]) > 0.999
+    turn = np.linspace(0, 1.5 * np.pi, 120)
+    arc = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
+    assert abs(np.corrcoef(isomap(arc, seed=0)[:, 0], turn)[0, 1]) > 0.999, "Isomap unrolls an arc"
+    many = rng.normal(size=(250, 5))
+    assert np.array_equal(isomap(many, seed=0), isomap(many, seed=0)), "large enough for the iterative eigensolver"
+    groups = np.repeat(10 * np.eye(3), 20, axis=0) + rng.normal(size=(60, 3))
+    plane = tsne(groups, 5, seed=0)
+    assert plane.shape == (60, 2) and np.array_equal(plane, tsne(groups, 5, seed=0))
+    found = find_neighbourhoods(torch.from_numpy(plane), torch.arange(60) // 20, torch.arange(60), 3)
+    assert torch.equal(found.any_song // 20, (torch.arange(60) // 20)[:, None].expand(60, 3))
+
+
+def test_genre_colours_are_all_in_the_picture(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points, genre = rng.normal(size=(300, 2)), np.arange(300) % 3
+    points[0] = 1000
+    panels = [Scatter("two\nlines", points), Scatter("one", points)]
+    save_scatter_sheet(tmp_path / "a.png", panels, genre, NAMES, title="a title")
+    picture = imread(tmp_path / "a.png")[..., :3]
+    assert picture.shape[1] == 1500 and picture.std() > 0.02
+    for color in GENRE_COLORS[:3]:
+        near = np.abs(picture - np.array(to_rgb(color), np.float32)).max(axis=2) < 0.08
+        assert near.sum() > 100, color
+    assert np.abs(picture - np.array(to_rgb(GENRE_COLORS[3]), np.float32)).max(axis=2).min() > 0.08, "an unused colour"
+    # The first panel is not squeezed by the point that is far away.
+    colored = np.argwhere(picture[150:850, 20:730].std(axis=2) > 0.1)
+    assert np.ptp(colored[:, 0]) > 400 and np.ptp(colored[:, 1]) > 400
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path], capsys) -> None:
+    rows = latent_plots.plot_latent(latent_plots.Options(**folders, windows=60, device="cpu"))
+    assert {path.name for path in folders["metrics"].iterdir()} == {
+        "latent_tsne-T32.png", "rolls_embedding-T32.png", "latent-T32.csv"
+    }  # fmt: skip
+    views = {(row["space"], row["view"], row["dimensions"]) for row in rows}
+    ways = [(MEAN, 32), (WITHHELD, 32), (SAMPLE, 32), ("t-SNE of mean", 2)]
+    pictures = [("all cells", 4096), ("principal components", 50), ("PCA", 2), ("t-SNE", 2), ("Isomap", 2)]
+    latents = {(f"z {name}", *way) for name in ("stage 1", "hybrid") for way in ways}
+    assert views == latents | {("rolls", *picture) for picture in pictures}
+    assert len(rows) == len(views) * 4
+    written = read(folders["metrics"] / "latent-T32.csv")
+    assert list(written[0])[:8] == ["space", "view", "dimensions", "genre_id", "genre", "n", "n_songs", "silhouette"]
+    facts = ("T", "split", "seed", "balanced", "neighbors", "perplexity", "chance", "majority", "store_fingerprint")
+    assert all(row[fact] for row in written for fact in facts)
+    assert all(row["checkpoint_sha256"] for row in written if row["space"] != "rolls")
+    assert float(written[3]["kNN_other_songs"]) == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
+    rolls = next(row for row in rows if row["view"] == "all cells" and row["genre"] == "all")
+    assert rolls["kNN_any_song"] > rolls["chance"] + 0.2, "the styles of the tiny store lie in different registers"
+    assert "k-NN other songs" in capsys.readouterr().out
+
+
+def test_one_cvae_is_enough_and_the_other_is_named(folders: dict[str, Path], capsys) -> None:
+    (folders["checkpoints"] / "hybrid_cvae_best_T32.pth").unlink()
+    rows = latent_plots.plot_latent(latent_plots.Options(**folders, windows=30, device="cpu", latent=SAMPLE))
+    assert {row["space"] for row in rows} == {"z stage 1", "rolls"}
+    assert "t-SNE of sample" in {row["view"] for row in rows}
+    told = capsys.readouterr().out
+    assert "hybrid_cvae_best_T32.pth: no such checkpoint, so the hybrid CVAE is left out; run train_hybrid.py" in told
+
+
+def test_refusals_name_file_or_option_and_remedy(folders: dict[str, Path], tmp_path: Path) -> None:
+    def run(**changed: object):
+        latent_plots.plot_latent(latent_plots.Options(**{**folders, "device": "cpu", **changed}))
+
+    with pytest.raises(CheckpointError, match=r"no cvae_pretrained_best.pth or hybrid_cvae_best_T32.pth there; run"):
+        run(checkpoints=tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"6 windows chosen of .* train split, but --perplexity 6 needs more"):
+        run(windows=6, perplexity=6.0)
+    with pytest.raises(UserError, match=r"--neighbors 50: a window has only .* of other songs; show more --windows"):
+        run(windows=30, neighbors=50)

@@ -1,0 +1,329 @@
+"""Musical features of hand-made rolls, distributions with known overlap, and the table of both."""
+
+import csv
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import eval_music
+from common.errors import UserError
+from data.pianoroll import roll_notes
+from data.store import RollStore
+from evaluation.measures.music import feature_rows, measure_genres, overlap_area
+from evaluation.samples.clips import ClipSource, open_clip_sources
+from evaluation.statistics.musical_features import FEATURES, musical_features
+from evaluation.statistics.rolls import onsets
+from models import Generator
+from models.checkpoint import save_weights
+
+UNDEFINED_IN_SILENCE = {
+    "polyphony",
+    "note_length",
+    "pitch_range",
+    "pitch_class_entropy",
+    "scale_consistency",
+    "repetition",
+}
+
+
+def clip(*notes: tuple[int, int, int], frames: int = 32) -> torch.Tensor:
+    """A clip (1, 128, frames) with notes (pitch, first frame, frame after the last)."""
+    roll = torch.zeros(1, 128, frames, dtype=torch.bool)
+    for pitch, start, end in notes:
+        roll[0, pitch, start:end] = True
+    return roll
+
+
+def features_of(roll: torch.Tensor) -> dict[str, float]:
+    return {name: value.item() for name, value in musical_features(roll, 16).items()}
+
+
+def repetition_of(*notes: tuple[int, int], frames: int = 64) -> float:
+    """Of notes (pitch, onset), each of one frame, in blocks of eight frames."""
+    return features_of(clip(*((pitch, onset, onset + 1) for pitch, onset in notes), frames=frames))["repetition"]
+
+
+def random_rolls(n: int, frames: int = 32, seed: int = 0) -> torch.Tensor:
+    """Clips of many notes of several frames in the middle octaves, some clips denser than others."""
+    rng = np.random.default_rng(seed)
+    rolls = torch.zeros(n, 128, frames, dtype=torch.bool)
+    for roll in rolls:
+        for _ in range(rng.integers(1, 40)):
+            pitch, start = rng.integers(36, 96), rng.integers(0, frames)
+            roll[pitch, start : start + rng.integers(1, 12)] = True
+    return rolls
+
+
+def test_a_clip_with_known_answers() -> None:
+    values = features_of(clip((60, 0, 8), (64, 0, 8), (67, 0, 8), (61, 16, 20)))
+    assert list(values) == list(FEATURES)
+    assert values["empty"] == 0
+    assert values["silent_frames"] == pytest.approx(20 / 32)
+    assert values["note_density"] == pytest.approx(4 / 2)
+    assert values["polyphony"] == pytest.approx((3 * 8 + 1 * 4) / 12)
+    assert values["note_length"] == pytest.approx((3 * 0.5 + 0.25) / 4)
+    assert values["pitch_range"] == 7
+    assert values["pitch_classes"] == 4
+    assert values["pitch_class_entropy"] == pytest.approx(2)
+    # C major has three of the notes C, C sharp, E, G; no major scale has all.
+    assert values["scale_consistency"] == pytest.approx(3 / 4)
+    assert values["repetition"] == 0
+
+
+def test_octaves_are_one_pitch_class_and_notes_count_once_whatever_their_length() -> None:
+    values = features_of(clip((0, 0, 1), (12, 4, 30), (127, 8, 9), (115, 0, 2)))
+    assert values["pitch_classes"] == 2
+    assert values["pitch_class_entropy"] == pytest.approx(1)
+    assert values["pitch_range"] == 127
+    uneven = features_of(clip((60, 0, 2), (60, 4, 6), (60, 8, 10), (67, 0, 32)))
+    assert uneven["pitch_class_entropy"] == pytest.approx(-(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25)))
+
+
+@pytest.mark.parametrize("root", [0, 5, 11])
+def test_scales(root: int) -> None:
+    steps = [0, 2, 4, 5, 7, 9, 11]
+    major = clip(*((60 + root + step, 2 * place, 2 * place + 2) for place, step in enumerate(steps)))
+    assert features_of(major)["scale_consistency"] == pytest.approx(1)
+    natural_minor = [0, 2, 3, 5, 7, 8, 10]
+    minor = clip(*((48 + root + step, 2 * place, 2 * place + 2) for place, step in enumerate(natural_minor)))
+    assert features_of(minor)["scale_consistency"] == pytest.approx(1)
+    chromatic = features_of(clip(*((60 + root + step, step, step + 1) for step in range(12))))
+    assert chromatic["scale_consistency"] == pytest.approx(7 / 12)
+    assert chromatic["pitch_class_entropy"] == pytest.approx(math.log2(12))
+
+
+def test_silence_has_no_notes_to_describe() -> None:
+    values = features_of(clip())
+    assert {name for name, value in values.items() if math.isnan(value)} == UNDEFINED_IN_SILENCE
+    assert values["empty"] == values["silent_frames"] == 1
+    assert values["note_density"] == values["pitch_classes"] == 0
+
+
+def test_repetition_needs_no_beat_and_forgives_a_frame() -> None:
+    motif = [(60, 9), (62, 11), (64, 13)]
+    # The motif's own block repeats nothing; 21 frames later it falls into two blocks, both heard before.
+    assert repetition_of(*motif, *((pitch, onset + 21) for pitch, onset in motif)) == pytest.approx(2 / 3)
+    assert repetition_of(*motif, (60, 30), (62, 32), (64, 35)) == pytest.approx(2 / 3)
+    # One note of the second block is three frames late: one of two onsets is the same, 2 * 1 / (2 + 2).
+    assert repetition_of(*motif, (60, 30), (62, 32), (64, 37)) == pytest.approx((0 + 1 + 0.5) / 3)
+    assert repetition_of(*motif, *((pitch + 1, onset + 16) for pitch, onset in motif)) == 0
+
+
+def test_repetition_is_of_onsets_that_were_heard_before() -> None:
+    chord = [(60, 2), (64, 2), (67, 2)]
+    assert repetition_of(*chord, *((pitch, 18) for pitch, _ in chord), frames=32) == pytest.approx(1)
+    # Two of three notes come back: 2 * 2 / (3 + 2); and with a new one beside them, 2 * 2 / (3 + 3).
+    assert repetition_of(*chord, (60, 18), (64, 18), frames=32) == pytest.approx(4 / 5)
+    assert repetition_of(*chord, (60, 18), (64, 18), (70, 18), frames=32) == pytest.approx(4 / 6)
+    # Later blocks do not count, so the first of two like ones repeats nothing.
+    assert repetition_of((60, 9), (60, 17), frames=32) == pytest.approx(1 / 2)
+    held = clip((60, 0, 32), (64, 0, 32))
+    assert math.isnan(features_of(held)["repetition"])
+    assert math.isnan(features_of(clip((60, 0, 4)))["repetition"])
+
+
+def test_repetition_tells_a_loop_from_its_shuffled_notes() -> None:
+    rng = np.random.default_rng(1)
+    bar = [(int(pitch), 4 * place) for place, pitch in enumerate(rng.permutation(np.arange(48, 84))[:8])]
+    loop = [(pitch, onset + start) for start in (0, 32, 64, 96) for pitch, onset in bar]
+    other = [(int(pitch), onset) for pitch, (_, onset) in zip(rng.integers(36, 96, len(loop)), loop, strict=True)]
+    # Fifteen blocks can repeat something, and the last twelve do.
+    assert repetition_of(*loop, frames=128) == pytest.approx(12 / 15)
+    assert repetition_of(*other, frames=128) < 0.4
+
+
+def test_features_of_a_clip_do_not_depend_on_the_others_nor_on_the_octave() -> None:
+    rolls = random_rolls(9)
+    rolls[4] = False
+    together = musical_features(rolls, 16)
+    for index in range(len(rolls)):
+        alone = musical_features(rolls[index : index + 1], 16)
+        for name in FEATURES:
+            torch.testing.assert_close(alone[name], together[name][index : index + 1], equal_nan=True)
+    higher = musical_features(rolls.roll(12, dims=1), 16)
+    for name in FEATURES:
+        torch.testing.assert_close(higher[name], together[name], equal_nan=True)
+    repetition = together["repetition"]
+    assert ((repetition >= 0) & (repetition <= 1) | repetition.isnan()).all()
+
+
+def test_features_agree_with_muspy() -> None:
+    muspy = pytest.importorskip("muspy", reason="muspy is not installed: pip install muspy")
+    rolls = random_rolls(20)
+    ours = musical_features(rolls, 16)
+    theirs = {
+        "polyphony": muspy.polyphony,
+        "pitch_range": muspy.pitch_range,
+        "pitch_classes": muspy.n_pitch_classes_used,
+        "pitch_class_entropy": muspy.pitch_class_entropy,
+        "scale_consistency": muspy.scale_consistency,
+    }
+    for index, roll in enumerate(rolls.numpy()):
+        pitch, start, end = (field.tolist() for field in roll_notes(roll))
+        notes = [muspy.Note(s, p, e - s) for p, s, e in zip(pitch, start, end, strict=True)]
+        music = muspy.Music(tracks=[muspy.Track(notes=notes)])
+        for name, function in theirs.items():
+            assert ours[name][index].item() == pytest.approx(function(music)), name
+        assert ours["note_density"][index].item() == len(notes) / 2
+        assert ours["note_length"][index].item() == pytest.approx(
+            sum(note.duration for note in notes) / len(notes) / 16
+        )
+
+
+def test_overlap_of_known_samples() -> None:
+    sample = torch.tensor([0.0, 1, 1, 2], dtype=torch.float64)
+    assert overlap_area(sample, sample, 1) == pytest.approx(1)
+    assert overlap_area(sample, sample.repeat(5), 1) == pytest.approx(1)
+    assert overlap_area(sample, sample + 3, 1) == 0
+    # Shares 1/4, 1/2, 1/4 and, one to the right, the same: 1/4 + 1/4 in common.
+    assert overlap_area(sample, sample + 1, 1) == pytest.approx(0.5)
+    assert overlap_area(sample, sample + 0.5, 1) == pytest.approx(1)
+    assert overlap_area(-sample, -sample - 1, 1) == pytest.approx(0.5)
+    assert overlap_area(sample, sample[:0], 1) is None
+
+
+def test_overlap_of_two_normal_distributions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(50_000, generator=generator, dtype=torch.float64)
+    second = torch.randn(50_000, generator=generator, dtype=torch.float64) + 1
+    # Two normals of unit variance, one standard deviation apart: 2 Phi(-1/2).
+    assert overlap_area(first, second, 0.1) == pytest.approx(1 + math.erf(-0.5 / math.sqrt(2)), abs=0.015)
+
+
+@pytest.fixture
+def trained(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
+    """Options of the evaluation, with the weights of an untrained generator of noise that differs by clip."""
+    store = RollStore.open(tiny_store)
+    torch.manual_seed(0)
+    generator = Generator(len(store.genres), 32)
+    with torch.no_grad():
+        generator.roll.weight.mul_(4)
+    save(generator, tmp_path / "checkpoints" / "hybrid_G_best_T32.pth", store)
+    return {"store": tiny_store, "checkpoints": tmp_path / "checkpoints", "metrics": tmp_path / "metrics"}
+
+
+def save(generator: Generator, path: Path, store: RollStore) -> None:
+    save_weights(generator, path, genres=store.genres, frames_per_second=store.frames_per_second, seq_len=32)
+
+
+def by_feature(rows: list[dict], genre_id: int = -1) -> dict[str, dict]:
+    return {row["feature"]: row for row in rows if row["genre_id"] == genre_id}
+
+
+def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    rows = eval_music.eval_music(eval_music.Options(**trained))
+    printed = capsys.readouterr().out
+    path = trained["metrics"] / "music-T32.csv"
+    assert str(path) in printed and "chords" in printed
+    with path.open(newline="", encoding="utf-8") as file:
+        written = list(csv.DictReader(file))
+    assert list(written[0])[:5] == ["T", "genre_id", "genre_name", "feature", "unit"]
+    assert [(row["genre_id"], row["feature"]) for row in written] == [
+        (str(genre_id), feature) for genre_id in (0, 1, 2, -1) for feature in FEATURES
+    ]
+    for fact in ("split", "seed", "threshold", "checkpoint_sha256", "labels", "store_fingerprint"):
+        assert all(row[fact] for row in written)
+    (source,) = open_clip_sources(eval_music.Options(**trained))
+    for genre_id in range(3):
+        order = source.real_order(genre_id)
+        half = order[: len(order) // 2]
+        real = musical_features(torch.from_numpy(source.real(half)), 16)
+        generated = musical_features(torch.from_numpy(source.generated(genre_id, 0, len(half))), 16)
+        for feature, row in by_feature(rows, genre_id).items():
+            assert row["n_real"] == int((~real[feature].isnan()).sum())
+            assert row["n_fake"] == int((~generated[feature].isnan()).sum())
+            if not row["n_real"]:
+                assert (genre_id, feature) == (0, "repetition"), "these chords are held for a whole clip"
+                assert row["real"] is row["overlap_area"] is row["overlap_halves"] is row["overlap_training"] is None
+                continue
+            assert row["real"] == pytest.approx(real[feature].nanmean().item())
+            assert row["generated"] == pytest.approx(generated[feature].nanmean().item())
+            assert row["difference"] == pytest.approx(row["generated"] - row["real"])
+            for name in ("overlap_area", "overlap_halves", "overlap_training"):
+                assert 0 <= row[name] <= 1
+    every = by_feature(rows)["note_density"]
+    assert every["n_fake"] == sum(by_feature(rows, genre_id)["note_density"]["n_fake"] for genre_id in range(3))
+    assert every["overlap_area"] < every["overlap_halves"], "noise is not music"
+    assert eval_music.eval_music(eval_music.Options(**trained)) == rows
+
+
+def test_fewer_clips_are_the_first_of_more(trained: dict[str, Path]) -> None:
+    (source,) = open_clip_sources(eval_music.Options(**trained))
+    few, many = (measure_genres(source, clips, progress=False) for clips in (2, 5))
+    for part, whole in zip(few, many, strict=True):
+        for kind in ("generated", "real", "training"):
+            for feature in FEATURES:
+                longer = getattr(whole, kind)[feature]
+                assert len(longer) == 5
+                torch.testing.assert_close(getattr(part, kind)[feature], longer[:2], equal_nan=True)
+
+
+def test_a_generator_that_makes_the_real_clips_is_perfect(
+    trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def real_clips(source: ClipSource, genre_id: int, first: int, count: int) -> np.ndarray:
+        return source.real(source.real_order(genre_id)[first : first + count])
+
+    monkeypatch.setattr(ClipSource, "generated", real_clips)
+    rows = [row for row in eval_music.eval_music(eval_music.Options(**trained)) if row["n_real"]]
+    assert len(rows) == 4 * len(FEATURES) - 1
+    for row in rows:
+        assert row["difference"] == 0
+        assert row["overlap_area"] == pytest.approx(1)
+        assert row["overlap_halves"] <= 1 and row["difference_halves"] >= 0
+
+
+def test_a_silent_generator_has_empty_cells_and_a_rate(
+    trained: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = RollStore.open(trained["store"])
+    silent = Generator(len(store.genres), 32)
+    with torch.no_grad():
+        silent.roll.bias.fill_(-100)
+    path = trained["checkpoints"] / "silent.pth"
+    save(silent, path, store)
+    rows = by_feature(eval_music.eval_music(eval_music.Options(**trained, checkpoint=path, clips=4)))
+    assert rows["empty"]["generated"] == 1 and rows["empty"]["n_fake"] == 12
+    assert rows["empty"]["overlap_area"] == pytest.approx(1 - rows["empty"]["difference"])
+    for feature in UNDEFINED_IN_SILENCE:
+        row = rows[feature]
+        assert row["n_fake"] == 0 and row["n_real"] > 0
+        assert row["generated"] is row["difference"] is row["overlap_area"] is row["generated_std"] is None
+        assert row["overlap_halves"] is not None
+    real = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("pitch_range"))
+    assert " - " in real
+
+
+def test_training_clips_are_not_compared_with_themselves(trained: dict[str, Path]) -> None:
+    for row in eval_music.eval_music(eval_music.Options(**trained, split="train", clips=6)):
+        assert row["n_training"] == 0
+        assert row["overlap_training"] is row["difference_training"] is None
+        assert (row["overlap_halves"] is None) == (row["n_real"] == 0)
+
+
+def test_rows_over_all_genres_pool_their_clips(trained: dict[str, Path]) -> None:
+    (source,) = open_clip_sources(eval_music.Options(**trained))
+    genres = measure_genres(source, 3, progress=False)
+    row = by_feature(feature_rows(genres, source.genres, seed=0))["pitch_range"]
+    pooled = torch.cat([genre.real["pitch_range"] for genre in genres])
+    assert row["real"] == pytest.approx(pooled.nanmean().item())
+    assert row["real_std"] == pytest.approx(pooled[~pooled.isnan()].std(correction=0).item())
+    alone = by_feature(feature_rows(genres[1:2], source.genres, seed=0), genre_id=1)
+    assert alone == by_feature(feature_rows(genres, source.genres, seed=0), genre_id=1)
+
+
+def test_refusals(trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"no generator there .*train_hybrid.py"):
+        eval_music.eval_music(dataclasses.replace(eval_music.Options(**trained), checkpoints=tmp_path / "none"))
+    monkeypatch.setattr(ClipSource, "real_order", lambda source, genre_id: torch.arange(1))
+    with pytest.raises(UserError, match=r"--split test: no genre has two windows of 32 frames .*--seq-lens"):
+        eval_music.eval_music(eval_music.Options(**trained))
+
+
+def test_onsets_of_these_clips_are_notes() -> None:
+    rolls = random_rolls(3)
+    assert onsets(rolls).sum((1, 2)).tolist() == [len(roll_notes(roll).pitch) for roll in rolls.numpy()]

@@ -1,0 +1,292 @@
+"""generate.py on random weights: which files it writes, what is in them, and what it says when something is wrong."""
+
+import wave
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pretty_midi
+import pytest
+import torch
+from midi_files import example_song, write
+
+import generate as script
+from audio.synthesis import open_renderer
+from common.errors import UserError, run_command
+from common.options import as_plain, parse_options
+from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
+from data.song import read_song
+from evaluation.samples.sampling import rolls_from_latents, sample_latents
+from generate import Options, generate
+from models import CVAE, Critic, Generator
+from models.checkpoint import CheckpointError, save_weights
+
+GENRES = ["Classical", "jazz", "R&B / soul"]
+BIAS = torch.full((128,), -100.0)
+BIAS[65:81] = -1.5
+FIRST_COLOR = (0x1F, 0x5F, 0x99)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random hybrid weights for T = 32 and a generator for T = 128, which play in one octave and a third."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    for seq_len in (32, 128):
+        facts = {"genres": GENRES, "frames_per_second": 16, "seq_len": seq_len}
+        model = Generator(len(GENRES), seq_len, hidden=8)
+        with torch.no_grad():
+            model.roll.weight.mul_(8)
+            model.roll.bias.copy_(BIAS.repeat(seq_len))
+        save_weights(model, folder / f"hybrid_G_best_T{seq_len}.pth", **facts)
+    facts["seq_len"] = 32
+    with torch.no_grad():
+        model.roll.bias.fill_(-100.0)
+    save_weights(model, folder / "silent.pth", **facts)
+    cvae = CVAE(len(GENRES), hidden=8)
+    with torch.no_grad():
+        cvae.frame.weight.mul_(8)
+        cvae.frame.bias.copy_(BIAS)
+        cvae.mean.weight.mul_(10)
+    save_weights(cvae, folder / "hybrid_cvae_best_T32.pth", **facts)
+    save_weights(CVAE(len(GENRES), latent=8), folder / "small_cvae.pth", **facts)
+    save_weights(Critic(len(GENRES), 32), folder / "critic.pth", **facts)
+    save_weights(Generator(2, 32), folder / "no_genres.pth")
+    return folder
+
+
+@pytest.fixture
+def options(checkpoints: Path, tmp_path: Path) -> dict[str, object]:
+    return {"checkpoints": checkpoints, "seq_len": 32, "count": 3, "output": tmp_path / "samples"}
+
+
+@pytest.fixture
+def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the picture where it is not the point."""
+    monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> tuple[Path, Path]:
+    """Chords below that octave, and a melody in it."""
+    return tuple(write(tmp_path / f"{name}.mid", example_song(style, 0, 5)) for style, name in enumerate("ab"))
+
+
+def read_roll(path: Path, n_frames: int) -> np.ndarray:
+    return pretty_midi_to_pianoroll(pretty_midi.PrettyMIDI(str(path)), n_frames)
+
+
+def read_wav(path: Path) -> np.ndarray:
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+
+
+def has_color(path: Path, color: tuple[int, int, int]) -> bool:
+    image = (matplotlib.image.imread(path)[:, :, :3] * 255).round().astype(int)
+    return bool((image == color).all(axis=2).any())
+
+
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line of a command that fails with exit code 2."""
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: generate(parse_options(Options, "", list(map(str, arguments)))), CheckpointError)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str]) -> None:
+    *files, sheet = generate(Options(**options))
+    names = [f"{genre}_T32_seed0_00{number}.mid" for genre in ("classical", "jazz", "r_b_soul") for number in range(3)]
+    assert [path.name for path in files] == names
+    assert sorted(path.name for path in options["output"].iterdir()) == sorted([*names, "sheet_T32_seed0.png"])
+    assert sheet.name == "sheet_T32_seed0.png"
+    assert has_color(sheet, FIRST_COLOR)
+    model = script.load_generator(Options(**options)).model
+    for genre_id in range(3):
+        expected = rolls_from_latents(model, sample_latents(0, 3, model.latent, 0), [genre_id] * 3).numpy()
+        assert 0.01 < expected.mean() < 0.05
+        for number, roll in enumerate(expected):
+            np.testing.assert_array_equal(read_roll(files[3 * genre_id + number], 32), roll)
+    header, *rows = capsys.readouterr().out.splitlines()[:4]
+    assert header.split() == ["genre", "clips", "empty", "notes/clip", "polyphony"]
+    assert rows[2].startswith("R&B / soul")
+    *_, n_clips, n_empty, notes, polyphony = rows[2].split()
+    assert (n_clips, n_empty) == ("3", "0")
+    midis = [pretty_midi.PrettyMIDI(str(path)) for path in files[6:]]
+    assert float(notes) == pytest.approx(np.mean([len(midi.instruments[0].notes) for midi in midis]), abs=0.06)
+    assert float(polyphony) == pytest.approx(expected.sum(axis=1).mean(), abs=0.006)
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_a_clip_depends_on_its_seed_and_number_alone(options: dict, tmp_path: Path) -> None:
+    def contents(**changes: object) -> dict[str, bytes]:
+        *files, _ = generate(Options(**{**options, "output": tmp_path / str(len(changes)), **changes}))
+        return {path.name: path.read_bytes() for path in files}
+
+    clips = contents(windows=2)
+    assert len(set(clips.values())) == len(clips)
+    assert contents(windows=2, batch_size=1) == clips
+    assert contents(windows=2, batch_size=5, count=3) == clips
+    fewer = contents(windows=2, count=1, genre="jazz", seed=0)
+    assert fewer == {"jazz_T32x2_seed0_000.mid": clips["jazz_T32x2_seed0_000.mid"]}
+    other = contents(windows=2, seed=1)
+    assert not set(other.values()) & set(clips.values())
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_windows_are_joined_to_a_longer_piece(options: dict) -> None:
+    one, *_ = generate(Options(**options, genre="jazz"))
+    three, *_ = generate(Options(**options, genre="jazz", windows=3))
+    assert three.name == "jazz_T32x3_seed0_000.mid"
+    parts = np.split(read_roll(three, 96), 3, axis=1)
+    np.testing.assert_array_equal(parts[0], read_roll(one, 32))
+    shares = [(part != parts[0]).mean() for part in parts]
+    assert min(shares[1:]) > 0
+    same, *_ = generate(Options(**options, genre="jazz", windows=3, correlation=1.0))
+    np.testing.assert_array_equal(read_roll(same, 96), np.tile(parts[0], 3))
+
+
+@pytest.mark.usefixtures("no_sheet")
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("JAZZ", ["jazz"]),
+        ("2", ["r_b_soul"]),
+        ("r&b / Soul", ["r_b_soul"]),
+        ("jazz, classical,1", ["jazz", "classical"]),
+        ("All", ["classical", "jazz", "r_b_soul"]),
+    ],
+)
+def test_genres_by_name_or_number(options: dict, text: str, names: list[str]) -> None:
+    *files, _ = generate(Options(**{**options, "count": 1}, genre=text, threshold=0.9))
+    assert [path.name for path in files] == [f"{name}_T32_seed0_000.mid" for name in names]
+
+
+@pytest.mark.parametrize("text", ["blues", "3", "-1", "jazz,", ""])
+def test_an_unknown_genre_is_told_the_known_ones(options: dict, text: str) -> None:
+    with pytest.raises(UserError, match="no such genre; known are 0 Classical, 1 jazz, 2 R&B / soul"):
+        generate(Options(**options, genre=text))
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_threshold_and_shortest_note(options: dict) -> None:
+    rolls = {}
+    for name, changes in {"all": {}, "loud": {"threshold": 0.7}, "long": {"min_note_frames": 2}}.items():
+        path, *_ = generate(Options(**options, genre="jazz", windows=2, **changes))
+        rolls[name] = read_roll(path, 64)
+    assert 0 < rolls["loud"].sum() < rolls["all"].sum()
+    assert not (rolls["loud"] & ~rolls["all"]).any()
+    np.testing.assert_array_equal(rolls["long"], drop_short_notes(rolls["all"], 2))
+    assert rolls["long"].sum() < rolls["all"].sum()
+
+
+def test_empty_clips_are_written_and_told(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    *files, sheet = generate(Options(**options, genre="jazz", checkpoint=checkpoints / "silent.pth"))
+    assert [path.name for path in files] == [f"jazz_T128_seed0_00{number}.mid" for number in range(3)]
+    assert not read_roll(files[0], 128).any()
+    out = capsys.readouterr().out
+    assert ["jazz", "3", "3", "0.0", "0.00"] in [line.split() for line in out.splitlines()]
+    assert "3 of the 3 MIDI files have no notes, because nothing sounds there" in out
+    assert sheet.is_file()
+    assert not has_color(sheet, FIRST_COLOR)
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_sound_beside_each_file(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        renderer = open_renderer("tinysoundfont")
+    except UserError as error:
+        pytest.skip(str(error))
+    options |= {"wav": True, "synth": "tinysoundfont", "genre": "jazz"}
+    *files, _ = generate(Options(**options))
+    names = [f"jazz_T32_seed0_00{number}" for number in range(3)]
+    assert [path.name for path in files] == [f"{name}.mid" for name in names] + [f"{name}.wav" for name in names]
+    assert "3 MIDI files, each with a WAV file, and sheet_T32_seed0.png shows them" in capsys.readouterr().out
+    for midi_path, wav_path in zip(files[:3], files[3:], strict=True):
+        expected = renderer.render_roll(read_roll(midi_path, 32), 16)
+        np.testing.assert_allclose(read_wav(wav_path), expected, atol=1 / 32767)
+        assert len(expected) == 48_000
+    *_, wav_path, _ = generate(Options(**options, checkpoint=checkpoints / "silent.pth"))
+    silence = read_wav(wav_path)
+    assert len(silence) == 144_000
+    assert not silence.any()
+
+
+def test_reconstruction(options: dict, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    original, reconstructed, sheet = generate(Options(**options, genre="jazz", reconstruct=songs[1]))
+    assert [path.name for path in (original, reconstructed)] == ["b_original.mid", "b_reconstructed.mid"]
+    assert has_color(sheet, FIRST_COLOR)
+    frames = np.unpackbits(read_song(songs[1]).frames, axis=1).T > 0
+    n_frames = frames.shape[1]
+    assert n_frames % 32
+    truth, found = (read_roll(path, n_frames) for path in (original, reconstructed))
+    np.testing.assert_array_equal(truth, frames)
+    assert found.any()
+    f1 = 2 * (truth & found).sum() / (truth.sum() + found.sum())
+    assert f1 > 0
+    assert f"frame F1 {f1:.3f} over {n_frames} frames in {n_frames // 32 + 1} windows" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_a_reconstruction_depends_on_the_file_and_the_genre(options: dict, songs: tuple[Path, Path]) -> None:
+    def reconstructed(song: Path, genre: str) -> bytes:
+        return generate(Options(**options, genre=genre, reconstruct=song))[1].read_bytes()
+
+    assert len({reconstructed(songs[0], "jazz"), reconstructed(songs[0], "0"), reconstructed(songs[1], "jazz")}) == 3
+
+
+def test_interpolation(options: dict, songs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    *files, sheet = generate(Options(**options, genre="jazz", interpolate=songs, steps=4))
+    names = [f"a_to_b_T32_{model}_00{step}.mid" for model in ("G", "cvae") for step in range(4)]
+    assert [path.name for path in files] == names
+    assert has_color(sheet, FIRST_COLOR)
+    rolls = [read_roll(path, 32) for path in files]
+    assert all((rolls[step] != rolls[step + 1]).any() for step in (0, 1, 2))
+    # A step away from A is a step nearer to B, and the way back is the same way.
+    assert (rolls[0] != rolls[1]).sum() < (rolls[0] != rolls[3]).sum()
+    monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
+    *back, _ = generate(Options(**options, genre="jazz", interpolate=songs[::-1], steps=4))
+    np.testing.assert_array_equal(read_roll(back[0], 32), rolls[3])
+    np.testing.assert_array_equal(read_roll(back[3], 32), rolls[0])
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_t_128_by_default(options: dict) -> None:
+    del options["seq_len"], options["count"]
+    assert generate(Options(**options, count=1, genre="0", threshold=0.9))[0].name == "classical_T128_seed0_000.mid"
+
+
+def test_errors_are_one_line(
+    options: dict, checkpoints: Path, songs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*arguments: object) -> str:
+        return error_line(capsys, *arguments)
+
+    assert f"{tmp_path}/hybrid_G_best_T64.pth: no such checkpoint; run train_hybrid.py first" in told(
+        "--checkpoints", tmp_path, "--seq-len", 64
+    )
+    known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"])
+    assert "critic.pth: holds critic, not a generator" in told("--checkpoint", checkpoints / "critic.pth")
+    assert "no_genres.pth: damaged or of another" in told("--checkpoint", checkpoints / "no_genres.pth")
+    assert "a.mid: not a readable checkpoint" in told("--checkpoint", songs[0])
+    assert "give one --genre of Classical, jazz, R&B / soul" in told(*known, "--reconstruct", songs[0])
+    assert "one genre" in told(*known, "--interpolate", *songs, "--genre", "jazz,0")
+    assert "not both" in told(*known, "--interpolate", *songs, "--reconstruct", songs[0])
+    assert "none.mid: cannot be read" in told(*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid")
+    small = ("--cvae", checkpoints / "small_cvae.pth")
+    assert "differ in genres or latents" in told(*known, *small, "--genre", 1, "--interpolate", *songs)
+    assert "--correlation must be at most 1, but is 1.5" in told(*known, "--correlation", 1.5)
+    assert f"{songs[0]}: File exists" in told(*known, "--output", songs[0])
+    assert "none.sf2: cannot be read" in told(*known, "--wav", "--soundfont", tmp_path / "none.sf2")
+    assert "invalid choice: 'organ'" in told(*known, "--synth", "organ")
+    assert not options["output"].exists()
+
+
+def test_two_files_are_one_option(capsys: pytest.CaptureFixture[str]) -> None:
+    parsed = parse_options(Options, "", ["--interpolate", "a.mid", "b.mid", "--steps", "3"])
+    assert parsed.interpolate == (Path("a.mid"), Path("b.mid"))
+    assert as_plain(parsed)["interpolate"] == ["a.mid", "b.mid"]
+    with pytest.raises(SystemExit):
+        parse_options(Options, "", ["--interpolate", "a.mid"])
+    assert "expected 2 arguments" in capsys.readouterr().err
