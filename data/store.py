@@ -93,6 +93,20 @@ class RollStore:
         return self.info["frames_per_second"]
 
     @property
+    def condition(self) -> str:
+        """What the genre ids are ids of: genre, composer, mood, ..."""
+        return self.info.get("condition", "genre")
+
+    @property
+    def content_hash(self) -> str:
+        return self.fingerprint
+
+    def song_ids(self, split: str) -> np.ndarray:
+        """An id of each song of a split, from its content: int64 (n,), sorted."""
+        ids = [int(song.content_hash, 16) for song in self.songs if song.split == split]
+        return np.sort(np.array(ids, np.uint64).view(np.int64))
+
+    @property
     def fingerprint(self) -> str:
         """Identifies inputs and settings the store was made from."""
         return self.info["fingerprint"]

@@ -23,7 +23,7 @@ class Activations(NamedTuple):
 class Critic(nn.Module):
     """Two strided convolutions over time and two linear layers; the genre embedding stands beside every frame."""
 
-    kind = "critic"
+    kind, network = "critic", "convolutions"
 
     def __init__(self, n_genres: int, seq_len: int, hidden: int = 32, genre_size: int = 4) -> None:
         super().__init__()
@@ -57,6 +57,23 @@ class Critic(nn.Module):
         second = self.conv2(F.leaky_relu(first, SLOPE))
         third = self.linear1(F.leaky_relu(second, SLOPE).flatten(1))
         return Activations(first, second, third, self.linear2(F.leaky_relu(third, SLOPE))[:, 0])
+
+    def score_and_gradient_norm(
+        self, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the critic's loss needs, in fewer passes on a CPU than autograd's double backward.
+
+        Scores (B,) of `real` and `fake` rolls (B, 128, T), and the Euclidean norm (B,) of the score's gradient at
+        mix * real + (1 - mix) * fake, for `mix` (B,).
+        """
+        # The first layer is linear, so mixing its outputs is mixing the rolls: two convolutions instead of three.
+        first_real, first_fake = self.first_layer(real), self.first_layer(fake)
+        first_mix = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))
+        genre_part = self.genre_layer(genre)
+        together = self.score(torch.cat([first_real + genre_part, first_fake + genre_part, first_mix + genre_part]))
+        score_real, score_fake, _ = together.score.chunk(3)
+        at_mix = Activations(*(field.chunk(3)[2] for field in together))
+        return score_real, score_fake, self.input_gradient_norm(at_mix)
 
     def input_gradient_norm(self, at: Activations) -> Tensor:
         """Euclidean norm (B,) of the score's gradient with respect to the roll, at activations `at`.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .gru import FrameGRU
+from .prior import PRIORS, STANDARD_NORMAL, Posterior
 
 PITCHES = 128
 LOG_VARIANCE_BOUND = 10.0
@@ -14,15 +15,19 @@ MINIMUM_RATE = 1e-4
 THRESHOLD = 0.5
 
 
-class Posterior(NamedTuple):
-    """q(z | X, E, y), a diagonal Gaussian. Both fields are float32 (B, latent)."""
+# What a decoder that runs on its own hears of the frame it has just played: cells above the threshold, cells drawn with
+# their probability, or the probabilities themselves, which training never shows it.
+THRESHOLDED, SAMPLED, PROBABILITIES = FEEDBACK = ("thresholded", "sampled", "probabilities")
 
-    mean: Tensor
-    log_variance: Tensor
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """z = mean + sigma * noise, with standard normal `noise` (B, latent)."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+class Decoded(NamedTuple):
+    """What a decoder makes on its own: `probability` that a cell sounds, float32, and the `roll` played, bool.
+
+    Both (B, 128, T).
+    """
+
+    probability: Tensor
+    roll: Tensor
 
 
 class EventEncoder(nn.Module):
@@ -37,24 +42,32 @@ class EventEncoder(nn.Module):
         """(n_windows, size); zeros where a window has no note. `events` (N, 3), `event_window` int64 (N,)."""
         embedded = self.net(events).float()
         total = embedded.new_zeros(n_windows, self.size).index_add_(0, event_window, embedded)
-        count = torch.bincount(event_window, minlength=n_windows).clamp_min_(1)
+        # Not bincount, which makes the host wait for the device.
+        count = total.new_zeros(n_windows).index_add_(0, event_window, total.new_ones(len(event_window))).clamp_min_(1)
         return total / count[:, None]
 
 
 class CVAE(nn.Module):
     """q(z | X, E, y) and p(X | z, y); the decoder sees frame t-1 when it predicts frame t."""
 
-    kind = "cvae"
+    kind, network = "cvae", "frame-gru"
 
     def __init__(
-        self, n_genres: int, latent: int = 32, hidden: int = 16, event_size: int = 16, genre_size: int = 4
+        self,
+        n_genres: int,
+        latent: int = 32,
+        hidden: int = 16,
+        event_size: int = 16,
+        genre_size: int = 4,
+        prior: str = STANDARD_NORMAL,
     ) -> None:
         super().__init__()
         self.config = {
-            "n_genres": n_genres, "latent": latent, "hidden": hidden,
-            "event_size": event_size, "genre_size": genre_size,
+            "n_genres": n_genres, "latent": latent, "hidden": hidden, "event_size": event_size,
+            "genre_size": genre_size, "prior": prior,
         }  # fmt: skip
         self.latent = latent
+        self.prior = PRIORS[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.event_encoder = EventEncoder(event_size)
         self.encoder = FrameGRU(PITCHES, 0, hidden, bidirectional=True)
@@ -93,10 +106,21 @@ class CVAE(nn.Module):
         return self.frame(states).float().transpose(1, 2)
 
     @torch.no_grad()
-    def decode_free(self, z: Tensor, genre: Tensor, seq_len: int) -> Tensor:
-        """Probabilities (B, 128, seq_len), each frame predicted from the probabilities of the frame before it.
+    def decode_free(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        seq_len: int,
+        *,
+        feedback: str = THRESHOLDED,
+        threshold: float = THRESHOLD,
+        uniform: Tensor | None = None,
+    ) -> Decoded:
+        """`seq_len` frames, each predicted from what the decoder played in the frame before.
 
-        The steps are sequential, so each is kept to four small matrix products into buffers that are reused.
+        `feedback` is one of `FEEDBACK`; "sampled" needs `uniform`, numbers in [0, 1) of the shape (B, 128, seq_len).
+        With "probabilities" the roll is what lies above the threshold, too. The steps are sequential, so each is kept
+        to four small matrix products into buffers that are reused.
         """
         embedded = self.genre(genre)
         size, batch = self.decoder.gru.hidden_size, len(z)
@@ -109,18 +133,19 @@ class CVAE(nn.Module):
         bias_new = bias_new[0].expand(-1, batch)
         bias_frame = self.frame.bias[:, None].expand(-1, batch)
         frames = z.new_empty(seq_len, PITCHES, batch)
-        gates, recalled = torch.empty_like(fixed), torch.empty_like(state)
+        limits = None if uniform is None else uniform.permute(2, 1, 0)
+        gates, recalled, heard = torch.empty_like(fixed), torch.empty_like(state), torch.zeros_like(frames[0])
+        roll = torch.empty_like(frames, dtype=torch.bool)
         for t in range(seq_len):
-            if t:
-                torch.addmm(fixed, from_frame, frames[t - 1], out=gates)
-            else:
-                gates.copy_(fixed)
+            torch.addmm(fixed, from_frame, heard, out=gates)
             reset_update = gates[: 2 * size].addmm_(weight_gates, state).sigmoid_()
             torch.addmm(bias_new, weight_new, state, out=recalled)
             candidate = gates[2 * size :].addcmul_(reset_update[:size], recalled).tanh_()
             state = torch.lerp(candidate, state, reset_update[size:])
             torch.addmm(bias_frame, self.frame.weight, state, out=frames[t]).sigmoid_()
-        return frames.permute(2, 1, 0)
+            torch.gt(frames[t], limits[t] if feedback == SAMPLED else threshold, out=roll[t])
+            heard = frames[t] if feedback == PROBABILITIES else roll[t].to(frames.dtype)
+        return Decoded(frames.permute(2, 1, 0), roll.permute(2, 1, 0))
 
     def _first_state(self, z: Tensor, embedded: Tensor) -> Tensor:
         return torch.tanh(self.first_state(torch.cat([z, embedded], dim=1))).float()

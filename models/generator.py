@@ -4,22 +4,31 @@ import torch
 from torch import Tensor, nn
 
 from .cvae import MINIMUM_RATE, PITCHES
+from .prior import PRIORS, STANDARD_NORMAL
 
 
 class Generator(nn.Module):
     """[z, genre embedding] -> Linear ReLU Linear ReLU Linear -> sigmoid of a whole window."""
 
-    kind = "generator"
+    kind, network = "generator", "mlp"
 
     def __init__(
-        self, n_genres: int, seq_len: int, latent: int = 32, hidden: int = 32, genre_size: int = 4
+        self,
+        n_genres: int,
+        seq_len: int,
+        latent: int = 32,
+        hidden: int = 32,
+        genre_size: int = 4,
+        prior: str = STANDARD_NORMAL,
     ) -> None:
         super().__init__()
         self.config = {
             "n_genres": n_genres, "seq_len": seq_len, "latent": latent, "hidden": hidden, "genre_size": genre_size,
+            "prior": prior,
         }  # fmt: skip
         self.seq_len = seq_len
         self.latent = latent
+        self.prior = PRIORS[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.trunk = nn.Sequential(
             nn.Linear(latent + genre_size, hidden), nn.ReLU(), nn.Linear(hidden, 2 * hidden), nn.ReLU()

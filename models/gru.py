@@ -26,7 +26,9 @@ class FrameGRU(nn.Module):
         if frames.device.type != "cpu":
             if constant is not None:
                 frames = torch.cat([frames, constant[:, None].expand(-1, frames.shape[1], -1)], dim=2)
-            return self.gru(frames, None if hidden is None else hidden[None])[0]
+            # In float32 as on the CPU: under autocast the library would take half precision, whatever type was asked.
+            with torch.autocast(frames.device.type, enabled=False):
+                return self.gru(frames.float(), None if hidden is None else hidden[None].float())[0]
         gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)
         n_directions, size = gates.shape[1], self.gru.hidden_size
         start = gates.new_zeros(n_directions, size, len(frames)) if hidden is None else hidden.t()[None]

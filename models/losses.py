@@ -1,14 +1,14 @@
 """The terms of the training objectives. Sums over a window are returned per window, so that callers can weight them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .critic import Critic
-from .cvae import CVAE, THRESHOLD, Posterior
+from .cvae import CVAE, THRESHOLD
 
 
 def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
@@ -22,12 +22,6 @@ def squared_error(logits: Tensor, roll: Tensor) -> Tensor:
     return (torch.sigmoid(logits) - roll).square().sum((1, 2))
 
 
-def kl_divergence(posterior: Posterior) -> Tensor:
-    """KL(q || N(0, I)) of each latent dimension in nats, (B, latent)."""
-    mean, log_variance = posterior
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-
-
 def straight_through(probabilities: Tensor) -> Tensor:
     """0 or 1 by threshold, with the gradient of the probabilities (Bengio et al. 2013, section 4).
 
@@ -38,24 +32,32 @@ def straight_through(probabilities: Tensor) -> Tensor:
 
 
 def critic_loss(
-    critic: Critic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float
+    critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """WGAN-GP critic loss (report, section 2.2.2; Gulrajani et al. 2017, algorithm 1).
 
     E[D(fake)] - E[D(real)] + penalty * E[(||grad D(mix * real + (1 - mix) * fake)|| - 1)^2], for rolls (B, 128, T) and
     `mix` (B,) uniform in [0, 1]. Returns the loss, the Wasserstein estimate E[D(real)] - E[D(fake)] and the mean
-    gradient norm. Fakes are taken as constants.
+    gradient norm. Fakes are taken as constants. A critic needs `forward` alone; one that has a
+    `score_and_gradient_norm` of its own is asked that on a CPU, for which it is made.
     """
-    # The first layer is linear, so mixing its outputs is mixing the rolls: two convolutions instead of three.
-    first_real, first_fake = critic.first_layer(real), critic.first_layer(fake.detach())
-    first_mix = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))
-    genre_part = critic.genre_layer(genre)
-    at = critic.score(torch.cat([first + genre_part for first in (first_real, first_fake, first_mix)]))
-    batch = len(real)
-    score_real, score_fake, _ = at.score.float().split(batch)
-    norm = critic.input_gradient_norm(type(at)(*(field[2 * batch :] for field in at))).float()
-    distance = score_real.mean() - score_fake.mean()
+    own = getattr(critic, "score_and_gradient_norm", None) if real.device.type == "cpu" else None
+    score_real, score_fake, norm = (own or partial(score_and_gradient_norm, critic))(real, fake.detach(), genre, mix)
+    distance = score_real.float().mean() - score_fake.float().mean()
+    norm = norm.float()
     return penalty * (norm - 1).square().mean() - distance, distance.detach(), norm.mean().detach()
+
+
+def score_and_gradient_norm(
+    critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores (B,) of real and fake rolls and the gradient's norm (B,) between them, by autograd, for any critic."""
+    mixed = torch.lerp(fake, real, mix[:, None, None].to(real.dtype)).requires_grad_()
+    score_real, score_fake, score_mixed = critic(torch.cat([real, fake, mixed]), genre.repeat(3)).chunk(3)
+    (gradient,) = torch.autograd.grad(score_mixed.sum(), mixed, create_graph=True)
+    # The root has no derivative at 0; a clamp there gives none, where autograd would give NaN.
+    norm = gradient.float().square().flatten(1).sum(1).clamp_min(1e-20).sqrt()
+    return score_real, score_fake, norm
 
 
 class ElboTerms(NamedTuple):
@@ -80,4 +82,4 @@ def elbo_terms(
     posterior = cvae.encode(*batch)
     z = posterior.sample(noise)
     logits = cvae.decode(z, genre, roll)
-    return ElboTerms(reconstruction(logits, roll), kl_divergence(posterior), z)
+    return ElboTerms(reconstruction(logits, roll), cvae.prior.kl(posterior, genre), z)

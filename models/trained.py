@@ -1,59 +1,114 @@
-"""A trained model, and what its weights file says about the data it was made for."""
+"""A trained model, and what its weights file says of how it was made."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from . import rebuild
+from .architectures import rebuild
 from .checkpoint import CheckpointError, read_checkpoint
 
 
 @dataclass(frozen=True)
 class Trained:
-    """`genres`: names, the position is the genre id. `seq_len`: frames of the windows it was trained on.
+    """`genres`: names, the position is the genre id; `condition` is what they are: genre, composer, mood, ...
 
-    `labels`: "given", or "shuffled" where the songs had genres at random. `sha256` is that of the file, its first
-    twelve hexadecimal digits.
+    `seq_len`: frames of the windows it was trained on. `labels`: "given", or "shuffled" where the songs had genres at
+    random. `trained_on`: a short hash of the training songs, whose ids are `training_songs`, int64 (n,), sorted.
+    `sha256` is that of the file, its first twelve hexadecimal digits.
     """
 
     path: Path
     model: nn.Module
     genres: list[str]
+    condition: str
     frames_per_second: int
     seq_len: int
     labels: str
+    trained_on: str
+    training_songs: Tensor
     sha256: str
 
 
-def load_trained(
-    path: Path, kind: str, remedy: str, genres: Sequence[str] | None = None, frames_per_second: int | None = None
-) -> Trained:
+def load_trained(path: Path, kind: str, remedy: str, *, seq_len: int | None = None) -> Trained:
     """The model in the weights file `path`, in eval mode on the CPU.
 
-    Raises `CheckpointError` with `remedy` where the file is missing, holds no model of `kind` ("cvae", "generator",
-    "critic"), does not fit its own description, or was trained on other genres than `genres` or at another frame rate.
+    Raises `CheckpointError` with `remedy` where the file is missing or damaged, holds no model of `kind` ("cvae",
+    "generator", "critic"), was trained at another T than `seq_len`, or does not fit its own description.
     """
     content = read_checkpoint(path, remedy)
     if content.get("kind") != kind:
         raise CheckpointError(f"{path}: holds {content.get('kind') or 'no weights'}, not a {kind}; {remedy}")
     try:
-        facts = content["genres"], content["frames_per_second"], content["seq_len"]
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        trained = Trained(path, rebuild(content), *facts, content.get("labels", "given"), digest)
+        facts = content["facts"]
+        trained = Trained(
+            path=path,
+            model=rebuild(content),
+            genres=list(facts["genres"]),
+            condition=facts["condition"],
+            frames_per_second=int(facts["frames_per_second"]),
+            seq_len=int(facts["seq_len"]),
+            labels=facts["labels"],
+            trained_on=facts["trained_on"],
+            training_songs=facts["training_songs"],
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; {remedy}") from error
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: damaged or of another version ({reason}); {remedy}") from error
-    if genres is not None and trained.genres != list(genres):
+    if seq_len not in (None, trained.seq_len):
+        raise CheckpointError(f"{path}: trained on windows of T = {trained.seq_len}, not {seq_len}; {remedy}")
+    return trained
+
+
+class LabelledMusic(Protocol):
+    """What weights have to agree with: a roll store, seen from here."""
+
+    folder: Path
+    genres: list[str]
+    condition: str
+    frames_per_second: int
+
+    def song_ids(self, split: str) -> Any:
+        """Ids of the songs of a split, int64 (n,)."""
+
+
+def load_for(
+    store: LabelledMusic,
+    path: Path,
+    kind: str,
+    remedy: str,
+    *,
+    seq_len: int | None = None,
+    allow_other_songs: bool = False,
+) -> Trained:
+    """As `load_trained`, for use with the music of `store`.
+
+    Raises `CheckpointError`, too, where the weights know other genres or another frame rate, or were trained on songs
+    that are not in the store's training split: they may be in its test split. A store that has grown since is the same
+    store. `allow_other_songs` lets other songs pass.
+    """
+    trained = load_trained(path, kind, remedy, seq_len=seq_len)
+    remedy = f"name the store it was trained on, or {remedy}"
+    if (trained.genres, trained.condition) != (list(store.genres), store.condition):
         raise CheckpointError(
-            f"{path}: trained on the genres {', '.join(trained.genres)}, but the store has {', '.join(genres)}; "
-            f"name the store it was trained on with --store, or {remedy}"
+            f"{path}: trained on the {trained.condition} names {', '.join(trained.genres)}, but {store.folder} has the "
+            f"{store.condition} names {', '.join(store.genres)}; {remedy}"
         )
-    if frames_per_second not in (None, trained.frames_per_second):
+    if trained.frames_per_second != store.frames_per_second:
         raise CheckpointError(
-            f"{path}: trained at {trained.frames_per_second} frames a second, but the store has {frames_per_second}; "
-            f"name the store it was trained on with --store, or {remedy}"
+            f"{path}: trained at {trained.frames_per_second} frames a second, but {store.folder} has "
+            f"{store.frames_per_second}; {remedy}"
+        )
+    known = torch.isin(trained.training_songs, torch.as_tensor(store.song_ids("train")))
+    if not allow_other_songs and not known.all():
+        raise CheckpointError(
+            f"{path}: {int((~known).sum())} of the {len(known)} songs it was trained on are not among the training "
+            f"songs of {store.folder}, so that no result there is of unheard music; {remedy}"
         )
     return trained

@@ -1,36 +1,16 @@
-"""The networks, their losses and their weights on disk, against closed forms and plain references."""
+"""The networks against closed forms and plain references."""
 
 import math
-import pickle
-from pathlib import Path
 
 import pytest
 import torch
+from networks import N_GENRES, binary_rolls, make_cvae
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import CVAE, Critic, Generator, Posterior, carry_over, rebuild
-from models.checkpoint import CheckpointError, read_checkpoint, save_weights
-from models.cvae import EventEncoder
+from models import CVAE, Critic, Generator, Posterior, carry_over
+from models.cvae import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, EventEncoder
 from models.gru import FrameGRU
-from models.losses import (
-    bernoulli_nll,
-    critic_loss,
-    elbo_terms,
-    kl_divergence,
-    squared_error,
-)
-
-N_GENRES = 3
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
-def binary_rolls(batch: int, seq_len: int, share: float = 0.1) -> Tensor:
-    return (torch.rand(batch, 128, seq_len) < share).float()
 
 
 def n_values(model: nn.Module) -> int:
@@ -91,12 +71,6 @@ def test_recurrence_gradient_by_finite_differences(bidirectional: bool) -> None:
 # CVAE
 
 
-def make_cvae() -> tuple[CVAE, Tensor, Tensor, Tensor]:
-    """A CVAE with latents, genres (both of 4 windows) and rolls of 12 frames."""
-    cvae = CVAE(N_GENRES, latent=6, hidden=8)
-    return cvae, torch.randn(4, 6), torch.tensor([0, 1, 2, 1]), binary_rolls(4, 12)
-
-
 @pytest.mark.parametrize("changed", [0, 5, 11])
 def test_a_frame_is_predicted_from_earlier_frames_alone(changed: int) -> None:
     cvae, z, genre, roll = make_cvae()
@@ -117,17 +91,31 @@ def test_leaking_the_target_shows_a_frame_to_its_own_prediction() -> None:
     assert not torch.equal(before[:, :, 5], after[:, :, 5])
 
 
-def test_decoding_freely_is_teacher_forcing_on_its_own_probabilities() -> None:
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_decoding_freely_is_teacher_forcing_on_what_was_played(feedback: str) -> None:
     cvae, z, genre, _ = make_cvae()
-    free = cvae.decode_free(z, genre, seq_len=12)
-    assert free.shape == (4, 128, 12)
-    torch.testing.assert_close(torch.sigmoid(cvae.decode(z, genre, free)), free)
-    # Step by step: each frame is the last of a forced decoding of what is there so far.
+    nn.init.normal_(cvae.frame.bias)  # some cells sound, some do not
+    uniform = torch.rand(4, 128, 12)
+    probability, roll = cvae.decode_free(z, genre, seq_len=12, feedback=feedback, threshold=0.6, uniform=uniform)
+    assert probability.shape == roll.shape == (4, 128, 12) and roll.dtype == torch.bool
+    assert torch.equal(roll, probability > (uniform if feedback == SAMPLED else 0.6))
+    assert 0.1 < roll.float().mean() < 0.9
+    heard = probability if feedback == PROBABILITIES else roll.float()
+    torch.testing.assert_close(torch.sigmoid(cvae.decode(z, genre, heard)), probability)
+    # Step by step: each frame is the last of a forced decoding of what was played so far.
     so_far = torch.zeros(4, 128, 0)
-    for _ in range(12):
-        forced = cvae.decode(z, genre, F.pad(so_far, (0, 1)))
-        so_far = torch.cat([so_far, torch.sigmoid(forced[:, :, -1:])], dim=2)
-    torch.testing.assert_close(so_far, free)
+    for t in range(12):
+        forced = torch.sigmoid(cvae.decode(z, genre, F.pad(so_far, (0, 1)))[:, :, -1:])
+        torch.testing.assert_close(forced, probability[:, :, t : t + 1])
+        so_far = heard[:, :, : t + 1]
+
+
+def test_decoding_freely_thresholds_unless_told_otherwise() -> None:
+    cvae, z, genre, _ = make_cvae()
+    nn.init.normal_(cvae.frame.bias)
+    by_default = cvae.decode_free(z, genre, seq_len=12)
+    assert torch.equal(by_default.roll, cvae.decode_free(z, genre, seq_len=12, feedback=THRESHOLDED).roll)
+    assert not torch.equal(by_default.roll, cvae.decode_free(z, genre, seq_len=12, feedback=PROBABILITIES).roll)
 
 
 def test_decoder_depends_on_latent_and_genre() -> None:
@@ -143,7 +131,7 @@ def test_decoder_starts_at_the_pitch_rates() -> None:
     nn.init.zeros_(cvae.frame.weight)
     cvae.start_at(rate)
     expected = rate.clamp_min(1e-4)[None, :, None].expand(4, -1, 3)
-    torch.testing.assert_close(cvae.decode_free(z, genre, seq_len=3), expected)
+    torch.testing.assert_close(cvae.decode_free(z, genre, seq_len=3).probability, expected)
 
 
 def test_event_encoding_is_the_mean_over_a_windows_notes() -> None:
@@ -200,137 +188,6 @@ def test_posterior_sample() -> None:
     posterior = Posterior(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, math.log(9)]]))
     torch.testing.assert_close(posterior.sample(torch.tensor([[0.5, -1.0]])), torch.tensor([[1.5, -5.0]]))
     assert torch.equal(posterior.sample(torch.zeros(1, 2)), posterior.mean)
-
-
-# Losses
-
-
-def test_kl_divergence_is_torchs_between_normals() -> None:
-    posterior = Posterior(torch.randn(5, 3), torch.randn(5, 3))
-    normal = torch.distributions.Normal(posterior.mean, (0.5 * posterior.log_variance).exp())
-    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0))
-    torch.testing.assert_close(kl_divergence(posterior), expected)
-
-
-@pytest.mark.parametrize(
-    ("mean", "variance", "nats"),
-    [(0.0, 1.0, 0.0), (2.0, 1.0, 2.0), (0.0, math.e, 0.5 * (math.e - 2)), (1.0, 0.25, 0.5 * (0.25 + math.log(4)))],
-)
-def test_kl_divergence_closed_forms(mean: float, variance: float, nats: float) -> None:
-    posterior = Posterior(torch.tensor([[mean]]), torch.tensor([[math.log(variance)]]))
-    assert kl_divergence(posterior).item() == pytest.approx(nats, abs=1e-6)
-
-
-def test_bernoulli_nll_is_torchs_cross_entropy() -> None:
-    logits, roll = 5 * torch.randn(3, 128, 8), binary_rolls(3, 8)
-    each = F.binary_cross_entropy_with_logits(logits, roll, reduction="none")
-    torch.testing.assert_close(bernoulli_nll(logits, roll), each.sum((1, 2)))
-    # Nothing learned: a bit a cell.
-    nats = bernoulli_nll(torch.zeros_like(logits), roll)[0].item()
-    assert nats == pytest.approx(128 * 8 * math.log(2))
-
-
-def test_bernoulli_nll_of_sure_predictions() -> None:
-    roll = binary_rolls(2, 4)
-    sure = 200 * (2 * roll - 1)
-    assert torch.equal(bernoulli_nll(sure, roll), torch.zeros(2))
-    torch.testing.assert_close(bernoulli_nll(-sure, roll), torch.full((2,), 200.0 * 128 * 4))
-
-
-def test_squared_error_is_of_the_probabilities() -> None:
-    logits, roll = torch.randn(3, 128, 8), binary_rolls(3, 8)
-    expected = ((torch.sigmoid(logits) - roll) ** 2).flatten(1).sum(1)
-    torch.testing.assert_close(squared_error(logits, roll), expected)
-    torch.testing.assert_close(squared_error(torch.zeros_like(logits), roll), torch.full((3,), 0.25 * 128 * 8))
-
-
-def test_elbo_terms_are_those_of_the_encoded_latent() -> None:
-    cvae, _, genre, roll = make_cvae()
-    batch = roll, torch.rand(8, 3), torch.arange(8) // 2, genre
-    noise = torch.randn(4, 6)
-    terms = elbo_terms(cvae, batch, noise, squared_error)
-    posterior = cvae.encode(*batch)
-    torch.testing.assert_close(terms.z, posterior.mean + (0.5 * posterior.log_variance).exp() * noise)
-    torch.testing.assert_close(terms.kl, kl_divergence(posterior))
-    torch.testing.assert_close(terms.reconstruction, squared_error(cvae.decode(terms.z, genre, roll), roll))
-
-
-# The critic and its loss
-
-
-def plain_score(critic: Critic, roll: Tensor, genre: Tensor) -> Tensor:
-    """The critic as the report draws it: the genre embedding stacked on every frame, layer after layer."""
-    embedded = critic.genre(genre)[:, :, None].expand(-1, -1, roll.shape[2])
-    hidden = F.leaky_relu(critic.conv1(torch.cat([roll, embedded], dim=1)), 0.2)
-    hidden = F.leaky_relu(critic.conv2(hidden), 0.2).flatten(1)
-    return critic.linear2(F.leaky_relu(critic.linear1(hidden), 0.2))[:, 0]
-
-
-def plain_critic_loss(
-    critic: Critic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Algorithm 1 of Gulrajani et al. (2017), with autograd's double backward."""
-    between = (mix[:, None, None] * real + (1 - mix[:, None, None]) * fake).requires_grad_()
-    (gradient,) = torch.autograd.grad(plain_score(critic, between, genre).sum(), between, create_graph=True)
-    norm = gradient.flatten(1).norm(dim=1)
-    distance = plain_score(critic, real, genre).mean() - plain_score(critic, fake, genre).mean()
-    return penalty * ((norm - 1) ** 2).mean() - distance, distance, norm.mean()
-
-
-def test_critic_score_is_the_plain_networks() -> None:
-    critic = Critic(N_GENRES, 32)
-    roll, genre = torch.rand(4, 128, 32), torch.tensor([0, 1, 2, 1])
-    torch.testing.assert_close(critic(roll, genre), plain_score(critic, roll, genre))
-
-
-@pytest.mark.parametrize("seq_len", [4, 32, 64])
-def test_critic_loss_is_wgan_gp_by_double_backward(seq_len: int) -> None:
-    critic = Critic(N_GENRES, seq_len, hidden=12).double()
-    with torch.no_grad():  # large weights: norms away from 0, so that the penalty has something to say
-        for parameter in critic.parameters():
-            parameter.mul_(3)
-    real, fake = binary_rolls(6, seq_len).double(), torch.rand(6, 128, seq_len, dtype=torch.float64)
-    genre, mix = torch.tensor([0, 1, 2, 1, 0, 0]), torch.rand(6, dtype=torch.float64)
-
-    found = critic_loss(critic, real, fake, genre, mix, 10.0)
-    wanted = plain_critic_loss(critic, real, fake, genre, mix, 10.0)
-    for ours, theirs in zip(found, wanted, strict=True):
-        # Scores and norms leave the model as float32, for bfloat16's sake.
-        torch.testing.assert_close(ours.double(), theirs.detach(), rtol=1e-5, atol=1e-6, check_dtype=False)
-
-    names = [name for name, _ in critic.named_parameters()]
-    ours = torch.autograd.grad(found[0], list(critic.parameters()))
-    theirs = torch.autograd.grad(wanted[0], list(critic.parameters()))
-    for name, gradient, reference in zip(names, ours, theirs, strict=True):
-        scale = max(float(reference.abs().max()), 1e-3)
-        torch.testing.assert_close(gradient / scale, reference / scale, rtol=0, atol=1e-5, msg=f"gradient of {name}")
-        if name != "linear2.bias":  # it shifts all scores alike
-            assert reference.abs().max() > 1e-3, f"the reference gradient of {name} is 0: nothing was compared"
-
-
-def test_critic_loss_takes_fakes_as_constants() -> None:
-    critic, fake = Critic(N_GENRES, 32, hidden=4), torch.rand(2, 128, 32, requires_grad=True)
-    loss, distance, norm = critic_loss(critic, binary_rolls(2, 32), fake, torch.tensor([0, 1]), torch.rand(2), 10.0)
-    loss.backward()
-    assert fake.grad is None
-    assert not distance.requires_grad and not norm.requires_grad
-
-
-def test_a_constant_critic_has_finite_gradients() -> None:
-    critic = Critic(N_GENRES, 32, hidden=4)
-    for parameter in critic.parameters():
-        nn.init.zeros_(parameter)
-    genre = torch.tensor([0, 1])
-    loss, distance, norm = critic_loss(critic, binary_rolls(2, 32), torch.rand(2, 128, 32), genre, torch.rand(2), 10.0)
-    assert loss.item() == pytest.approx(10.0) and distance.item() == 0 and norm.item() < 1e-6
-    loss.backward()
-    assert all(parameter.grad.isfinite().all() for parameter in critic.parameters())
-
-
-def test_critic_wants_windows_that_two_strides_divide() -> None:
-    with pytest.raises(ValueError, match="seq_len must be a multiple of 4, but is 34"):
-        Critic(N_GENRES, 34)
-
 
 # Sizes
 
@@ -437,89 +294,3 @@ def test_carry_over_refuses_other_models(source: nn.Module, target: nn.Module, m
     with pytest.raises(ValueError, match=message):
         carry_over(source, target)
     assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
-
-
-# Weights on disk
-
-
-@pytest.mark.parametrize("model", [CVAE(3, hidden=8), Generator(3, 64, hidden=8), Critic(3, 64, hidden=8)])
-def test_weights_come_back_from_disk(model: nn.Module, tmp_path: Path) -> None:
-    file = tmp_path / "new folder" / "weights.pth"
-    save_weights(model.train(), file, genres=["a", "b", "c"], frames_per_second=16)
-    assert [path.name for path in file.parent.iterdir()] == ["weights.pth"]
-    checkpoint = read_checkpoint(file)
-    assert checkpoint["kind"] == model.kind and checkpoint["config"] == model.config
-    assert checkpoint["genres"] == ["a", "b", "c"] and checkpoint["frames_per_second"] == 16
-    again = rebuild(checkpoint)
-    assert type(again) is type(model) and not again.training
-    assert again.state_dict().keys() == model.state_dict().keys()
-    assert all(torch.equal(again.state_dict()[name], value) for name, value in model.state_dict().items())
-
-
-def test_rebuild_is_strict(tmp_path: Path) -> None:
-    save_weights(Critic(3, 32, hidden=8), tmp_path / "weights.pth")
-    checkpoint = read_checkpoint(tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match="kind 'transformer'; known kinds: cvae, generator, critic"):
-        rebuild({**checkpoint, "kind": "transformer"})
-    with pytest.raises(RuntimeError, match=r"linear1\.weight"):
-        rebuild({**checkpoint, "config": {**checkpoint["config"], "seq_len": 64}})
-    del checkpoint["weights"]["linear2.bias"]
-    with pytest.raises(RuntimeError, match=r"linear2\.bias"):
-        rebuild(checkpoint)
-
-
-def test_a_failed_write_leaves_the_old_weights(tmp_path: Path) -> None:
-    file = tmp_path / "weights.pth"
-    save_weights(Critic(3, 32, hidden=8), file, note="old")
-    with pytest.raises(AttributeError):
-        save_weights(Critic(3, 32, hidden=8), file, note=lambda: "nothing that can be saved")
-    assert read_checkpoint(file)["note"] == "old"
-
-
-def test_missing_checkpoint_names_file_and_remedy(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        read_checkpoint(tmp_path / "gone.pth", "run train_cvae.py first")
-    assert str(caught.value) == f"{tmp_path / 'gone.pth'}: no such checkpoint; run train_cvae.py first"
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        read_checkpoint(tmp_path)
-
-
-def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "weights.pth"
-    for content in (b"", b"not a checkpoint at all", b"PK\x03\x04 and no zip file after all"):
-        file.write_bytes(content)
-        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-            read_checkpoint(file)
-    save_weights(Critic(3, 32, hidden=8), file)
-    file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-        read_checkpoint(file)
-
-
-@pytest.mark.parametrize("content", [{"weights": {}}, {"format_version": 999}, [1, 2], torch.zeros(3)])
-def test_other_files_are_no_checkpoints(content: object, tmp_path: Path) -> None:
-    torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(CheckpointError, match="not a checkpoint of format 1"):
-        read_checkpoint(tmp_path / "weights.pth")
-
-
-class Malicious:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.mkdir, (self.folder,)
-
-
-def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
-    file, folder = tmp_path / "weights.pth", tmp_path / "made by the pickle"
-    content = {"format_version": 1, "kind": "critic", "weights": Malicious(folder)}
-    for save in (torch.save, lambda content, file: file.write_bytes(pickle.dumps(content, protocol=2))):
-        save(content, file)
-        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-            read_checkpoint(file)
-        assert not folder.exists()
-    pickle.loads(file.read_bytes())  # it would have worked
-    assert folder.exists()

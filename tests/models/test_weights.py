@@ -1,0 +1,163 @@
+"""Weights on disk: what comes back, and what is refused."""
+
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from weights import save_weights
+
+from common.files import save_plain
+from models import CVAE, Critic, Generator, rebuild
+from models.checkpoint import CheckpointError, read_checkpoint, weights_content
+from models.trained import load_for, load_trained
+
+
+@pytest.mark.parametrize("model", [CVAE(3, hidden=8), Generator(3, 64, hidden=8), Critic(3, 64, hidden=8)])
+def test_weights_come_back_from_disk(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "new folder" / "weights.pth"
+    save_weights(model.train(), file, genres=["a", "b", "c"], frames_per_second=8)
+    assert [path.name for path in file.parent.iterdir()] == ["weights.pth"]
+    checkpoint = read_checkpoint(file)
+    assert checkpoint["kind"] == model.kind and checkpoint["config"] == model.config
+    assert checkpoint["facts"]["genres"] == ["a", "b", "c"] and checkpoint["facts"]["frames_per_second"] == 8
+    again = rebuild(checkpoint)
+    assert type(again) is type(model) and not again.training
+    assert again.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in model.state_dict().items())
+
+
+def test_rebuild_is_strict(tmp_path: Path) -> None:
+    save_weights(Critic(3, 32, hidden=8), tmp_path / "weights.pth")
+    checkpoint = read_checkpoint(tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="a critic transformer, which this code does not know"):
+        rebuild({**checkpoint, "network": "transformer"})
+    with pytest.raises(RuntimeError, match=r"linear1\.weight"):
+        rebuild({**checkpoint, "config": {**checkpoint["config"], "seq_len": 64}})
+    del checkpoint["weights"]["linear2.bias"]
+    with pytest.raises(RuntimeError, match=r"linear2\.bias"):
+        rebuild(checkpoint)
+
+
+def test_a_failed_write_leaves_the_old_weights(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    save_weights(Critic(3, 32, hidden=8), file, note="old")
+    with pytest.raises(AttributeError):
+        save_weights(Critic(3, 32, hidden=8), file, note=lambda: "nothing that can be saved")
+    assert read_checkpoint(file)["facts"]["note"] == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_missing_checkpoint_names_file_and_remedy(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / "gone.pth", "run train_cvae.py first")
+    assert str(caught.value) == f"{tmp_path / 'gone.pth'}: no such checkpoint; run train_cvae.py first"
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read_checkpoint(tmp_path)
+
+
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    for content in (b"", b"not a checkpoint at all", b"PK\x03\x04 and no zip file after all"):
+        file.write_bytes(content)
+        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+            read_checkpoint(file)
+    save_weights(Critic(3, 32, hidden=8), file)
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        read_checkpoint(file)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    file = save_weights(Critic(3, 32, hidden=8), tmp_path / "weights.pth")
+    content = bytearray(file.read_bytes())
+    content[content.index(Critic(3, 32).kind.encode()) + 5000] ^= 1  # among the numbers of a tensor
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weights.pth: damaged \(.*another checksum\); train it"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(bad: float, tmp_path: Path) -> None:
+    generator = Generator(3, 32, hidden=8)
+    with torch.no_grad():
+        generator.roll.bias[5] = bad
+    file = save_weights(generator, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=r"weights.pth: its weights are not finite \(roll.bias\)"):
+        load_trained(file, "generator", "train it")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"weights": {}}, "not a checkpoint of this program"),
+        ([1, 2], "not a checkpoint of this program"),
+        (torch.zeros(3), "not a checkpoint of this program"),
+        ({"format_version": 1, "kind": "cvae"}, "a checkpoint of format 1, but this code reads format 2"),
+    ],
+)
+def test_other_files_are_no_checkpoints(content: object, told: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=told):
+        read_checkpoint(tmp_path / "weights.pth")
+
+
+def test_a_file_without_its_facts_is_named(tmp_path: Path) -> None:
+    content = weights_content(Generator(3, 32, hidden=8), {"genres": ["a"]})
+    save_plain(content, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=r"weights.pth: damaged or of another version \('condition'\); train it"):
+        load_trained(tmp_path / "weights.pth", "generator", "train it")
+
+
+class Music:
+    """A store as far as weights are concerned."""
+
+    folder, condition, frames_per_second = Path("store"), "genre", 16
+
+    def __init__(self, songs: list[int], genres: tuple[str, ...] = ("chords", "melody", "bass")) -> None:
+        self.genres, self._songs = list(genres), songs
+
+    def song_ids(self, split: str) -> np.ndarray:
+        assert split == "train"
+        return np.array(self._songs, np.int64)
+
+
+def test_weights_are_for_the_music_they_were_trained_on(tmp_path: Path) -> None:
+    songs = torch.tensor([-3, 5, 8])
+    file = save_weights(Generator(3, 32, hidden=8), tmp_path / "G.pth", training_songs=songs)
+    for same_or_grown in ([8, -3, 5], [8, -3, 5, 99]):
+        assert load_for(Music(same_or_grown), file, "generator", "train it").seq_len == 32
+    with pytest.raises(CheckpointError, match="2 of the 3 songs it was trained on are not among"):
+        load_for(Music([5, 6, 7]), file, "generator", "train it")
+    assert load_for(Music([]), file, "generator", "train it", allow_other_songs=True).training_songs.equal(songs)
+    with pytest.raises(CheckpointError, match="genre names chords, melody, bass, but store has the genre"):
+        load_for(Music([-3, 5, 8], ("a", "b", "c")), file, "generator", "train it")
+    with pytest.raises(CheckpointError, match="trained on windows of T = 32, not 64; train it"):
+        load_for(Music([-3, 5, 8]), file, "generator", "train it", seq_len=64)
+    with pytest.raises(CheckpointError, match="holds generator, not a cvae; train it"):
+        load_for(Music([-3, 5, 8]), file, "cvae", "train it")
+
+
+class Malicious:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.mkdir, (self.folder,)
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
+    file, folder = tmp_path / "weights.pth", tmp_path / "made by the pickle"
+    content = {"format_version": 2, "kind": "critic", "weights": Malicious(folder)}
+    for save in (torch.save, lambda content, file: file.write_bytes(pickle.dumps(content, protocol=2))):
+        save(content, file)
+        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+            read_checkpoint(file)
+        assert not folder.exists()
+    pickle.loads(file.read_bytes())  # it would have worked
+    assert folder.exists()
