@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from evaluation.samples.sampling import interpolate, rolls_from_latents, sample_latents, walk_latents
+from evaluation.samples.sampling import interpolate, rolls_from_latents, sample_noise, walk_noise
 from models import Generator
 
 
@@ -20,14 +20,14 @@ def generator() -> Generator:
 
 
 def test_a_latent_depends_on_seed_and_number_alone() -> None:
-    latents = sample_latents(0, 10, 32, seed=3)
-    assert torch.equal(sample_latents(7, 3, 32, seed=3), latents[7:])
-    assert not torch.equal(sample_latents(0, 10, 32, seed=4), latents)
+    latents = sample_noise(0, 10, 32, seed=3)
+    assert torch.equal(sample_noise(7, 3, 32, seed=3), latents[7:])
+    assert not torch.equal(sample_noise(0, 10, 32, seed=4), latents)
     assert len({tuple(row.tolist()) for row in latents}) == 10
 
 
 def test_latents_are_standard_normal() -> None:
-    latents = sample_latents(0, 2000, 32, seed=0)
+    latents = sample_noise(0, 2000, 32, seed=0)
     assert abs(float(latents.mean())) < 0.02
     assert abs(float(latents.std()) - 1) < 0.02
     assert torch.corrcoef(latents[:, :2].T)[0, 1].abs() < 0.1
@@ -36,13 +36,13 @@ def test_latents_are_standard_normal() -> None:
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
 def test_a_roll_is_the_same_in_any_batch(generator: Generator, batch_size: int) -> None:
     genre = torch.arange(20) % 3
-    z = sample_latents(0, 20, 8, seed=1)
+    z = sample_noise(0, 20, 8, seed=1)
     rolls = rolls_from_latents(generator, z, genre)
     assert rolls.shape == (20, 128, 32)
     assert rolls.dtype == torch.bool
     assert 0.1 < rolls.float().mean() < 0.9
     assert torch.equal(rolls_from_latents(generator, z, genre, batch_size=batch_size), rolls)
-    later = sample_latents(5, 4, 8, seed=1)
+    later = sample_noise(5, 4, 8, seed=1)
     assert torch.equal(rolls_from_latents(generator, later, genre[5:9].tolist(), batch_size=3), rolls[5:9])
     assert rolls_from_latents(generator, z[:0], []).shape == (0, 128, 32)
 
@@ -56,21 +56,21 @@ def test_the_model_itself_is_left_alone(generator: Generator) -> None:
 
 
 def test_threshold_is_on_the_probability(generator: Generator) -> None:
-    z = sample_latents(0, 4, 8, seed=0)
+    z = sample_noise(0, 4, 8, seed=0)
     probability = copy.deepcopy(generator).double()(z, torch.zeros(4, dtype=torch.int64))
     for threshold in (0.3, 0.5, 0.8):
         assert torch.equal(rolls_from_latents(generator, z, [0] * 4, threshold=threshold), probability > threshold)
 
 
 def test_every_step_of_a_walk_is_standard_normal_and_like_its_neighbour() -> None:
-    walk = walk_latents(0, 1500, 6, 8, seed=0, correlation=0.8)
-    assert torch.equal(walk[:, 0], sample_latents(0, 1500, 8, seed=0))
+    walk = walk_noise(0, 1500, 6, 8, seed=0, correlation=0.8)
+    assert torch.equal(walk[:, 0], sample_noise(0, 1500, 8, seed=0))
     for window in range(5):
         here, following = walk[:, window].flatten(), walk[:, window + 1].flatten()
         assert abs(float(following.std()) - 1) < 0.03
         assert abs(float((here * following).mean()) - 0.8) < 0.05
-    assert torch.equal(walk_latents(3, 2, 4, 8, seed=0, correlation=0.8), walk[3:5, :4])
-    assert torch.equal(walk_latents(0, 2, 3, 8, seed=0, correlation=1.0)[:, 2], walk[:2, 0])
+    assert torch.equal(walk_noise(3, 2, 4, 8, seed=0, correlation=0.8), walk[3:5, :4])
+    assert torch.equal(walk_noise(0, 2, 3, 8, seed=0, correlation=1.0)[:, 2], walk[:2, 0])
 
 
 def test_an_arc_goes_from_end_to_end_at_equal_angles() -> None:
@@ -84,13 +84,13 @@ def test_an_arc_goes_from_end_to_end_at_equal_angles() -> None:
 
 @pytest.mark.parametrize("factor", [1.0, 3.0, -1.0])
 def test_ends_on_one_line_are_joined_by_it(factor: float) -> None:
-    start = sample_latents(0, 1, 32, seed=0)[0]
+    start = sample_noise(0, 1, 32, seed=0)[0]
     line = interpolate(start, factor * start, 3)
     torch.testing.assert_close(line, torch.stack([start, (1 + factor) / 2 * start, factor * start]))
 
 
 def test_a_latent_of_zeros_is_an_end_like_others() -> None:
-    end = sample_latents(0, 1, 32, seed=0)[0]
+    end = sample_noise(0, 1, 32, seed=0)[0]
     path = interpolate(torch.zeros(32), end, 5)
     assert path.isfinite().all()
     torch.testing.assert_close(path[-1], end)
