@@ -6,89 +6,108 @@
 The same command resumes a run that was stopped. Writes checkpoints/{generator,critic}_pretrained_{best,last}.pth.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from data.windows import Batch
-from models import CVAE, Critic, Generator
+from models import CVAE, PAPER_512, Posterior
 from models.checkpoint import CheckpointError
-from training.adversarial import BETAS, FAKES, adversarial_loss, fake_roll, train_critic
+from training.adversarial import (
+    GAN_BETAS,
+    AdversarialOptions,
+    CriticBatch,
+    adversarial_loss,
+    build_adversaries,
+    fake_roll,
+    own_parameters,
+    train_critic,
+)
 from training.loop import train
-from training.stage import BALANCES, Draw, Phase, Stage, TrainingOptions
+from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
 from training.validation import validate_generator
 
 PRESETS = {
     "paper": {},
-    "paper-512": {"hidden": 512},
+    "paper-512": {"architecture": PAPER_512},
     "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
     "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
 }
+_ENCODED_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class Options(TrainingOptions):
+class Options(AdversarialOptions):
     """Stage 2 of the report."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
-    epochs: int = option(20, "passes of the generator over the training windows", minimum=1)
+    epochs: int = option(20, "passes of the generator over the training windows", minimum=1, maximum=1_000_000)
     learning_rate: float = option(1e-4, "Adam's, for both", above=0)
-    hidden: int = option(32, "width of generator and critic", minimum=2)
-    critic_steps: int = option(5, "critic updates for each of the generator's", minimum=1)
-    penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
-    fakes: str = option("soft", "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)
     balance: str = option("none", "unequal genres: sample evenly, or nothing", choices=BALANCES[1:])
 
 
-class CGANStage(Stage):
+class CGANStage(RollStage):
     name = "cgan"
     best_by = {"generator": "roll_distance", "critic": "roll_distance"}
+    averaged = ("generator",)
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options, [Phase(options.seq_len, options.epochs)], options.balance)
-        cvae = self.load_earlier("cvae_pretrained_best.pth", CVAE.kind, "train_cvae.py")
-        self.cvae = cvae.to(self.device).requires_grad_(False)
+        super().__init__(options, [RollPhase.of(options.seq_len, options.epochs)], options.balance)
 
-    def build_models(self, seq_len: int) -> list[str]:
+    def open(self) -> None:
+        super().open()
+        self.cvae = self.load_earlier("cvae", CVAE.kind, "train_cvae.py").to(self.device).requires_grad_(False)
+
+    @torch.no_grad()
+    def open_phase(self, phase: RollPhase) -> None:
+        """Open the windows and encode them, once for all: the CVAE is frozen. Two numbers a latent and window."""
+        super().open_phase(phase)
+        windows = self.train_windows
+        parts = [self.cvae.encode(*windows.batch(i)) for i in torch.arange(len(windows)).split(_ENCODED_AT_ONCE)]
+        self.posteriors = Posterior(*map(torch.cat, zip(*parts, strict=True)))
+
+    def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
-        sizes = {"n_genres": len(self.genres), "seq_len": seq_len, "hidden": self.options.hidden}
-        generator, critic = Generator(**sizes, latent=self.cvae.latent), Critic(**sizes)
+        generator, critic = build_adversaries(self.options, self.cvae, len(self.genres), phase.seq_len)
         self.models = {"generator": generator.to(self.device), "critic": critic.to(self.device)}
         generator.start_at(self.train_windows.pitch_rate())
-        return ["best by: distance of generated to real validation windows (evaluation/roll_distance.py)"]
+        generator.prior.load_state_dict(self.cvae.prior.state_dict())
+        return ["best by: distance of generated to real validation windows (evaluation/statistics/roll_distance.py)"]
 
-    def make_optimizers(self) -> None:
-        self.optimizers = {
-            name: torch.optim.Adam(model.parameters(), self.options.learning_rate, BETAS)
-            for name, model in self.models.items()
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        parameters = {
+            "generator": own_parameters(self.models["generator"]),
+            "critic": list(self.models["critic"].parameters()),
         }
+        return {name: self.adam(each, self.options.learning_rate, GAN_BETAS) for name, each in parameters.items()}
 
-    def train_step(self, draw: Draw) -> dict[str, Tensor]:
-        generator, critic = self.models["generator"], self.models["critic"]
-
-        def make_fake(batch: Batch) -> Tensor:
-            with torch.no_grad():
-                posterior = self.cvae.encode(*batch)
-                z = posterior.sample(draw.normal(*posterior.mean.shape))
-            return fake_roll(generator, z, batch.genre, self.options.fakes)
-
-        critic_losses = train_critic(
-            critic, self.optimizers["critic"], draw, make_fake,
-            steps=self.options.critic_steps, penalty=self.options.penalty,
-        )  # fmt: skip
-        batch = draw.batch()
-        loss = adversarial_loss(critic, make_fake(batch), batch.genre)
-        self.optimizers["generator"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers["generator"].step()
+    def iterate(self, draw: Draw) -> dict[str, Tensor]:
+        critic_losses = train_critic(self, "critic", self._critic_batches(draw), self.options.penalty)
+        fake, genre = self._fake(draw, draw.index().to(self.device))
+        loss = adversarial_loss(self.models["critic"], fake, genre)
+        self.update(loss, "generator")
         return {"generator": loss, **critic_losses}
 
-    def validate(self) -> dict[str, float]:
-        return validate_generator(self.models["generator"], self.val_windows)
+    def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
+        for stream in range(1, self.options.critic_steps + 1):
+            index = draw.index(stream).to(self.device)
+            with torch.no_grad():
+                fake, genre = self._fake(draw, index)
+            yield CriticBatch(self.train_windows.rolls(index), fake, genre, draw.uniform(len(genre)))
+
+    def _fake(self, draw: Draw, index: Tensor) -> tuple[Tensor, Tensor]:
+        """What G makes of z ~ q(z | X, E, y) of the windows at `index`, and their genres."""
+        posterior = Posterior(*(field[index] for field in self.posteriors))
+        genre = self.train_windows.genre[index]
+        z = posterior.sample(draw.normal(*posterior.mean.shape))
+        return fake_roll(self.models["generator"], z, genre, self.options.fakes), genre
+
+    def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        return validate_generator(models["generator"], self.val_windows)
 
 
 def train_cgan(options: Options) -> None:

@@ -7,19 +7,20 @@
 The same command resumes a run that was stopped. Writes checkpoints/cvae_pretrained_{best,last}.pth.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import CVAE
+from models import ARCHITECTURES, PAPER, build
 from models.checkpoint import CheckpointError
 from models.losses import bernoulli_nll, elbo_terms
 from training.loop import train
-from training.stage import BALANCES, Draw, Phase, Stage, TrainingOptions
+from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
 from training.validation import validate_cvae
 
 PRESETS = {
@@ -28,51 +29,56 @@ PRESETS = {
     "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
     "smoke": {"epochs": 1, "batch_size": 64},
 }
+SIZE = "(default: of the architecture)"
 
 
 @dataclass(frozen=True)
-class Options(TrainingOptions):
+class Options(RollTrainingOptions):
     """Stage 1 of the report."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
-    epochs: int = option(10, "passes over the training windows", minimum=1)
+    epochs: int = option(10, "passes over the training windows", minimum=1, maximum=1_000_000)
     learning_rate: float = option(5e-5, "Adam's (the published code has 1e-4)", above=0)
     beta: float = option(0.05, "weight of the KL divergence", minimum=0)
     balance: str = option("weights", "unequal genres: weigh losses, sample evenly, or nothing", choices=BALANCES)
+    architecture: str = option(PAPER, "named sizes of the CVAE", choices=tuple(ARCHITECTURES["cvae"]))
+    latent: int | None = option(None, f"dimensions of z {SIZE}", minimum=1, maximum=4096)
+    hidden: int | None = option(None, f"width of the recurrent layers {SIZE}", minimum=1, maximum=4096)
+    event_size: int | None = option(None, f"numbers that embed a window's notes {SIZE}", minimum=1, maximum=4096)
+    genre_size: int | None = option(None, f"numbers that embed a genre {SIZE}", minimum=1, maximum=4096)
 
 
-class CVAEStage(Stage):
+class CVAEStage(RollStage):
     name = "cvae"
     best_by = {"cvae": "negative_elbo"}
+    averaged = ("cvae",)
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options, [Phase(options.seq_len, options.epochs)], options.balance)
+        super().__init__(options, [RollPhase.of(options.seq_len, options.epochs)], options.balance)
 
-    def build_models(self, seq_len: int) -> list[str]:
+    def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
-        cvae = CVAE(len(self.genres)).to(self.device)
+        names = ("latent", "hidden", "event_size", "genre_size")
+        sizes = {name: getattr(self.options, name) for name in names}
+        cvae = build("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
         cvae.start_at(self.train_windows.pitch_rate())
         self.models = {"cvae": cvae}
-        return ["best by: validation ELBO"]
+        return ["best by: validation ELBO, mean over genres"]
 
-    def make_optimizers(self) -> None:
-        self.optimizers = {"cvae": torch.optim.Adam(self.models["cvae"].parameters(), self.options.learning_rate)}
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"cvae": self.adam(list(self.models["cvae"].parameters()), self.options.learning_rate)}
 
-    def train_step(self, draw: Draw) -> dict[str, Tensor]:
-        cvae, optimizer = self.models["cvae"], self.optimizers["cvae"]
-        batch = draw.batch()
-        noise = draw.normal(len(batch.genre), cvae.latent)
-        terms = elbo_terms(cvae, batch, noise, bernoulli_nll)
+    def iterate(self, draw: Draw) -> dict[str, Tensor]:
+        cvae, batch = self.models["cvae"], draw.batch()
+        terms = elbo_terms(cvae, batch, draw.normal(len(batch.genre), cvae.latent), bernoulli_nll)
         # L_ELBO (report, section 2.1.3), each window weighted by its genre.
         kl = terms.kl.sum(1)
-        loss = (self.genre_weights[batch.genre] * (terms.reconstruction + self.options.beta * kl)).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        loss = self.weighted_mean(terms.reconstruction + self.options.beta * kl, batch.genre)
+        self.update(loss, "cvae")
         return {"loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
 
-    def validate(self) -> dict[str, float]:
-        return validate_cvae(self.models["cvae"], self.val_windows, bernoulli_nll, self.options.beta)
+    def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        return validate_cvae(models["cvae"], self.val_windows, bernoulli_nll, self.options.beta)
 
 
 def train_cvae(options: Options) -> None:

@@ -80,7 +80,7 @@ def check_options(options: Any) -> None:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         low, above, high, choices = map(field.metadata.get, ("minimum", "above", "maximum", "choices"))
-        for item in value if isinstance(value, tuple) else (value,):
+        for item in () if value is None else value if isinstance(value, tuple) else (value,):
             if isinstance(item, float) and not math.isfinite(item):
                 raise UserError(f"{_flag(field.name)} must be a finite number, but is {item}")
             if low is not None and item < low:

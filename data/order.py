@@ -27,11 +27,15 @@ class WindowOrder:
 
     def index(self, epoch: int, step: int, stream: int = 0) -> Tensor:
         """Window indices int64 (B,) of a step."""
+        return self.examples(epoch, step * self._batch_size, stream)
+
+    def examples(self, epoch: int, first: int, stream: int = 0) -> Tensor:
+        """Window indices int64 (B,) of the step that begins with the example number `first` of an epoch."""
         cached_epoch, order = self._cached.get(stream, (-1, self._genre))
         if cached_epoch != epoch:
             order = self._order(epoch, stream)
             self._cached[stream] = (epoch, order)
-        return order[step * self._batch_size : (step + 1) * self._batch_size]
+        return order[first : first + self._batch_size]
 
     def _order(self, epoch: int, stream: int) -> Tensor:
         generator = generator_at("order", self._seed, len(self._genre), epoch, stream)

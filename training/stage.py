@@ -1,156 +1,162 @@
-"""What a training script has to say: its options, models and objective. `training.loop` does the rest."""
+"""A stage of training as the loop sees it: models and their objective over examples, whatever these are."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from common.device import DEVICES, select_device
-from common.errors import UserError
+from common.device import DEVICES
 from common.options import option
-from common.randomness import generator_at
-from data.order import WindowOrder, inverse_frequency_weights
-from data.store import GIVEN, LABELS, RollStore
-from data.windows import Batch, WindowSource
-from models.trained import load_trained
-
-BALANCES = ("weights", "sampler", "none")
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options that all stages share. The stages' own follow the published recipe by default."""
+    """Options of every training. The stages' own follow the published recipe by default."""
 
-    store: Path = option(Path("store"), "roll store that prepare_data.py made")
     checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where earlier stages left theirs")
     runs: Path = option(Path("runs"), "folder for logs, TensorBoard scalars and the state to resume from")
-    labels: str = option(
-        GIVEN,
-        "shuffled gives each split's genres to its songs at random (control experiment: does the genre matter?) and "
-        "keeps weights and logs in folders of that name below --checkpoints and --runs",
-        choices=LABELS,
-    )
     device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
     bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
-    threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0)
+    tf32: bool = option(False, "on a GPU, let matrix products round their factors to TF32")
+    threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0, maximum=1024)
     seed: int = option(0, "decides weights, order and noise", minimum=0)
-    batch_size: int = option(512, "windows in a step", minimum=2)
+    batch_size: int = option(512, "examples in a step", minimum=2, maximum=1_000_000)
+    clip_norm: float = option(0.0, "longest gradient of a model; longer ones are shortened to it; 0 never", minimum=0)
+    ema: float = option(
+        0.0, "decay of the moving average of weights that is validated and saved; 0 takes the weights", minimum=0,
+        maximum=0.999999,
+    )  # fmt: skip
     save_minutes: float = option(5.0, "minutes between saves of the state inside an epoch", above=0)
-    restart: bool = option(False, "begin anew although there is a state to resume from")
+    restart: bool = option(False, "begin anew: overwrite the state and the weights of an earlier run")
     allow_changes: bool = option(False, "resume although options have changed")
 
 
 # Options that may change between a run and its resumption without making it another run.
-FREE_OPTIONS = {"store", "checkpoints", "runs", "device", "threads", "save_minutes", "restart", "allow_changes"}
-# What decides the shapes of the models, which no resumption can change.
-FIXED_OPTIONS = {"seq_len", "seq_lens", "hidden", "genres"}
+FREE_OPTIONS = {
+    "store", "checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "restart", "allow_changes",
+    "allow_other_songs",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Some epochs at one T."""
+    """Some epochs on the same examples; a stage has one or more, one after another."""
 
-    seq_len: int
+    name: str
     epochs: int
 
 
-class Draw:
-    """Batches and noise of one training step; everything follows from (seed, T, epoch, step)."""
+@dataclass(frozen=True)
+class Position:
+    """Where in a training a step stands: its phase, its epoch and its first example, both from 0."""
 
-    def __init__(self, source: WindowSource, order: WindowOrder, seed: int, epoch: int, step: int) -> None:
-        self._source, self._order = source, order
-        self._epoch, self._step = epoch, step
-        self._generator = generator_at("noise", seed, source.seq_len, epoch, step, device=source.device)
-
-    def batch(self, stream: int = 0) -> Batch:
-        """The step's windows. Streams above 0 give other windows, for the critic's steps."""
-        return self._source.batch(self._order.index(self._epoch, self._step, stream))
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal noise."""
-        return torch.randn(shape, generator=self._generator, device=self._source.device)
-
-    def uniform(self, n: int) -> Tensor:
-        """n uniform numbers in [0, 1)."""
-        return torch.rand(n, generator=self._generator, device=self._source.device)
+    phase: Phase
+    epoch: int
+    example: int
 
 
 class Stage(ABC):
-    """A stage of training: subclasses say which models, which optimisers, and what one iteration does."""
+    """What is trained, on what, and by which objective. `training.loop.train` does the rest."""
 
     name: str
+    # What an example is, for the progress bar.
+    examples: str
     # For each model, the validation metric (lower is better) that decides its best checkpoint.
     best_by: dict[str, str]
+    # Models of which the options' moving average is taken, if any.
+    averaged: tuple[str, ...] = ()
+    # Options that decide the shapes of the models, which no resumption can change.
+    fixed_options: frozenset[str] = frozenset()
 
-    def __init__(self, options: Any, phases: list[Phase], balance: str = "none") -> None:
-        self.options = options
-        self.phases = phases
-        self.device = select_device(options.device)
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        self.store = RollStore.open(options.store).with_labels(options.labels)
-        below = () if options.labels == GIVEN else (options.labels,)
-        self.checkpoints = options.checkpoints.joinpath(*below)
-        self.folder = options.runs.joinpath(*below, self.name)
-        self.genres = self.store.genres
+    def __init__(
+        self, options: TrainingOptions, phases: list[Phase], device: torch.device, folder: Path, checkpoints: Path
+    ) -> None:
+        """`folder` is for the run's log and state, `checkpoints` for its weights."""
+        self.options, self.phases, self.device = options, phases, device
+        self.folder, self.checkpoints = folder, checkpoints
         self.models: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.earlier_weights: dict[str, str] = {}  # file name -> hash
-        self._balance = balance
+        self.averages: dict[str, AveragedModel] = {}
+
+    # What a stage says
 
     @abstractmethod
-    def build_models(self, seq_len: int) -> list[str]:
-        """Fill `models` for a phase: new, from earlier checkpoints or grown. Returns lines for the log."""
+    def open(self) -> None:
+        """Open what the stage reads; called once, before anything else is asked of it."""
 
     @abstractmethod
-    def make_optimizers(self) -> None:
-        """Fill `optimizers` for the parameters of `models`."""
+    def open_phase(self, phase: Phase) -> None:
+        """Open the phase's training and validation examples."""
+
+    @property
+    @abstractmethod
+    def n_examples(self) -> int:
+        """Examples in an epoch of the phase that is open."""
 
     @abstractmethod
-    def train_step(self, draw: Draw) -> dict[str, Tensor]:
-        """One iteration; returns the losses to log, scalars."""
+    def build_models(self, phase: Phase) -> list[str]:
+        """Fill `models` for a phase: new, from earlier weights or grown. Returns lines for the log."""
 
     @abstractmethod
-    def validate(self) -> dict[str, float]:
-        """Metrics on the validation split at the phase's T."""
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """An optimiser for each of `models`, by its name."""
 
-    def checkpoint_name(self, model: str, seq_len: int, which: str) -> str:
-        """File name of a model's weights; `which` is "best" or "last"."""
-        return f"{model}_pretrained_{which}.pth"
+    @abstractmethod
+    def train_step(self, position: Position) -> dict[str, Tensor]:
+        """One iteration over `batch_size` examples from `position` on; returns the losses to log, scalars.
 
-    def open_windows(self, seq_len: int) -> None:
-        """Open the training and validation windows at `seq_len`. Raises `UserError` where there are none."""
-        self.train_windows = WindowSource(self.store, "train", seq_len, self.device)
-        self.val_windows = WindowSource(self.store, "val", seq_len, self.device)
-        for windows in (self.train_windows, self.val_windows):
-            if len(windows) < 2:
-                raise UserError(
-                    f"{self.store.folder}: the {windows.split} split has {len(windows)} windows of {seq_len} frames, "
-                    "but needs at least two; give it more or longer songs"
-                )
-        genre = self.train_windows.genre
-        self.order = WindowOrder(
-            genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler"
-        )
-        weights = torch.ones(len(self.genres))
-        if self._balance == "weights":
-            weights = inverse_frequency_weights(genre, len(self.genres))
-        self.genre_weights = weights.to(self.device)
-
-    def load_earlier(self, file_name: str, kind: str, stage: str) -> nn.Module:
-        """The model of `kind` that an earlier stage left; its file becomes part of the run's identity.
-
-        Raises `CheckpointError` where it is not there, or was trained on other genres.
+        Everything random in it follows from the seed and the position: torch's own generator is seeded so.
         """
-        path = self.checkpoints / file_name
-        remedy = f"run {stage} first, or name its folder with --checkpoints"
-        trained = load_trained(path, kind, remedy, self.genres)
-        self.earlier_weights[file_name] = trained.sha256
-        return trained.model
 
-    def seed_weights(self, *position: int | str) -> None:
-        """Make the initial weights of models built next a function of (seed, position)."""
-        torch.manual_seed(generator_at("weights", self.options.seed, *position).initial_seed())
+    @abstractmethod
+    def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Metrics of `models`, which stand for the stage's own, on the phase's validation examples."""
+
+    @abstractmethod
+    def facts(self, phase: Phase) -> dict[str, Any]:
+        """What the weights have to say of the data they are for, as plain data."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What, beside the options, must be the same for a run to be resumed."""
+
+    @abstractmethod
+    def weights_file(self, model: str, phase: Phase, which: str) -> str:
+        """File name of a model's weights; `which` is one of `models.weight_files`: BEST or LAST."""
+
+    # What all stages have in common
+
+    def start(self) -> None:
+        """Make optimisers and averages for `models`, which are new, from a state or from `build_models`."""
+        self.optimizers = self.make_optimizers()
+        names = self.averaged if self.options.ema else ()
+        average = get_ema_multi_avg_fn(self.options.ema)
+        self.averages = {name: AveragedModel(self.models[name], multi_avg_fn=average) for name in names}
+
+    def update(self, loss: Tensor, *names: str) -> None:
+        """Move the models called `names` along the gradient of `loss`, and no other.
+
+        The only place where gradients are cleared, computed, clipped and applied.
+        """
+        parameters = {name: list(self._trained(name)) for name in names}
+        for name in names:
+            self.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward(inputs=[parameter for of_model in parameters.values() for parameter in of_model])
+        for name, of_model in parameters.items():
+            if self.options.clip_norm:
+                nn.utils.clip_grad_norm_(of_model, self.options.clip_norm)
+            self.optimizers[name].step()
+            if name in self.averages:
+                self.averages[name].update_parameters(self.models[name])
+
+    def models_for_users(self) -> dict[str, nn.Module]:
+        """The models to validate and save: the moving averages where there are some."""
+        return {**self.models, **{name: average.module for name, average in self.averages.items()}}
+
+    def _trained(self, name: str) -> Iterable[Tensor]:
+        return (tensor for group in self.optimizers[name].param_groups for tensor in group["params"])

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.randomness import generator_at
 from data.windows import WindowSource
 from evaluation.statistics.roll_distance import roll_distance, roll_statistics
-from models import CVAE, Generator
+from models import CVAE
 from models.cvae import THRESHOLD
 from models.losses import elbo_terms
 
@@ -19,32 +19,36 @@ _BATCH = 512
 def validate_cvae(
     cvae: CVAE, windows: WindowSource, reconstruction: Callable[[Tensor, Tensor], Tensor], beta: float
 ) -> dict[str, float]:
-    """Mean over all windows of the stage's loss terms, teacher-forced: reconstruction, KL, and negative ELBO.
+    """The stage's loss terms, teacher-forced: reconstruction, KL, and negative ELBO.
 
-    The noise of z is the same at every call.
+    Means over all windows of a genre, and of these over the genres that occur: training weighs genres alike, too. The
+    noise of z is the same at every call.
     """
     noise_at = generator_at("validation", device=windows.device)
-    sums = torch.zeros(2, device=windows.device)
+    terms = []
     for index in torch.arange(len(windows)).split(_BATCH):
         batch = windows.batch(index)
         noise = torch.randn(len(index), cvae.latent, generator=noise_at, device=windows.device)
-        terms = elbo_terms(cvae, batch, noise, reconstruction)
-        sums += torch.stack([terms.reconstruction.sum(), terms.kl.sum()])
-    recon, kl = (sums / len(windows)).tolist()
+        each = elbo_terms(cvae, batch, noise, reconstruction)
+        terms.append(torch.stack([each.reconstruction, each.kl.sum(1)], dim=1))
+    of_window = torch.cat(terms)  # (n, 2)
+    of_genre = torch.stack([of_window[windows.genre == genre].mean(0) for genre in windows.genre.unique()])
+    recon, kl = of_genre.mean(0).tolist()
     return {"reconstruction": recon, "kl": kl, "negative_elbo": recon + beta * kl}
 
 
 @torch.no_grad()
-def validate_generator(generator: Generator, windows: WindowSource) -> dict[str, float]:
-    """Distance of generated to real windows (`evaluation.roll_distance`), and the share of generated empty ones.
+def validate_generator(generator: nn.Module, windows: WindowSource) -> dict[str, float]:
+    """Distance of generated to real windows (`evaluation.statistics.roll_distance`), and the share of empty ones.
 
-    As many windows as the split has, of the same genres, from z ~ N(0, I); the same z at every call.
+    As many windows as the split has, of the same genres, with z from the generator's prior; the same z at every call.
     """
     noise_at = generator_at("validation", device=windows.device)
     generated, real, empty = [], [], torch.zeros((), device=windows.device)
     for index in torch.arange(len(windows)).split(_BATCH):
-        z = torch.randn(len(index), generator.latent, generator=noise_at, device=windows.device)
-        roll = (generator(z, windows.genre[index.to(windows.device)]) > THRESHOLD).float()
+        noise = torch.randn(len(index), generator.latent, generator=noise_at, device=windows.device)
+        genre = windows.genre[index.to(windows.device)]
+        roll = (generator(generator.prior.sample(noise, genre), genre) > THRESHOLD).float()
         empty += (roll.amax((1, 2)) == 0).sum()
         generated.append(roll_statistics(roll))
         real.append(roll_statistics(windows.rolls(index)))

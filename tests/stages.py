@@ -1,0 +1,143 @@
+"""What the tests of training share: options of short runs, runs that are stopped, and what they have to leave."""
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import train_cgan
+import train_cvae
+import train_hybrid
+from common.options import parse_options
+from data.store import WINDOW_LENGTHS
+from models.checkpoint import read_checkpoint
+from models.weight_files import BEST, LAST, hybrid_file, pretrained_file
+from training.roll_stage import Draw, RollStage
+from training.stage import Position, Stage
+
+REPOSITORY = Path(train_cvae.__file__).parent
+BATCH = 16
+STAGE_1_AND_2 = {pretrained_file(model, which) for model in ("cvae", "generator", "critic") for which in (BEST, LAST)}
+STAGE_3 = {
+    hybrid_file(model, seq_len, which)
+    for model in ("cvae", "G", "D") for seq_len in WINDOW_LENGTHS for which in (BEST, LAST)
+}  # fmt: skip
+
+
+def arguments(store: Path, folder: Path) -> list[str]:
+    """Options that every stage of a test run has."""
+    paths = ["--store", store, "--checkpoints", folder / "checkpoints", "--runs", folder / "runs"]
+    return [*map(str, paths), "--batch-size", str(BATCH), "--device", "cpu", "--threads", "1"]
+
+
+def run_script(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, name, *options], cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def exit_code(monkeypatch: pytest.MonkeyPatch, script: str, *options: str) -> object:
+    """What `python script options` exits with, run in this process."""
+    monkeypatch.setattr(sys, "argv", [script, *options])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    return caught.value.code
+
+
+def epochs_logged(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def cvae_options(store: Path, folder: Path, **changes: Any) -> train_cvae.Options:
+    options = parse_options(train_cvae.Options, "", [*arguments(store, folder), "--epochs", "2"])
+    return replace(options, **changes)
+
+
+def cgan_options(store: Path, folder: Path, **changes: Any) -> train_cgan.Options:
+    short = ["--epochs", "1", "--critic-steps", "2"]
+    return replace(parse_options(train_cgan.Options, "", [*arguments(store, folder), *short]), **changes)
+
+
+def hybrid_options(store: Path, folder: Path, **changes: Any) -> train_hybrid.Options:
+    short = ["--seq-lens", "32,64", "--epochs", "1,1", "--critic-steps", "2"]
+    return replace(parse_options(train_hybrid.Options, "", [*arguments(store, folder), *short]), **changes)
+
+
+def smoke_options(store: Path, folder: Path, *more: str) -> train_cvae.Options:
+    """Those of the finished pipeline's first stage."""
+    return parse_options(
+        train_cvae.Options, "", ["--preset", "smoke", *arguments(store, folder), *more], train_cvae.PRESETS
+    )
+
+
+def opened(stage: RollStage) -> RollStage:
+    """`stage` ready for its first step."""
+    stage.open()
+    stage.open_phase(stage.phases[0])
+    stage.build_models(stage.phases[0])
+    stage.start()
+    return stage
+
+
+def draw_at(stage: RollStage, epoch: int = 0, example: int = 0) -> Draw:
+    """What a step of `stage` draws."""
+    return Draw(stage.train_windows, stage.order, stage.options, Position(stage.phases[0], epoch, example))
+
+
+def stopping(stage: type[Stage], *at_steps: int, by: Callable[[], None]) -> type[Stage]:
+    """`stage`, with `by` called in the middle of the steps with these numbers, counted over all runs from 1."""
+
+    class Stopping(stage):
+        steps = 0
+
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            Stopping.steps += 1
+            if Stopping.steps in at_steps:
+                by()
+            return super().train_step(position)
+
+    return Stopping
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def crash() -> None:
+    raise MemoryError("as good as a power cut: nothing is saved on the way out")
+
+
+def assert_same_result(folder: Path, expected: Path, run: str) -> None:
+    """Weights, metrics and logged losses equal bit for bit."""
+    names = {path.name for path in (expected / "checkpoints").iterdir()}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == names
+    for name in names:
+        found, wanted = (read_checkpoint(place / "checkpoints" / name) for place in (folder, expected))
+        assert found["weights"].keys() == wanted["weights"].keys()
+        for key, tensor in wanted["weights"].items():
+            assert torch.equal(found["weights"][key], tensor), f"{name}: {key}"
+        assert all(found["facts"][key] == wanted["facts"][key] for key in ("epoch", "metrics"))
+    for found, wanted in zip(*(epochs_logged(place / "runs" / run) for place in (folder, expected)), strict=True):
+        assert all(found[key] == wanted[key] for key in ("phase", "epoch", "train", "val"))
+
+
+def pretrained(pipeline: Path, folder: Path) -> Path:
+    """`folder` with the weights of stages 1 and 2."""
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in STAGE_1_AND_2:
+        shutil.copy(pipeline / "checkpoints" / name, folder / "checkpoints")
+    return folder

@@ -1,0 +1,91 @@
+"""Order, noise and weights of training windows."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stages import BATCH, cvae_options
+from torch import Tensor
+
+from common.randomness import generator_at
+from data.order import WindowOrder, inverse_frequency_weights
+from data.store import RollStore
+from data.windows import WindowSource
+from training.roll_stage import Draw, RollPhase
+from training.stage import Position
+
+
+@settings(deadline=None, max_examples=30)
+@given(n=st.integers(1, 60), batch_size=st.integers(1, 70), seed=st.integers(0, 3), epoch=st.integers(0, 3))
+def test_every_epoch_is_a_permutation(n: int, batch_size: int, seed: int, epoch: int) -> None:
+    order = WindowOrder(torch.zeros(n, dtype=torch.long), batch_size, seed, balanced=False)
+    for stream in (0, 2):
+        steps = [order.index(epoch, step, stream) for step in range(order.steps_per_epoch)]
+        assert sorted(torch.cat(steps).tolist()) == list(range(n))
+        assert all(len(step) == batch_size for step in steps[:-1]) and len(steps[-1]) > 0
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_order_is_a_function_of_seed_and_epoch(balanced: bool) -> None:
+    genre = torch.arange(200) % 3
+    order = WindowOrder(genre, 16, seed=1, balanced=balanced)
+    places = [(epoch, step, stream) for epoch in (0, 1) for step in (0, 5, 12) for stream in (0, 1)]
+    forwards = [order.index(*place) for place in places]
+    fresh = WindowOrder(genre, 16, seed=1, balanced=balanced)
+    backwards = [fresh.index(*place) for place in reversed(places)][::-1]
+    assert all(map(torch.equal, forwards, backwards))
+    for other in (order.index(1, 0, 0), order.index(0, 1, 0), order.index(0, 0, 1)):
+        assert not torch.equal(other, order.index(0, 0, 0))
+    assert not torch.equal(WindowOrder(genre, 16, seed=2, balanced=balanced).index(0, 0), order.index(0, 0))
+
+
+def test_order_leaves_torchs_own_randomness_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    WindowOrder(torch.zeros(9, dtype=torch.long), 4, 0, balanced=False).index(0, 0)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_balanced_order_takes_genres_alike() -> None:
+    genre = torch.cat([torch.full((n,), value) for value, n in enumerate((5000, 900, 0, 100))])
+    genre = genre[torch.randperm(len(genre), generator=torch.Generator().manual_seed(0))]
+    order = WindowOrder(genre, len(genre), seed=0, balanced=True).index(0, 0)
+    share = torch.bincount(genre[order], minlength=4) / len(genre)
+    torch.testing.assert_close(share, torch.tensor([1, 1, 0, 1]) / 3, atol=0.03, rtol=0)
+    # Within a genre all windows alike: of n windows drawn 2000 times, n (1 - exp(-2000 / n)) are seen.
+    for value, n in ((0, 5000), (1, 900), (3, 100)):
+        seen = len(order[genre[order] == value].unique())
+        assert seen == pytest.approx(n * (1 - math.exp(-2000 / n)), rel=0.05)
+
+
+def test_weights_are_inverse_to_frequency_with_mean_1() -> None:
+    genre = torch.tensor([0] * 60 + [1] * 30 + [3] * 10)
+    weights = inverse_frequency_weights(genre, n_genres=4)
+    assert weights[genre].mean().item() == pytest.approx(1.0)
+    torch.testing.assert_close(weights, torch.tensor([100 / 180, 100 / 90, 0, 100 / 30]))
+
+
+def test_a_draw_depends_on_its_position_alone(tiny_store: Path, tmp_path: Path) -> None:
+    source = WindowSource(RollStore.open(tiny_store), "train", 32)
+    order = WindowOrder(source.genre, BATCH, 0, balanced=False)
+
+    def drawn(seed: int, epoch: int, step: int) -> list[Tensor]:
+        options = cvae_options(tiny_store, tmp_path, seed=seed)
+        draw = Draw(source, order, options, Position(RollPhase.of(32, 2), epoch, step * BATCH))
+        return [*draw.batch(), draw.normal(2, 3), draw.normal(2, 3), draw.uniform(4)]
+
+    first = drawn(0, 1, 2)
+    drawn(0, 0, 0)
+    assert all(map(torch.equal, drawn(0, 1, 2), first))
+    assert not torch.equal(first[4], first[5])
+    for other in (drawn(1, 1, 2), drawn(0, 2, 2), drawn(0, 1, 3)):
+        assert not torch.equal(other[4], first[4])
+
+
+def test_generators_at_different_positions_differ() -> None:
+    seeds = {generator_at(*at).initial_seed() for at in (("a", 1, 2), ("a", 12), ("a", 2, 1), ("a1", 2), ("a", "1", 2))}
+    assert len(seeds) == 5

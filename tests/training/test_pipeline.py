@@ -1,0 +1,251 @@
+"""The three stages from end to end: what they write, what they ask for, and their options."""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from stages import (
+    BATCH,
+    STAGE_1_AND_2,
+    STAGE_3,
+    arguments,
+    cgan_options,
+    cvae_options,
+    epochs_logged,
+    exit_code,
+    hybrid_options,
+    opened,
+    run_script,
+)
+from tiny_stores import GENRES, SPLIT_OF_SONG, make_store
+
+import train_cgan
+import train_cvae
+import train_hybrid
+import training.loop
+from common.errors import UserError
+from common.options import parse_options
+from data.store import RollStore
+from models import PAPER_512, rebuild
+from models.checkpoint import CheckpointError, read_checkpoint
+
+
+def test_the_pipeline_writes_the_published_files(pipeline: Path) -> None:
+    assert {path.name for path in (pipeline / "checkpoints").iterdir()} == STAGE_1_AND_2 | STAGE_3
+    for name, lengths in {"cvae": [32], "cgan": [32], "hybrid": [32, 64, 128]}.items():
+        records = epochs_logged(pipeline / "runs" / name)
+        assert [record["phase"] for record in records] == [f"T={seq_len}" for seq_len in lengths]
+        assert all(record["epoch"] == 1 for record in records)
+        for record in records:
+            numbers = [*record["train"].values(), *record["val"].values()]
+            assert all(map(math.isfinite, numbers)) and record["examples_per_second"] > 0
+        assert json.loads((pipeline / "runs" / name / "options.json").read_text())["batch_size"] == BATCH
+        assert list((pipeline / "runs" / name).glob("events.out.tfevents.*"))
+
+
+def test_weights_carry_what_the_next_program_has_to_know(pipeline: Path, tiny_store: Path) -> None:
+    store = RollStore.open(tiny_store)
+    for name in STAGE_1_AND_2 | STAGE_3:
+        checkpoint = read_checkpoint(pipeline / "checkpoints" / name)
+        model = rebuild(checkpoint)
+        length = int(name.split("_T")[1].split(".")[0].split("_")[0]) if "_T" in name else 32
+        facts = checkpoint["facts"]
+        assert facts["genres"] == store.genres and model.genre.num_embeddings == len(store.genres)
+        assert facts["frames_per_second"] == 16 and facts["seq_len"] == length and facts["condition"] == "genre"
+        assert getattr(model, "seq_len", length) == length
+        assert facts["options"]["batch_size"] == BATCH and facts["store_content"] == store.content_hash
+        assert facts["training_songs"].tolist() == store.song_ids("train").tolist() and len(facts["trained_on"]) == 12
+        assert facts["metrics"][facts["chosen_by"]] > 0
+
+
+def test_the_log_says_what_was_carried_over(pipeline: Path) -> None:
+    log = (pipeline / "runs" / "hybrid" / "log.txt").read_text()
+    first, second, third = log.split("best by:")[1:]
+    assert "cvae: all tensors kept from cvae_pretrained_best.pth" in first
+    assert "G.roll.weight: kept" in first and "D.linear1.weight: kept" in first
+    for phase in (second, third):
+        told = dict(re.findall(r"^([GD]\.\S+): (\w+)$", phase, re.MULTILINE))
+        grown = {name for name, how in told.items() if how == "grown"}
+        assert grown == {"G.roll.weight", "G.roll.bias", "D.linear1.weight"}
+        assert set(told.values()) == {"grown", "kept"} and len(told) == 7 + 9
+
+
+def test_stage_3_begins_with_the_weights_of_stages_1_and_2(copied: Path, tiny_store: Path) -> None:
+    stage = opened(train_hybrid.HybridStage(hybrid_options(tiny_store, copied)))
+    assert stage.models["G"].prior is stage.models["cvae"].prior
+    for name, file in {"cvae": "cvae", "G": "generator", "D": "critic"}.items():
+        saved = read_checkpoint(copied / "checkpoints" / f"{file}_pretrained_best.pth")["weights"]
+        state = stage.models[name].state_dict()
+        assert state.keys() == saved.keys() and all(torch.equal(state[key], saved[key]) for key in saved)
+
+
+def test_best_is_the_epoch_with_the_lowest_metric(tiny_store: Path, tmp_path: Path) -> None:
+    class Judged(train_cvae.CVAEStage):
+        verdicts = iter([3.0, 1.0, 2.0])
+
+        def validate(self, models: Mapping[str, torch.nn.Module]) -> dict[str, float]:
+            return {"negative_elbo": next(self.verdicts)}
+
+    training.loop.train(Judged(cvae_options(tiny_store, tmp_path, epochs=3)))
+    files = (tmp_path / "checkpoints" / f"cvae_pretrained_{which}.pth" for which in ("best", "last"))
+    best, last = map(read_checkpoint, files)
+    assert (best["facts"]["epoch"], best["facts"]["metrics"]) == (2, {"negative_elbo": 1.0})
+    assert (last["facts"]["epoch"], last["facts"]["metrics"]) == (3, {"negative_elbo": 2.0})
+
+
+def test_losses_fall(tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=6, learning_rate=3e-3))
+    records = epochs_logged(tmp_path / "runs" / "cvae")
+    assert records[-1]["train"]["loss"] < 0.9 * records[0]["train"]["loss"]
+    assert records[-1]["val"]["negative_elbo"] < 0.9 * records[0]["val"]["negative_elbo"]
+
+
+@pytest.mark.parametrize("script", ["train_cgan.py", "train_hybrid.py"])
+def test_later_stages_ask_for_the_first(
+    script: str, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(monkeypatch, script, *arguments(tiny_store, tmp_path)) == 2
+    file = tmp_path / "checkpoints" / "cvae_pretrained_best.pth"
+    remedy = "run train_cvae.py first, or name its folder with --checkpoints"
+    assert capsys.readouterr().err == f"error: {file}: no such checkpoint; {remedy}\n"
+    assert not (tmp_path / "runs" / script[6:-3]).exists()
+
+
+def test_stage_3_without_stage_2_says_that_it_begins_anew(copied: Path, tiny_store: Path) -> None:
+    for name in ("generator", "critic"):
+        (copied / "checkpoints" / f"{name}_pretrained_best.pth").unlink()
+    train_hybrid.train_hybrid(hybrid_options(tiny_store, copied, seq_lens=(32,), epochs=(1,), restart=True))
+    log = (copied / "runs" / "hybrid" / "log.txt").read_text()
+    assert "G: all tensors new, there is no generator_pretrained_best.pth" in log
+    assert "D: all tensors new, there is no critic_pretrained_best.pth" in log
+    assert "kept from cvae_pretrained_best.pth" in log
+
+
+def test_another_width_than_stage_2s_is_refused(copied: Path, tiny_store: Path) -> None:
+    with pytest.raises(UserError, match="hidden 32 and 64; give --hidden 32 and a T that fits"):
+        train_hybrid.train_hybrid(hybrid_options(tiny_store, copied, hidden=64, restart=True))
+
+
+def test_weights_for_other_genres_are_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "other", ("waltz", "tango", "polka"))
+    with pytest.raises(CheckpointError, match=r"trained on the genre names chords, .* has the genre names waltz"):
+        train_cgan.train_cgan(cgan_options(other, copied, restart=True))
+
+
+def test_weights_of_other_songs_are_refused_unless_allowed(copied: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "other", first_song=10)
+    with pytest.raises(CheckpointError, match="12 of the 12 songs it was trained on are not among"):
+        train_cgan.train_cgan(cgan_options(other, copied, restart=True))
+    train_cgan.train_cgan(cgan_options(other, copied, restart=True, allow_other_songs=True))
+    grown = make_store(tmp_path / "grown", splits=[(*SPLIT_OF_SONG, "train")] * len(GENRES))
+    train_cvae.train_cvae(cvae_options(other, copied, epochs=1, restart=True))
+    with pytest.raises(CheckpointError, match="songs it was trained on are not among"):
+        train_cgan.train_cgan(cgan_options(grown, copied, restart=True))
+
+
+def test_weights_of_a_store_that_has_grown_since_are_accepted(copied: Path, tmp_path: Path) -> None:
+    grown = make_store(tmp_path / "grown", splits=[(*SPLIT_OF_SONG, "train")] * len(GENRES))
+    train_cgan.train_cgan(cgan_options(grown, copied, restart=True))
+
+
+def test_a_split_without_windows_is_refused(tmp_path: Path) -> None:
+    other = make_store(tmp_path / "store", splits=[("train", "train", "test")] * len(GENRES))
+    with pytest.raises(UserError, match="the val split has 0 windows of 32 frames"):
+        train_cvae.train_cvae(cvae_options(other, tmp_path))
+
+
+@pytest.mark.parametrize("script", ["train_cvae.py", "train_cgan.py", "train_hybrid.py"])
+def test_dry_run_prints_the_options(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(monkeypatch, script, "--dry-run", "--seed", "7") == 0
+    options = json.loads(capsys.readouterr().out)
+    published = {
+        "train_cvae.py": {"seq_len": 32, "epochs": 10, "learning_rate": 5e-5, "beta": 0.05},
+        "train_cgan.py": {"seq_len": 32, "epochs": 20, "learning_rate": 1e-4, "critic_steps": 5, "penalty": 10.0},
+        "train_hybrid.py": {
+            "seq_lens": [32, 64, 128], "epochs": [10, 10, 15], "cvae_learning_rate": 5e-5, "gan_learning_rate": 1e-4,
+            "alpha": 1.0, "beta": 0.01, "gamma": 0.5, "critic_steps": 5, "penalty": 10.0,
+        },
+    }[script]  # fmt: skip
+    assert {**options, **published, "batch_size": 512, "seed": 7} == options
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_given_wins_over_the_preset() -> None:
+    options = parse_options(train_cgan.Options, "", ["--preset", "paper-512", "--epochs", "3"], train_cgan.PRESETS)
+    assert (options.architecture, options.epochs, options.critic_steps) == (PAPER_512, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "message"),
+    [
+        ("train_cvae.py", ["--batch-size", "1"], "--batch-size must be at least 2, but is 1"),
+        ("train_cvae.py", ["--learning-rate", "0"], "--learning-rate must be above 0, but is 0"),
+        ("train_cvae.py", ["--beta", "-1"], "--beta must be at least 0, but is -1"),
+        ("train_cgan.py", ["--critic-steps", "0"], "--critic-steps must be at least 1, but is 0"),
+        ("train_hybrid.py", ["--seq-lens", "32,48,64"], "--seq-lens must be one of 32, 64, 128, but is 48"),
+        ("train_hybrid.py", ["--seq-lens", "64,32", "--epochs", "1,1"], "--seq-lens must rise"),
+        ("train_hybrid.py", ["--seq-lens", "32,64"], "--seq-lens has 2 numbers, --epochs 3"),
+        ("train_hybrid.py", ["--epochs", "1,0,1"], "--epochs must be at least 1, but is 0"),
+        ("train_cvae.py", ["--store", "nowhere"], "nowhere: no roll store there; make one with prepare_data.py"),
+    ],
+)
+def test_wrong_values_end_with_one_line(
+    script: str, options: list[str], message: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(monkeypatch, script, *options) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and message in printed.err
+    assert printed.err.count("\n") == 1 and printed.out == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(monkeypatch, "train_cvae.py", "--device", "cuda") == 2
+    assert capsys.readouterr().err == "error: device cuda: not available here; use cpu or auto\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+        (["--seq-len", "48"], "argument --seq-len: invalid choice: 48"),
+        (["--learning-speed", "1"], "unrecognized arguments: --learning-speed 1"),
+    ],
+)
+def test_unreadable_options_are_named(
+    options: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(monkeypatch, "train_cvae.py", *options) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("wrong", ["critic_pretrained_best.pth", "state.pth"])
+def test_a_wrong_file_of_an_earlier_stage_is_named(wrong: str, tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
+    options = cgan_options(tiny_store, tmp_path)
+    train_cgan.train_cgan(options)
+    shutil.copy(tmp_path / "runs" / "cgan" / "state.pth", tmp_path / "checkpoints")
+    shutil.copy(tmp_path / "checkpoints" / wrong, tmp_path / "checkpoints" / "cvae_pretrained_best.pth")
+    with pytest.raises(CheckpointError, match=r"cvae_pretrained_best.pth: holds .*, not a cvae; run train_cvae.py"):
+        train_cgan.train_cgan(replace(options, restart=True))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tiny_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for option in ("--runs", "--checkpoints"):
+        result = run_script("train_cvae.py", *arguments(tiny_store, tmp_path), option, str(tmp_path / "file"))
+        assert result.returncode == 2
+        assert result.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in result.stderr

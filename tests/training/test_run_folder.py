@@ -1,0 +1,138 @@
+"""What a run finds in its folders: complete, changed, damaged, of another run, in use."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stages import (
+    arguments,
+    cgan_options,
+    contents,
+    cvae_options,
+    epochs_logged,
+    smoke_options,
+    stopping,
+    terminate,
+)
+from tiny_stores import make_store
+
+import train_cgan
+import train_cvae
+import train_hybrid
+import training.loop
+from common.errors import UserError
+from common.options import parse_options
+from data.store import RollStore
+from models.checkpoint import read_checkpoint
+
+
+@pytest.mark.parametrize("script", [train_cvae, train_cgan, train_hybrid])
+def test_a_complete_run_is_left_alone(
+    script: Any, pipeline: Path, tiny_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(pipeline)
+    options = parse_options(script.Options, "", ["--preset", "smoke", *arguments(tiny_store, pipeline)], script.PRESETS)
+    vars(script)[script.__name__](options)
+    assert "this run is complete; --restart begins anew" in capsys.readouterr().out
+    assert contents(pipeline) == before
+
+
+def test_changed_options_are_named_and_refused(copied: Path, tiny_store: Path) -> None:
+    before = contents(copied)
+    with pytest.raises(UserError) as caught:
+        train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2", "--learning-rate", "0.25"))
+    message = str(caught.value)
+    assert "epochs (was 1, is 2); learning_rate (was 5e-05, is 0.25)" in message or (
+        "learning_rate (was 5e-05, is 0.25); epochs (was 1, is 2)" in message
+    )
+    assert "--allow-changes" in message and "--restart" in message
+    assert "batch_size" not in message
+    assert contents(copied) == before
+
+
+def test_a_changed_store_is_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(tiny_store, tmp_path / "store")
+    train_cvae.train_cvae(smoke_options(other, copied))  # moved, but the same
+    another = make_store(tmp_path / "another", first_song=10)
+    was, now = (RollStore.open(store).content_hash for store in (tiny_store, another))
+    with pytest.raises(UserError, match=rf"store_content \(was {was}, is {now}\)"):
+        train_cvae.train_cvae(smoke_options(another, copied))
+
+
+def test_allow_changes_goes_on_with_the_new_options(copied: Path, tiny_store: Path) -> None:
+    first = epochs_logged(copied / "runs" / "cvae")
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2", "--allow-changes"))
+    records = epochs_logged(copied / "runs" / "cvae")
+    assert len(records) == 2 and records[:1] == first
+    # The changed options are the run's own from now on.
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2"))
+    assert epochs_logged(copied / "runs" / "cvae") == records
+
+
+def test_a_learning_rate_that_changed_counts_from_the_resumption_on(tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, learning_rate=1e-2))
+    before = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")["weights"]
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=2, learning_rate=1e-9, allow_changes=True))
+    after = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")
+    assert after["facts"]["epoch"] == 2 and after["facts"]["options"]["learning_rate"] == 1e-9
+    for name, tensor in before.items():
+        torch.testing.assert_close(after["weights"][name], tensor, rtol=0, atol=1e-6)
+    options = json.loads((tmp_path / "runs" / "cvae" / "options.json").read_text())
+    assert (options["epochs"], options["learning_rate"]) == (2, 1e-9)
+
+
+def test_restart_begins_anew(copied: Path, tiny_store: Path) -> None:
+    (copied / "runs" / "cvae" / "of the user").touch()
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--restart", "--seed", "5"))
+    assert len(epochs_logged(copied / "runs" / "cvae")) == 1
+    assert (copied / "runs" / "cvae" / "of the user").exists()
+    assert len(list((copied / "runs" / "cvae").glob("events.out.tfevents.*"))) == 1
+    assert json.loads((copied / "runs" / "cvae" / "options.json").read_text())["seed"] == 5
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--seed", "5"))  # complete, and not refused
+
+
+def test_a_damaged_state_names_the_remedy(copied: Path, tiny_store: Path) -> None:
+    state = copied / "runs" / "cvae" / "state.pth"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"state\.pth: not a readable checkpoint .*; begin anew with --restart"):
+        train_cvae.train_cvae(smoke_options(tiny_store, copied))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = cvae_options(tiny_store, tmp_path)
+    with pytest.raises(SystemExit):
+        training.loop.train(stopping(train_cvae.CVAEStage, 14, by=terminate)(options))
+    before = contents(tmp_path / "checkpoints"), (tmp_path / "runs" / "cvae" / "state.pth").read_bytes()
+    original, calls = train_cvae.elbo_terms, []
+
+    def broken(*arguments: Any) -> Any:
+        calls.append(arguments)
+        terms = original(*arguments)
+        return terms._replace(kl=terms.kl * math.nan) if len(calls) == 3 else terms
+
+    monkeypatch.setattr(train_cvae, "elbo_terms", broken)
+    with pytest.raises(UserError, match="the loss loss, kl is not finite in the step from example 96 of") as caught:
+        train_cvae.train_cvae(options)
+    assert "Run the command again with --allow-changes and a lower learning rate" in str(caught.value)
+    assert (contents(tmp_path / "checkpoints"), (tmp_path / "runs" / "cvae" / "state.pth").read_bytes()) == before
+
+
+def test_other_weights_of_an_earlier_stage_are_noticed(tiny_store: Path, tmp_path: Path) -> None:
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
+    options = cgan_options(tiny_store, tmp_path)
+    train_cgan.train_cgan(options)
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, seed=1, restart=True))
+    with pytest.raises(UserError, match=r"begun with other options: earlier_weights .*cvae_pretrained_best.pth"):
+        train_cgan.train_cgan(options)
+
+
+def test_weights_that_are_gone_are_missed(copied: Path, tiny_store: Path) -> None:
+    (copied / "checkpoints" / "cvae_pretrained_last.pth").unlink()
+    with pytest.raises(UserError, match=r"cvae_pretrained_last.pth: not there, although this run has written it"):
+        train_cvae.train_cvae(smoke_options(tiny_store, copied))

@@ -1,0 +1,176 @@
+"""What the three stages on piano rolls share: the store, windows of one T, their order, and noise by position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.device import select_device
+from common.errors import UserError
+from common.files import HASH_DIGITS
+from common.options import option
+from common.randomness import generator_at, seed_at
+from data.order import WindowOrder, inverse_frequency_weights
+from data.store import GIVEN, LABELS, RollStore
+from data.windows import Batch, WindowSource
+from models.trained import load_for
+from models.weight_files import BEST, pretrained_file
+from training.stage import Phase, Position, Stage, TrainingOptions
+
+BALANCES = ("weights", "sampler", "none")
+BETAS = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class RollTrainingOptions(TrainingOptions):
+    """Options that the three stages share."""
+
+    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    labels: str = option(
+        GIVEN,
+        "shuffled gives each split's genres to its songs at random (control experiment: does the genre matter?) and "
+        "keeps weights and logs in folders of that name below --checkpoints and --runs",
+        choices=LABELS,
+    )
+    allow_other_songs: bool = option(False, "start from weights that were trained on other songs than the store's")
+
+
+@dataclass(frozen=True)
+class RollPhase(Phase):
+    """Epochs on windows of `seq_len` frames."""
+
+    seq_len: int
+
+    @classmethod
+    def of(cls, seq_len: int, epochs: int) -> "RollPhase":
+        return cls(f"T={seq_len}", epochs, seq_len)
+
+
+class Draw:
+    """Batches and noise of one training step; everything follows from seed and position."""
+
+    def __init__(self, source: WindowSource, order: WindowOrder, options: TrainingOptions, position: Position) -> None:
+        self._source, self._order, self._position = source, order, position
+        step = position.example // options.batch_size
+        place = options.seed, source.seq_len, position.epoch, step
+        self._generator = generator_at("noise", *place, device=source.device)
+
+    def index(self, stream: int = 0) -> Tensor:
+        """The windows of the step, int64 (B,) on the CPU. Streams above 0 give others, for the critic's steps."""
+        return self._order.examples(self._position.epoch, self._position.example, stream)
+
+    def batch(self) -> Batch:
+        """The step's windows."""
+        return self._source.batch(self.index())
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal noise."""
+        return torch.randn(shape, generator=self._generator, device=self._source.device)
+
+    def uniform(self, n: int) -> Tensor:
+        """n uniform numbers in [0, 1)."""
+        return torch.rand(n, generator=self._generator, device=self._source.device)
+
+
+class RollStage(Stage):
+    """A stage on windows of a roll store. Subclasses say which models, which optimisers, and what an iteration does."""
+
+    examples = "windows"
+    fixed_options = frozenset(
+        ("seq_len", "seq_lens", "architecture", "latent", "hidden", "event_size", "genre_size", "genres")
+    )
+
+    def __init__(self, options: RollTrainingOptions, phases: Sequence[RollPhase], balance: str) -> None:
+        """Raises `UserError` where the device is not there."""
+        below = () if options.labels == GIVEN else (options.labels,)
+        folder, checkpoints = options.runs.joinpath(*below, self.name), options.checkpoints.joinpath(*below)
+        super().__init__(options, list(phases), select_device(options.device), folder, checkpoints)
+        self.earlier_weights: dict[str, str] = {}  # file name -> hash
+        self._balance = balance
+
+    def open(self) -> None:
+        """Open the store. Raises `UserError` where there is none."""
+        self.store = RollStore.open(self.options.store).with_labels(self.options.labels)
+        self.genres = self.store.genres
+
+    def open_phase(self, phase: RollPhase) -> None:
+        """Open the windows of the phase's T. Raises `UserError` where there are none."""
+        self.train_windows = WindowSource(self.store, "train", phase.seq_len, self.device)
+        self.val_windows = WindowSource(self.store, "val", phase.seq_len, self.device)
+        for windows in (self.train_windows, self.val_windows):
+            if len(windows) < 2:
+                raise UserError(
+                    f"{self.store.folder}: the {windows.split} split has {len(windows)} windows of {phase.seq_len} "
+                    "frames, but needs at least two; give it more or longer songs"
+                )
+        genre = self.train_windows.genre
+        self.order = WindowOrder(
+            genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler"
+        )
+        weights = torch.ones(len(self.genres))
+        if self._balance == "weights":
+            weights = inverse_frequency_weights(genre, len(self.genres))
+        self.genre_weights = weights.to(self.device)
+
+    @property
+    def n_examples(self) -> int:
+        return len(self.train_windows)
+
+    def train_step(self, position: Position) -> dict[str, Tensor]:
+        return self.iterate(Draw(self.train_windows, self.order, self.options, position))
+
+    def iterate(self, draw: Draw) -> dict[str, Tensor]:
+        """One iteration on what `draw` gives; returns the losses to log, scalars."""
+        raise NotImplementedError
+
+    def facts(self, phase: RollPhase) -> dict[str, Any]:
+        songs = torch.from_numpy(self.store.song_ids("train"))
+        return {
+            "seq_len": phase.seq_len,
+            "genres": self.genres,
+            "condition": self.store.condition,
+            "labels": self.options.labels,
+            "frames_per_second": self.store.frames_per_second,
+            "store_content": self.store.content_hash,
+            "trained_on": sha256(songs.numpy().tobytes()).hexdigest()[:HASH_DIGITS],
+            "training_songs": songs,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "genres": self.genres,
+            "condition": self.store.condition,
+            "store_content": self.store.content_hash,
+            "earlier_weights": self.earlier_weights,
+        }
+
+    def weights_file(self, model: str, phase: Phase, which: str) -> str:
+        return pretrained_file(model, which)
+
+    def weighted_mean(self, loss: Tensor, genre: Tensor) -> Tensor:
+        """Mean of a loss (B,), each window weighted by its genre, int64 (B,)."""
+        return (self.genre_weights[genre] * loss).mean()
+
+    def load_earlier(self, model: str, kind: str, program: str) -> nn.Module:
+        """The best weights of an earlier stage; their file becomes part of the run's identity.
+
+        Raises `CheckpointError` where they are not there, or were trained on other music.
+        """
+        file_name = pretrained_file(model, BEST)
+        remedy = f"run {program} first, or name its folder with --checkpoints"
+        path, allow = self.checkpoints / file_name, self.options.allow_other_songs
+        trained = load_for(self.store, path, kind, remedy, allow_other_songs=allow)
+        self.earlier_weights[file_name] = trained.sha256
+        return trained.model
+
+    def seed_weights(self, *position: int | str) -> None:
+        """Make the initial weights of models built next a function of (seed, position)."""
+        torch.manual_seed(seed_at("weights", self.options.seed, *position))
+
+    def adam(self, parameters: list[Tensor], rate: float, betas: tuple[float, float] = BETAS) -> torch.optim.Adam:
+        """Adam, in one kernel for all tensors where the device has it."""
+        return torch.optim.Adam(parameters, rate, betas, fused=self.device.type == "cuda" or None)
