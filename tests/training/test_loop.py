@@ -1,0 +1,278 @@
+"""The loop with a stage that has nothing to do with music: a line through points, with dropout."""
+
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stages import terminate
+from torch import Tensor, nn
+
+from common.errors import UserError
+from models import architectures
+from models.checkpoint import read_checkpoint
+from training.loop import train
+from training.stage import Phase, Position, Stage, TrainingOptions
+
+N_POINTS = 21
+
+
+class Line(nn.Module):
+    kind, network = "line", "linear"
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.config = {"dropout": dropout}
+        self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.dropout(x))[:, 0]
+
+
+@dataclass(frozen=True)
+class Options(TrainingOptions):
+    learning_rate: float = 0.05
+
+
+class LineStage(Stage):
+    name, examples, best_by, averaged = "line", "points", {"line": "error"}, ("line",)
+
+    def __init__(self, options: Options, epochs: int = 2) -> None:
+        phases = [Phase("near", epochs), Phase("far", 1)]
+        super().__init__(options, phases, torch.device("cpu"), options.runs / "line", options.checkpoints)
+        self.seen: list[tuple[str, int, int]] = []
+
+    def open(self) -> None:
+        self.x = torch.randn(N_POINTS, 3, generator=torch.Generator().manual_seed(0))
+
+    def open_phase(self, phase: Phase) -> None:
+        self.y = self.x.sum(1) * {"near": 1, "far": 100}[phase.name]
+
+    @property
+    def n_examples(self) -> int:
+        return N_POINTS
+
+    def build_models(self, phase: Phase) -> list[str]:
+        torch.manual_seed(1)
+        self.models = {"line": Line(0.5)}
+        return [f"a new line for what is {phase.name}"]
+
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"line": torch.optim.SGD(self.models["line"].parameters(), self.options.learning_rate, momentum=0.9)}
+
+    def train_step(self, position: Position) -> dict[str, Tensor]:
+        self.seen.append((position.phase.name, position.epoch, position.example))
+        chosen = slice(position.example, position.example + self.options.batch_size)
+        error = (self.models["line"](self.x[chosen]) - self.y[chosen]).square().mean()
+        self.update(error, "line")
+        return {"error": error, "one": torch.ones(())}
+
+    def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        with torch.no_grad():
+            return {"error": float((models["line"](self.x) - self.y).square().mean())}
+
+    def facts(self, phase: Phase) -> dict[str, Any]:
+        return {"distance": phase.name}
+
+    def identity(self) -> dict[str, Any]:
+        return {"points": N_POINTS}
+
+    def weights_file(self, model: str, phase: Phase, which: str) -> str:
+        return f"{model}_{phase.name}_{which}.pth"
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(architectures.NETWORKS, ("line", "linear"), Line)
+
+
+def options_in(folder: Path, **changes: Any) -> Options:
+    places = {"checkpoints": folder / "checkpoints", "runs": folder / "runs"}
+    return Options(**{**places, "device": "cpu", "batch_size": 4, **changes})
+
+
+def weights(folder: Path, name: str = "line_far_last.pth") -> dict[str, Tensor]:
+    return read_checkpoint(folder / "checkpoints" / name)["weights"]
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "runs" / "line" / "epochs.jsonl").read_text().splitlines()]
+
+
+def test_every_example_of_every_epoch_and_phase_is_met_once(tmp_path: Path) -> None:
+    stage = LineStage(options_in(tmp_path))
+    train(stage)
+    places = [("near", 0), ("near", 1), ("far", 0)]
+    assert stage.seen == [(*place, first) for place in places for first in range(0, N_POINTS, 4)]
+    assert [(record["phase"], record["epoch"]) for record in logged(tmp_path)] == [("near", 1), ("near", 2), ("far", 1)]
+    assert read_checkpoint(tmp_path / "checkpoints" / "line_near_best.pth")["facts"]["distance"] == "near"
+
+
+def test_means_are_over_examples_not_steps(tmp_path: Path) -> None:
+    class Counting(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            return {**super().train_step(position), "first": torch.tensor(float(position.example))}
+
+    train(Counting(options_in(tmp_path, batch_size=16)))
+    assert logged(tmp_path)[0]["train"]["first"] == pytest.approx(16 * 5 / 21)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("at_step", [1, 8, 12, 14])
+def test_dropout_and_averages_go_on_exactly(at_step: int, ema: float, tmp_path: Path) -> None:
+    class Stopped(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            losses = super().train_step(position)
+            torch.rand(7)  # what a step has drawn says nothing about the next
+            if len(self.seen) == at_step:
+                terminate()
+            return losses
+
+    train(LineStage(options_in(tmp_path / "whole", ema=ema)))
+    with pytest.raises(SystemExit):
+        train(Stopped(options_in(tmp_path / "stopped", ema=ema)))
+    torch.rand(3)
+    train(LineStage(options_in(tmp_path / "stopped", ema=ema)))
+    for name in ("line_near_best.pth", "line_near_last.pth", "line_far_last.pth"):
+        found, wanted = weights(tmp_path / "stopped", name), weights(tmp_path / "whole", name)
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted), name
+
+
+def test_averages_are_what_is_saved(tmp_path: Path) -> None:
+    class Averaging(LineStage):
+        mean = None
+
+        def update(self, loss: Tensor, *names: str) -> None:
+            super().update(loss, *names)
+            now = self.models["line"].linear.weight.detach().clone()
+            self.mean = now if self.mean is None else torch.lerp(now, self.mean, 0.8)
+
+    stage = Averaging(options_in(tmp_path, ema=0.8), epochs=1)
+    stage.phases = stage.phases[:1]
+    train(stage)
+    saved = weights(tmp_path, "line_near_last.pth")["linear.weight"]
+    torch.testing.assert_close(saved, stage.mean)
+    assert not torch.allclose(saved, stage.models["line"].linear.weight)
+    assert logged(tmp_path)[-1]["val"]["error"] == pytest.approx(
+        float((stage.x @ saved[0] + weights(tmp_path, "line_near_last.pth")["linear.bias"] - stage.y).square().mean())
+    )
+
+
+def test_long_gradients_are_shortened(tmp_path: Path) -> None:
+    stage = LineStage(options_in(tmp_path, clip_norm=0.25))
+    stage.open()
+    stage.open_phase(stage.phases[1])
+    stage.build_models(stage.phases[1])
+    stage.start()
+    stage.train_step(Position(stage.phases[1], 0, 0))
+    gradients = torch.cat([parameter.grad.flatten() for parameter in stage.models["line"].parameters()])
+    assert gradients.norm().item() == pytest.approx(0.25, rel=1e-4)
+
+
+def test_another_batch_size_goes_on_with_the_next_example(tmp_path: Path) -> None:
+    class Stopped(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            if position.example == 8:
+                terminate()
+            return super().train_step(position)
+
+    with pytest.raises(SystemExit):
+        train(Stopped(options_in(tmp_path)))
+    stage = LineStage(options_in(tmp_path, batch_size=5, allow_changes=True))
+    train(stage)
+    assert stage.seen[:3] == [("near", 0, 12), ("near", 0, 17), ("near", 1, 0)]
+    assert all(record["train"]["one"] == pytest.approx(1.0) for record in logged(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_save_first(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Stopped(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            os.kill(os.getpid(), getattr(signal, name))
+            return super().train_step(position)
+
+    with pytest.raises(SystemExit) as caught:
+        train(Stopped(options_in(tmp_path)))
+    assert caught.value.code == 128 + getattr(signal, name)
+    assert f"stopped by {name}; the same command goes on from here" in capsys.readouterr().err
+    assert read_checkpoint(tmp_path / "runs" / "line" / "state.pth")["progress"]["example"] == 4
+
+
+def test_a_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    class HungUp(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            os.kill(os.getpid(), signal.SIGHUP)
+            return super().train_step(position)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        train(HungUp(options_in(tmp_path)))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert len(logged(tmp_path)) == 3
+
+
+def test_wrecked_weights_never_replace_good_ones(tmp_path: Path) -> None:
+    class Wrecked(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            losses = super().train_step(position)
+            if (position.epoch, position.example) == (1, 16):
+                with torch.no_grad():
+                    self.models["line"].linear.bias.fill_(torch.nan)
+                terminate()  # with the loss of this step still finite
+            return losses
+
+    with pytest.raises(UserError, match=r"the weights of line are not finite any more\. The state saved"):
+        train(Wrecked(options_in(tmp_path)))
+    state = read_checkpoint(tmp_path / "runs" / "line" / "state.pth")
+    assert (state["progress"]["epoch"], state["progress"]["example"]) == (1, 0)
+    # What the message says helps.
+    train(LineStage(options_in(tmp_path, learning_rate=0.01, allow_changes=True)))
+    assert len(logged(tmp_path)) == 3
+
+
+def test_a_last_line_that_was_torn_off_is_dropped(tmp_path: Path) -> None:
+    train(LineStage(options_in(tmp_path)))
+    log = tmp_path / "runs" / "line" / "epochs.jsonl"
+    whole = log.read_text()
+    log.write_text(whole + '{"phase": "far", "epo')
+    stage = LineStage(options_in(tmp_path))
+    stage.phases[-1] = Phase("far", 2)
+    train(stage)
+    assert log.read_text().startswith(whole) and len(logged(tmp_path)) == 4
+
+
+def test_the_weights_of_another_run_are_not_overwritten(tmp_path: Path) -> None:
+    train(LineStage(options_in(tmp_path)))
+    before = weights(tmp_path)["linear.weight"]
+    elsewhere = dataclasses.replace(options_in(tmp_path), runs=tmp_path / "other runs", seed=3)
+    with pytest.raises(UserError, match=r"line_near_best.pth and 3 more: of another run, for there is no .*state.pth"):
+        train(LineStage(elsewhere))
+    assert torch.equal(weights(tmp_path)["linear.weight"], before)
+    train(LineStage(dataclasses.replace(elsewhere, restart=True)))
+    assert not torch.equal(weights(tmp_path)["linear.weight"], before)
+
+
+def test_a_log_without_its_state_is_not_written_over(tmp_path: Path) -> None:
+    train(LineStage(options_in(tmp_path)))
+    (tmp_path / "runs" / "line" / "state.pth").unlink()
+    with pytest.raises(UserError, match=r"line: holds the log of another run, for there is no .*state.pth to resume"):
+        train(LineStage(dataclasses.replace(options_in(tmp_path), checkpoints=tmp_path / "other")))
+    assert len(logged(tmp_path)) == 3
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    class Second(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            with pytest.raises(UserError, match="line: another process trains here; wait for its end, or name another"):
+                train(LineStage(options_in(tmp_path)))
+            return super().train_step(position)
+
+    train(Second(options_in(tmp_path), epochs=1))
+    assert len(logged(tmp_path)) == 2
