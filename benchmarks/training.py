@@ -7,6 +7,7 @@
 import argparse
 import sys
 import tempfile
+from itertools import cycle
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,62 +16,62 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import machine, print_table, seconds
-from common.device import peak_memory_mb
+from common.device import peak_memory_mb, prepare_process
+from common.files import save_plain
 from models import CVAE, Critic, Generator
-from models.checkpoint import save_weights
+from models.checkpoint import weights_content
 from models.gru import FrameGRU
-from models.losses import critic_loss
+from models.losses import critic_loss, score_and_gradient_norm
+from models.weight_files import pretrained_file
 from train_cgan import CGANStage
 from train_cgan import Options as CGANOptions
 from train_cvae import CVAEStage
 from train_cvae import Options as CVAEOptions
 from train_hybrid import HybridStage
 from train_hybrid import Options as HybridOptions
-from training.stage import Draw, Stage
+from training.roll_stage import RollPhase, RollStage
+from training.stage import Position
 
 BATCH = 512
 
 
-def stage_rate(stage: Stage, seq_len: int) -> float:
+def stage_rate(stage: RollStage, seq_len: int) -> float:
     """Windows a second of whole iterations, batches included."""
-    stage.open_windows(seq_len)
+    phase = RollPhase.of(seq_len, 1)
+    stage.open_phase(phase)
     stage.models = {}
-    stage.build_models(seq_len)
-    stage.make_optimizers()
-    steps = iter(range(10**6))
-
-    def iteration() -> None:
-        draw = Draw(stage.train_windows, stage.order, 0, 0, next(steps) % stage.order.steps_per_epoch)
-        stage.train_step(draw)
-
-    return min(BATCH, len(stage.train_windows)) / seconds(iteration)
+    stage.build_models(phase)
+    stage.start()
+    first = cycle(range(0, max(stage.n_examples - BATCH, 1), BATCH))
+    return min(BATCH, stage.n_examples) / seconds(lambda: stage.train_step(Position(phase, 0, next(first))))
 
 
 def stages(store: Path, device: str, folder: Path) -> None:
     common = {"store": store, "checkpoints": folder, "device": device, "batch_size": BATCH}
     cvae_stage = CVAEStage(CVAEOptions(**common))
-    facts = {"genres": cvae_stage.genres}
-    save_weights(CVAE(len(facts["genres"])), folder / "cvae_pretrained_best.pth", **facts)
-    rows = [["stage 1, T = 32", stage_rate(cvae_stage, 32)]]
-    rows.append(["stage 2, T = 32", stage_rate(CGANStage(CGANOptions(**common)), 32)])
-    hybrid = HybridStage(HybridOptions(**common))
+    told = prepare_process(cvae_stage.device)
+    cvae_stage.open()
+    content = weights_content(CVAE(len(cvae_stage.genres)), cvae_stage.facts(cvae_stage.phases[0]))
+    save_plain(content, folder / pretrained_file("cvae"))
+    cgan_stage, hybrid = CGANStage(CGANOptions(**common)), HybridStage(HybridOptions(**common))
+    cgan_stage.open()
+    hybrid.open()
+    rows = [["stage 1, T = 32", stage_rate(cvae_stage, 32)], ["stage 2, T = 32", stage_rate(cgan_stage, 32)]]
     rows += [[f"stage 3, T = {seq_len}", stage_rate(hybrid, seq_len)] for seq_len in (32, 64, 128)]
-    cvae = CVAE(len(facts["genres"])).to(hybrid.device)
+    cvae = CVAE(len(hybrid.genres)).to(hybrid.device)
     z, genre = torch.randn(BATCH, cvae.latent, device=hybrid.device), torch.zeros(BATCH, dtype=torch.long)
     genre = genre.to(hybrid.device)
     for seq_len in (32, 64, 128):
         decode = seconds(lambda seq_len=seq_len: cvae.decode_free(z, genre, seq_len))
         rows.append([f"free-running decode, T = {seq_len}", BATCH / decode])
-    print_table(f"Batches of {BATCH}, paper preset; {machine()}", ["", "windows/s"], rows)
-    print(f"\nMemory high-water mark of all this: {peak_memory_mb():.0f} MiB")
+    print_table(f"Batches of {BATCH}, paper preset; {machine()}; {told}", ["", "windows/s"], rows)
+    print(f"\nMemory high-water marks of all this: {peak_memory_mb(hybrid.device)}")
 
 
 def plain_critic_loss(critic: Critic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor) -> Tensor:
     """The baseline: the gradient penalty by autograd's double backward."""
-    mixed = torch.lerp(fake, real, mix[:, None, None]).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(mixed, genre).sum(), mixed, create_graph=True)
-    norm = gradient.flatten(1).norm(dim=1)
-    return critic(fake, genre).mean() - critic(real, genre).mean() + 10 * (norm - 1).square().mean()
+    score_real, score_fake, norm = score_and_gradient_norm(critic, real, fake, genre, mix)
+    return score_fake.mean() - score_real.mean() + 10 * (norm - 1).square().mean()
 
 
 def kernels() -> None:

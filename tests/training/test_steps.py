@@ -9,6 +9,7 @@ import torch
 from stages import (
     BATCH,
     arguments,
+    cgan_options,
     cvae_options,
     draw_at,
     epochs_logged,
@@ -134,3 +135,36 @@ def test_autocast_does_not_keep_the_critics_old_weights(tiny_store: Path, tmp_pa
     exact, rough = (record["train"]["wasserstein"] for record in logged)
     # With old weights 0.76 instead of 1.94. Rounding alone moved it by 11 % on a processor that computes in bfloat16.
     assert rough == pytest.approx(exact, rel=0.3)
+
+
+def test_stage_2_encodes_every_window_once(copied: Path, tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = opened(train_cgan.CGANStage(cgan_options(tiny_store, copied)))
+    index = torch.tensor([5, 0, 77])
+    for found, wanted in zip(stage.posteriors, stage.cvae.encode(*stage.train_windows.batch(index)), strict=True):
+        assert found.shape == (len(stage.train_windows), 32) and not found.requires_grad
+        torch.testing.assert_close(found[index], wanted)
+    monkeypatch.setattr(type(stage.cvae), "encode", lambda *_: pytest.fail("encoded again"))
+    stage.iterate(draw_at(stage))
+
+
+def test_stage_3_encodes_the_critics_windows_in_one_call(
+    copied: Path, tiny_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = opened(train_hybrid.HybridStage(hybrid_options(tiny_store, copied, critic_steps=3)))
+    batches = list(stage._critic_batches(draw_at(stage)))
+    draw = draw_at(stage)
+    for stream, batch in enumerate(batches, 1):
+        windows = stage.train_windows.batch(draw.index(stream))
+        z = stage.models["cvae"].encode(*windows).sample(draw.normal(BATCH, 32))
+        torch.testing.assert_close(batch.fake, stage.models["G"](z, windows.genre))
+        assert torch.equal(batch.real, windows.roll) and torch.equal(batch.genre, windows.genre)
+        assert torch.equal(batch.mix, draw.uniform(BATCH)) and not batch.fake.requires_grad
+    sizes, encode = [], train_hybrid.CVAE.encode
+
+    def counted(cvae: Any, roll: Tensor, *others: Tensor) -> Any:
+        sizes.append(len(roll))
+        return encode(cvae, roll, *others)
+
+    monkeypatch.setattr(train_hybrid.CVAE, "encode", counted)
+    stage.iterate(draw_at(stage))
+    assert sizes == [3 * BATCH, BATCH]

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from stages import epochs_logged
+from stages import cvae_options, epochs_logged
+from tiny_stores import make_store
 
 import train_cvae
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.statistics.distances import frechet_distance
 from evaluation.statistics.roll_distance import roll_distance, roll_statistics
-from models import rebuild
+from models import CVAE, rebuild
 from models.checkpoint import read_checkpoint
+from models.losses import bernoulli_nll, elbo_terms
 from training.validation import validate_cvae, validate_generator
+
+PINNED = {"reconstruction": 170.9, "kl": 0.9, "negative_elbo": 170.9}
 
 
 def test_validation_is_the_same_at_every_call(pipeline: Path, tiny_store: Path) -> None:
@@ -65,3 +69,26 @@ def test_roll_distance_compares_all_windows_where_no_genre_has_two() -> None:
     assert roll_distance(real, real, genre, genre) == pytest.approx(0, abs=1e-6)
     alone = real[:2], real[:2], torch.tensor([0, 1]), torch.tensor([0, 1])
     assert roll_distance(*alone) == pytest.approx(0, abs=1e-6)
+
+
+def test_genres_count_alike_however_many_windows_they_have(tmp_path: Path) -> None:
+    store = make_store(tmp_path, splits=[("train", "val", "val", "val"), ("train", "val"), ("train", "val")])
+    windows = WindowSource(RollStore.open(store), "val", 32)
+    torch.manual_seed(0)
+    cvae = CVAE(3, latent=2)
+    with torch.no_grad():  # no noise to speak of
+        cvae.log_variance.weight.zero_()
+        cvae.log_variance.bias.fill_(-10)
+    found = validate_cvae(cvae, windows, bernoulli_nll, beta=0.5)
+    terms = elbo_terms(cvae, windows.batch(torch.arange(len(windows))), torch.zeros(len(windows), 2), bernoulli_nll)
+    of_window = terms.reconstruction + 0.5 * terms.kl.sum(1)
+    means = [of_window[windows.genre == genre_id].mean().item() for genre_id in range(3)]
+    assert found["negative_elbo"] == pytest.approx(sum(means) / 3, rel=1e-3)
+    assert of_window.mean().item() != pytest.approx(sum(means) / 3, rel=1e-3)
+
+
+def test_validation_loss_after_fifty_steps(tiny_store: Path, tmp_path: Path) -> None:
+    """What a change of the objective, the order or the initial weights would move."""
+    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=5, learning_rate=1e-3))
+    val = epochs_logged(tmp_path / "runs" / "cvae")[-1]["val"]
+    assert {name: round(value, 1) for name, value in val.items()} == PINNED

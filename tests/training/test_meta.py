@@ -1,0 +1,94 @@
+"""A step of each stage on the meta device: nothing mixes devices, nothing waits for one. No GPU is needed to see it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stages import BATCH, cgan_options, cvae_options, hybrid_options, opened, pretrained
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import train_cgan
+import train_cvae
+import train_hybrid
+from data.windows import WindowSource
+from models import Posterior
+from training.roll_stage import Draw, RollStage
+from training.stage import Position
+
+META = torch.device("meta")
+# They give a number or a shape that depends on the values of a tensor, for which the host would have to wait.
+WAITS = {"_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique_dim", "_unique2", "repeat_interleave"}
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses operations between devices, but for copies and for numbers that the host holds as tensors."""
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        tensors = [leaf for leaf in tree_leaves((arguments, options)) if isinstance(leaf, Tensor)]
+        on_meta = [tensor for tensor in tensors if tensor.device == META]
+        name = operation.overloadpacket.__name__
+        if on_meta:
+            assert name not in WAITS or "output_size" in (options or {}), f"{operation} waits for the device"
+            if name not in ("_to_copy", "copy_"):
+                others = [tensor for tensor in tensors if tensor.device != META and tensor.ndim > 0]
+                assert not others, f"{operation} mixes {META} and {[tensor.device for tensor in others]}"
+        return operation(*arguments, **(options or {}))
+
+
+class MetaDraw(Draw):
+    """There is no random generator for the meta device, whose tensors have no values."""
+
+    def __init__(self, stage: RollStage, position: Position) -> None:
+        self._source, self._order, self._position = stage.train_windows, stage.order, position
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.empty(shape, device=META)
+
+    def uniform(self, n: int) -> Tensor:
+        return torch.empty(n, device=META)
+
+
+def on_meta(stage: RollStage) -> RollStage:
+    """`stage` ready for its first step, with all that would be on a GPU on the meta device."""
+    opened(stage)
+    stage.device = META
+    stage.train_windows = WindowSource(stage.store, "train", 32, META)
+    stage.genre_weights = stage.genre_weights.to(META)
+    if isinstance(stage, train_cgan.CGANStage):
+        stage.posteriors = Posterior(*(field.to(META) for field in stage.posteriors))
+    stage.models = {name: model.to(META) for name, model in stage.models.items()}
+    stage.start()
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (train_cvae.CVAEStage, cvae_options),
+        (train_cgan.CGANStage, cgan_options),
+        (train_hybrid.HybridStage, hybrid_options),
+    ],
+    ids=["cvae", "cgan", "hybrid"],
+)
+def test_a_step_stays_on_its_device_and_never_waits(
+    make: type[RollStage], options: Callable[..., Any], pipeline: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    stage = on_meta(make(options(tiny_store, pretrained(pipeline, tmp_path / "run"))))
+    position = Position(stage.phases[0], 0, BATCH)
+    with OneDevice():
+        losses = stage.iterate(MetaDraw(stage, position))
+    assert losses and all(loss.device == META and loss.shape == () for loss in losses.values())
+
+
+def test_the_guard_sees_both_faults() -> None:
+    numbers = torch.empty(3, device=META)
+    with OneDevice(), pytest.raises(AssertionError, match="mixes meta and"):
+        numbers.index_select(0, torch.tensor([1]))
+    with OneDevice(), pytest.raises(AssertionError, match="waits for the device"):
+        numbers.nonzero()
