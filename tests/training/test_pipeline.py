@@ -21,7 +21,6 @@ from stages import (
     exit_code,
     hybrid_options,
     opened,
-    run_script,
 )
 from tiny_stores import GENRES, SPLIT_OF_SONG, make_store
 
@@ -34,6 +33,7 @@ from common.options import parse_options
 from data.store import RollStore
 from models import PAPER_512, rebuild
 from models.checkpoint import CheckpointError, read_checkpoint
+from training.roll_stage import RollStage
 
 
 def test_the_pipeline_writes_the_published_files(pipeline: Path) -> None:
@@ -243,9 +243,13 @@ def test_a_wrong_file_of_an_earlier_stage_is_named(wrong: str, tiny_store: Path,
         train_cgan.train_cgan(replace(options, restart=True))
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tiny_store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--runs", "--checkpoints"])
+def test_a_folder_that_cannot_be_written_is_one_line_before_any_work(
+    option: str, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
-    for option in ("--runs", "--checkpoints"):
-        result = run_script("train_cvae.py", *arguments(tiny_store, tmp_path), option, str(tmp_path / "file"))
-        assert result.returncode == 2
-        assert result.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in result.stderr
+    monkeypatch.setattr(RollStage, "open_phase", lambda *_: pytest.fail("began to work"))
+    options = [*arguments(tiny_store, tmp_path), option, str(tmp_path / "file")]
+    assert exit_code(monkeypatch, "train_cvae.py", *options) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and str(tmp_path / "file") in told
