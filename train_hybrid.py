@@ -145,16 +145,23 @@ class HybridStage(RollStage):
 
     @torch.no_grad()
     def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
-        """Windows of their own for each of the critic's updates, encoded in one call: the CVAE rests meanwhile."""
-        indexes = [draw.index(stream) for stream in range(1, self.options.critic_steps + 1)]
-        batch: Batch = self.train_windows.batch(torch.cat(indexes))
-        posterior = self.models["cvae"].encode(*batch)
-        sizes = [len(index) for index in indexes]
-        parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *posterior)), strict=True)
-        for roll, genre, mean, log_variance in parts:
-            z = Posterior(mean, log_variance).sample(draw.normal(*mean.shape))
-            fake = fake_roll(self.models["G"], z, genre, self.options.fakes)
-            yield CriticBatch(roll, fake, genre, draw.uniform(len(genre)))
+        """Windows of their own for each of the critic's updates.
+
+        The CVAE rests meanwhile, so they can be encoded together: on a GPU in one call, which has fewer kernels to
+        start. On a CPU each alone: together they were up to 7 % slower.
+        """
+        steps = self.options.critic_steps
+        indexes = [draw.index(stream) for stream in range(1, steps + 1)]
+        together = 1 if self.device.type == "cpu" else steps
+        for first in range(0, steps, together):
+            sizes = [len(index) for index in indexes[first : first + together]]
+            batch: Batch = self.train_windows.batch(torch.cat(indexes[first : first + together]))
+            posterior = self.models["cvae"].encode(*batch)
+            parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *posterior)), strict=True)
+            for roll, genre, mean, log_variance in parts:
+                z = Posterior(mean, log_variance).sample(draw.normal(*mean.shape))
+                fake = fake_roll(self.models["G"], z, genre, self.options.fakes)
+                yield CriticBatch(roll, fake, genre, draw.uniform(len(genre)))
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return {
