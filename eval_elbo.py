@@ -1,7 +1,7 @@
 """ELBO of a CVAE on the whole test split without teacher forcing, and the true bound in nats and bits.
 
-    python eval_elbo.py --store store                               # hybrid CVAE, T = 128
-    python eval_elbo.py --seq-len 32 --checkpoint checkpoints/cvae_pretrained_best.pth
+    python eval_elbo.py --store store                               # hybrid CVAEs of every T
+    python eval_elbo.py --checkpoint checkpoints/cvae_pretrained_best.pth
 
 Writes metrics/eval_elbo-T{T}.csv, one row a genre, genre_id -1 for all, and metrics/eval_elbo_latents-T{T}.csv, one row
 a latent dimension.
@@ -9,12 +9,13 @@ a latent dimension.
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.measures.elbo import ElboRows, measure_elbo
-from evaluation.published import ELBO, published_for
-from evaluation.samples.subject import EvaluationOptions, open_subject
-from evaluation.tables import format_table, write_table
+from evaluation.measures.elbo import ELBO_TABLE, LATENTS_TABLE, measure_elbo
+from evaluation.samples.subject import EvaluationOptions, Subject, open_subjects
+from evaluation.tables import format_table
 from models.checkpoint import CheckpointError
 
 
@@ -25,43 +26,28 @@ class Options(EvaluationOptions):
     beta: float = option(0.01, "weight of the KL divergence in the report's ELBO", minimum=0)
 
 
-COLUMNS = {
-    "genre": "genre",
-    "n": "windows",
-    "Recon_Loss_mean": "recon",
-    "KL_Div_mean": "KL",
-    "ELBO_mean": "ELBO",
-    "reported": "reported recon / KL / ELBO",
-    "bernoulli_ELBO_nats": "true ELBO (nats)",
-    "bits_per_cell": "bits/cell",
-    "bits_per_cell_pitch_mean": "pitch mean",
-    "bits_per_cell_previous_frame": "prev. frame",
-    "active_units": "active z",
-}
+def eval_elbo(options: Options) -> pd.DataFrame:
+    """Measure, print and write the tables of each T; returns the rows by genre of all.
+
+    Raises `UserError` or `CheckpointError`.
+    """
+    return pd.concat([_evaluate(subject, options) for subject in open_subjects(options)], ignore_index=True)
 
 
-def eval_elbo(options: Options) -> ElboRows:
-    """Measure, print and write the tables; returns their rows. Raises `UserError` or `CheckpointError`."""
-    subject = open_subject(options)
-    rows = measure_elbo(subject, beta=options.beta, seed=options.seed, batch_size=options.batch_size)
-    path = options.metrics / f"eval_elbo-T{options.seq_len}.csv"
-    latents_path = options.metrics / f"eval_elbo_latents-T{options.seq_len}.csv"
-    write_table(path, rows.genres)
-    write_table(latents_path, rows.latents)
-    published = published_for(ELBO, options.seq_len, subject.windows.store.genres)
-    shown = [
-        {**row, "reported": " / ".join(f"{value:.2f}" for value in published.get(row["genre"], ())) or None}
-        for row in rows.genres
-    ]
-    print(format_table(shown, COLUMNS))
+def _evaluate(subject: Subject, options: Options) -> pd.DataFrame:
+    seq_len = subject.windows.seq_len
+    frames = measure_elbo(subject, beta=options.beta)
+    path = ELBO_TABLE.write(frames.genres, options.metrics, seq_len)
+    latents_path = LATENTS_TABLE.write(frames.latents, options.metrics, seq_len)
+    print(format_table(frames.genres, ELBO_TABLE.columns, subject.condition))
     print(
-        f"T = {options.seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error summed "
-        f"over the roll, no teacher forcing; ELBO = -(recon + {options.beta:g} KL).\n"
-        "true ELBO: Bernoulli likelihood, beta = 1; bits/cell of it, beside models without a latent that know each "
+        f"T = {seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error summed over the "
+        f"roll, no teacher forcing, feedback {options.feedback}; ELBO = -(recon + {options.beta:g} KL).\n"
+        "true ELBO: Bernoulli likelihood, beta = 1; bits / cell of it, beside models without a latent that know each "
         "pitch's rate, or its rate given the frame before.\nreported: on other music, teacher-forced."
     )
     print(f"{path}\n{latents_path}")
-    return rows
+    return frames.genres
 
 
 if __name__ == "__main__":

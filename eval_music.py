@@ -9,76 +9,48 @@ Writes metrics/music-T{T}.csv, one row a genre and feature, genre_id -1 for all.
     pd.read_csv("metrics/music-T32.csv").pivot(index="feature", columns="genre_name", values="overlap_area")
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import pandas as pd
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.measures.music import feature_rows, measure_genres
+from evaluation.measures.music import MUSIC_TABLE, measure_music, overlap_by_genre
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.statistics.musical_features import FEATURES
-from evaluation.tables import ALL_ID, Row, format_table, write_table
+from evaluation.tables import format_table, of_all
 from models.checkpoint import CheckpointError
+
+LEGEND = """\
+T = {T}, {n} generated clips of {checkpoint} and as many real ones of the {split} split.
+overlap: area that the distributions of generated and real clips share; 1 if they are alike.
+real halves: real clips against others of the same songs, absolute difference; what chance leaves.
+training songs: real clips of those against the real ones; a generator that plays them back."""
 
 
 @dataclass(frozen=True)
 class Options(ClipOptions):
     """Options of this evaluation."""
 
-    clips: int = option(1000, "generated and real clips of a genre; at most half of its real ones", minimum=1)
-
-
-COLUMNS = {
-    "feature": "all genres",
-    "unit": "unit",
-    "real": "real",
-    "generated": "generated",
-    "difference": "difference",
-    "difference_halves": "(halves)",
-    "difference_training": "(training)",
-    "overlap_area": "overlap",
-    "overlap_halves": "(halves)",
-    "overlap_training": "(training)",
-}
-
-
-def eval_music(options: Options) -> list[Row]:
-    """Measure, print and write a table for each T; returns the rows of all. Raises `UserError` or `CheckpointError`."""
-    return [row for source in open_clip_sources(options) for row in _evaluate(source, options)]
-
-
-def _evaluate(source: ClipSource, options: Options) -> list[Row]:
-    rows = feature_rows(measure_genres(source, options.clips), source.genres, options.seed)
-    rows = [{"T": source.seq_len, **row, **source.facts} for row in rows]
-    path = options.metrics / f"music-T{source.seq_len}.csv"
-    write_table(path, rows)
-    every = [row for row in rows if row["genre_id"] == ALL_ID]
-    print(format_table(every, COLUMNS))
-    print()
-    print(_genre_table(rows))
-    print(
-        f"T = {source.seq_len}, {every[0]['n_fake']} generated clips of {source.facts['checkpoint']} and as many real "
-        f"ones of the {options.split} split.\noverlap: area that the distributions of generated and real clips share; "
-        "1 if they are alike.\n(halves): real clips against others of the same songs, absolute difference; what "
-        "chance leaves.\n(training): real clips of the training songs against the real ones; a generator that plays "
-        "those back."
+    clips: int = option(
+        1000, "generated and real clips of a genre; at most half of its real ones", minimum=1, maximum=1_000_000
     )
+
+
+def eval_music(options: Options) -> pd.DataFrame:
+    """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
+    return pd.concat([_evaluate(source, options) for source in open_clip_sources(options)], ignore_index=True)
+
+
+def _evaluate(source: ClipSource, options: Options) -> pd.DataFrame:
+    frame = measure_music(source, options.clips)
+    path = MUSIC_TABLE.write(frame, options.metrics, source.seq_len)
+    every = of_all(frame)
+    print(format_table(every, MUSIC_TABLE.columns))
+    print(f"\noverlap by {source.trained.condition}")
+    print(format_table(*overlap_by_genre(frame)))
+    print(LEGEND.format(**source.facts, n=every["n_fake"].max()))
     print(path)
-    return rows
-
-
-def _genre_table(rows: Sequence[Row]) -> str:
-    """A line for each feature, a column for each genre."""
-    lines = {feature: {"feature": feature} for feature in FEATURES}
-    names = {str(row["genre_id"]): row["genre_name"] for row in rows if row["genre_id"] != ALL_ID}
-    for row in rows:
-        lines[row["feature"]][str(row["genre_id"])] = _cell(row)
-    return format_table(list(lines.values()), {"feature": "generated / real (overlap)", **names})
-
-
-def _cell(row: Row) -> str:
-    means = " / ".join("-" if row[side] is None else f"{row[side]:.3g}" for side in ("generated", "real"))
-    return means if row["overlap_area"] is None else f"{means} ({row['overlap_area']:.2f})"
+    return frame
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ with the command that makes it.
 from pathlib import Path
 
 from common.errors import run_command
+from common.files import write_text
 from common.options import parse_options
 from models.checkpoint import CheckpointError
 from page.assemble import ReportOptions, make_page
@@ -20,7 +21,7 @@ from page.assemble import ReportOptions, make_page
 def report(options: ReportOptions) -> Path:
     """Write the page; returns its path. Raises `UserError` or `CheckpointError`."""
     path = options.metrics / "report.html"
-    path.write_text(make_page(options), encoding="utf-8")
+    write_text(path, make_page(options))
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
 

@@ -1,6 +1,6 @@
 """Does the genre matter? Results with genres as given beside those of models trained with genres at random.
 
-    python -m evaluation.compare_labels                              # metrics/ against metrics/shuffled/
+    python -m evaluation.compare_labels                   # metrics/ against metrics/shuffled/
     python -m evaluation.compare_labels --seq-lens 32 --metrics demo/metrics --checkpoints demo/checkpoints
 
 Reads what eval_fad_samples.py, eval_elbo.py and eval_genre.py left in both folders, and names the commands for what is
@@ -11,11 +11,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from common.errors import UserError, run_command
 from common.options import option, parse_options
 from data.store import GIVEN, SHUFFLED, WINDOW_LENGTHS
-from evaluation.label_comparison import Missing, compare_tables
-from evaluation.tables import Row, format_table, write_table
+from evaluation.measures.label_comparison import LABELS_TABLE, AbsentTable, compare_tables
+from evaluation.tables import format_table
 
 
 @dataclass(frozen=True)
@@ -28,53 +30,41 @@ class Options:
     checkpoints: Path = option(Path("checkpoints"), "folder of the trained weights, for these commands")
 
 
-COLUMNS = {
-    "measure": "measure",
-    "genre_name": "genre",
-    "given": "given",
-    "shuffled": "shuffled",
-    "difference": "difference",
-    "limit": "real",
-    "trivial": "trivial",
-}
 LEGEND = """\
-given, shuffled: the labels in training; both are measured with the labels as given, on the same windows and seeds.
-difference: shuffled - given, of one training run each, whose own spread it does not show. real: what real clips reach
-(FAD, KAD: real against real). trivial: chance, or each pitch's rate."""
+labels as given, at random: in training; both are measured with the labels as given, on the same windows and seeds.
+difference: at random - as given, of one training run each, whose own spread it does not show. real clips: what they
+reach (FAD, KAD: real against real). trivial: chance, or each pitch's rate."""
 
 
-def compare_labels(options: Options) -> list[Row]:
-    """Compare, print and write the table; returns its rows. Raises `UserError` where there is nothing to compare."""
+def compare_labels(options: Options) -> pd.DataFrame:
+    """Compare, print and write the table, and return it. Raises `UserError` where there is nothing to compare."""
     folders = {GIVEN: options.metrics, SHUFFLED: options.metrics / SHUFFLED}
-    comparison = compare_tables(folders, options.seq_lens)
-    if not comparison.rows:
+    frame, absent = compare_tables(folders, options.seq_lens)
+    if frame.empty:
         raise UserError(
             f"{options.metrics}: no table is there for both labels; run eval_fad_samples.py, eval_elbo.py or "
             f"eval_genre.py with --metrics {options.metrics}, and with --metrics {folders[SHUFFLED]} "
             f"--checkpoints {options.checkpoints / SHUFFLED}"
         )
-    for seq_len in dict.fromkeys(row["T"] for row in comparison.rows):
+    for seq_len, rows in frame.groupby("T", sort=False):
         print(f"T = {seq_len}")
-        print(format_table([row for row in comparison.rows if row["T"] == seq_len], COLUMNS), end="\n\n")
+        print(format_table(rows, LABELS_TABLE.columns, frame["condition"].iloc[0]), end="\n\n")
     print(LEGEND)
-    if comparison.missing:
-        commands = dict.fromkeys(command_for(missing, options) for missing in comparison.missing)
+    if absent:
+        commands = dict.fromkeys(command_for(table, options) for table in absent)
         print("Not compared, because one side or both are missing; these commands make them:", *commands, sep="\n    ")
-    path = options.metrics / "labels.csv"
-    write_table(path, comparison.rows)
-    print(path)
-    return comparison.rows
+    print(LABELS_TABLE.write(frame, options.metrics))
+    return frame
 
 
-def command_for(missing: Missing, options: Options) -> str:
-    """The command line that makes a missing table."""
-    below = () if missing.labels == GIVEN else (missing.labels,)
+def command_for(absent: AbsentTable, options: Options) -> str:
+    """The command line that makes a table that is not there."""
+    below = () if absent.labels == GIVEN else (absent.labels,)
     places = {name: getattr(options, name).joinpath(*below) for name in ("checkpoints", "metrics")}
     # A table with rows of several T is written as a whole.
-    lengths = (missing.seq_len,) if "{T}" in missing.table.file else options.seq_lens
-    flag = "--seq-len" if missing.table.script == "eval_elbo.py" else "--seq-lens"
-    words = ["python", missing.table.script, "--store", options.store]
-    words += ["--checkpoints", places["checkpoints"], "--metrics", places["metrics"], flag, ",".join(map(str, lengths))]
+    lengths = (absent.seq_len,) if absent.table.of_one_length else options.seq_lens
+    words = ["python", *absent.table.program.split(), "--store", options.store, "--checkpoints", places["checkpoints"]]
+    words += ["--metrics", places["metrics"], "--seq-lens", ",".join(map(str, lengths))]
     return shlex.join(map(str, words))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+import pandas as pd
 import torch
 
 from common.device import DEVICES, select_device
@@ -21,12 +22,22 @@ from common.options import option, parse_options
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
-from evaluation.samples.latent_views import MEAN, SAMPLE, WITHHELD, WindowSample, draw_windows, latent_views, numbers
+from evaluation.samples.latent_views import (
+    LATENT_TABLE,
+    MEAN,
+    SAMPLE,
+    WITHHELD,
+    WindowSample,
+    draw_windows,
+    latent_views,
+    numbers,
+)
 from evaluation.statistics.projections import ISOMAP_NEIGHBORS, MAX_DIMENSIONS, isomap, principal_components, tsne
-from evaluation.tables import ALL_ID, Row, format_table, write_table
+from evaluation.tables import format_table, of_all
 from models import CVAE
 from models.checkpoint import CheckpointError
-from models.trained import Trained, load_trained
+from models.trained import Trained, load_for
+from models.weight_files import hybrid_file, pretrained_file
 from page.figures.scatter_sheet import Scatter, save_scatter_sheet
 
 
@@ -36,6 +47,7 @@ class Options:
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
     checkpoints: Path = option(Path("checkpoints"), "folder with cvae_pretrained_best.pth, hybrid_cvae_best_T{T}.pth")
+    allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
     metrics: Path = option(Path("metrics"), "folder for the figures and the table")
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
     split: str = option("train", "which songs to show", choices=SPLITS)
@@ -51,51 +63,35 @@ class Options:
     seed: int = option(0, "decides the windows, the samples of z and t-SNE", minimum=0)
 
 
-COLUMNS = {
-    "space": "space",
-    "view": "view",
-    "dimensions": "dim",
-    "n": "windows",
-    "silhouette": "silhouette",
-    "kNN_other_songs": "k-NN other songs",
-    "kNN_other_songs_floor": "(shuffled)",
-    "kNN_any_song": "k-NN any song",
-    "kNN_any_song_floor": "(shuffled)",
-    "chance": "chance",
-    "majority": "majority",
-}
-
-
-def plot_latent(options: Options) -> list[Row]:
-    """Draw both figures, measure, print and write the table; returns its rows.
+def plot_latents(options: Options) -> pd.DataFrame:
+    """Draw both figures, measure, print and write the table, and return it.
 
     Raises `UserError` where the windows are too few, `CheckpointError` where there is no CVAE or one cannot be used.
     """
-    options.metrics.mkdir(parents=True, exist_ok=True)
     store = RollStore.open(options.store)
-    cvaes = load_cvaes(options, store.genres)
+    cvaes = load_cvaes(options, store)
     sample = choose_windows(options, store)
-    rows = [*plot_latents(options, sample, cvaes), *plot_rolls(options, sample)]
-    rows = [{**row, "perplexity": options.perplexity} for row in rows]
-    path = options.metrics / f"latent-T{options.seq_len}.csv"
-    write_table(path, rows)
-    print(format_table([row for row in rows if row["genre_id"] == ALL_ID], COLUMNS))
+    frame = pd.concat([plot_z(options, sample, cvaes), plot_rolls(options, sample)], ignore_index=True)
+    frame["perplexity"] = options.perplexity
+    path = LATENT_TABLE.write(frame, options.metrics, options.seq_len)
+    print(format_table(of_all(frame), LATENT_TABLE.columns, store.condition))
     print(
-        f"k-NN: balanced accuracy where the {options.neighbors} nearest windows vote for a window's genre; (shuffled): "
-        "the same with the genres dealt to the songs at random.\nAn encoder is told the genre, which by itself sets "
-        "genres apart in z; genre withheld: it was told the same one for all windows."
+        f"k-NN: balanced accuracy where the {options.neighbors} nearest windows vote for a window's {store.condition}; "
+        "shuffled: the same with the labels dealt to the songs at random.\nAn encoder is told the label, which by "
+        "itself sets kinds apart in z; genre withheld: it was told the same one for all windows."
     )
     print(path)
-    return rows
+    return frame
 
 
-def load_cvaes(options: Options, genres: list[str]) -> dict[str, Trained]:
+def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
     """The CVAEs that are there, by name; says which one is not. Raises `CheckpointError` where there is none."""
-    hybrid_remedy = "run train_hybrid.py, or take another --seq-len"
     wanted = {
-        "stage 1": (options.checkpoints / "cvae_pretrained_best.pth", "run train_cvae.py"),
-        "hybrid": (options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth", hybrid_remedy),
-    }
+        "stage 1": (options.checkpoints / pretrained_file("cvae"), "run train_cvae.py"),
+        "hybrid": (
+            options.checkpoints / hybrid_file("cvae", options.seq_len), "run train_hybrid.py, or take another --seq-len"
+        ),
+    }  # fmt: skip
     present = {name: place for name, place in wanted.items() if place[0].exists()}
     if not present:
         names = " or ".join(path.name for path, _ in wanted.values())
@@ -103,7 +99,11 @@ def load_cvaes(options: Options, genres: list[str]) -> dict[str, Trained]:
     for name in wanted.keys() - present.keys():
         path, remedy = wanted[name]
         print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
-    return {name: load_trained(path, CVAE.kind, remedy, genres) for name, (path, remedy) in present.items()}
+    allow = options.allow_other_songs
+    return {
+        name: load_for(store, path, CVAE.kind, remedy, allow_other_songs=allow)
+        for name, (path, remedy) in present.items()
+    }
 
 
 def choose_windows(options: Options, store: RollStore) -> WindowSample:
@@ -118,9 +118,9 @@ def choose_windows(options: Options, store: RollStore) -> WindowSample:
     return sample
 
 
-def plot_latents(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) -> list[Row]:
+def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) -> pd.DataFrame:
     """Figure 2: t-SNE of z, a panel for each CVAE; returns the rows of z and of the pictures."""
-    rows, panels = [], []
+    frames, panels = [], []
     for name, trained in cvaes.items():
         space = f"z {name}"
         with told(f"{space}: encode and measure"):
@@ -137,12 +137,12 @@ def plot_latents(options: Options, sample: WindowSample, cvaes: dict[str, Traine
             f"this picture: {numbers(picture)}",
         ]
         panels.append(Scatter("\n".join(lines), points))
-        rows += [*(row for rows_of_view in measured.values() for row in rows_of_view), *picture]
+        frames += [*measured.values(), picture]
     draw(options, sample, "latent_tsne", panels, f"t-SNE (perplexity {options.perplexity:g}) of z")
-    return rows
+    return pd.concat(frames)
 
 
-def plot_rolls(options: Options, sample: WindowSample) -> list[Row]:
+def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
     """Figure 3: PCA, t-SNE and Isomap of the rolls; returns the rows of the rolls and of the pictures."""
     cells = sample.rolls()
     with told("rolls: measure"):
@@ -155,7 +155,7 @@ def plot_rolls(options: Options, sample: WindowSample) -> list[Row]:
         by_tsne = tsne(components, options.perplexity, options.seed)
     with told("rolls: Isomap"):
         by_isomap = isomap(components, options.seed)
-    rows, panels = [*of_cells, *of_components], []
+    frames, panels = [of_cells, of_components], []
     for view, title, points in (
         ("PCA", f"PCA: {shares[:2].sum():.0%} of the variance", components[:, :2]),
         ("t-SNE", f"t-SNE (perplexity {options.perplexity:g}) of the components", by_tsne),
@@ -163,13 +163,13 @@ def plot_rolls(options: Options, sample: WindowSample) -> list[Row]:
     ):
         picture = sample.measure("rolls", view, torch.from_numpy(points), options.neighbors)
         panels.append(Scatter(f"{title}\nthis picture: {numbers(picture)}", points))
-        rows += picture
+        frames.append(picture)
     about = (
         f"piano rolls: {numbers(of_cells)}\n"
         f"their first {len(shares)} principal components, {shares.sum():.0%} of the variance: {numbers(of_components)}"
     )
     draw(options, sample, "rolls_embedding", panels, about)
-    return rows
+    return pd.concat(frames)
 
 
 def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter], title: str) -> None:
@@ -193,4 +193,4 @@ def told(part: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: plot_latent(parse_options(Options, __doc__)), CheckpointError)
+    run_command(lambda: plot_latents(parse_options(Options, __doc__)), CheckpointError)

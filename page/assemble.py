@@ -5,7 +5,6 @@ A single HTML file that needs no network and no script.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -16,31 +15,9 @@ from evaluation.samples.clips import ClipOptions, open_clip_sources
 from page.figures.colors import GENRE_COLORS
 from page.listening import choose_listening
 from page.loss_curves import Curves, read_curves
-from page.parts import (
-    elbo_parts,
-    fad_headlines,
-    fad_parts,
-    genre_parts,
-    labels_parts,
-    latent_parts,
-    merge_missing,
-    mse_parts,
-    music_parts,
-    sanity_parts,
-)
-from page.result_folder import FACTS, SHARED, Missing, ResultFolder
+from page.parts import PARTS, fad_headlines, merge_absent
+from page.result_folder import FACTS, SHARED, AbsentFile, ResultFolder
 
-# In the order of reading; each finds its tables and pictures, or what is missing.
-PARTS = {
-    "fad": fad_parts,
-    "music": music_parts,
-    "genre": genre_parts,
-    "labels": labels_parts,
-    "mse": mse_parts,
-    "elbo": elbo_parts,
-    "sanity": sanity_parts,
-    "latent": latent_parts,
-}
 STAGES = ("cvae", "cgan", "hybrid")
 
 
@@ -65,9 +42,9 @@ def make_page(options: ReportOptions) -> str:
     sources = open_clip_sources(options)
     renderer = open_renderer(options.synth, options.soundfont)
     genres, seq_lens = sources[0].genres, [source.seq_len for source in sources]
-    expected = {fact: _as_in_csv(sources[0].facts[fact]) for fact in SHARED}
-    folder = ResultFolder(options, genres, seq_lens, expected)
-    parts = {name: merge_missing(make(folder)) for name, make in PARTS.items()}
+    expected = {fact: sources[0].facts[fact] for fact in SHARED}
+    folder = ResultFolder(options, genres, sources[0].trained.condition, seq_lens, expected)
+    parts = {name: merge_absent(make(folder)) for name, make in PARTS.items()}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -77,6 +54,7 @@ def make_page(options: ReportOptions) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         genres=genres,
+        condition=folder.condition,
         colors=[GENRE_COLORS[genre_id % len(GENRE_COLORS)] for genre_id in range(len(genres))],
         sources=sources,
         headlines=fad_headlines(folder),
@@ -100,14 +78,10 @@ def make_page(options: ReportOptions) -> str:
     )
 
 
-def _read_stage(stage: str, folder: ResultFolder) -> Curves | Missing:
+def _read_stage(stage: str, folder: ResultFolder) -> Curves | AbsentFile:
     options = folder.options
     log = options.runs / stage / "epochs.jsonl"
     if log.exists():
         return read_curves(log)
-    return Missing(str(log), folder.command(f"train_{stage}.py", "store", "checkpoints", "runs"))
+    return AbsentFile(str(log), folder.command(f"train_{stage}.py", "store", "checkpoints", "runs"))
 
-
-def _as_in_csv(value: Any) -> str:
-    """A fact as `evaluation.tables.write_table` writes it."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Loss curves from a run's log as SVG paths: a panel for each loss, training and validation, by phases of T."""
+"""Loss curves from a run's log as SVG paths: a plot for each loss, training and validation, by phases."""
 
 import json
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ _TOP, _BOTTOM = 4, 96
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Epochs at one T, from the epoch `first` of all phases together, counted from 0."""
+class EpochSpan:
+    """The epochs of a phase, from the epoch `first` of all phases together, counted from 0."""
 
-    seq_len: int
+    phase: str
     first: int
     epochs: int
 
 
 @dataclass(frozen=True)
-class Panel:
+class LossPlot:
     """A loss over the epochs: paths in a box `n_epochs` wide and 100 high, None where it was not measured.
 
     `low` and `high` are its bounds, `train` and `val` the values of the last epoch.
@@ -43,8 +43,8 @@ class Curves:
     """All losses of a stage."""
 
     n_epochs: int
-    phases: list[Phase]
-    panels: list[Panel]
+    spans: list[EpochSpan]
+    plots: list[LossPlot]
     kind: str = "curves"
 
 
@@ -60,27 +60,27 @@ def read_curves(log: Path) -> Curves:
 
 
 def _curves(epochs: Sequence[dict[str, Any]]) -> Curves:
-    phases, first = [], 0
-    for seq_len, members in groupby(epochs, lambda epoch: epoch["seq_len"]):
-        phases.append(Phase(seq_len, first, len(list(members))))
-        first = phases[-1].first + phases[-1].epochs
+    spans, first = [], 0
+    for phase, members in groupby(epochs, lambda epoch: str(epoch["phase"])):
+        spans.append(EpochSpan(phase, first, len(list(members))))
+        first = spans[-1].first + spans[-1].epochs
     names = dict.fromkeys(name for group in ("train", "val") for epoch in epochs for name in epoch[group])
-    return Curves(len(epochs), phases, [_panel(name, epochs, phases) for name in names])
+    return Curves(len(epochs), spans, [_plot(name, epochs, spans) for name in names])
 
 
-def _panel(name: str, epochs: Sequence[dict[str, Any]], phases: Sequence[Phase]) -> Panel:
+def _plot(name: str, epochs: Sequence[dict[str, Any]], spans: Sequence[EpochSpan]) -> LossPlot:
     series = {group: [epoch[group].get(name) for epoch in epochs] for group in ("train", "val")}
     values = [value for one in series.values() for value in one if value is not None]
     low, high = min(values), max(values)
-    paths = {group: _path(one, phases, low, high) for group, one in series.items()}
-    return Panel(name, low, high, series["train"][-1], series["val"][-1], paths["train"], paths["val"])
+    paths = {group: _path(one, spans, low, high) for group, one in series.items()}
+    return LossPlot(name, low, high, series["train"][-1], series["val"][-1], paths["train"], paths["val"])
 
 
-def _path(values: Sequence[float | None], phases: Sequence[Phase], low: float, high: float) -> str | None:
-    """A line for each phase (losses of another T do not compare), through the middles of its epochs."""
+def _path(values: Sequence[float | None], spans: Sequence[EpochSpan], low: float, high: float) -> str | None:
+    """A line for each phase (losses of another phase do not compare), through the middles of its epochs."""
     lines = []
-    for phase in phases:
-        places = range(phase.first, phase.first + phase.epochs)
+    for span in spans:
+        places = range(span.first, span.first + span.epochs)
         points = [(place + 0.5, _height(values[place], low, high)) for place in places if values[place] is not None]
         if len(points) == 1:  # a point is too small to see
             points = [(points[0][0] + move, points[0][1]) for move in (-0.2, 0.2)]

@@ -1,116 +1,27 @@
-"""The parts of the page that come from result files: tables and pictures of each evaluation, and their columns."""
+"""The parts of the page that come from result files: tables and pictures of each evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from evaluation.published import ELBO, FAD, FAD_PAPER, MSE, published_for
-from evaluation.tables import ALL_ID, ALL_NAME
-from page.result_folder import Missing, Part, ResultFolder
-from page.tables import BASELINE, LABEL, REPORTED, SHARE, Column, TextRow, show_numbers
+import pandas as pd
 
-# Options that say which music and which weights a script is to use, and where its results go.
+from evaluation.damage import DAMAGE_TABLE
+from evaluation.measures.elbo import ELBO_TABLE
+from evaluation.measures.fad import FAD_TABLE
+from evaluation.measures.genre_accuracy import GENRE_TABLE, answer_columns
+from evaluation.measures.label_comparison import LABELS_TABLE
+from evaluation.measures.music import MUSIC_TABLE, overlap_by_genre
+from evaluation.measures.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
+from evaluation.published import MSE, published_for
+from evaluation.samples.latent_views import LATENT_TABLE
+from evaluation.tables import ResultTable, of_all
+from models.weight_files import hybrid_file
+from page.result_folder import AbsentFile, Part, ResultFolder
+from page.tables import show_numbers
+
+# Options that say which music and which weights a program is to use, and where its results go.
 WEIGHTS = ("store", "checkpoints", "metrics")
 CLIPS = (*WEIGHTS, "checkpoint")
-
-FAD_FILE = "fad_results.csv"
-FAD_COLUMNS = [
-    Column("T", "T", LABEL),
-    Column("genre_name", "genre", LABEL),
-    Column("n_real", "real"),
-    Column("n_fake", "generated"),
-    Column("n_empty", "empty"),
-    Column("FAD", "FAD"),
-    Column("FAD_seeds_std", "± seeds"),
-    Column("FAD_floor", "floor", BASELINE),
-    Column("FAD_floor_std", "±", BASELINE),
-    Column("FAD_over_floor", "FAD / floor"),
-    Column("FAD_train", "training clips", BASELINE),
-    Column("FAD_infinity", "FAD∞"),
-    Column("KAD", "KAD"),
-    Column("KAD_floor", "floor", BASELINE),
-    Column("reported", "reported", REPORTED),
-    Column("reported_paper", "reported by [1]", REPORTED),
-]
-MUSIC_COLUMNS = [
-    Column("feature", "feature", LABEL),
-    Column("unit", "unit", LABEL),
-    Column("generated", "generated", alone=True),
-    Column("real", "real", BASELINE, alone=True),
-    Column("overlap_area", "overlap"),
-    Column("overlap_halves", "real halves", BASELINE),
-    Column("overlap_training", "training songs", BASELINE),
-]
-GENRE_COLUMNS = [
-    Column("genre_name", "genre", LABEL),
-    Column("accuracy_generated", "generated"),
-    Column("accuracy_sounding", "of sounding clips"),
-    Column("accuracy_real", "real (ceiling)", BASELINE),
-    Column("chance", "chance", BASELINE),
-    Column("n_generated", "clips"),
-    Column("n_empty", "empty"),
-    Column("n_real", "real clips"),
-    Column("inception_generated", "IS generated"),
-    Column("inception_real", "IS real", BASELINE),
-]
-LABELS_COLUMNS = [
-    Column("measure", "measure", LABEL),
-    Column("given", "labels as given", alone=True),
-    Column("shuffled", "labels at random", alone=True),
-    Column("difference", "difference", alone=True),
-    Column("limit", "real clips", BASELINE, alone=True),
-    Column("trivial", "trivial", BASELINE, alone=True),
-]
-MSE_COLUMNS = [
-    Column("genre", "genre", LABEL),
-    Column("n", "windows"),
-    Column("MSE_cvae_mean", "MSE"),
-    Column("MSE_cvae_std", "±"),
-    Column("reported", "reported", REPORTED),
-    Column("MSE_zeros", "all zeros", BASELINE),
-    Column("MSE_pitch_mean", "pitch mean", BASELINE),
-    Column("MSE_previous_frame", "previous frame", BASELINE),
-    Column("MSE_free", "MSE, free"),
-    Column("frame_F1", "frame F1"),
-    Column("frame_F1_shuffled", "another song", BASELINE),
-    Column("onset_F1", "onset F1"),
-    Column("onset_F1_shuffled", "another song", BASELINE),
-]
-ELBO_COLUMNS = [
-    Column("genre", "genre", LABEL),
-    Column("n", "windows"),
-    Column("Recon_Loss_mean", "recon"),
-    Column("KL_Div_mean", "KL"),
-    Column("ELBO_mean", "ELBO"),
-    Column("reported_recon", "reported recon", REPORTED),
-    Column("reported_KL", "reported KL", REPORTED),
-    Column("reported_ELBO", "reported ELBO", REPORTED),
-    Column("bernoulli_ELBO_nats", "true ELBO, nats"),
-    Column("bits_per_cell", "bits / cell"),
-    Column("bits_per_cell_pitch_mean", "pitch mean", BASELINE),
-    Column("bits_per_cell_previous_frame", "previous frame", BASELINE),
-    Column("active_units", "active z"),
-]
-SANITY_COLUMNS = [
-    Column("T", "T", LABEL),
-    Column("damage", "damage", LABEL),
-    Column("n", "clips"),
-    Column("n_empty", "empty"),
-    Column("FAD", "FAD"),
-    Column("FAD_over_floor", "FAD / floor"),
-    Column("KAD", "KAD"),
-]
-LATENT_COLUMNS = [
-    Column("space", "space", LABEL),
-    Column("view", "view", LABEL),
-    Column("dimensions", "dimensions"),
-    Column("silhouette", "silhouette"),
-    Column("kNN_other_songs", "k-NN, other songs"),
-    Column("kNN_other_songs_floor", "shuffled", BASELINE),
-    Column("kNN_any_song", "k-NN, any song"),
-    Column("kNN_any_song_floor", "shuffled", BASELINE),
-    Column("chance", "chance", BASELINE),
-]
 LATENT_PICTURES = {
     "latent_tsne": "t-SNE of the latents z, coloured by genre",
     "rolls_embedding": "PCA, t-SNE and Isomap of the rolls, coloured by genre",
@@ -124,7 +35,7 @@ class Headline:
     Published values are None where there are none for these genres.
     """
 
-    seq_len: str
+    seq_len: int
     n_real: str
     n_fake: str
     fad: str
@@ -137,185 +48,173 @@ class Headline:
 def fad_headlines(folder: ResultFolder) -> dict[str, list[Headline]]:
     """By embedder one for each T; none where the table is missing."""
     headlines: dict[str, list[Headline]] = {}
-    for row in _all_genres(folder.rows(FAD_FILE)):
-        keys = "T", "n_real", "n_fake", "FAD", "FAD_floor", "FAD_over_floor"
+    frame = folder.read(FAD_TABLE)
+    for row in () if frame is None else of_all(frame).to_dict("records"):
+        keys = "n_real", "n_fake", "FAD", "FAD_floor", "FAD_over_floor"
         ours = show_numbers([row[key] for key in keys], alone=True)
-        published = [published_for(table, int(row["T"]), folder.genres).get(ALL_NAME) for table in (FAD, FAD_PAPER)]
-        headlines.setdefault(row["embedder"], []).append(Headline(*ours, *published))
+        published = [None if pd.isna(row[key]) else row[key] for key in ("reported", "reported_paper")]
+        headlines.setdefault(row["embedder"], []).append(Headline(row["T"], *ours, *published))
     return headlines
 
 
 def fad_parts(folder: ResultFolder) -> list[Part]:
     """Chart, and a table for each embedder."""
-    command = folder.command("eval_fad_samples.py", *CLIPS)
+    command = folder.command(FAD_TABLE.program, *CLIPS)
     alt = "Bar chart of the Fréchet audio distances by genre and T. The tables below hold its numbers."
-    rows = folder.rows(FAD_FILE)
-    for row in rows:
-        for key, table in (("reported", FAD), ("reported_paper", FAD_PAPER)):
-            row[key] = _text(published_for(table, int(row["T"]), folder.genres).get(row["genre_name"]))
-    tables = [folder.table(name, FAD_FILE, members, FAD_COLUMNS) for name, members in _by_embedder(rows).items()]
-    return [folder.picture("fad_results.png", alt, command), *tables, *_missing(folder, FAD_FILE, rows, command)]
+    return [folder.picture("fad_results.png", alt, command), *_by_embedder(folder, FAD_TABLE, command)]
 
 
-def sanity_parts(folder: ResultFolder) -> list[Part]:
+def damage_parts(folder: ResultFolder) -> list[Part]:
     """A table for each embedder."""
-    file = "fad_sanity.csv"
-    rows = folder.rows(file)
-    tables = [folder.table(name, file, members, SANITY_COLUMNS) for name, members in _by_embedder(rows).items()]
-    return [*tables, *_missing(folder, file, rows, folder.command("-m evaluation.damage", "store", "metrics"))]
+    return _by_embedder(folder, DAMAGE_TABLE, folder.command(DAMAGE_TABLE.program, "store", "metrics"))
 
 
 def music_parts(folder: ResultFolder) -> list[Part]:
     """For each T the features over all genres, and the overlap of each by genre."""
 
-    def tables(file: str, seq_len: int, rows: list[TextRow]) -> list[Part]:
-        features: dict[str, dict[str, str]] = {}
-        for row in rows:
-            row["feature"] = row["feature"].replace("_", " ")
-            features.setdefault(row["feature"], {"feature": row["feature"]})[row["genre_id"]] = row["overlap_area"]
-        genres = {row["genre_id"]: row["genre_name"] for row in rows}
-        columns = [MUSIC_COLUMNS[0], *(Column(genre_id, name, SHARE) for genre_id, name in genres.items())]
-        caption = f"Overlap of generated with real clips by genre, T = {seq_len}"
+    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
+        frame = frame.assign(feature=frame["feature"].str.replace("_", " "))
+        overlap, columns = overlap_by_genre(frame)
+        caption = f"Overlap of generated with real clips by {folder.condition}, T = {seq_len}"
         return [
-            folder.table(f"All genres together, T = {seq_len}", file, _all_genres(rows), MUSIC_COLUMNS),
-            folder.table(caption, file, list(features.values()), columns),
+            folder.table(f"All together, T = {seq_len}", file, of_all(frame), MUSIC_TABLE.columns),
+            folder.table(caption, file, overlap, columns),
         ]
 
-    command = folder.command("eval_music.py", *CLIPS)
-    return _at_each(folder, folder.seq_lens, "music", lambda seq_len: command, tables)
+    command = folder.command(MUSIC_TABLE.program, *CLIPS)
+    return _at_each(folder, MUSIC_TABLE, folder.seq_lens, lambda seq_len: command, tables)
 
 
 def genre_parts(folder: ResultFolder) -> list[Part]:
     """For each T the classifier's accuracy, and what it takes generated and real clips for."""
 
-    def tables(file: str, seq_len: int, rows: list[TextRow]) -> list[Part]:
-        parts: list[Part] = [folder.table(f"Accuracy, T = {seq_len}", file, rows, GENRE_COLUMNS)]
+    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
+        parts: list[Part] = [folder.table(f"Accuracy, T = {seq_len}", file, frame, GENRE_TABLE.columns)]
         for origin in ("generated", "real"):
-            answers = [Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*folder.genres, "silence")]
-            caption = f"What {origin} clips are taken for, shares of each genre, T = {seq_len}"
-            parts.append(folder.table(caption, file, rows, [GENRE_COLUMNS[0], *answers]))
+            caption = f"What {origin} clips are taken for, shares of each {folder.condition}, T = {seq_len}"
+            parts.append(folder.table(caption, file, frame, answer_columns(origin, folder.genres)))
         return parts
 
-    command = folder.command("eval_genre.py", *CLIPS)
-    return _at_each(folder, folder.seq_lens, "genre", lambda seq_len: command, tables)
+    command = folder.command(GENRE_TABLE.program, *CLIPS)
+    return _at_each(folder, GENRE_TABLE, folder.seq_lens, lambda seq_len: command, tables)
 
 
 def labels_parts(folder: ResultFolder) -> list[Part]:
     """For each T, over all genres, models trained with labels as given beside those with labels at random."""
-    file = "labels.csv"
-    rows = _all_genres(folder.rows(file))
     tables: list[Part] = []
-    for seq_len in folder.seq_lens:
-        members = [row for row in rows if row["T"] == str(seq_len)]
-        now = [folder.hash_of_weights(f"hybrid_{model}_best_T{seq_len}.pth") for model in ("G", "cvae")]
-        stale = any(row["given_sha256"] not in now for row in members)
-        notes = ["Not of the weights that are there now: make it again."] if stale else []
-        if members:
-            caption = f"All genres together, T = {seq_len}"
-            tables.append(folder.table(caption, file, members, LABELS_COLUMNS, notes))
-    return [*tables, *_missing(folder, file, rows, folder.command("-m evaluation.compare_labels", *WEIGHTS))]
+    frame = folder.read(LABELS_TABLE)
+    for seq_len in folder.seq_lens if frame is not None else ():
+        rows = of_all(frame[frame["T"] == seq_len])
+        if len(rows):
+            now = [folder.hash_of_weights(hybrid_file(model, seq_len)) for model in ("G", "cvae")]
+            stale = not rows["given_checkpoint_sha256"].isin(now).all()
+            notes = ["Not of the weights that are there now: make it again."] if stale else []
+            caption = f"All together, T = {seq_len}"
+            tables.append(folder.table(caption, LABELS_TABLE.file, rows, LABELS_TABLE.columns, notes))
+    command = folder.command(LABELS_TABLE.program, *WEIGHTS)
+    return [*tables, *_absent_lengths(folder, LABELS_TABLE, frame, command)]
 
 
 def mse_parts(folder: ResultFolder) -> list[Part]:
     """A table for each T, and one that is made like the published values for each T that has them."""
 
-    def tables(file: str, seq_len: int, rows: list[TextRow]) -> list[Part]:
-        published = published_for(MSE, seq_len, folder.genres)
-        for row in rows:
-            row["reported"] = _text(published.get(row["genre"]))
+    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
         leak = ", each frame shown to its own prediction, as published" if "leaking" in file else ""
-        return [folder.table(f"Reconstruction, T = {seq_len}{leak}", file, rows, MSE_COLUMNS)]
-
-    def command(seq_len: int, more: str = "") -> str:
-        return folder.command("eval_mse.py", *WEIGHTS, more=f"--seq-len {seq_len}{more}")
+        return [folder.table(f"Reconstruction, T = {seq_len}{leak}", file, frame, MSE_TABLE.columns)]
 
     with_published = [seq_len for seq_len in folder.seq_lens if published_for(MSE, seq_len, folder.genres)]
     return [
-        *_at_each(folder, folder.seq_lens, "eval_mse", command, tables),
-        *_at_each(folder, with_published, "eval_mse_leaking", partial(command, more=" --leak-target"), tables),
+        *_at_each(folder, MSE_TABLE, folder.seq_lens, _at_length(folder, MSE_TABLE), tables),
+        *_at_each(folder, MSE_LEAKING_TABLE, with_published, _at_length(folder, MSE_LEAKING_TABLE), tables),
     ]
 
 
 def elbo_parts(folder: ResultFolder) -> list[Part]:
     """A table for each T."""
 
-    def tables(file: str, seq_len: int, rows: list[TextRow]) -> list[Part]:
-        published = published_for(ELBO, seq_len, folder.genres)
-        for row in rows:
-            values = map(_text, published.get(row["genre"], (None, None, None)))
-            row.update(zip(("reported_recon", "reported_KL", "reported_ELBO"), values, strict=True))
-        return [folder.table(f"Evidence lower bound, T = {seq_len}", file, rows, ELBO_COLUMNS)]
+    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
+        return [folder.table(f"Evidence lower bound, T = {seq_len}", file, frame, ELBO_TABLE.columns)]
 
-    def command(seq_len: int) -> str:
-        return folder.command("eval_elbo.py", *WEIGHTS, more=f"--seq-len {seq_len}")
-
-    return _at_each(folder, folder.seq_lens, "eval_elbo", command, tables)
+    return _at_each(folder, ELBO_TABLE, folder.seq_lens, _at_length(folder, ELBO_TABLE), tables)
 
 
 def latent_parts(folder: ResultFolder) -> list[Part]:
     """Two pictures and a table for each T that has a table, or what is missing for the shortest T."""
 
     def command(seq_len: int) -> str:
-        return folder.command("-m evaluation.latent_plots", *WEIGHTS, more=f"--seq-len {seq_len}")
+        return folder.command(LATENT_TABLE.program, *WEIGHTS, more=f"--seq-len {seq_len}")
 
-    def tables(file: str, seq_len: int, rows: list[TextRow]) -> list[Part]:
-        return [folder.table(f"How far genres lie apart, T = {seq_len}", file, _all_genres(rows), LATENT_COLUMNS)]
+    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
+        caption = f"How far the {folder.condition} names lie apart, T = {seq_len}"
+        return [folder.table(caption, file, of_all(frame), LATENT_TABLE.columns)]
 
-    there = [seq_len for seq_len in folder.seq_lens if (folder.options.metrics / f"latent-T{seq_len}.csv").exists()]
+    there = [seq_len for seq_len in folder.seq_lens if LATENT_TABLE.path(folder.options.metrics, seq_len).exists()]
     seq_lens = there or folder.seq_lens[:1]
     pictures = [
         folder.picture(f"{picture}-T{seq_len}.png", f"Scatter plot, a point for each window: {what}.", command(seq_len))
         for seq_len in seq_lens
         for picture, what in LATENT_PICTURES.items()
     ]
-    return [*pictures, *_at_each(folder, seq_lens, "latent", command, tables)]
+    return [*pictures, *_at_each(folder, LATENT_TABLE, seq_lens, command, tables)]
 
 
-def merge_missing(parts: Sequence[Part]) -> list[Part]:
-    """The parts, and last the missing files, those together that one command makes."""
-    missing: dict[str, list[str]] = {}
+def merge_absent(parts: Sequence[Part]) -> list[Part]:
+    """The parts, and last the absent files, those together that one command makes."""
+    absent: dict[str, list[str]] = {}
     for part in parts:
-        if isinstance(part, Missing):
-            missing.setdefault(part.command, []).append(part.name)
-    there = [part for part in parts if not isinstance(part, Missing)]
-    return there + [Missing(", ".join(names), command) for command, names in missing.items()]
+        if isinstance(part, AbsentFile):
+            absent.setdefault(part.command, []).append(part.name)
+    there = [part for part in parts if not isinstance(part, AbsentFile)]
+    return there + [AbsentFile(", ".join(names), command) for command, names in absent.items()]
+
+
+def _at_length(folder: ResultFolder, table: ResultTable) -> Callable[[int], str]:
+    """The command that makes a table of one T."""
+    return lambda seq_len: folder.command(table.program, *WEIGHTS, more=f"--seq-lens {seq_len}")
 
 
 def _at_each(
     folder: ResultFolder,
+    table: ResultTable,
     seq_lens: Sequence[int],
-    stem: str,
     command: Callable[[int], str],
-    tables: Callable[[str, int, list[TextRow]], list[Part]],
+    tables: Callable[[str, int, pd.DataFrame], list[Part]],
 ) -> list[Part]:
-    """What tables(file, T, rows) makes of the file of each T, or that it is missing and made by command(T)."""
+    """What tables(file, T, frame) makes of the table of each T, or that it is absent and made by command(T)."""
     parts: list[Part] = []
     for seq_len in seq_lens:
-        file = f"{stem}-T{seq_len}.csv"
-        rows = folder.rows(file)
-        parts += tables(file, seq_len, rows) if rows else [Missing(file, command(seq_len))]
+        file = table.path(folder.options.metrics, seq_len).name
+        frame = folder.read(table, seq_len)
+        parts += [AbsentFile(file, command(seq_len))] if frame is None else tables(file, seq_len, frame)
     return parts
 
 
-def _missing(folder: ResultFolder, file: str, rows: Sequence[TextRow], command: str) -> list[Part]:
-    """What a file should hold and does not: a T of the page, or all of it."""
-    there = {row["T"] for row in rows}
-    lengths = [str(seq_len) for seq_len in folder.seq_lens if str(seq_len) not in there]
-    if not lengths:
-        return []
-    return [Missing(f"{file}, T = {', '.join(lengths)}" if rows else file, command)]
+def _by_embedder(folder: ResultFolder, table: ResultTable, command: str) -> list[Part]:
+    """A table for each embedder, and which T of the page are absent."""
+    frame = folder.read(table)
+    groups = [] if frame is None else frame.groupby("embedder", sort=False)
+    tables = [folder.table(name, table.file, rows, table.columns) for name, rows in groups]
+    return [*tables, *_absent_lengths(folder, table, frame, command)]
 
 
-def _by_embedder(rows: Sequence[TextRow]) -> dict[str, list[TextRow]]:
-    groups: dict[str, list[TextRow]] = {}
-    for row in rows:
-        groups.setdefault(row["embedder"], []).append(row)
-    return groups
+def _absent_lengths(
+    folder: ResultFolder, table: ResultTable, frame: pd.DataFrame | None, command: str
+) -> list[AbsentFile]:
+    """What a table of all T should hold and does not: a T of the page, or all of it."""
+    if frame is None:
+        return [AbsentFile(table.file, command)]
+    lengths = [str(seq_len) for seq_len in folder.seq_lens if not (frame["T"] == seq_len).any()]
+    return [AbsentFile(f"{table.file}, T = {', '.join(lengths)}", command)] if lengths else []
 
 
-def _all_genres(rows: Sequence[TextRow]) -> list[TextRow]:
-    return [row for row in rows if row["genre_id"] == str(ALL_ID)]
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else str(value)
+# In the order of reading; each finds its tables and pictures, or what is absent.
+PARTS: dict[str, Callable[[ResultFolder], list[Part]]] = {
+    "fad": fad_parts,
+    "music": music_parts,
+    "genre": genre_parts,
+    "labels": labels_parts,
+    "mse": mse_parts,
+    "elbo": elbo_parts,
+    "damage": damage_parts,
+    "latent": latent_parts,
+}

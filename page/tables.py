@@ -1,53 +1,35 @@
-"""Tables of the page: the columns of a result file that matter, as text to show, with numbers that line up."""
+"""Tables of the page: the declared columns of a result as text to show, with numbers that line up."""
 
-import csv
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple
 
-from common.errors import UserError
-from evaluation.tables import ALL_ID
+import pandas as pd
 
-# What a column holds: names, our result, what to hold it against, what others published; or shares, which are shaded.
-LABEL, OURS, BASELINE, REPORTED, SHARE = "label", "ours", "baseline", "reported", "share"
+from evaluation.tables import ALL_ID, REPORTED, SHARE, Column
+
 NONE = "\N{EN DASH}"
-_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+_MOST_DECIMALS = 6
 
 
-class TextRow(dict[str, str]):
-    """A row of the CSV file at `path`. Raises `UserError` for a column that the file does not have."""
+class Cell(NamedTuple):
+    """What a cell shows; `share` in [0, 1] where it is to be shaded by that."""
 
-    def __init__(self, path: Path, cells: dict[str, str]) -> None:
-        super().__init__(cells)
-        self._path = path
-
-    def __missing__(self, column: str) -> NoReturn:
-        raise UserError(f"{self._path}: has no column {column}; it is of another version: make it again")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a result file. Its numbers share their decimals, unless each is `alone`: of a unit of its own."""
-
-    key: str
-    heading: str
-    kind: str = OURS
-    alone: bool = False
+    text: str
+    share: float | None = None
 
 
 @dataclass(frozen=True)
 class Line:
     """The cells of a line; `whole` if it is about all genres together and others are not."""
 
-    cells: list[str]
+    cells: list[Cell]
     whole: bool
 
 
 @dataclass(frozen=True)
-class Table:
+class ShownTable:
     """A table to show, the result file that it comes from, and remarks on its lines."""
 
     caption: str
@@ -58,51 +40,60 @@ class Table:
     kind: str = "table"
 
 
-def read_results(path: Path) -> list[TextRow]:
-    """The rows of a CSV file; cells are text, an empty one is an empty text. Raises `UserError` where there is none."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [TextRow(path, row) for row in csv.DictReader(file)]
-    if not rows:
-        raise UserError(f"{path}: has no rows; delete it, or make it again")
-    return rows
-
-
-def make_table(
-    caption: str, source: str, rows: Sequence[dict[str, str]], columns: Sequence[Column], notes: Sequence[str] = ()
-) -> Table:
-    """The `columns` of `rows` of the file `source`; without those of published figures where there are none."""
-    kept = [column for column in columns if column.kind != REPORTED or any(row[column.key] for row in rows)]
-    shown = [_show_column(column, [row[column.key] for row in rows]) for column in kept]
-    of_all = [row.get("genre_id") == str(ALL_ID) for row in rows]
+def show_table(
+    caption: str,
+    source: str,
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    notes: Sequence[str] = (),
+    condition: str = "genre",
+) -> ShownTable:
+    """The `columns` of `frame` from the file `source`; without those of published figures where there are none."""
+    kept = [c for c in columns if c.kind != REPORTED or (c.key in frame and frame[c.key].notna().any())]
+    named = [Column(c.key, c.heading.replace("{condition}", condition), c.kind, c.alone) for c in kept]
+    shown = [show_column(column, frame[column.key]) for column in named]
+    of_all = [False] * len(frame) if "genre_id" not in frame else (frame["genre_id"] == ALL_ID).tolist()
     lines = [Line(list(cells), whole and not all(of_all)) for *cells, whole in zip(*shown, of_all, strict=True)]
-    return Table(caption, source, kept, lines, notes)
+    return ShownTable(caption, source, named, lines, notes)
 
 
-def show_numbers(cells: Sequence[str], *, alone: bool = False) -> list[str]:
-    """Cells to show: numbers with the decimals that give the largest (or each, `alone`) three significant digits.
+def show_column(column: Column, values: pd.Series) -> list[Cell]:
+    """The cells of a column."""
+    if column.kind == SHARE:
+        return [_show_share(value) for value in values]
+    if column.kind == REPORTED:  # not rounded again
+        decimals = max(len(f"{value:.{_MOST_DECIMALS}g}".partition(".")[2]) for value in values.dropna())
+        return [Cell(_show(value, decimals)) for value in values]
+    return [Cell(text) for text in show_numbers(values.tolist(), alone=column.alone)]
 
-    Whole numbers have none; text stays as it is, and an empty text becomes a dash.
+
+def show_numbers(values: Sequence[Any], *, alone: bool = False) -> list[str]:
+    """Values to show: numbers with the decimals that give the largest (or each, `alone`) three significant digits.
+
+    Whole numbers have none; text stays as it is, and what is not there becomes a dash.
     """
     if alone:
-        return [shown for cell in cells for shown in show_numbers([cell])]
-    numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
+        return [shown for value in values for shown in show_numbers([value])]
+    numbers = [abs(value) for value in values if _is_number(value)]
     decimals = 0
-    if not all(cell.lstrip("-").isdigit() for cell in numbers):
-        largest = max(abs(float(cell)) for cell in numbers) or 1.0
-        decimals = min(max(2 - math.floor(math.log10(largest)), 0), 6)
-    return [_show_cell(cell, decimals) for cell in cells]
+    if not all(float(number).is_integer() for number in numbers):
+        largest = max(numbers) or 1.0
+        decimals = min(max(2 - math.floor(math.log10(largest)), 0), _MOST_DECIMALS)
+    return [_show(value, decimals) for value in values]
 
 
-def _show_column(column: Column, cells: Sequence[str]) -> list[str]:
-    if column.kind == SHARE:
-        return [_show_cell(cell, 2) for cell in cells]
-    if column.kind == REPORTED:  # not rounded again
-        decimals = max(len(cell.partition(".")[2]) for cell in cells)
-        return [_show_cell(cell, decimals) for cell in cells]
-    return show_numbers(cells, alone=column.alone)
+def _show_share(value: Any) -> Cell:
+    is_share = _is_number(value) and 0 <= value <= 1
+    return Cell(_show(value, 2), float(value) if is_share else None)
 
 
-def _show_cell(cell: str, decimals: int) -> str:
-    if not _NUMBER.fullmatch(cell):
-        return cell or NONE
-    return f"{float(cell):,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+def _show(value: Any, decimals: int) -> str:
+    if pd.isna(value):
+        return NONE
+    if not _is_number(value):
+        return str(value)
+    return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

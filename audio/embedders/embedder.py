@@ -14,11 +14,12 @@ class Embedder(Protocol):
     """A trained network that embeds audio clips.
 
     `identity` is a short text that changes with the weights and with how the sound is prepared: where it is equal,
-    equal audio has an equal embedding, up to rounding.
+    equal audio has an equal embedding, up to rounding. Clips shorter than `minimum_seconds` have none.
     """
 
     name: str
     dimension: int
+    minimum_seconds: float
     identity: str
 
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:

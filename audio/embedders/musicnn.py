@@ -103,6 +103,7 @@ class MusicnnEmbedder:
     """
 
     dimension = DIMENSION
+    minimum_seconds = PATCH_SECONDS
 
     def __init__(self, name: str, device: torch.device, cache_dir: Path | None = None) -> None:
         """`name`: "MTT_musicnn" or "MSD_musicnn". Raises `UserError` where the weights are missing or damaged."""

@@ -39,6 +39,7 @@ class SpectrogramTransformerEmbedder:
     """
 
     name = "ast"
+    minimum_seconds = 0
 
     def __init__(self, folder: Path | None, device: torch.device) -> None:
         """`folder` holds `FILES`; by default they are looked up in the Hugging Face cache. Raises `UserError`."""

@@ -1,31 +1,64 @@
 """The evidence lower bound: the report's form of it, and the true one."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from data.windows import PITCHES, WindowSource
+from evaluation.published import ELBO, published_for
 from evaluation.samples.subject import Subject
 from evaluation.statistics.rolls import previous_frame
-from evaluation.tables import Row, genre_masks
-from models.losses import bernoulli_nll, kl_divergence
+from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
+from models.losses import bernoulli_nll
 
 # A latent dimension is active where its posterior mean varies over windows (Burda et al. 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
 
+ELBO_TABLE = ResultTable(
+    "eval_elbo-T{T}.csv",
+    "eval_elbo.py",
+    (
+        Column("genre_name", "{condition}", LABEL),
+        Column("n", "windows"),
+        Column("Recon_Loss_mean", "recon"),
+        Column("KL_Div_mean", "KL"),
+        Column("ELBO_mean", "ELBO"),
+        Column("reported_recon", "reported recon", REPORTED),
+        Column("reported_KL", "reported KL", REPORTED),
+        Column("reported_ELBO", "reported ELBO", REPORTED),
+        Column("bernoulli_ELBO_nats", "true ELBO, nats"),
+        Column("bits_per_cell", "bits / cell"),
+        Column("bits_per_cell_pitch_mean", "pitch mean", BASELINE),
+        Column("bits_per_cell_previous_frame", "previous frame", BASELINE),
+        Column("active_units", "active z"),
+    ),
+    protocol=("split", "seed", "store_content", "n", "beta", "feedback"),
+)
+LATENTS_TABLE = ResultTable(
+    "eval_elbo_latents-T{T}.csv",
+    "eval_elbo.py",
+    (
+        Column("dimension", "dimension of z", LABEL),
+        Column("KL_nats", "KL, nats"),
+        Column("posterior_mean_variance", "variance of the posterior's mean"),
+        Column("active", "active"),
+    ),
+)
 
-class ElboRows(NamedTuple):
+
+class ElboFrames(NamedTuple):
     """Rows by genre, and rows by latent dimension."""
 
-    genres: list[Row]
-    latents: list[Row]
+    genres: pd.DataFrame
+    latents: pd.DataFrame
 
 
 @torch.no_grad()
-def measure_elbo(subject: Subject, *, beta: float, seed: int, batch_size: int, progress: bool = True) -> ElboRows:
+def measure_elbo(subject: Subject, *, beta: float, progress: bool = True) -> ElboFrames:
     """One row for each genre and one for all, and one for each latent dimension, over every window of the split.
 
     Recon_Loss: squared error summed over the roll, z sampled from the encoder, the decoder running on its own output.
@@ -34,62 +67,70 @@ def measure_elbo(subject: Subject, *, beta: float, seed: int, batch_size: int, p
     for each cell, beside the code length of two models without a latent, fitted on the training windows.
     """
     cvae, windows = subject.cvae, subject.windows
-    baselines = FrameBaselines.fit(WindowSource(windows.store, "train", windows.seq_len, windows.device), batch_size)
-    noise = subject.noise(seed)
+    train = WindowSource(windows.store, "train", windows.seq_len, windows.device)
+    baselines = FrameBaselines.fit(train, subject.options.batch_size)
+    noise = subject.noise()
     parts: dict[str, list[Tensor]] = {}
-    for index in tqdm(torch.arange(len(windows)).split(batch_size), "windows", disable=not progress):
+    for index in tqdm(list(subject.batches()), "windows", disable=not progress):
         batch = windows.batch(index)
         posterior = cvae.encode(*batch)
         z = posterior.sample(noise[index].to(windows.device))
-        free = cvae.decode_free(z, batch.genre, windows.seq_len)
+        free = subject.decode_free(z, batch.genre, index).probability
         now = {
             "recon": (free - batch.roll).square().sum((1, 2)),
             "nll": bernoulli_nll(cvae.decode(z, batch.genre, batch.roll), batch.roll),
-            "kl": kl_divergence(posterior),
+            "kl": cvae.prior.kl(posterior, batch.genre),
             "mean": posterior.mean,
             **baselines.nats(batch.roll),
         }
         for name, value in now.items():
             parts.setdefault(name, []).append(value.cpu())
     values = {name: torch.cat(part).double() for name, part in parts.items()}
-    active = values["mean"].var(dim=0) > ACTIVE_VARIANCE
+    kl, mean = values.pop("kl"), values.pop("mean")
+    of_window = pd.DataFrame(
+        {"genre_id": windows.genre.cpu().numpy(), "kl": kl.sum(1), **values, **_columns("mean", mean)}
+    )
     bits = 1 / (PITCHES * windows.seq_len * math.log(2))
-    genres = [
-        _row(genre_id, name, mask, values, beta, bits) | {"beta": beta} | subject.facts
-        for genre_id, name, mask in genre_masks(windows.genre.cpu(), windows.store.genres)
-    ]
-    latents = [
+    genres = by_genre(of_window, subject.genres, lambda rows: _summary(rows, beta, bits))
+    genres = genres.join(_published(windows.seq_len, subject.genres), on="genre_name")
+    variance = mean.var(dim=0)
+    latents = pd.DataFrame(
         {
-            "dimension": dimension,
-            "KL_nats": float(values["kl"][:, dimension].mean()),
-            "posterior_mean_variance": float(values["mean"][:, dimension].var()),
-            "active": int(active[dimension]),
+            "dimension": range(cvae.latent),
+            "KL_nats": kl.mean(0),
+            "posterior_mean_variance": variance,
+            "active": (variance > ACTIVE_VARIANCE).int(),
         }
-        | subject.facts
-        for dimension in range(cvae.latent)
-    ]
-    return ElboRows(genres, latents)
+    )
+    facts = {"beta": beta, **subject.facts}
+    return ElboFrames(genres.assign(**facts), latents.assign(**facts))
 
 
-def _row(genre_id: int, name: str, mask: Tensor, values: dict[str, Tensor], beta: float, bits: float) -> Row:
-    def mean(key: str) -> float:
-        return float(values[key][mask].mean())
+def _columns(name: str, values: Tensor) -> dict[str, Tensor]:
+    """The columns of (n, D) values by name and number."""
+    return {f"{name}_{number}": column for number, column in enumerate(values.t())}
 
-    recon, nll = mean("recon"), mean("nll")
-    kl = float(values["kl"][mask].sum(1).mean())
+
+def _summary(rows: pd.DataFrame, beta: float, bits: float) -> dict[str, Any]:
+    mean = rows.mean()
+    variances = rows.filter(regex=r"^mean_\d+$").var()
     return {
-        "genre_id": genre_id,
-        "Recon_Loss_mean": recon,
-        "KL_Div_mean": kl,
-        "ELBO_mean": -(recon + beta * kl),
-        "n": int(mask.sum()),
-        "genre": name,
-        "bernoulli_ELBO_nats": -(nll + kl),
-        "bits_per_cell": (nll + kl) * bits,
-        "bits_per_cell_pitch_mean": mean("pitch_mean") * bits,
-        "bits_per_cell_previous_frame": mean("previous_frame") * bits,
-        "active_units": int((values["mean"][mask].var(dim=0) > ACTIVE_VARIANCE).sum()) if mask.sum() > 1 else None,
+        "Recon_Loss_mean": mean["recon"],
+        "KL_Div_mean": mean["kl"],
+        "ELBO_mean": -(mean["recon"] + beta * mean["kl"]),
+        "n": len(rows),
+        "bernoulli_ELBO_nats": -(mean["nll"] + mean["kl"]),
+        "bits_per_cell": (mean["nll"] + mean["kl"]) * bits,
+        "bits_per_cell_pitch_mean": mean["pitch_mean"] * bits,
+        "bits_per_cell_previous_frame": mean["previous_frame"] * bits,
+        "active_units": (variances > ACTIVE_VARIANCE).sum() if len(rows) > 1 else float("nan"),
     }
+
+
+def _published(seq_len: int, genres: list[str]) -> pd.DataFrame:
+    """The report's figures by genre name; no rows where there are none."""
+    columns = ["reported_recon", "reported_KL", "reported_ELBO"]
+    return pd.DataFrame.from_dict(published_for(ELBO, seq_len, genres), orient="index", columns=columns, dtype=float)
 
 
 class FrameBaselines(NamedTuple):

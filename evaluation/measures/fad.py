@@ -2,22 +2,24 @@
 
 Every row stands on the same clips: n real test clips as the reference, as many others to measure the floor with, n
 real training clips (what a generator that knows its training data by heart would reach), and n generated ones for
-each of several seeds.
+each of several seeds. For all genres together, n of each genre is the same on both sides of every distance: samples
+that mix genres in other proportions would be apart although each genre is alike.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from common.options import option
 from common.randomness import generator_at
+from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
-from evaluation.samples.clips import ClipOptions, ClipSource, RealClips, open_real_clips
+from evaluation.samples.clips import ClipOptions, ClipSource, RealClips
 from evaluation.statistics.distances import (
     frechet_distance,
     frechet_infinity,
@@ -26,13 +28,38 @@ from evaluation.statistics.distances import (
     required_rows,
 )
 from evaluation.statistics.rolls import onsets
-from evaluation.tables import ALL_ID, ALL_NAME, Row
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, REPORTED, Column, ResultTable
 
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
 # A generator that hardly ever sounds would be asked for ever.
 MAX_DRAWS = 20
-# Each genre has latents of its own: clips of one latent are alike in every genre, and would count once for each in all.
-FIRST_OF_GENRE = 1_000_000
+
+FAD_TABLE = ResultTable(
+    "fad_results.csv",
+    "eval_fad_samples.py",
+    (
+        Column("T", "T", LABEL),
+        Column("genre_name", "{condition}", LABEL),
+        Column("n_real", "real"),
+        Column("n_fake", "generated"),
+        Column("n_empty", "empty"),
+        Column("FAD", "FAD"),
+        Column("FAD_seeds_std", "± seeds"),
+        Column("FAD_floor", "floor", BASELINE),
+        Column("FAD_floor_std", "±", BASELINE),
+        Column("FAD_over_floor", "FAD / floor"),
+        Column("FAD_train", "training clips", BASELINE),
+        Column("FAD_infinity", "FAD∞"),
+        Column("KAD", "KAD"),
+        Column("KAD_floor", "floor", BASELINE),
+        Column("reported", "reported", REPORTED),
+        Column("reported_paper", "reported by [1]", REPORTED),
+    ),
+    protocol=(
+        "split", "seed", "store_content", "threshold", "min_note_frames", "n_real", "synth", "soundfont_sha256",
+        "empty", "min_notes",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +76,7 @@ class EmptyClipOptions:
 class FadOptions(ClipOptions, AudioOptions, EmptyClipOptions):
     """The report's protocol by default."""
 
-    clips: int = option(200, "clips of each genre, real and generated", minimum=2)
+    clips: int = option(200, "clips of each genre, real and generated", minimum=2, maximum=1_000_000)
     generation_seeds: int = option(3, "seeds of generation, for the spread; FAD itself is of the first", minimum=1)
     floor_seeds: int = option(10, "random divisions of the real clips, for the floor", minimum=1)
 
@@ -61,7 +88,7 @@ class Chosen(NamedTuple):
     n_empty: int
 
 
-class Embedded(NamedTuple):
+class Stratum(NamedTuple):
     """Embeddings of one genre by one embedder, float64 (n, dimension) each, and the empty clips met.
 
     `pool`: real clips of the split, the first n of them the reference. `train`: real training clips. `generated`:
@@ -73,6 +100,15 @@ class Embedded(NamedTuple):
     generated: list[Tensor]
     n_empty_real: int
     n_empty: int
+
+    def cut(self, clips: int) -> "Stratum":
+        """As many generated clips of each seed as reference clips, and at most twice as many real ones in all."""
+        n = min(clips, len(self.pool), *map(len, self.generated))
+        return self._replace(pool=self.pool[: 2 * n], generated=[fakes[:n] for fakes in self.generated])
+
+    @property
+    def reference(self) -> Tensor:
+        return self.pool[: len(self.generated[0])]
 
 
 def choose_clips(
@@ -97,49 +133,49 @@ def choose_real(clips: RealClips, genre_id: int, wanted: int, options: EmptyClip
     return choose_clips(lambda first, count: clips.real(order[first : first + count]), wanted, len(order), options)
 
 
-def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder) -> list[Row]:
+def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder) -> pd.DataFrame:
     """One row for each genre and one for all (genre_id -1), for each of the embedders.
 
     A genre without two real or two generated clips has no distance: the row says so in `note`.
     """
-    train = open_real_clips(options, source.seq_len, "train")
-    by_genre = [
-        _embed_genre(source, train, options, embedder, genre_id) if len(source.real_order(genre_id)) else None
-        for genre_id in range(len(source.genres))
-    ]
-    present = [genre_id for genre_id, embedded in enumerate(by_genre) if embedded]
+    train = source.of_split("train")
+    by_genre = [_embed_genre(source, train, options, embedder, genre_id) for genre_id in range(len(source.genres))]
     rows = []
     for each in embedder.embedders:
         facts = embedder.facts(each) | {"empty": options.empty, "min_notes": options.min_notes} | source.facts
-        chosen = [(genre_id, source.genres[genre_id], [by_genre[genre_id][each.name]]) for genre_id in present]
-        chosen.append((ALL_ID, ALL_NAME, [by_genre[genre_id][each.name] for genre_id in present]))
-        for genre_id, name, strata in chosen:
+        strata = [embedded[each.name] for embedded in by_genre]
+        groups = [(genre_id, name, [strata[genre_id]]) for genre_id, name in enumerate(source.genres)]
+        for genre_id, name, members in [*groups, (ALL_ID, ALL_NAME, strata)]:
             row = {"T": source.seq_len, "genre_id": genre_id, "genre_name": name}
-            rows.append(row | score(strata, options) | facts)
-    return rows
+            rows.append(row | score(members, options) | facts)
+    frame = pd.DataFrame(rows)
+    for column, published in (("reported", FAD), ("reported_paper", FAD_PAPER)):
+        frame[column] = frame["genre_name"].map(published_for(published, source.seq_len, source.genres)).astype(float)
+    return frame
 
 
 def _embed_genre(
     source: ClipSource, train: RealClips, options: FadOptions, embedder: ClipEmbedder, genre_id: int
-) -> dict[str, Embedded]:
+) -> dict[str, Stratum]:
     """The embeddings of one genre by each embedder's name."""
     n = options.clips
-
-    def generated(seed: int) -> Chosen:
-        def draw(first: int, count: int) -> np.ndarray:
-            return source.generated(genre_id, genre_id * FIRST_OF_GENRE + first, count, seed=seed)
-
-        return choose_clips(draw, n, MAX_DRAWS * n, options)
-
     pool = choose_real(source, genre_id, 2 * n, options)
     # Against themselves training clips would have a distance of 0, which no generator can be asked for.
     learned = choose_real(train, genre_id, 0 if options.split == "train" else n, options)
-    fakes = [generated(options.seed + number) for number in range(options.generation_seeds)]
+    # Of a genre without real clips there is nothing to compare generated ones with.
+    wanted = min(n, len(pool.rolls))
+    fakes = [
+        choose_clips(
+            lambda first, count, seed=options.seed + number: source.generated(genre_id, first, count, seed=seed),
+            wanted, MAX_DRAWS * wanted, options,
+        )
+        for number in range(options.generation_seeds)
+    ]  # fmt: skip
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
     title = f"T={source.seq_len} {source.genres[genre_id]}"
     embedded = {name: embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()}
     return {
-        each.name: Embedded(
+        each.name: Stratum(
             embedded["real"][each.name],
             embedded["training"][each.name],
             [embedded[f"generated {number}"][each.name] for number in range(len(fakes))],
@@ -150,7 +186,7 @@ def _embed_genre(
     }
 
 
-def score(strata: list[Embedded], options: FadOptions) -> Row:
+def score(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     """The figures of one row from the genres that it is about; None where there is no honest figure.
 
     FAD: `n_real` reference clips against the `n_fake` of the first seed, on whose way `n_empty` empty ones were met.
@@ -158,10 +194,10 @@ def score(strata: list[Embedded], options: FadOptions) -> Row:
     clips, `n_floor` in each. FAD_over_floor: only where the floor has as many clips as the distance. FAD_train:
     training clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance.
     """
-    reference = torch.cat([genre.pool[: options.clips] for genre in strata])
-    train = torch.cat([genre.train for genre in strata])
-    fakes = [torch.cat(parts) for parts in zip(*(genre.generated for genre in strata), strict=True)]
-    distances = [defined(frechet_distance, reference, fake) for fake in fakes]
+    cut = [stratum.cut(options.clips) for stratum in strata]
+    reference = torch.cat([genre.reference for genre in cut])
+    fakes = [torch.cat(parts) for parts in zip(*(genre.generated for genre in cut), strict=True)]
+    distances = pd.Series([defined(frechet_distance, reference, fake) for fake in fakes], dtype=float)
     row = {
         "n_real": len(reference),
         "n_fake": len(fakes[0]),
@@ -169,76 +205,88 @@ def score(strata: list[Embedded], options: FadOptions) -> Row:
         "n_empty": sum(genre.n_empty for genre in strata),
         "n_empty_real": sum(genre.n_empty_real for genre in strata),
         "n_seeds": len(fakes),
-        "FAD_seeds_mean": _mean(distances),
-        "FAD_seeds_std": _std(distances),
-        **_floor(strata, options),
-        "n_train": len(train),
-        "FAD_train": defined(frechet_distance, reference, train),
+        "FAD_seeds_mean": distances.mean(skipna=False),
+        "FAD_seeds_std": distances.std(skipna=False),
+        **_floor(cut, options),
+        **_against_training(cut),
         "KAD": defined(kernel_distance, reference, fakes[0]),
-        **_infinity(torch.cat([genre.pool for genre in strata]), torch.cat(fakes), options.seed),
+        **_infinity(cut, options.seed),
     }
     same_n = row["n_floor"] == row["n_real"] == row["n_fake"]
-    row["FAD_over_floor"] = row["FAD"] / row["FAD_floor"] if same_n and row["FAD"] and row["FAD_floor"] else None
-    row["note"] = _note(row, options, len(strata))
+    row["FAD_over_floor"] = row["FAD"] / row["FAD_floor"] if same_n and row["FAD_floor"] else np.nan
+    row["note"] = _note(row, options, strata)
     return row
 
 
-def _floor(strata: list[Embedded], options: FadOptions) -> Row:
+def _floor(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     """Distances between random disjoint halves of the real clips."""
     pools = [genre.pool for genre in strata]
     halves = [
         random_halves(pools, generator_at("floor", options.seed, number)) for number in range(options.floor_seeds)
     ]
-    frechet = [defined(frechet_distance, *pair) for pair in halves]
-    kernel = [defined(kernel_distance, *pair) for pair in halves]
+    frechet, kernel = (
+        pd.Series([defined(distance, *pair) for pair in halves], dtype=float)
+        for distance in (frechet_distance, kernel_distance)
+    )
     return {
         "n_floor": len(halves[0][0]),
-        "FAD_floor": _mean(frechet),
-        "FAD_floor_std": _std(frechet),
-        "KAD_floor": _mean(kernel),
-        "KAD_floor_std": _std(kernel),
+        "FAD_floor": frechet.mean(skipna=False),
+        "FAD_floor_std": frechet.std(skipna=False),
+        "KAD_floor": kernel.mean(skipna=False),
+        "KAD_floor_std": kernel.std(skipna=False),
     }
 
 
-def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float | None:
-    """A distance, or None where the samples are too small or too uniform to have one."""
+def _against_training(strata: list[Stratum]) -> dict[str, Any]:
+    """The distance of training clips to the reference, as many of each genre on both sides."""
+    counts = [min(len(genre.reference), len(genre.train)) for genre in strata]
+    real = torch.cat([genre.reference[:n] for genre, n in zip(strata, counts, strict=True)])
+    train = torch.cat([genre.train[:n] for genre, n in zip(strata, counts, strict=True)])
+    return {"n_train": len(train), "FAD_train": defined(frechet_distance, real, train)}
+
+
+def _infinity(strata: list[Stratum], seed: int) -> dict[str, Any]:
+    """The distance of all real clips to those of all seeds, extrapolated; as many of each genre on both sides."""
+    together = [(genre.pool, torch.cat(genre.generated)) for genre in strata]
+    counts = [min(map(len, pair)) for pair in together]
+    real, fake = (
+        torch.cat([pair[side][:n] for pair, n in zip(together, counts, strict=True)]) for side in (0, 1)
+    )
+    generator = generator_at("infinity", seed)
+    value = defined(lambda first, second: frechet_infinity(first, second, generator), real, fake)
+    return {"FAD_infinity": value, "n_infinity": len(real), "n_infinity_needed": required_rows(real.shape[1])}
+
+
+def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float:
+    """A distance, or NaN where the samples are too small or too uniform to have one."""
     try:
         return distance(first, second)
     except ValueError:
-        return None
+        return np.nan
 
 
-def _mean(values: list[float | None]) -> float | None:
-    return None if None in values else fmean(values)
-
-
-def _std(values: list[float | None]) -> float | None:
-    return None if None in values or len(values) < 2 else stdev(values)
-
-
-def _infinity(real: Tensor, fake: Tensor, seed: int) -> Row:
-    generator = generator_at("infinity", seed)
-    value = defined(lambda first, second: frechet_infinity(first, second, generator), real, fake)
-    n, needed = min(len(real), len(fake)), required_rows(real.shape[1])
-    return {"FAD_infinity": value, "n_infinity": n, "n_infinity_needed": needed}
-
-
-def _note(row: Row, options: FadOptions, n_genres: int) -> str:
+def _note(row: dict[str, Any], options: FadOptions, strata: list[Stratum]) -> str:
     """Why cells are empty or numbers smaller than asked for."""
-    asked, notes = options.clips * n_genres, []
-    if row["FAD"] is None:
+    asked, notes = options.clips * len(strata), []
+    n_real = sum(min(options.clips, len(genre.pool)) for genre in strata)
+    if not n_real:
+        return f"no {options.split} clips"
+    if np.isnan(row["FAD"]):
         notes.append("no FAD: fewer than two clips on a side")
-    if row["n_real"] < asked:
-        notes.append(f"only {row['n_real']} of {asked} real clips")
-    if row["n_fake"] < asked:
+    if n_real < asked:
+        notes.append(f"only {n_real} of {asked} real clips")
+    n_generated = sum(min(map(len, genre.generated)) for genre in strata)
+    if n_generated < n_real:
         draws = f"in {MAX_DRAWS} times as many draws"
-        notes.append(f"only {row['n_fake']} of {asked} generated clips were not empty {draws}")
-    if row["FAD_over_floor"] is None and row["FAD"] is not None:
+        notes.append(f"only {n_generated} of {n_real} generated clips were not empty {draws}")
+    if len(strata) > 1 and row["n_real"] < asked:
+        notes.append(f"{row['n_real']} clips a side: each genre has as many real as generated ones")
+    if np.isnan(row["FAD_over_floor"]) and not np.isnan(row["FAD"]):
         notes.append(f"no ratio to the floor: it has {row['n_floor']} clips a side")
     if 0 < row["n_train"] < row["n_real"]:
-        notes.append(f"FAD_train is of {row['n_train']} clips")
-    if row["FAD_infinity"] is None:
+        notes.append(f"FAD_train is of {row['n_train']} clips a side")
+    if np.isnan(row["FAD_infinity"]):
         notes.append(f"no FAD_infinity: {row['n_infinity']} clips a side, but it needs {row['n_infinity_needed']}")
-    if row["KAD"] is None and row["FAD"] is not None:
+    if np.isnan(row["KAD"]) and not np.isnan(row["FAD"]):
         notes.append("no KAD: most of the real clips sound the same")
     return "; ".join(notes)

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import save_plain
 from common.options import option
-from common.randomness import generator_at
+from common.randomness import seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.song import PITCHES
 from evaluation.samples.clips import RealClips
-from models.checkpoint import read_checkpoint, save_weights
+from models.checkpoint import read_checkpoint, weights_content
 
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 128, 2e-3, 1e-2
 # Validations of a training; the best of them stays.
@@ -38,7 +40,7 @@ class ClassifierOptions:
 class GenreClassifier(nn.Module):
     """Convolutions over time, pitches as channels; mean and maximum over time, so that any T fits."""
 
-    kind = "genre_classifier"
+    kind, network = "genre_classifier", "convolutions"
 
     def __init__(self, n_genres: int, hidden: int = 64) -> None:
         super().__init__()
@@ -84,9 +86,11 @@ def open_classifier(
     windows = train.windows
     if len(windows.genre.unique()) < 2:
         raise UserError(f"{windows.store.folder}: a classifier needs training songs of at least two genres")
+    if not len(val.windows):
+        raise UserError(f"{windows.store.folder}: a classifier needs val windows of {windows.seq_len} frames")
     recipe = {
         "code": sha256(Path(__file__).read_bytes()).hexdigest(),
-        "store_fingerprint": windows.store.fingerprint,
+        "store_content": windows.store.content_hash,
         "seq_len": windows.seq_len,
         "min_note_frames": train.min_note_frames,
         "steps": options.classifier_steps,
@@ -98,7 +102,7 @@ def open_classifier(
         model, facts = train_classifier(
             train, val, steps=options.classifier_steps, seed=options.classifier_seed, progress=progress
         )
-        save_weights(model, path, facts={"classifier": identity, **facts}, recipe=recipe)
+        save_plain(weights_content(model, {"classifier": identity, **facts}), path)
     content = read_checkpoint(path, "delete it, it is made again")
     model = GenreClassifier(**content["config"])
     model.load_state_dict(content["weights"])
@@ -118,7 +122,7 @@ def train_classifier(
     check_every = -(-steps // CHECKS)
     best: dict[str, Any] = {"accuracy": -1.0}
     with torch.random.fork_rng(devices=[]):  # the caller's randomness stays as it is
-        torch.manual_seed(generator_at("genre classifier", seed).initial_seed())
+        torch.manual_seed(seed_at("genre classifier", seed))
         model = GenreClassifier(len(train.windows.store.genres))
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
@@ -132,7 +136,7 @@ def train_classifier(
             schedule.step()
             if step % check_every == 0 or step == steps:
                 logits = _logits(model, val)
-                accuracy = balanced_accuracy(logits.argmax(1), val_genre)
+                accuracy = float(balanced_accuracy_score(val_genre, logits.argmax(1)))
                 if accuracy > best["accuracy"]:
                     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
                     best = {"accuracy": accuracy, "step": step, "weights": weights, "logits": logits}
@@ -144,12 +148,6 @@ def train_classifier(
         "classifier_accuracy_val": best["accuracy"],
         "classifier_temperature": temperature,
     }
-
-
-def balanced_accuracy(predicted: Tensor, genre: Tensor) -> float:
-    """Mean over the genres that occur of the share of their windows that are told right; int64 (n,) both."""
-    right = (predicted == genre).double()
-    return float(torch.stack([right[genre == genre_id].mean() for genre_id in genre.unique()]).mean())
 
 
 def calibrated_temperature(logits: Tensor, genre: Tensor) -> float:

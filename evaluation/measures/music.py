@@ -8,23 +8,41 @@ their range, and a kernel would smear them beyond it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from common.errors import UserError
 from common.randomness import generator_at
-from data.windows import WindowSource
 from evaluation.samples.clips import ClipSource, RealClips
 from evaluation.statistics.musical_features import FEATURES, musical_features
-from evaluation.tables import ALL_ID, ALL_NAME, Row
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
 
 Features = dict[str, Tensor]
 
 HALVINGS = 10
 CHUNK = 200
+
+MUSIC_TABLE = ResultTable(
+    "music-T{T}.csv",
+    "eval_music.py",
+    (
+        Column("feature", "feature", LABEL),
+        Column("unit", "unit", LABEL),
+        Column("generated", "generated", alone=True),
+        Column("real", "real", BASELINE, alone=True),
+        Column("difference", "difference", alone=True),
+        Column("difference_halves", "real halves", BASELINE, alone=True),
+        Column("overlap_area", "overlap"),
+        Column("overlap_halves", "real halves", BASELINE),
+        Column("overlap_training", "training songs", BASELINE),
+    ),
+    protocol=("split", "seed", "store_content", "threshold", "min_note_frames"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,39 +60,40 @@ class GenreFeatures:
     training: Features
 
 
-def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float | None:
+def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float:
     """Area that the distributions of two samples, (n,) and (m,) without NaN, have in common; in [0, 1].
 
-    The sum, over bins of the given width that begin at multiples of it, of the smaller of the two shares. None where
+    The sum, over bins of the given width that begin at multiples of it, of the smaller of the two shares. NaN where
     a sample is empty.
     """
     if not len(first) or not len(second):
-        return None
+        return np.nan
     bins = torch.floor(torch.cat([first, second]) / bin_width).long()
     bins -= bins.min()
     in_bin = [torch.bincount(part, minlength=int(bins.max()) + 1) for part in bins.split([len(first), len(second)])]
     return float(torch.minimum(in_bin[0] / len(first), in_bin[1] / len(second)).sum())
 
 
-def measure_genres(source: ClipSource, clips: int, *, progress: bool = True) -> list[GenreFeatures]:
-    """Features of generated and real clips of every genre that has at least two real ones.
+def measure_music(source: ClipSource, clips: int, *, progress: bool = True) -> pd.DataFrame:
+    """One row for each genre and feature, then one for each feature over all genres (genre_id -1).
 
     There are as many generated clips as real ones: `clips`, or half of the genre's real clips where that is fewer, so
-    that as many others are left to compare real with real. Raises `UserError` where no genre has two.
+    that as many others are left to compare real with real. Raises `UserError` where no genre has two real clips.
     """
     n_real = [len(source.real_order(genre_id)) for genre_id in range(len(source.genres))]
     chosen = {genre_id: min(clips, n // 2) for genre_id, n in enumerate(n_real) if n >= 2}
     if not chosen:
         raise UserError(
-            f"--split {source.windows.split}: no genre has two windows of {source.seq_len} frames to compare; take "
-            "another split or shorter --seq-lens"
+            f"{source.windows.store.folder}: no genre has two {source.windows.split} windows of {source.seq_len} "
+            "frames to compare; take another split or shorter windows"
         )
-    train = RealClips(WindowSource(source.windows.store, "train", source.seq_len), source.seed, source.min_note_frames)
+    train = source.of_split("train")
     shown = tqdm(chosen.items(), f"T = {source.seq_len}, genres", disable=not progress)
-    return [_measure_genre(source, train, genre_id, n) for genre_id, n in shown]
+    genres = [_measure_genre(source, train, genre_id, n) for genre_id, n in shown]
+    return compare_features(genres, source.genres, source.seed).assign(**source.facts)
 
 
-def feature_rows(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> list[Row]:
+def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> pd.DataFrame:
     """One row for each genre and feature, then one for each feature over all genres (genre_id -1).
 
     `n_real`, `n_fake` and `n_training` count the clips that have the feature; means and standard deviations are over
@@ -82,14 +101,24 @@ def feature_rows(genres: Sequence[GenreFeatures], names: Sequence[str], seed: in
     of as many clips as were compared with generated ones: the mean of absolute difference and of overlap over ten
     halvings, which is what chance leaves between windows of the same songs. Columns that end in `_training` compare
     real clips of the training songs with the real clips: what a generator would score that plays back its training
-    songs. A comparison is None where no clip of a side has the feature.
+    songs. A comparison is NaN where no clip of a side has the feature.
     """
     groups = [(genre.genre_id, names[genre.genre_id], [genre]) for genre in genres]
-    return [
+    rows = [
         {"genre_id": genre_id, "genre_name": name, "feature": feature, **_compare(members, feature, seed)}
         for genre_id, name, members in [*groups, (ALL_ID, ALL_NAME, list(genres))]
         for feature in FEATURES
     ]
+    return pd.DataFrame(rows)
+
+
+def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
+    """The overlap of each feature, a column for each genre and one for all; and these columns."""
+    wide = frame.pivot(index="feature", columns="genre_id", values="overlap_area")
+    wide = wide.loc[frame["feature"].unique()].rename(columns=str).reset_index()
+    names = frame.drop_duplicates("genre_id").set_index("genre_id")["genre_name"]
+    shares = [Column(str(genre_id), name, SHARE) for genre_id, name in names.items()]
+    return wide, [Column("feature", "feature", LABEL), *shares]
 
 
 def _measure_genre(source: ClipSource, train: RealClips, genre_id: int, n: int) -> GenreFeatures:
@@ -110,7 +139,7 @@ def _measure_genre(source: ClipSource, train: RealClips, genre_id: int, n: int) 
     )
 
 
-def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> Row:
+def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> dict[str, Any]:
     unit, width = FEATURES[feature]
     generated, real, training = (
         _defined([getattr(genre, kind)[feature] for genre in genres]) for kind in ("generated", "real", "training")
@@ -121,24 +150,22 @@ def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> Row:
         "n_real": len(real),
         "n_fake": len(generated),
         "n_training": len(training),
-        "real": float(real.mean()) if len(real) else None,
-        "generated": float(generated.mean()) if len(generated) else None,
+        "real": float(real.mean()) if len(real) else np.nan,
+        "generated": float(generated.mean()) if len(generated) else np.nan,
         "difference": _difference(generated, real),
         "difference_halves": halves_differ,
         "difference_training": _difference(training, real),
         "overlap_area": overlap_area(generated, real, width),
         "overlap_halves": halves_overlap,
         "overlap_training": overlap_area(training, real, width),
-        "real_std": float(real.std(correction=0)) if len(real) else None,
-        "generated_std": float(generated.std(correction=0)) if len(generated) else None,
+        "real_std": float(real.std(correction=0)) if len(real) else np.nan,
+        "generated_std": float(generated.std(correction=0)) if len(generated) else np.nan,
     }
 
 
-def _between_halves(
-    genres: Sequence[GenreFeatures], feature: str, seed: int
-) -> tuple[float, float] | tuple[None, None]:
+def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) -> tuple[float, float]:
     """Mean absolute difference and mean overlap of the halves of ten halvings; every genre is halved by itself."""
-    differences, overlaps = [], []
+    pairs = []
     for halving in range(HALVINGS):
         halves: tuple[list[Tensor], list[Tensor]] = ([], [])
         for genre in genres:
@@ -147,11 +174,9 @@ def _between_halves(
             for half, index in zip(halves, order.chunk(2), strict=True):
                 half.append(every[index])
         first, second = map(_defined, halves)
-        if not len(first) or not len(second):
-            return None, None
-        differences.append(abs(float(first.mean() - second.mean())))
-        overlaps.append(overlap_area(first, second, FEATURES[feature].bin_width))
-    return sum(differences) / HALVINGS, sum(overlaps) / HALVINGS
+        pairs.append((abs(_difference(first, second)), overlap_area(first, second, FEATURES[feature].bin_width)))
+    differences, overlaps = zip(*pairs, strict=True)
+    return float(np.mean(differences)), float(np.mean(overlaps))
 
 
 def _defined(parts: Sequence[Tensor]) -> Tensor:
@@ -160,5 +185,5 @@ def _defined(parts: Sequence[Tensor]) -> Tensor:
     return values[~values.isnan()]
 
 
-def _difference(first: Tensor, second: Tensor) -> float | None:
-    return float(first.mean() - second.mean()) if len(first) and len(second) else None
+def _difference(first: Tensor, second: Tensor) -> float:
+    return float(first.mean() - second.mean()) if len(first) and len(second) else np.nan

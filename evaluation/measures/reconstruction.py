@@ -1,17 +1,38 @@
 """How well windows are reconstructed: squared error and F1, beside what needs no model at all."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from common.randomness import generator_at
 from data.windows import WindowSource
+from evaluation.published import MSE, published_for
 from evaluation.samples.subject import Subject
 from evaluation.statistics.rolls import onsets, previous_frame
-from evaluation.tables import Row, genre_masks
+from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
 from models.cvae import THRESHOLD
+
+MSE_COLUMNS = (
+    Column("genre_name", "{condition}", LABEL),
+    Column("n", "windows"),
+    Column("MSE_cvae_mean", "MSE"),
+    Column("MSE_cvae_std", "±"),
+    Column("reported", "reported", REPORTED),
+    Column("MSE_zeros", "all zeros", BASELINE),
+    Column("MSE_pitch_mean", "pitch mean", BASELINE),
+    Column("MSE_previous_frame", "previous frame", BASELINE),
+    Column("MSE_free", "MSE, free"),
+    Column("frame_F1", "frame F1"),
+    Column("frame_F1_shuffled", "another song", BASELINE),
+    Column("onset_F1", "onset F1"),
+    Column("onset_F1_shuffled", "another song", BASELINE),
+)
+MSE_TABLE = ResultTable("eval_mse-T{T}.csv", "eval_mse.py", MSE_COLUMNS)
+MSE_LEAKING_TABLE = ResultTable("eval_mse_leaking-T{T}.csv", "eval_mse.py --leak-target", MSE_COLUMNS)
 
 
 class Counts(NamedTuple):
@@ -21,10 +42,10 @@ class Counts(NamedTuple):
     found: Tensor
     true: Tensor
 
-    def f1(self, mask: Tensor) -> float:
-        """F1 over all cells of the windows in `mask`, 2 hits / (found + true); 1 where both rolls are empty."""
-        hits, both = float(self.hits[mask].sum()), float((self.found + self.true)[mask].sum())
-        return 2 * hits / both if both else 1.0
+
+def f1(hits: float, found: float, true: float) -> float:
+    """F1 of counts, 2 hits / (found + true); 1 where both rolls are empty."""
+    return 2 * hits / (found + true) if found + true else 1.0
 
 
 def count(found: Tensor, true: Tensor) -> Counts:
@@ -45,52 +66,68 @@ def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def measure_reconstruction(
-    subject: Subject, *, seed: int, batch_size: int, leak_target: bool = False, progress: bool = True
-) -> list[Row]:
+def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progress: bool = True) -> pd.DataFrame:
     """One row for each genre and one for all, over every window of the split.
 
     MSE_cvae: squared error averaged over the roll, z sampled from the encoder, teacher-forced (`leak_target` shows each
     frame to its own prediction, as the published code does). MSE_free and the F1s: z is the posterior mean and
-    the decoder runs on its own output, thresholded at 0.5 for F1. The shuffled F1s compare the same reconstructions
-    with a window of another song of the genre: what is left then is style, not reconstruction. They are None where a
-    genre has a single song in the split.
+    the decoder runs on its own output; the error is that of its probabilities, F1 of the roll that it plays. The
+    shuffled F1s compare the same reconstructions with a window of another song of the genre: what is left then is
+    style, not reconstruction. They are NaN where a genre has a single song in the split.
     """
     cvae, windows = subject.cvae, subject.windows
     pitch_mean = WindowSource(windows.store, "train", windows.seq_len, windows.device).pitch_rate()
-    noise = subject.noise(seed)
-    partner = another_song(windows.genre.cpu(), windows.song, seed)
-    errors: dict[str, list[Tensor]] = {}
-    counts: dict[str, list[Counts]] = {}
-    for index in tqdm(torch.arange(len(windows)).split(batch_size), "windows", disable=not progress):
+    noise = subject.noise()
+    partner = another_song(windows.genre.cpu(), windows.song, subject.options.seed)
+    parts: dict[str, list[Tensor]] = {}
+    for index in tqdm(list(subject.batches()), "windows", disable=not progress):
         batch = windows.batch(index)
         posterior = cvae.encode(*batch)
         z = posterior.sample(noise[index].to(windows.device))
         forced = torch.sigmoid(cvae.decode(z, batch.genre, batch.roll, leak_target=leak_target))
-        free = cvae.decode_free(posterior.mean, batch.genre, windows.seq_len)
-        found, true = free > THRESHOLD, batch.roll > THRESHOLD
+        free = subject.decode_free(posterior.mean, batch.genre, index)
+        found, true = free.roll, batch.roll > THRESHOLD
         other = windows.rolls(partner[index].clamp(0)) > THRESHOLD
         now = {
             "MSE_cvae": (forced - batch.roll).square().mean((1, 2)),
-            "MSE_free": (free - batch.roll).square().mean((1, 2)),
+            "MSE_free": (free.probability - batch.roll).square().mean((1, 2)),
             **baseline_errors(batch.roll, pitch_mean),
+            **_columns("frame_F1", count(found, true)),
+            **_columns("onset_F1", count(onsets(found), onsets(true))),
+            **_columns("frame_F1_shuffled", count(found, other)),
+            **_columns("onset_F1_shuffled", count(onsets(found), onsets(other))),
         }
         for name, value in now.items():
-            errors.setdefault(name, []).append(value.cpu())
-        compared = {
-            "frame_F1": (found, true),
-            "onset_F1": (onsets(found), onsets(true)),
-            "frame_F1_shuffled": (found, other),
-            "onset_F1_shuffled": (onsets(found), onsets(other)),
-        }
-        for name, pair in compared.items():
-            counts.setdefault(name, []).append(Counts(*(field.cpu() for field in count(*pair))))
-    all_errors = {name: torch.cat(values).double() for name, values in errors.items()}
-    all_counts = {name: Counts(*map(torch.cat, zip(*values, strict=True))) for name, values in counts.items()}
-    return [
-        _row(genre_id, name, mask, mask & (partner >= 0), all_errors, all_counts) | subject.facts
-        for genre_id, name, mask in genre_masks(windows.genre.cpu(), windows.store.genres)
-    ]
+            parts.setdefault(name, []).append(value.cpu())
+    of_window = pd.DataFrame({name: torch.cat(values).double() for name, values in parts.items()})
+    of_window = of_window.assign(genre_id=windows.genre.cpu().numpy(), has_partner=(partner >= 0).numpy())
+    frame = by_genre(of_window, subject.genres, _summary)
+    frame["reported"] = frame["genre_name"].map(published_for(MSE, windows.seq_len, subject.genres)).astype(float)
+    return frame.assign(**subject.facts)
+
+
+def _columns(name: str, counts: Counts) -> dict[str, Tensor]:
+    return {f"{name} {field}": value for field, value in counts._asdict().items()}
+
+
+def _summary(rows: pd.DataFrame) -> dict[str, Any]:
+    errors = ("MSE_free", "MSE_zeros", "MSE_previous_frame", "MSE_pitch_mean")
+    paired = rows[rows["has_partner"]]
+    return {
+        "MSE_cvae_mean": rows["MSE_cvae"].mean(),
+        "MSE_cvae_std": rows["MSE_cvae"].std(ddof=0),
+        "n": len(rows),
+        **rows[list(errors)].mean(),
+        **{name: _f1(rows, name) for name in ("frame_F1", "onset_F1")},
+        **{name: _f1(paired, name) for name in ("frame_F1_shuffled", "onset_F1_shuffled")},
+    }
+
+
+def _f1(rows: pd.DataFrame, name: str) -> float:
+    """F1 over all cells of the windows; NaN without windows."""
+    if rows.empty:
+        return np.nan
+    return f1(*(rows[f"{name} {field}"].sum() for field in Counts._fields))
 
 
 def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:
@@ -112,22 +149,3 @@ def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:
         partner[members] = members[(after_own + step) % len(members)]
     return partner
 
-
-def _row(
-    genre_id: int, name: str, mask: Tensor, paired: Tensor, errors: dict[str, Tensor], counts: dict[str, Counts]
-) -> Row:
-    def f1(key: str) -> float | None:
-        chosen = paired if key.endswith("_shuffled") else mask
-        return counts[key].f1(chosen) if chosen.any() else None
-
-    cvae = errors["MSE_cvae"][mask]
-    others = {key: float(value[mask].mean()) for key, value in errors.items() if key != "MSE_cvae"}
-    return {
-        "genre_id": genre_id,
-        "MSE_cvae_mean": float(cvae.mean()),
-        "MSE_cvae_std": float(cvae.std(correction=0)),
-        "n": int(mask.sum()),
-        "genre": name,
-        **others,
-        **{key: f1(key) for key in counts},
-    }

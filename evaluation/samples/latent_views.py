@@ -3,17 +3,36 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from common.randomness import generator_at
 from data.windows import WindowSource
 from evaluation.statistics.separation import measure_separation
-from evaluation.tables import Row
+from evaluation.tables import BASELINE, LABEL, Column, ResultTable, of_all
 from models import CVAE
 from models.trained import Trained
 
 MEAN, WITHHELD, SAMPLE = "mean", "mean, genre withheld", "sample"
+
+LATENT_TABLE = ResultTable(
+    "latent-T{T}.csv",
+    "-m evaluation.latent_plots",
+    (
+        Column("space", "space", LABEL),
+        Column("view", "view", LABEL),
+        Column("dimensions", "dimensions"),
+        Column("n", "windows"),
+        Column("silhouette", "silhouette"),
+        Column("kNN_other_songs", "k-NN, other songs"),
+        Column("kNN_other_songs_floor", "shuffled", BASELINE),
+        Column("kNN_any_song", "k-NN, any song"),
+        Column("kNN_any_song_floor", "shuffled", BASELINE),
+        Column("chance", "chance", BASELINE),
+        Column("majority", "majority", BASELINE),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -36,17 +55,18 @@ class WindowSample:
 
     def measure(
         self, space: str, view: str, points: Tensor, neighbors: int, trained: Trained | None = None
-    ) -> list[Row]:
+    ) -> pd.DataFrame:
         """Rows of each genre, and last of all, for a view (n, D) of a space, as in `measure_separation`."""
         names = self.windows.store.genres
-        rows = measure_separation(points, self.genre, self.song, names, neighbors=neighbors, seed=self.seed)
-        place = {"space": space, "view": view, "dimensions": points.shape[1]}
+        frame = measure_separation(points, self.genre, self.song, names, neighbors=neighbors, seed=self.seed)
         source = {
             "checkpoint": trained and trained.path.name,
             "checkpoint_sha256": trained and trained.sha256,
+            "trained_on": trained and trained.trained_on,
             "labels": trained and trained.labels,
         }
-        return [{**place, **row, "neighbors": neighbors, **self.facts, **source} for row in rows]
+        place = {"space": space, "view": view, "dimensions": points.shape[1]}
+        return frame.assign(**place, neighbors=neighbors, **self.facts, **source)
 
 
 def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool) -> WindowSample:
@@ -71,7 +91,8 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
         "split": windows.split,
         "balanced": balanced,
         "seed": seed,
-        "store_fingerprint": windows.store.fingerprint,
+        "condition": windows.store.condition,
+        "store_content": windows.store.content_hash,
     }
     return WindowSample(windows, index, genre, windows.song[index], seed, facts)
 
@@ -95,12 +116,11 @@ def latent_views(cvae: CVAE, sample: WindowSample, batch_size: int) -> dict[str,
     return {view: torch.cat(parts).cpu().double() for view, parts in views.items()}
 
 
-def numbers(rows: list[Row]) -> str:
-    """The numbers of a view for a title, from its last row."""
-    every = rows[-1]
-    if every["kNN_other_songs"] is None:
-        return f"silhouette {every['silhouette']:.2f}"
-    return (
-        f"{every['neighbors']}-NN {every['kNN_other_songs']:.2f} (floor {every['kNN_other_songs_floor']:.2f}), "
-        f"silhouette {every['silhouette']:.2f}"
-    )
+def numbers(frame: pd.DataFrame) -> str:
+    """The numbers of a view for a title, from its row of all genres."""
+    every = of_all(frame).iloc[0]
+    silhouette = f"silhouette {every['silhouette']:.2f}"
+    if pd.isna(every["kNN_other_songs"]):
+        return silhouette
+    found, floor = every["kNN_other_songs"], every["kNN_other_songs_floor"]
+    return f"{every['neighbors']}-NN {found:.2f} (floor {floor:.2f}), {silhouette}"

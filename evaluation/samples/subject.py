@@ -1,20 +1,25 @@
-"""What an evaluation is made on: a model, windows of a split, and the facts that a result row has to carry."""
+"""What an evaluation of a CVAE is made on: the model, windows of a split, and the facts that a row has to carry."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from common.device import DEVICES, select_device
+from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
 from common.options import option
 from common.randomness import generator_at
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
+from evaluation.samples.clips import facts_of
 from models import CVAE
-from models.trained import load_trained
+from models.cvae import FEEDBACK, SAMPLED, THRESHOLDED, Decoded
+from models.trained import load_for
+from models.weight_files import hybrid_file
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,19 @@ class EvaluationOptions:
     """Options that the evaluations of the CVAE share."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    seq_len: int = option(128, "frames in a window", choices=WINDOW_LENGTHS)
-    checkpoint: Path | None = option(None, "weights of a CVAE (default: hybrid_cvae_best_T{T}.pth in --checkpoints)")
-    checkpoints: Path = option(Path("checkpoints"), "folder of the trained weights")
+    seq_lens: tuple[int, ...] = option(
+        WINDOW_LENGTHS, "frames in a window; those without weights are left out", choices=WINDOW_LENGTHS
+    )
+    checkpoint: Path | None = option(None, "other weights of a CVAE; their T counts, not --seq-lens")
+    checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_cvae_best_T{T}.pth")
+    allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
     metrics: Path = option(Path("metrics"), "folder for the tables")
     split: str = option("test", "which songs to measure on", choices=SPLITS)
+    feedback: str = option(
+        THRESHOLDED, "what the decoder hears of its last frame when it runs on its own", choices=FEEDBACK
+    )
     device: str = option("auto", "where to compute; auto is cuda, else mps, else cpu", choices=DEVICES)
-    batch_size: int = option(512, "windows at a time; the results do not depend on it", minimum=1)
+    batch_size: int = option(512, "windows at a time; the results do not depend on it", minimum=1, maximum=1_000_000)
     seed: int = option(0, "decides the noise of z", minimum=0)
 
 
@@ -38,35 +49,60 @@ class Subject:
 
     cvae: CVAE
     windows: WindowSource
+    options: EvaluationOptions
     facts: dict[str, Any]
 
-    def noise(self, seed: int) -> torch.Tensor:
+    @property
+    def genres(self) -> list[str]:
+        return self.windows.store.genres
+
+    @property
+    def condition(self) -> str:
+        return self.windows.store.condition
+
+    def batches(self) -> Iterator[Tensor]:
+        """Places of all windows, int64 (B,) each."""
+        yield from torch.arange(len(self.windows)).split(self.options.batch_size)
+
+    def noise(self) -> Tensor:
         """Standard normal noise for z of every window, (n_windows, latent): the same whatever the batch size."""
-        return torch.randn(len(self.windows), self.cvae.latent, generator=generator_at("evaluation", seed))
+        at = generator_at("evaluation", self.options.seed)
+        return torch.randn(len(self.windows), self.cvae.latent, generator=at)
+
+    def decode_free(self, z: Tensor, genre: Tensor, index: Tensor) -> Decoded:
+        """What the decoder makes of z (B, latent) of the windows at `index`, running on its own."""
+        seq_len, feedback, uniform = self.windows.seq_len, self.options.feedback, None
+        if feedback == SAMPLED:
+            at = [generator_at("feedback", self.options.seed, window) for window in index.tolist()]
+            uniform = torch.stack([torch.rand(128, seq_len, generator=generator) for generator in at]).to(z.device)
+        return self.cvae.decode_free(z, genre, seq_len, feedback=feedback, uniform=uniform)
 
 
-def open_subject(options: EvaluationOptions) -> Subject:
-    """Load the CVAE and open the windows.
+def open_subjects(options: EvaluationOptions) -> Iterator[Subject]:
+    """The CVAE and the windows of each T that has weights, one after another.
 
-    Raises `CheckpointError` where there are no weights of a CVAE for the store's genres, `UserError` where the split
-    has no window.
+    Raises `CheckpointError` where there are no weights, or some cannot be used for the store, `UserError` where the
+    split has no window.
     """
-    options.metrics.mkdir(parents=True, exist_ok=True)
-    path = options.checkpoint or options.checkpoints / f"hybrid_cvae_best_T{options.seq_len}.pth"
-    store = RollStore.open(options.store)
-    remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
-    trained = load_trained(path, CVAE.kind, remedy, store.genres, store.frames_per_second)
-    device = select_device(options.device)
-    windows = WindowSource(store, options.split, options.seq_len, device)
+    store, device = RollStore.open(options.store), select_device(options.device)
+    prepare_process(device)
+    paths = [options.checkpoints / hybrid_file("cvae", seq_len) for seq_len in options.seq_lens]
+    present = [options.checkpoint] if options.checkpoint else [path for path in paths if path.exists()]
+    for path in present or paths[:1]:
+        yield _open_subject(options, store, path, device)
+
+
+def _open_subject(options: EvaluationOptions, store: RollStore, path: Path, device: torch.device) -> Subject:
+    remedy = "run train_hybrid.py first, take other --seq-lens, or name --checkpoint"
+    trained = load_for(store, path, CVAE.kind, remedy, allow_other_songs=options.allow_other_songs)
+    windows = WindowSource(store, options.split, trained.seq_len, device)
     if not len(windows):
-        raise UserError(f"{options.store}: no {options.split} window of {options.seq_len} frames")
+        raise UserError(f"{options.store}: no {options.split} window of {trained.seq_len} frames")
     facts = {
-        "T": options.seq_len,
+        "T": trained.seq_len,
         "split": options.split,
         "seed": options.seed,
-        "checkpoint": path.name,
-        "checkpoint_sha256": trained.sha256,
-        "labels": trained.labels,
-        "store_fingerprint": store.fingerprint,
+        "feedback": options.feedback,
+        **facts_of(trained, store),
     }
-    return Subject(trained.model.to(device), windows, facts)
+    return Subject(trained.model.to(device), windows, options, facts)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from data.song import OCTAVE
 from evaluation.statistics.rolls import onsets
 
-OCTAVE = 12
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 BLOCK_SECONDS = 0.5
 

@@ -7,10 +7,10 @@ sets of them, genre by genre. It is 0 for equal sets, and says nothing about the
 import torch
 from torch import Tensor
 
+from data.song import OCTAVE
 from evaluation.statistics.distances import frechet_distance
 from evaluation.statistics.rolls import onsets
 
-OCTAVE = 12
 # Keys a frame: octaves that hardly ever sound would otherwise outweigh all the others.
 MINIMUM_SCALE = 0.02
 

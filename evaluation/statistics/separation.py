@@ -8,12 +8,14 @@ one: neighbours of other songs alone, and the same with the genres shuffled amon
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from common.errors import UserError
 from common.randomness import generator_at
-from evaluation.tables import ALL_ID, Row, genre_masks
+from evaluation.tables import ALL_ID, by_genre
 
 SHUFFLES = 20
 _BLOCK = 500
@@ -39,24 +41,26 @@ def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> 
     its genre, b that to the nearest other genre; 0 for the only window of a genre. Raises `UserError` for a single
     genre, or where a window has fewer than k windows of other songs.
     """
-    n, (present, place, count) = len(points), genre.unique(return_inverse=True, return_counts=True)
+    present, place, count = genre.unique(return_inverse=True, return_counts=True)
     if len(present) < 2:
-        raise UserError("all windows are of one genre; show more --windows, or a store with at least two genres")
-    others = n - int(song.unique(return_counts=True)[1].max())
+        raise UserError("all windows are of one genre; show more windows, or a store with at least two genres")
+    others = len(points) - int(song.unique(return_counts=True)[1].max())
     if others < k:
-        raise UserError(f"--neighbors {k}: a window has only {others} of other songs; show more --windows")
+        raise UserError(f"{k} neighbours: a window has only {others} of other songs; show more windows")
     members = torch.nn.functional.one_hot(place).to(points.dtype)  # (n, genres)
     square = points.square().sum(1)
     blocks: list[Neighbourhoods] = []
-    for index in torch.arange(n).split(_BLOCK):
-        rows = torch.arange(len(index))
-        squared = torch.addmm(square, points[index], points.t(), alpha=-2).add_(square[index, None]).clamp_min_(0)
-        squared[rows, index] = 0
+    for index in torch.arange(len(points)).split(_BLOCK):
+        own = torch.arange(len(index)), index  # where a window meets itself
+        squared = torch.addmm(square, points[index], points.t(), alpha=-2)
+        squared = squared.add_(square[index, None]).clamp_min_(0)
+        squared[own] = 0
         silhouette = _silhouette((squared.sqrt() @ members).double(), place[index], count)
-        squared[rows, index] = torch.inf
+        squared[own] = torch.inf
         any_song = squared.topk(k, largest=False).indices
         squared[song[index, None] == song] = torch.inf
-        blocks.append(Neighbourhoods(any_song, squared.topk(k, largest=False).indices, silhouette))
+        other_songs = squared.topk(k, largest=False).indices
+        blocks.append(Neighbourhoods(any_song, other_songs, silhouette))
     return Neighbourhoods(*map(torch.cat, zip(*blocks, strict=True)))
 
 
@@ -87,13 +91,13 @@ def measure_separation(
     *,
     neighbors: int,
     seed: int,
-) -> list[Row]:
+) -> pd.DataFrame:
     """One row for each genre that occurs and one for all; arguments and errors as in `find_neighbourhoods`.
 
     Of a genre: its mean silhouette and the share of its windows whose neighbours vote for it. Of all: the mean
     silhouette over windows, and the mean of the genres' shares (balanced accuracy; 1 / genres by chance). The floors
     are means over `SHUFFLES` shuffles of the genres among the songs. A genre with a single song cannot be found among
-    other songs: None, for it and for all.
+    other songs: NaN, for it and for all.
     """
     found = find_neighbourhoods(points, genre, song, neighbors)
     songs, song_place = song.unique(return_inverse=True)
@@ -102,25 +106,24 @@ def measure_separation(
         genre_of_song[torch.randperm(len(songs), generator=generator_at("shuffled genres", seed, number))][song_place]
         for number in range(SHUFFLES)
     ]
-    lonely = [genre_id for genre_id, count in enumerate(genre_of_song.bincount().tolist()) if count == 1]
-    unknown = dict.fromkeys([*lonely, ALL_ID]) if lonely else {}
+    of_window = pd.DataFrame({"genre_id": genre, "song": song, "silhouette": found.silhouette})
+    frame = by_genre(
+        of_window,
+        names,
+        lambda rows: {"n": len(rows), "n_songs": rows["song"].nunique(), "silhouette": rows["silhouette"].mean()},
+    )
     shares = {
-        "kNN_other_songs": found_shares([genre], found.other_songs) | unknown,
-        "kNN_other_songs_floor": found_shares(shuffled, found.other_songs) | unknown,
+        "kNN_other_songs": found_shares([genre], found.other_songs),
+        "kNN_other_songs_floor": found_shares(shuffled, found.other_songs),
         "kNN_any_song": found_shares([genre], found.any_song),
         "kNN_any_song_floor": found_shares(shuffled, found.any_song),
     }
-    return [
-        {
-            "genre_id": genre_id,
-            "genre": name,
-            "n": int(mask.sum()),
-            "n_songs": len(song[mask].unique()),
-            "silhouette": float(found.silhouette[mask].mean()),
-            **{key: share[genre_id] for key, share in shares.items()},
-        }
-        for genre_id, name, mask in genre_masks(genre, names)
-    ]
+    for column, share in shares.items():
+        frame[column] = frame["genre_id"].map(share)
+    lonely = (genre_of_song.bincount() == 1).nonzero()[:, 0].tolist()
+    unknown = frame["genre_id"].isin([*lonely, ALL_ID]) if lonely else np.zeros(len(frame), bool)
+    frame.loc[unknown, ["kNN_other_songs", "kNN_other_songs_floor"]] = np.nan
+    return frame
 
 
 def found_shares(labelings: Sequence[Tensor], neighbours: Tensor) -> dict[int, float]:

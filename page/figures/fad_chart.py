@@ -1,64 +1,63 @@
 """The report's figure 1: Fréchet audio distance by genre and T, with its floor and the published values."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from evaluation.published import FAD, FAD_PAPER, published_for
-from evaluation.tables import ALL_ID, Row
+from common.files import write_bytes
 from page.figures.colors import ALL_COLOR, GENRE_COLORS
+from page.figures.png import png
 
 _PAPER, _LINES, _INK, _REPORTED = "#fbfaf7", "#dcd9d0", "#222222", "#9a958a"
 _WIDTH, _PANEL_INCHES = 0.27, (4.6, 3.6)
 
 
-def save_fad_chart(path: Path, rows: Sequence[Row]) -> None:
-    """Write a PNG from the rows of `evaluation.fad.measure_fad`: a line of panels an embedder, a panel a T.
+def save_fad_chart(path: Path, frame: pd.DataFrame) -> None:
+    """Write a PNG from the rows of `evaluation.measures.fad`: a line of panels an embedder, a panel a T.
 
     A bar a genre with its spread over seeds, a black line at the floor, grey bars for what was published. Every panel
     has an axis of its own: clips of different lengths, or embedders, do not compare.
     """
-    embedders, seq_lens = (list(dict.fromkeys(row[key] for row in rows)) for key in ("embedder", "T"))
-    genres = list(dict.fromkeys(row["genre_name"] for row in rows if row["genre_id"] != ALL_ID))
+    embedders, seq_lens = frame["embedder"].unique(), frame["T"].unique()
     width, height = _PANEL_INCHES
     size = max(1.6, len(seq_lens)) * width, len(embedders) * height + 0.8
     figure = Figure(figsize=size, dpi=150, layout="constrained")  # no pyplot: a file needs no display
     axes = figure.subplots(len(embedders), len(seq_lens), squeeze=False)
     for line, embedder in zip(axes, embedders, strict=True):
         for axis, seq_len in zip(line, seq_lens, strict=True):
-            _draw(axis, [row for row in rows if (row["embedder"], row["T"]) == (embedder, seq_len)], genres)
+            _draw(axis, frame[(frame["embedder"] == embedder) & (frame["T"] == seq_len)])
             axis.set_title(f"{embedder.split()[0]}, T = {seq_len}", fontsize=10, parse_math=False)
     entries = [Patch(color=GENRE_COLORS[0], label="ours"), Line2D([], [], color=_INK, label="floor: real against real")]
-    if any(published_for(FAD, seq_len, genres) for seq_len in seq_lens):
+    if frame["reported"].notna().any():
         entries.append(Patch(color=_REPORTED, label="reported (AST, other music)"))
         entries.append(Patch(facecolor="white", edgecolor=_REPORTED, hatch="///", label="reported by [1]"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False, fontsize=9)
     figure.suptitle("Fréchet audio distance of generated to real clips; less is better", fontsize=11)
-    figure.savefig(path, format="png")
+    write_bytes(path, png(figure))
 
 
-def _draw(axis: Axes, rows: Sequence[Row], genres: Sequence[str]) -> None:
+def _draw(axis: Axes, frame: pd.DataFrame) -> None:
+    rows = frame.to_dict("records")
     for place, row in enumerate(rows):
-        color = ALL_COLOR if row["genre_id"] == ALL_ID else GENRE_COLORS[row["genre_id"] % len(GENRE_COLORS)]
-        if row["FAD"] is None:
+        color = ALL_COLOR if row["genre_id"] < 0 else GENRE_COLORS[row["genre_id"] % len(GENRE_COLORS)]
+        if pd.isna(row["FAD"]):
             axis.annotate("none", (place, 0), ha="center", va="bottom", fontsize=7)
         else:
-            axis.bar(place, row["FAD"], _WIDTH, color=color, yerr=row["FAD_seeds_std"], ecolor=_INK, capsize=2)
-            top = row["FAD"] + (row["FAD_seeds_std"] or 0)
-            axis.annotate(f"{row['FAD']:.3g}", (place, top), ha="center", va="bottom", fontsize=7)
-        if row["FAD_floor"] is not None:
+            spread = 0 if pd.isna(row["FAD_seeds_std"]) else row["FAD_seeds_std"]
+            axis.bar(place, row["FAD"], _WIDTH, color=color, yerr=spread or None, ecolor=_INK, capsize=2)
+            axis.annotate(f"{row['FAD']:.3g}", (place, row["FAD"] + spread), ha="center", va="bottom", fontsize=7)
+        if pd.notna(row["FAD_floor"]):
             axis.hlines(row["FAD_floor"], place - _WIDTH / 2, place + _WIDTH / 2, color=_INK, linewidth=1.5, zorder=3)
-        for offset, table, style in (
-            (1, FAD, {"color": _REPORTED}),
-            (2, FAD_PAPER, {"facecolor": "white", "edgecolor": _REPORTED, "hatch": "///"}),
+        for offset, column, style in (
+            (1, "reported", {"color": _REPORTED}),
+            (2, "reported_paper", {"facecolor": "white", "edgecolor": _REPORTED, "hatch": "///"}),
         ):
-            published = published_for(table, row["T"], genres).get(row["genre_name"])
-            if published is not None:
-                axis.bar(place + offset * _WIDTH, published, _WIDTH, **style)
+            if pd.notna(row[column]):
+                axis.bar(place + offset * _WIDTH, row[column], _WIDTH, **style)
     axis.set_xticks(range(len(rows)), [row["genre_name"] for row in rows], fontsize=8)
     axis.tick_params(axis="y", labelsize=8)
     axis.set_facecolor(_PAPER)

@@ -11,23 +11,26 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from common.files import write_bytes
 from data.pianoroll import roll_notes
+from data.song import OCTAVE
 from page.figures.colors import GENRE_COLORS
+from page.figures.pitch_range import note_name, pitch_range
+from page.figures.png import png
 
-OCTAVE = 12
 MAX_COLUMNS, MAX_SECONDS = 8, 60.0
 _PAPER, _LINES, _JOINTS, _GREY, _INK = "#f7f6f2", "#dcd9d0", "#b9b5a8", "#8c8c8c", "#262626"
 _INCHES_PER_SECOND, _MINIMUM_WIDTH, _LINE_HEIGHT, _MARGIN = 0.25, 1.9, 1.7, 0.7
 
 
-class Panel(NamedTuple):
+class RollPanel(NamedTuple):
     """One roll, bool (128, T), and its title."""
 
     title: str
     roll: np.ndarray
 
 
-SheetRows = Sequence[Sequence[Panel | None]]
+SheetRows = Sequence[Sequence[RollPanel | None]]
 
 
 def save_roll_sheet(
@@ -68,20 +71,20 @@ def save_roll_sheet(
     for column in axes.T:  # the lowest panel has the labels, also where the last line is not full
         for axis in [axis for axis in column if axis.get_visible()][-1:]:
             axis.tick_params(labelbottom=True)
-    low, high = _pitch_range([panel.roll for panel in panels])
+    low, high = pitch_range([panel.roll for panel in panels])
     octaves = np.arange(low, high + 1, OCTAVE * (1 if high - low <= 6 * OCTAVE else 2))
     shared = axes[0, 0]
     shared.set(xlim=(0, seconds), ylim=(low - 0.5, high + 0.5))
-    shared.set_yticks(octaves, [f"C{pitch // OCTAVE - 1}" for pitch in octaves])
+    shared.set_yticks(octaves, [note_name(pitch) for pitch in octaves])
     shared.xaxis.set_major_locator(MaxNLocator(nbins=max(4, int(1.2 * panel_width)), steps=[1, 2, 5, 10]))
     cut = f" (first {seconds:g} of {longest:.0f} s)" if longest > seconds else ""
     figure.suptitle(title + cut, fontsize=10, parse_math=False)
     figure.supxlabel("time (s)", fontsize=8)
     figure.supylabel("pitch", fontsize=8)
-    figure.savefig(path, format="png")
+    write_bytes(path, png(figure))
 
 
-def _draw(axis: Axes, panel: Panel, color: str, frames_per_second: int, window_frames: int | None) -> None:
+def _draw(axis: Axes, panel: RollPanel, color: str, frames_per_second: int, window_frames: int | None) -> None:
     """A note is a bar of pitch +- 0.5, from the start of its first frame to the end of its last."""
     pitch, start, end = roll_notes(panel.roll)
     left, right, low, high = start / frames_per_second, end / frames_per_second, pitch - 0.5, pitch + 0.5
@@ -99,12 +102,3 @@ def _draw(axis: Axes, panel: Panel, color: str, frames_per_second: int, window_f
     for spine in axis.spines.values():
         spine.set_color(_LINES)
 
-
-def _pitch_range(rolls: Sequence[np.ndarray]) -> tuple[int, int]:
-    """Lowest and highest pitch to show: whole octaves from C to C, at least two."""
-    sounding = np.flatnonzero(np.any([roll.any(axis=1) for roll in rolls], axis=0))
-    if not len(sounding):
-        return 4 * OCTAVE, 6 * OCTAVE
-    low = int(sounding[0]) // OCTAVE * OCTAVE
-    high = -(-int(sounding[-1]) // OCTAVE) * OCTAVE
-    return low, max(high, low + 2 * OCTAVE)

@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from common.files import write_bytes
 from page.figures.colors import GENRE_COLORS
+from page.figures.png import png
 
 _PAPER, _LINES = "#fbfaf7", "#dcd9d0"
 _PANEL_INCHES, _LINE_INCHES, _MARGIN_INCHES = 5.0, 0.17, 0.8
@@ -52,7 +54,7 @@ def save_scatter_sheet(
     ]  # fmt: skip
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False, fontsize=10)
     figure.suptitle(title, fontsize=10, parse_math=False)
-    figure.savefig(path, format="png")
+    write_bytes(path, png(figure))
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
