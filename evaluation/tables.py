@@ -106,7 +106,7 @@ def by_genre(
     """
     parts = [(genre_id, genres[genre_id], part) for genre_id, part in values.groupby("genre_id")]
     parts.append((ALL_ID, ALL_NAME, values))
-    rows = [{"genre_id": genre_id, "genre_name": name, **summary(part)} for genre_id, name, part in parts]
+    rows = [{"genre_id": genre_id, **summary(part), "genre_name": name} for genre_id, name, part in parts]
     return pd.DataFrame(rows)
 
 

@@ -86,7 +86,7 @@ class EmbeddingCache:
         tqdm.write(f"{self._path}: cannot be written ({error}); the embeddings made now are not kept")
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self._path}: not a cache of embeddings, or damaged ({error}); delete it, it is made again")
+        return UserError(f"{self._path}: not a cache of embeddings ({error}); delete it, it is made again")
 
 
 class ClipEmbedder:

@@ -2,23 +2,26 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from frames import records
+from weights import save_weights
 
 import eval_elbo
 import eval_mse
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.measures.elbo import FrameBaselines, measure_elbo
-from evaluation.measures.reconstruction import another_song, baseline_errors, count, measure_reconstruction
+from evaluation.measures.reconstruction import another_song, baseline_errors, count, f1, measure_reconstruction
 from evaluation.published import ELBO, MSE, published_for
-from evaluation.samples.subject import open_subject
+from evaluation.samples.subject import open_subjects
 from evaluation.statistics.rolls import onsets
-from evaluation.tables import format_table, genre_masks, write_table
 from models import CVAE, Generator
-from models.checkpoint import CheckpointError, save_weights
+from models.checkpoint import CheckpointError
+from models.cvae import FEEDBACK
 
 
 def save(model: torch.nn.Module, path: Path, store: RollStore, **changed: object) -> None:
@@ -65,13 +68,12 @@ def test_baselines_of_a_known_roll() -> None:
 def test_f1_of_known_rolls() -> None:
     true = roll_of((60, 0, 4), (64, 2, 8)) > 0
     found = roll_of((60, 0, 2), (64, 2, 8), (70, 0, 1)) > 0
-    everything = torch.ones(1, dtype=torch.bool)
-    assert count(found, true).f1(everything) == pytest.approx(2 * 8 / (9 + 10))
+    assert f1(*count(found, true)) == pytest.approx(2 * 8 / (9 + 10))
     assert onsets(true).nonzero().tolist() == [[0, 60, 0], [0, 64, 2]]
-    assert count(onsets(found), onsets(true)).f1(everything) == pytest.approx(2 * 2 / (3 + 2))
+    assert f1(*count(onsets(found), onsets(true))) == pytest.approx(2 * 2 / (3 + 2))
     silence = torch.zeros_like(true)
-    assert count(silence, silence).f1(everything) == 1
-    assert count(silence, true).f1(everything) == 0
+    assert f1(*count(silence, silence)) == 1
+    assert f1(*count(silence, true)) == 0
 
 
 def test_baseline_code_lengths_follow_the_counts(tiny_store: Path) -> None:
@@ -95,10 +97,10 @@ def test_baseline_code_lengths_follow_the_counts(tiny_store: Path) -> None:
 
 
 def test_mse_table_covers_the_whole_split_whatever_the_batch_size(trained: dict[str, Path]) -> None:
-    options = eval_mse.Options(**trained, seq_len=32, device="cpu", batch_size=5)
-    rows = eval_mse.eval_mse(options)
-    subject = open_subject(options)
-    again = measure_reconstruction(subject, seed=0, batch_size=512, progress=False)
+    options = eval_mse.Options(**trained, seq_lens=(32,), device="cpu", batch_size=5)
+    rows = records(eval_mse.eval_mse(options))
+    (subject,) = open_subjects(options)
+    again = records(measure_reconstruction(replace(subject, options=replace(options, batch_size=512)), progress=False))
     for row, other in zip(rows, again, strict=True):
         assert row["onset_F1_shuffled"] is None, "a genre has one test song here"
         for name in ("MSE_cvae_mean", "MSE_cvae_std", "MSE_free", "MSE_zeros", "frame_F1", "onset_F1"):
@@ -109,27 +111,28 @@ def test_mse_table_covers_the_whole_split_whatever_the_batch_size(trained: dict[
     written = read(trained["metrics"] / "eval_mse-T32.csv")
     assert list(written[0])[:4] == ["genre_id", "MSE_cvae_mean", "MSE_cvae_std", "n"]
     assert float(written[-1]["MSE_zeros"]) == pytest.approx(rows[-1]["MSE_zeros"], rel=1e-4)
-    facts = ("T", "split", "seed", "checkpoint", "checkpoint_sha256", "store_fingerprint")
+    facts = ("T", "split", "seed", "checkpoint", "checkpoint_sha256", "store_content")
     assert all(written[0][fact] for fact in facts)
 
 
 def test_leaking_is_another_measurement_in_another_file(trained: dict[str, Path]) -> None:
-    honest = eval_mse.eval_mse(eval_mse.Options(**trained, seq_len=32, device="cpu"))
-    leaking = eval_mse.eval_mse(eval_mse.Options(**trained, seq_len=32, device="cpu", leak_target=True))
+    honest = records(eval_mse.eval_mse(eval_mse.Options(**trained, seq_lens=(32,), device="cpu")))
+    leaking = records(eval_mse.eval_mse(eval_mse.Options(**trained, seq_lens=(32,), device="cpu", leak_target=True)))
     assert leaking[-1]["MSE_cvae_mean"] != honest[-1]["MSE_cvae_mean"]
     assert leaking[-1]["MSE_free"] == pytest.approx(honest[-1]["MSE_free"])
     assert {path.name for path in trained["metrics"].iterdir()} == {"eval_mse-T32.csv", "eval_mse_leaking-T32.csv"}
 
 
 def test_elbo_table(trained: dict[str, Path]) -> None:
-    options = eval_elbo.Options(**trained, seq_len=32, device="cpu", batch_size=5)
-    rows, latents = eval_elbo.eval_elbo(options)
-    subject = open_subject(options)
-    again = measure_elbo(subject, beta=0.01, seed=0, batch_size=512, progress=False)
+    options = eval_elbo.Options(**trained, seq_lens=(32,), device="cpu", batch_size=5)
+    rows = records(eval_elbo.eval_elbo(options))
+    (subject,) = open_subjects(options)
+    again = measure_elbo(replace(subject, options=replace(options, batch_size=512)), beta=0.01, progress=False)
+    latents = records(again.latents)
     every = rows[-1]
     assert every["ELBO_mean"] == pytest.approx(-(every["Recon_Loss_mean"] + 0.01 * every["KL_Div_mean"]))
     assert every["bits_per_cell"] == pytest.approx(-every["bernoulli_ELBO_nats"] / (128 * 32 * math.log(2)))
-    assert every["Recon_Loss_mean"] == pytest.approx(again.genres[-1]["Recon_Loss_mean"], rel=1e-4)
+    assert every["Recon_Loss_mean"] == pytest.approx(again.genres["Recon_Loss_mean"].iloc[-1], rel=1e-4)
     assert sum(row["KL_nats"] for row in latents) == pytest.approx(every["KL_Div_mean"])
     assert len(latents) == subject.cvae.latent
     assert sum(row["active"] for row in latents) == every["active_units"]
@@ -138,27 +141,31 @@ def test_elbo_table(trained: dict[str, Path]) -> None:
     assert len(read(trained["metrics"] / "eval_elbo_latents-T32.csv")) == subject.cvae.latent
 
 
-def test_free_running_reconstruction_is_what_the_report_sums(trained: dict[str, Path]) -> None:
-    subject = open_subject(eval_elbo.Options(**trained, seq_len=32, device="cpu"))
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_free_running_reconstruction_is_what_the_report_sums(feedback: str, trained: dict[str, Path]) -> None:
+    options = eval_elbo.Options(**trained, seq_lens=(32,), device="cpu", seed=3, batch_size=4, feedback=feedback)
+    (subject,) = open_subjects(options)
     cvae, windows = subject.cvae, subject.windows
     batch = windows.batch(torch.arange(len(windows)))
-    z = cvae.encode(*batch).sample(subject.noise(3))
-    expected = (cvae.decode_free(z, batch.genre, 32) - batch.roll).square().sum((1, 2)).mean().item()
-    rows = measure_elbo(subject, beta=0.01, seed=3, batch_size=4, progress=False).genres
+    z = cvae.encode(*batch).sample(subject.noise())
+    free = subject.decode_free(z, batch.genre, torch.arange(len(windows))).probability
+    expected = (free - batch.roll).square().sum((1, 2)).mean().item()
+    rows = records(measure_elbo(subject, beta=0.01, progress=False).genres)
     assert rows[-1]["Recon_Loss_mean"] == pytest.approx(expected, rel=1e-4)
+    assert rows[-1]["feedback"] == feedback
 
 
 def test_refusals_name_file_and_remedy(trained: dict[str, Path], tmp_path: Path) -> None:
     store = RollStore.open(trained["store"])
     with pytest.raises(CheckpointError, match=r"hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py"):
-        open_subject(eval_mse.Options(**trained, seq_len=64, device="cpu"))
+        list(open_subjects(eval_mse.Options(**trained, seq_lens=(64,), device="cpu")))
     path = tmp_path / "other.pth"
     save(Generator(len(store.genres), 32), path, store)
     with pytest.raises(CheckpointError, match="holds generator, not a cvae"):
-        open_subject(eval_mse.Options(**trained, checkpoint=path, device="cpu"))
+        list(open_subjects(eval_mse.Options(**trained, checkpoint=path, device="cpu")))
     save(CVAE(2), path, store, genres=["polka", "waltz"])
-    with pytest.raises(CheckpointError, match=r"trained on the genres polka, waltz, but the store has .*--store"):
-        open_subject(eval_mse.Options(**trained, checkpoint=path, device="cpu"))
+    with pytest.raises(CheckpointError, match=r"trained on the genre names polka, waltz, but .* has the genre names chords"):
+        list(open_subjects(eval_mse.Options(**trained, checkpoint=path, device="cpu")))
 
 
 def test_another_song_is_of_the_same_genre() -> None:
@@ -179,18 +186,12 @@ def test_published_figures_stand_beside_their_own_genres_only() -> None:
     assert published_for(MSE, 128, ["chorale", "pop"]) == {}
 
 
-def test_tables(tmp_path: Path) -> None:
-    masks = genre_masks(torch.tensor([2, 0, 2]), ["a", "b", "c"])
-    assert [(index, name, mask.tolist()) for index, name, mask in masks] == [
-        (0, "a", [False, True, False]),
-        (2, "c", [True, False, True]),
-        (-1, "all", [True, True, True]),
-    ]
-    rows = [{"genre": "a", "x": 1 / 3, "y": None}, {"genre": "all", "x": 1234.5678, "y": 2}]
-    assert format_table(rows, {"genre": "genre", "x": "value", "y": "n"}).splitlines() == [
-        "genre   value  n",
-        "a      0.3333  -",
-        "all      1235  2",
-    ]
-    write_table(tmp_path / "table.csv", rows)
-    assert read(tmp_path / "table.csv")[1] == {"genre": "all", "x": "1234.57", "y": "2"}
+def test_weights_of_other_songs_are_refused_unless_allowed(trained: dict[str, Path]) -> None:
+    path = trained["checkpoints"] / "hybrid_cvae_best_T32.pth"
+    store = RollStore.open(trained["store"])
+    save(CVAE(len(store.genres)), path, store, training_songs=torch.tensor([1, 2]), trained_on="elsewhere")
+    options = eval_mse.Options(**trained, seq_lens=(32,), device="cpu")
+    with pytest.raises(CheckpointError, match="2 of the 2 songs it was trained on are not among the training songs"):
+        eval_mse.eval_mse(options)
+    frame = eval_mse.eval_mse(replace(options, allow_other_songs=True))
+    assert set(frame["trained_on"]) == {"elsewhere"}

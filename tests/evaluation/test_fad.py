@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from frames import records
+from weights import save_weights
 
 import eval_fad_samples
 from common.errors import UserError
@@ -18,13 +20,12 @@ from data.pianoroll import RollNotes
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation import damage
-from evaluation.measures.fad import FIRST_OF_GENRE, EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
-from evaluation.samples import corruption
+from evaluation.measures.fad import EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
 from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
-from evaluation.samples.clips import open_clip_sources, open_real_clips
+from evaluation.samples.clips import open_clip_sources
 from evaluation.statistics.distances import frechet_distance
 from models import Generator
-from models.checkpoint import CheckpointError, save_weights
+from models.checkpoint import CheckpointError
 
 
 class FakeRenderer:
@@ -48,7 +49,7 @@ class FakeRenderer:
 class FakeEmbedder:
     """Four means of the sound."""
 
-    dimension = 4
+    dimension, minimum_seconds = 4, 1.5
 
     def __init__(self, name: str = "fake", identity: str = "fake 1") -> None:
         self.name, self.identity = name, identity
@@ -197,13 +198,13 @@ def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
 def test_rows_measure_the_clips_they_name(options: FadOptions) -> None:
     source = open_clip_sources(options)[0]
     embedder = embedder_of(options.cache)
-    rows = measure_fad(source, options, embedder)
+    rows = records(measure_fad(source, options, embedder))
     assert [row["genre_id"] for row in rows] == [0, 1, 2, -1]
     for row in rows[:-1]:
         pool = embedder.embed(choose_real(source, row["genre_id"], 12, options).rolls)["fake"]
-        train = choose_real(open_real_clips(options, 32, "train"), row["genre_id"], 6, options)
+        train = choose_real(source.of_split("train"), row["genre_id"], 6, options)
         fakes = choose_clips(
-            lambda first, count, genre=row["genre_id"]: source.generated(genre, genre * FIRST_OF_GENRE + first, count),
+            lambda first, count, genre=row["genre_id"]: source.generated(genre, first, count),
             6,
             120,
             options,
@@ -221,53 +222,53 @@ def test_rows_measure_the_clips_they_name(options: FadOptions) -> None:
 
 def test_a_generator_of_the_real_clips_reaches_the_floor(options: FadOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_clip_sources(options)[0]
-    honest = measure_fad(source, options, embedder_of(options.cache))
+    honest = records(measure_fad(source, options, embedder_of(options.cache)))
     order = [source.real_order(genre_id) for genre_id in range(3)]
 
     def real_ones(self: object, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
-        return source.real(order[genre_id].roll(-6)[first % FIRST_OF_GENRE :][:count])
+        return source.real(order[genre_id].roll(-6)[first:][:count])
 
     monkeypatch.setattr(type(source), "generated", real_ones)
-    perfect = measure_fad(source, options, embedder_of(options.cache))
+    perfect = records(measure_fad(source, options, embedder_of(options.cache)))
     assert perfect[-1]["FAD"] < 3 * perfect[-1]["FAD_floor"] < honest[-1]["FAD"]
     assert abs(perfect[-1]["KAD"]) < 4 * perfect[-1]["KAD_floor_std"] < honest[-1]["KAD"]
 
 
 def test_training_clips_are_not_compared_with_themselves(options: FadOptions) -> None:
     own = FadOptions(**{**vars(options), "split": "train"})
-    rows = measure_fad(open_clip_sources(own)[0], own, embedder_of(options.cache))
+    rows = records(measure_fad(open_clip_sources(own)[0], own, embedder_of(options.cache)))
     assert all(row["n_train"] == 0 and row["FAD_train"] is None and row["FAD"] > 0 for row in rows)
 
 
 def test_a_store_at_another_frame_rate_is_refused(options: FadOptions) -> None:
     path = options.checkpoints / "hybrid_G_best_T32.pth"
     content = torch.load(path, weights_only=True)
-    torch.save({**content, "frames_per_second": 8}, path)
-    with pytest.raises(CheckpointError, match="trained at 8 frames a second, but the store has 16"):
+    torch.save({**content, "facts": {**content["facts"], "frames_per_second": 8}}, path)
+    with pytest.raises(CheckpointError, match=r"trained at 8 frames a second, but .* has 16"):
         open_clip_sources(options)
 
 
 def test_what_cannot_be_measured_is_empty_and_says_why(options: FadOptions) -> None:
     wanting = FadOptions(**{**vars(options), "clips": 10, "generation_seeds": 1})
-    row = measure_fad(open_clip_sources(wanting)[0], wanting, embedder_of(options.cache))[0]
+    row = records(measure_fad(open_clip_sources(wanting)[0], wanting, embedder_of(options.cache)))[0]
     available = row["n_floor"] * 2
     assert row["n_real"] == 10 > row["n_floor"] and available < 20
     assert row["FAD_over_floor"] is None and row["FAD_seeds_std"] is None
     assert row["note"] == f"no ratio to the floor: it has {row['n_floor']} clips a side"
     few = FadOptions(**{**vars(options), "clips": 2, "generation_seeds": 1})
-    row = measure_fad(open_clip_sources(few)[0], few, embedder_of(options.cache))[0]
+    row = records(measure_fad(open_clip_sources(few)[0], few, embedder_of(options.cache)))[0]
     assert row["FAD_infinity"] is None and "no FAD_infinity: 2 clips a side, but it needs 8" in row["note"]
 
 
 def test_a_silent_generator_is_not_given_a_distance(options: FadOptions) -> None:
     silent = FadOptions(**{**vars(options), "threshold": 1.0})
-    rows = measure_fad(open_clip_sources(silent)[0], silent, embedder_of(options.cache))
+    rows = records(measure_fad(open_clip_sources(silent)[0], silent, embedder_of(options.cache)))
     assert all(row["FAD"] is None and row["n_fake"] == 0 and row["KAD"] is None for row in rows)
     assert rows[0]["n_empty"] == 20 * 6 and rows[-1]["n_empty"] == 3 * 20 * 6
     assert "no FAD: fewer than two clips on a side" in rows[0]["note"]
     assert "only 0 of 6 generated clips were not empty in 20 times as many draws" in rows[0]["note"]
     embedded = FadOptions(**{**vars(silent), "empty": "silence"})
-    rows = measure_fad(open_clip_sources(embedded)[0], embedded, embedder_of(options.cache))
+    rows = records(measure_fad(open_clip_sources(embedded)[0], embedded, embedder_of(options.cache)))
     assert all(row["FAD"] > 0 and row["n_fake"] == row["n_empty"] for row in rows)
 
 
@@ -276,13 +277,13 @@ def test_the_command_writes_table_and_chart(
 ) -> None:
     both = [FakeEmbedder("one", "one 1"), FakeEmbedder("two", "two 1")]
     monkeypatch.setattr(eval_fad_samples, "open_clip_embedder", lambda *_: embedder_of(options.cache, *both))
-    rows = eval_fad_samples.eval_fad_samples(options)
+    rows = records(eval_fad_samples.eval_fad_samples(options))
     with (options.metrics / "fad_results.csv").open(newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
     assert list(written[0])[:6] == ["T", "genre_id", "genre_name", "n_real", "n_fake", "FAD"]
     assert [row["embedder"] for row in written] == ["one 1"] * 4 + ["two 1"] * 4
     assert float(written[3]["FAD"]) == pytest.approx(rows[3]["FAD"], rel=1e-4)
-    for fact in ("synth", "soundfont_sha256", "threshold", "seed", "checkpoint_sha256", "store_fingerprint", "empty"):
+    for fact in ("synth", "soundfont_sha256", "threshold", "seed", "checkpoint_sha256", "store_content", "empty"):
         assert written[0][fact]
     assert (options.metrics / "fad_results.png").stat().st_size > 10_000
     printed = capsys.readouterr().out
@@ -342,24 +343,24 @@ def notes(*triples: tuple[int, int, int]) -> RollNotes:
 def test_damages_do_what_they_say() -> None:
     many = notes(*((60 + k % 12, k, k + 4) for k in range(1000)))
     chance = np.random.default_rng(0)
-    jittered = corruption.jitter_onsets(many, chance, 16)
+    jittered = damage.jitter_onsets(many, chance, 16)
     moved = jittered.start - many.start
     assert np.array_equal(jittered.end - jittered.start, many.end - many.start)
     assert moved.std() == pytest.approx(1.6, rel=0.1) and abs(moved.mean()) < 0.2
-    shifted = corruption.shift_pitches(many, chance, 16)
+    shifted = damage.shift_pitches(many, chance, 16)
     assert set(np.abs(shifted.pitch - many.pitch)) == {1, 2, 3} and np.array_equal(shifted.start, many.start)
-    randomized = corruption.randomize_pitches(many, chance, 16)
+    randomized = damage.randomize_pitches(many, chance, 16)
     assert randomized.pitch.min() == 21 and randomized.pitch.max() == 108
-    assert len(corruption.drop_notes(many, chance, 16).pitch) == pytest.approx(300, abs=50)
+    assert len(damage.drop_notes(many, chance, 16).pitch) == pytest.approx(300, abs=50)
 
 
 def test_damaged_clips_keep_their_shape_and_depend_on_their_number_alone() -> None:
     rolls = clips(3, frames=32)
-    for kind in corruption.CORRUPTIONS.values():
-        damaged = corruption.corrupt(rolls, kind, 0, 16)
+    for kind in damage.DAMAGES.values():
+        damaged = damage.damage_clips(rolls, kind, 0, 16)
         assert damaged.shape == rolls.shape and damaged.dtype == bool and not np.array_equal(damaged, rolls)
-        assert np.array_equal(corruption.corrupt(rolls[:2], kind, 0, 16), damaged[:2])
-        assert not np.array_equal(corruption.corrupt(rolls, kind, 1, 16), damaged)
+        assert np.array_equal(damage.damage_clips(rolls[:2], kind, 0, 16), damaged[:2])
+        assert not np.array_equal(damage.damage_clips(rolls, kind, 1, 16), damaged)
 
 
 def test_the_sanity_table_has_its_floor_first(
@@ -367,8 +368,8 @@ def test_the_sanity_table_has_its_floor_first(
 ) -> None:
     monkeypatch.setattr(damage, "open_clip_embedder", lambda *_: embedder_of(tmp_path / "cache"))
     options = damage.Options(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
-    rows = damage.measure_sanity(options)
-    assert [row["damage"] for row in rows] == [damage.UNDAMAGED, *corruption.CORRUPTIONS]
+    rows = records(damage.eval_damage(options))
+    assert [row["damage"] for row in rows] == [damage.UNDAMAGED, *damage.DAMAGES]
     assert rows[0]["FAD_over_floor"] == 1 and all(row["n"] == 18 for row in rows)
     assert rows[-1]["FAD"] > rows[0]["FAD"], "dropping notes lowers the polyphony that this embedder sees"
     assert (tmp_path / "metrics" / "fad_sanity.csv").is_file()

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from weights import save_weights
 
 import eval_genre
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation import compare_labels
-from evaluation.label_comparison import TABLES
 from evaluation.measures import genre_classifier
-from evaluation.measures.genre_accuracy import classify, inception_score, measure_genres
+from evaluation.measures.genre_accuracy import classify, inception_score
 from evaluation.measures.genre_classifier import (
     ClassifierOptions,
     TrainedClassifier,
@@ -34,7 +34,7 @@ from evaluation.samples.clips import (
     open_real_clips,
 )
 from models import Generator
-from models.checkpoint import CheckpointError, save_weights
+from models.checkpoint import CheckpointError
 
 STEPS = 60
 
@@ -276,7 +276,7 @@ def test_the_table(options: eval_genre.Options, capsys: pytest.CaptureFixture[st
     assert every["n_real"] == sum(row["n_real"] for row in rows[:-1])
     assert every["n_inception"] == min(20, *(row["n_real"] for row in rows[:-1]))
     assert 1 <= every["inception_generated"] <= 3 and 2 < every["inception_real"] <= 3
-    assert all(written[0][fact] for fact in ("T", "seed", "checkpoint_sha256", "store_fingerprint", "classifier"))
+    assert all(written[0][fact] for fact in ("T", "seed", "checkpoint_sha256", "store_content", "classifier"))
 
 
 def test_refusals(options: eval_genre.Options, tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_nothing_to_compare_is_one_line(tmp_path: Path) -> None:
     [
         ("fad_results.csv", {"soundfont_sha256": "b"}, "soundfont_sha256 is b, but same in"),
         ("fad_results.csv", {"embedder": "others"}, "only one has the row ears -1; make both alike"),
-        ("eval_elbo-T32.csv", {"store_fingerprint": "b"}, "store_fingerprint is b, but same in"),
+        ("eval_elbo-T32.csv", {"store_content": "b"}, "store_content is b, but same in"),
         ("genre-T32.csv", {"classifier": "b"}, "classifier is b, but same in"),
         ("genre-T32.csv", {"labels": "given"}, "its weights were trained with given labels, not shuffled"),
         ("genre-T32.csv", {"checkpoint_sha256": "b"}, "hybrid_G_best_T32.pth is another than in the tables beside it"),

@@ -210,7 +210,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path], capsys) -> None:
-    rows = latent_plots.plot_latent(latent_plots.Options(**folders, windows=60, device="cpu"))
+    rows = latent_plots.plot_latents(latent_plots.Options(**folders, windows=60, device="cpu"))
     assert {path.name for path in folders["metrics"].iterdir()} == {
         "latent_tsne-T32.png", "rolls_embedding-T32.png", "latent-T32.csv"
     }  # fmt: skip
@@ -222,7 +222,7 @@ def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path]
     assert len(rows) == len(views) * 4
     written = read(folders["metrics"] / "latent-T32.csv")
     assert list(written[0])[:8] == ["space", "view", "dimensions", "genre_id", "genre", "n", "n_songs", "silhouette"]
-    facts = ("T", "split", "seed", "balanced", "neighbors", "perplexity", "chance", "majority", "store_fingerprint")
+    facts = ("T", "split", "seed", "balanced", "neighbors", "perplexity", "chance", "majority", "store_content")
     assert all(row[fact] for row in written for fact in facts)
     assert all(row["checkpoint_sha256"] for row in written if row["space"] != "rolls")
     assert float(written[3]["kNN_other_songs"]) == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
@@ -233,7 +233,7 @@ def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path]
 
 def test_one_cvae_is_enough_and_the_other_is_named(folders: dict[str, Path], capsys) -> None:
     (folders["checkpoints"] / "hybrid_cvae_best_T32.pth").unlink()
-    rows = latent_plots.plot_latent(latent_plots.Options(**folders, windows=30, device="cpu", latent=SAMPLE))
+    rows = latent_plots.plot_latents(latent_plots.Options(**folders, windows=30, device="cpu", latent=SAMPLE))
     assert {row["space"] for row in rows} == {"z stage 1", "rolls"}
     assert "t-SNE of sample" in {row["view"] for row in rows}
     told = capsys.readouterr().out
@@ -242,7 +242,7 @@ def test_one_cvae_is_enough_and_the_other_is_named(folders: dict[str, Path], cap
 
 def test_refusals_name_file_or_option_and_remedy(folders: dict[str, Path], tmp_path: Path) -> None:
     def run(**changed: object):
-        latent_plots.plot_latent(latent_plots.Options(**{**folders, "device": "cpu", **changed}))
+        latent_plots.plot_latents(latent_plots.Options(**{**folders, "device": "cpu", **changed}))
 
     with pytest.raises(CheckpointError, match=r"no cvae_pretrained_best.pth or hybrid_cvae_best_T32.pth there; run"):
         run(checkpoints=tmp_path / "nowhere")

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from weights import save_weights
 
 import eval_music
 from common.errors import UserError
 from data.pianoroll import roll_notes
 from data.store import RollStore
-from evaluation.measures.music import feature_rows, measure_genres, overlap_area
+from evaluation.measures.music import overlap_area
 from evaluation.samples.clips import ClipSource, open_clip_sources
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.rolls import onsets
 from models import Generator
-from models.checkpoint import save_weights
 
 UNDEFINED_IN_SILENCE = {
     "polyphony",
@@ -225,7 +225,7 @@ def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> 
     assert [(row["genre_id"], row["feature"]) for row in written] == [
         (str(genre_id), feature) for genre_id in (0, 1, 2, -1) for feature in FEATURES
     ]
-    for fact in ("split", "seed", "threshold", "checkpoint_sha256", "labels", "store_fingerprint"):
+    for fact in ("split", "seed", "threshold", "checkpoint_sha256", "labels", "store_content"):
         assert all(row[fact] for row in written)
     (source,) = open_clip_sources(eval_music.Options(**trained))
     for genre_id in range(3):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from weights import save_weights
 
 import eval_elbo
 import eval_genre
@@ -27,7 +28,6 @@ from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.samples.clips import open_clip_sources
 from models import CVAE, Generator
-from models.checkpoint import save_weights
 from page import assemble
 from page.assemble import ReportOptions
 from page.loss_curves import read_curves

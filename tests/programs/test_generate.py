@@ -8,6 +8,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import torch
+from weights import save_weights
 from midi_files import example_song, write
 
 import generate as script
@@ -16,10 +17,10 @@ from common.errors import UserError, run_command
 from common.options import as_plain, parse_options
 from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
 from data.song import read_song
-from evaluation.samples.sampling import rolls_from_latents, sample_latents
+from evaluation.samples.sampling import rolls_from_latents, sample_noise
 from generate import Options, generate
 from models import CVAE, Critic, Generator
-from models.checkpoint import CheckpointError, save_weights
+from models.checkpoint import CheckpointError
 
 GENRES = ["Classical", "jazz", "R&B / soul"]
 BIAS = torch.full((128,), -100.0)
@@ -104,7 +105,7 @@ def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str
     assert has_color(sheet, FIRST_COLOR)
     model = script.load_generator(Options(**options)).model
     for genre_id in range(3):
-        expected = rolls_from_latents(model, sample_latents(0, 3, model.latent, 0), [genre_id] * 3).numpy()
+        expected = rolls_from_latents(model, sample_noise(0, 3, model.latent, 0), [genre_id] * 3).numpy()
         assert 0.01 < expected.mean() < 0.05
         for number, roll in enumerate(expected):
             np.testing.assert_array_equal(read_roll(files[3 * genre_id + number], 32), roll)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from weights import save_weights
 
 import hubconf
 from data.store import WINDOW_LENGTHS
 from models import CVAE, MODEL_KINDS, Critic, Generator
-from models.checkpoint import save_weights
 from train_cgan import CGANStage
 from train_cvae import CVAEStage
 from train_hybrid import HybridStage
