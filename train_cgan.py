@@ -37,7 +37,7 @@ class Options(TrainingOptions):
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
     epochs: int = option(20, "passes of the generator over the training windows", minimum=1)
     learning_rate: float = option(1e-4, "Adam's, for both", above=0)
-    hidden: int = option(32, "width of generator and critic", minimum=2)
+    hidden: int = option(32, "width of generator and critic", minimum=2, maximum=65536)
     critic_steps: int = option(5, "critic updates for each of the generator's", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
     fakes: str = option("soft", "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)

@@ -50,7 +50,7 @@ class Options(TrainingOptions):
     alpha: float = option(1.0, "weight of L_ELBO", minimum=0)
     beta: float = option(0.01, "weight of the KL divergence in L_ELBO", minimum=0)
     gamma: float = option(0.5, "weight of the adversarial loss L_G", minimum=0)
-    hidden: int = option(32, "width of generator and critic", minimum=2)
+    hidden: int = option(32, "width of generator and critic", minimum=2, maximum=65536)
     critic_steps: int = option(5, "critic updates for each of the others'", minimum=1)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
     fakes: str = option("soft", "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)
@@ -58,6 +58,7 @@ class Options(TrainingOptions):
     balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.seq_lens) != len(self.epochs):
             raise UserError(
                 f"--seq-lens has {len(self.seq_lens)} numbers, --epochs {len(self.epochs)}: give one of each for each T"

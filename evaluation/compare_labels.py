@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError, run_command
-from common.options import option, parse_options
+from common.options import CheckedOptions, option, parse_options
 from data.store import GIVEN, SHUFFLED, WINDOW_LENGTHS
 from evaluation.label_comparison import Missing, compare_tables
 from evaluation.tables import Row, format_table, write_table
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     """Options of this command."""
 
     metrics: Path = option(Path("metrics"), "folder of the tables; those of shuffled labels are in shuffled below it")

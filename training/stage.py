@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from common.device import DEVICES, select_device
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, LABELS, RollStore
@@ -21,7 +21,7 @@ BALANCES = ("weights", "sampler", "none")
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(CheckedOptions):
     """Options that all stages share. The stages' own follow the published recipe by default."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
@@ -35,7 +35,7 @@ class TrainingOptions:
     )
     device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
     bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
-    threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0)
+    threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0, maximum=1024)
     seed: int = option(0, "decides weights, order and noise", minimum=0)
     batch_size: int = option(512, "windows in a step", minimum=2)
     save_minutes: float = option(5.0, "minutes between saves of the state inside an epoch", above=0)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
 from evaluation.samples.clips import ClipOptions, ClipSource, RealClips, open_real_clips
@@ -36,7 +36,7 @@ FIRST_OF_GENRE = 1_000_000
 
 
 @dataclass(frozen=True)
-class EmptyClipOptions:
+class EmptyClipOptions(CheckedOptions):
     """What becomes of clips in which nothing sounds."""
 
     min_notes: int = option(1, "a clip of fewer notes counts as empty, real or generated", minimum=0)

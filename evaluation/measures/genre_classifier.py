@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.song import PITCHES
@@ -27,7 +27,7 @@ CHECKS = 6
 
 
 @dataclass(frozen=True)
-class ClassifierOptions:
+class ClassifierOptions(CheckedOptions):
     """How the genre classifier is trained, and where it is kept."""
 
     classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from data.labels import SPLITS
 from data.pianoroll import drop_short_notes
@@ -22,7 +22,7 @@ from models.trained import Trained, load_trained
 
 
 @dataclass(frozen=True)
-class RealClipOptions:
+class RealClipOptions(CheckedOptions):
     """Options of whatever takes real clips."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")

@@ -8,7 +8,7 @@ import torch
 
 from common.device import DEVICES, select_device
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
@@ -18,7 +18,7 @@ from models.trained import load_trained
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
+class EvaluationOptions(CheckedOptions):
     """Options that the evaluations of the CVAE share."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
