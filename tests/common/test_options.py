@@ -83,7 +83,8 @@ def test_every_dataclass_of_options_is_checked() -> None:
     found = []
     for name in modules:
         for _, kind in inspect.getmembers(importlib.import_module(name), is_dataclass):
-            if inspect.isclass(kind) and any("minimum" in field.metadata for field in kind.__dataclass_fields__.values()):
+            fields = kind.__dataclass_fields__.values()
+            if inspect.isclass(kind) and any("minimum" in field.metadata for field in fields):
                 assert issubclass(kind, CheckedOptions), f"{name}.{kind.__name__}"
                 assert "super().__post_init__()" in inspect.getsource(kind) or "__post_init__" not in vars(kind)
                 found.append(kind)
