@@ -23,7 +23,7 @@ from common.text import printable
 REMEDIES = {
     "columns": "with --genre-column NAME the names in that column count, and genre_id is not needed",
     "ids": "or --genre-column NAME makes them from the names in that column",
-    "names": "see --genres",
+    "names": "see --genres and --genre-column",
     "midi_dir": "see --midi-dir",
     "outside": "--allow-outside takes such files",
 }

@@ -31,7 +31,7 @@ def read_label_csv(path: Path, needed: list[str]) -> tuple[pd.DataFrame, pd.Seri
         skipinitialspace=True, skip_blank_lines=False, index_col=False,
     )  # fmt: skip
     if len(table) != len(lines):
-        raise UserError(f"{path}: not a table (pandas finds {len(table)} rows, Python {len(lines)}); save it anew as CSV")
+        raise UserError(f"{path}: no clear table (pandas finds {len(table)} rows, Python {len(lines)}); save it anew")
     table.index = pd.Index(lines, name="line")
     columns = [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator))]
     too_many = (table.iloc[1:, len(columns) :] != "").any(axis=1)

@@ -20,9 +20,9 @@ class Labels:
     """What a label CSV says.
 
     `table`: one usable row a file: `path` (as written, with forward slashes, without "." and empty parts), `genre_id`
-    int64, `artist`, `title`, `split` ("" where left open), and `in_csv`, where the row stands. `names`: of genre 0, 1,
-    ... `condition`: what they are names of. `made_ids`: whether the ids were made from the names. `rejected`: `path`
-    and `reason` of the rows that cannot be used. `warnings`: sentences.
+    int64, `artist`, `title` and `split` ("" where left open). `names`: of genre 0, 1, ... `condition`: what they are
+    names of. `made_ids`: whether the ids were made from the names. `rejected`: `path` and `reason` of the rows that
+    cannot be used. `warnings`: sentences.
     """
 
     table: pd.DataFrame
@@ -48,13 +48,13 @@ def read_labels(csv_path: Path, *, genre_column: str | None = None, names: Seque
         raise UserError(f"{csv_path}: no such label file; give a CSV with the columns path,genre_id")
     column = genre_column.strip().casefold() if genre_column else None
     raw, too_many = read_label_csv(csv_path, ["path", column or "genre_id"])
-    in_csv = pd.Series([f" (line {line} of {csv_path.name})" for line in raw.index], raw.index)
-    table = _files(raw).assign(in_csv=in_csv)
+    table = _files(raw).assign(line=raw.index)
     table[GENRE] = _column(raw, column or GENRE)
     table["id_text"] = "" if column else raw["genre_id"].str.replace(r"\.0$", "", regex=True)
     problem = _problems(table, too_many, column, raw)
     bad = problem != ""
-    rejected = pd.DataFrame({"path": table["path"][bad], "reason": problem[bad] + in_csv[bad]})
+    reasons = [f"{reason} (line {line} of {csv_path.name})" for line, reason in problem[bad].items()]
+    rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons})
     table = table[~bad]
     if not len(table):
         raise UserError(f"{csv_path}: no usable row; each needs a path and a {column or 'genre_id of 0 or more'}")
@@ -66,7 +66,7 @@ def read_labels(csv_path: Path, *, genre_column: str | None = None, names: Seque
         table["genre_id"] = table["id_text"].astype("int64")
         found = _names_of_ids(csv_path, table, names)
     check_names(found, column or GENRE)
-    table = table.drop(columns=[GENRE, "id_text"]).reset_index(drop=True)
+    table = table.drop(columns=[GENRE, "id_text", "line"]).reset_index(drop=True)
     return Labels(table, found, column or GENRE, column is not None, rejected.reset_index(drop=True), warnings)
 
 
@@ -75,7 +75,7 @@ def check_names(names: Sequence[str], condition: str = GENRE) -> None:
     for genre_id, name in enumerate(names):
         other_id = name.isdecimal() and str(int(name)) == name and int(name) < len(names) and int(name) != genre_id
         if not name or name.casefold() == "all" or other_id:
-            raise UserError(f"a {condition} cannot be called {name!r}: that means others; give it another name", "names")
+            raise UserError(f"a {condition} cannot be called {name!r}, which means others; rename it", "names")
     folded = [name.casefold() for name in names]
     twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
     if twice:
@@ -152,10 +152,10 @@ def _names_of_ids(csv_path: Path, table: pd.DataFrame, given: Sequence[str] | No
     first = named.groupby("genre_id")[GENRE].transform("first")
     other = named[first != named[GENRE]]
     if len(other):
-        name, genre_id, row = other[GENRE].iloc[0], other["genre_id"].iloc[0], other["in_csv"].iloc[0]
+        row = other.iloc[0]
         raise UserError(
-            f"{csv_path}: genre_id {genre_id} is called {first[other.index[0]]!r} and{row.replace(' (', ', in ')[:-1]}, "
-            f"{name!r}; use one name for each id"
+            f"{csv_path}: genre_id {row['genre_id']} is called {first[other.index[0]]!r}, but {row[GENRE]!r} in line "
+            f"{row['line']}; use one name for each id"
         )
     if given is not None:
         return list(given)

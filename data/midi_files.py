@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def _checked(path: str, place: _Place | None, tree: "_Tree", allow_outside: bool
         file = tree.root / path
         if not allow_outside:
             return None, "leads out of the MIDI folder"
-        return (file, "") if _is_file(file) else (None, "no such file")
+        return (file, "") if _is(file.is_file) else (None, "no such file")
     if place is None:
         return None, "no such file"
     file = tree.root / place.path
@@ -83,11 +83,19 @@ def leads_out(path: str) -> bool:
     return _LEADS_OUT.search(path) is not None
 
 
-def _is_file(file: Path) -> bool:
+def _is(question: Callable[[], bool]) -> bool:
     try:
-        return file.is_file()
-    except (OSError, ValueError):  # a name too long for the file system, or with a NUL in it
+        return question()
+    except (OSError, ValueError):  # links in a circle, a name too long for the file system, or with a NUL in it
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder's place, and what is in it by name."""
+
+    place: _Place
+    entries: dict[str, os.DirEntry[str]]
 
 
 class _Tree:
@@ -96,34 +104,31 @@ class _Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.real_root = root.resolve()
-        self._folders: dict[str, tuple[_Place, dict[str, os.DirEntry[str]]] | None] = {}
+        self._folders: dict[str, _Folder | None] = {"": self._listed(_Place("", False))}
 
     def find(self, path: str) -> _Place | None:
         """The place of a file, or None where it is missing or the path leads out."""
         if leads_out(path):
             return None
-        folder, _, name = path.rpartition("/")
-        inside = self._folder(folder)
-        entry = inside and _entry(inside[1], name)
-        if not inside or not entry or not entry.is_file():
-            return None
-        return _joined(inside[0], entry)
+        above, _, name = path.rpartition("/")
+        folder = self._folders[above] if above in self._folders else self._enter(above)
+        entry = _entry(folder, name)
+        return _joined(folder.place, entry) if folder and entry and _is(entry.is_file) else None
 
-    def _folder(self, path: str) -> tuple[_Place, dict[str, os.DirEntry[str]]] | None:
-        if path not in self._folders:
-            self._folders[path] = self._listed(path)
-        return self._folders[path]
+    def _enter(self, path: str) -> _Folder | None:
+        """List the folders on the way to `path` that were not listed before."""
+        folder, walked = self._folders[""], ""
+        for name in path.split("/"):
+            walked = f"{walked}/{name}" if walked else name
+            if walked not in self._folders:
+                entry = _entry(folder, name)
+                there = folder and entry and _is(entry.is_dir)
+                self._folders[walked] = self._listed(_joined(folder.place, entry)) if there else None
+            folder = self._folders[walked]
+        return folder
 
-    def _listed(self, path: str) -> tuple[_Place, dict[str, os.DirEntry[str]]] | None:
-        place = _Place("", False)
-        if path:
-            above, _, name = path.rpartition("/")
-            parent = self._folder(above)
-            entry = parent and _entry(parent[1], name)
-            if not parent or not entry or not entry.is_dir():
-                return None
-            place = _joined(parent[0], entry)
-        return place, dict(_entries(self.root / place.path))
+    def _listed(self, place: _Place) -> _Folder:
+        return _Folder(place, dict(_entries(self.root / place.path)))
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -137,8 +142,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     yield from ((entry.name, entry) for entry in entries)
 
 
-def _entry(entries: dict[str, os.DirEntry[str]], name: str) -> os.DirEntry[str] | None:
-    return entries.get(name) or entries.get(unicodedata.normalize("NFC", name))
+def _entry(folder: _Folder | None, name: str) -> os.DirEntry[str] | None:
+    return folder and (folder.entries.get(name) or folder.entries.get(unicodedata.normalize("NFC", name)))
 
 
 def _joined(place: _Place, entry: os.DirEntry[str]) -> _Place:

@@ -63,7 +63,7 @@ class _Inputs:
             problem=self.problems,
         )
         digest = hashlib.sha256(json.dumps([asdict(self.settings), self.labels.names, self.labels.condition]).encode())
-        for part in (table.drop(columns="in_csv"), self.labels.rejected):
+        for part in (table, self.labels.rejected):
             digest.update(part.to_csv(index=False).encode())
         return digest.hexdigest()[:16]
 
@@ -150,8 +150,8 @@ def _write_store(folder: Path, inputs: _Inputs, inputs_hash: str, workers: int |
     try:
         songs, unreadable = _read_all(writer, inputs, workers, progress)
         warnings = _divide(songs, labels)
-        missing = labels.table["path"].to_frame().assign(reason=inputs.problems)[[file is None for file in inputs.files]]
-        rejected = pd.concat([labels.rejected, missing, unreadable], ignore_index=True)
+        absent = labels.table[["path"]].assign(reason=inputs.problems)[[file is None for file in inputs.files]]
+        rejected = pd.concat([labels.rejected, absent, unreadable], ignore_index=True)
         names = labels.names
         if labels.made_ids:
             songs, names, left_out, more = _leave_out_untrained(songs, labels)
@@ -224,7 +224,7 @@ def _leave_out_untrained(
     trained = sorted(set(songs["genre_id"][songs["split"] == "train"]))
     names = [labels.names[genre_id] for genre_id in trained]
     out = songs[~songs["genre_id"].isin(trained)]
-    left_out = out["path"].to_frame().assign(reason=f"no training song of this {labels.condition}")
+    left_out = out[["path"]].assign(reason=f"no training song of this {labels.condition}")
     songs = songs[songs["genre_id"].isin(trained)]
     songs = songs.assign(genre_id=songs["genre_id"].map({genre_id: new for new, genre_id in enumerate(trained)}))
     without = [name for name in labels.names if name not in set(names)]

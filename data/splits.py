@@ -39,7 +39,7 @@ def split_warnings(
     empty = [split for split in SPLITS if split not in splits]
     warnings = []
     if empty:
-        hint = versions_hint(paths, song_keys) or "; with so few songs, a split column in the labels decides better"
+        hint = versions_hint(paths, song_keys) or "; give more songs, or a split column in the labels"
         warnings.append(f"no song has fallen to {' and '.join(empty)}{hint}")
     splits_of_content = defaultdict(set)
     for content, split in zip(content_hashes, splits, strict=True):
