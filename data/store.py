@@ -199,17 +199,12 @@ def is_store_info(info: Any) -> bool:
 
 def _read_info(folder: Path) -> dict[str, Any]:
     """store.json. Raises `UserError` where it is not there, is damaged, or has another format."""
-    try:
+    if not any((folder / name).exists() for name in (INFO, *(f"{name}.npy" for name in ARRAYS))):
+        raise UserError(f"{folder}: no roll store there; make one with prepare_data.py")
+    with _damage(folder):
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        if not any((folder / f"{name}.npy").exists() for name in ARRAYS):
-            raise UserError(f"{folder}: no roll store there; make one with prepare_data.py") from None
-        raise UserError(f"{folder}: damaged ({INFO} is missing); make it again with prepare_data.py") from None
-    except ValueError as error:
-        reason = f"{INFO} is not JSON"
-        raise UserError(f"{folder}: damaged ({reason}); make it again with prepare_data.py") from error
-    if not is_store_info(info):
-        raise UserError(f"{folder}: damaged ({INFO} is not a store's); make it again with prepare_data.py")
+        if not is_store_info(info):
+            raise ValueError(f"{INFO} is not a store's")
     if info["format_version"] != FORMAT_VERSION:
         raise UserError(
             f"{folder}: store format {info['format_version']}, but this code reads {FORMAT_VERSION}; "

@@ -1,9 +1,9 @@
 """Fixtures that several test files share."""
 
-import csv
 from pathlib import Path
 
 import pytest
+from corpus import write_corpus, write_labels
 from midi_files import example_song, write
 
 from data.prepare import prepare_store
@@ -25,7 +25,12 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = f"{genre}/song {number}.mid"
             write(folder / "midi" / path, example_song(genre_id, number))
             rows.append((path, genre_id, genre, split))
-    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "genre_id", "genre", "split"), *rows])
+    write_labels(folder / "labels.csv", rows)
     prepare_store(folder / "midi", folder / "labels.csv", folder / "store", workers=1, progress=False)
     return folder / "store"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder with `midi` and `labels.csv`: the songs of `corpus.ROWS`, 6 seconds each."""
+    return write_corpus(tmp_path)

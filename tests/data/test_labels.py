@@ -15,6 +15,7 @@ from data.label_csv import read_label_csv
 from data.labels import Labels, read_labels
 
 REPEATABLE = settings(derandomize=True, deadline=None, database=None)
+QUOTES = "put a path or title that has the separator in it in quotes"
 PLAIN = "path,genre_id,genre\na.mid,0,pop\nb.mid,1,rock\n"
 
 
@@ -113,7 +114,7 @@ def test_splits_in_the_labels(tmp_path: Path) -> None:
         ("./x/./a.mid,0,", "x/a.mid", "listed more than once"),
         ("x//a.mid,0,", "x/a.mid", "listed more than once"),
         ("b.mid,0,dev", "b.mid", "split 'dev' is none of train, val, test"),
-        ("b, b.mid,0,train", "b", "more fields than columns: put a path or title that has the separator in it in quotes"),
+        ("b, b.mid,0,train", "b", f"more fields than columns: {QUOTES}"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_rejected_alone(tmp_path: Path, row: str, path: str, reason: str) -> None:

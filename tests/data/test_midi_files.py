@@ -27,7 +27,8 @@ def midi_dir(tmp_path: Path) -> Path:
 
 def test_paths_are_below_the_folder(midi_dir: Path) -> None:
     assert found(["jazz/a.mid", "rock/a.mid"], midi_dir) == [midi_dir / "jazz/a.mid", midi_dir / "rock/a.mid"]
-    paths = ["jazz/b.mid", "jazz", "a.mid", "jazz/a.mid/x", "no/a.mid", "a\0b.mid", "a" * 300 + ".mid", "b" * 300 + "/x", "a/" * 3000 + "a.mid"]
+    paths = ["jazz/b.mid", "jazz", "a.mid", "jazz/a.mid/x", "no/a.mid", "a\0b.mid"]
+    paths += ["a" * 300 + ".mid", "b" * 300 + "/x", "a/" * 3000 + "a.mid"]
     assert found(["rock/a.mid", *paths], midi_dir)[1:] == ["no such file"] * len(paths)
 
 
