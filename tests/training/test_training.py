@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from corpus import rewrite_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -202,17 +203,16 @@ def test_another_width_than_stage_2s_is_refused(copied: Path, tiny_store: Path) 
 
 
 def test_weights_for_other_genres_are_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(tiny_store, tmp_path / "store")
-    info = json.loads((other / "store.json").read_text())
-    (other / "store.json").write_text(json.dumps({**info, "genres": ["waltz", "tango", "polka"]}))
+    genres = ["waltz", "tango", "polka"]
+    other = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=genres).folder
     with pytest.raises(CheckpointError, match=r"trained on the genres .*, but the store has waltz, tango, polka"):
         train_cgan.CGANStage(parse_options(train_cgan.Options, "", arguments(other, copied)))
 
 
 def test_a_split_without_windows_is_refused(tiny_store: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(tiny_store, tmp_path / "store")
-    songs = (other / "songs.csv").read_text()
-    (other / "songs.csv").write_text(songs.replace(",val,", ",train,"))
+    store = RollStore.open(tiny_store)
+    songs = [replace(song, split="test" if song.split == "test" else "train") for song in store.songs]
+    other = rewrite_store(store, tmp_path / "store", songs=songs).folder
     with pytest.raises(UserError, match="the val split has 0 windows of 32 frames"):
         train_cvae.train_cvae(cvae_options(other, tmp_path))
 
@@ -471,9 +471,11 @@ def test_changed_options_are_named_and_refused(copied: Path, tiny_store: Path) -
 def test_a_changed_store_is_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
     other = shutil.copytree(tiny_store, tmp_path / "store")
     train_cvae.train_cvae(smoke_options(other, copied))  # moved, but the same
-    info = json.loads((other / "store.json").read_text())
-    (other / "store.json").write_text(json.dumps({**info, "fingerprint": "another"}))
-    with pytest.raises(UserError, match=rf"store_fingerprint \(was {info['fingerprint']}, is another\)"):
+    shutil.rmtree(other)
+    store = RollStore.open(tiny_store)
+    changed = rewrite_store(store, other, songs=store.songs[::-1])
+    told = rf"store_fingerprint \(was {store.content_hash}, is {changed.content_hash}\)"
+    with pytest.raises(UserError, match=told):
         train_cvae.train_cvae(smoke_options(other, copied))
 
 
@@ -636,10 +638,10 @@ def test_stage_1_minimises_the_weighted_elbo(tiny_store: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("balance", ["weights", "sampler", "none"])
 def test_unequal_genres_are_met_once(balance: str, tiny_store: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(tiny_store, tmp_path / "store")
-    songs = (other / "songs.csv").read_text().splitlines(keepends=True)
-    rare = [line for line in songs if line.startswith("bass/") and ",train," in line]
-    (other / "songs.csv").write_text("".join(line for line in songs if line not in rare[1:]))
+    store = RollStore.open(tiny_store)
+    rare = [song for song in store.songs if song.path.startswith("bass/") and song.split == "train"]
+    songs = [song for song in store.songs if song not in rare[1:]]
+    other = rewrite_store(store, tmp_path / "store", songs=songs).folder
     stage, _ = built(train_cvae.CVAEStage(cvae_options(other, tmp_path, balance=balance)))
     genre = stage.train_windows.genre
     drawn = [stage.order.index(epoch, step) for epoch in range(20) for step in range(stage.order.steps_per_epoch)]
