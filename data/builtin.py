@@ -122,11 +122,7 @@ def export_builtin_corpus(
         return labels_path
     record_path.unlink(missing_ok=True)
 
-    pieces = []
-    for collection in COLLECTIONS:
-        available = list(_find_pieces(corpus, collection, folder))
-        wanted = collection.pieces if pieces_per_collection is None else pieces_per_collection
-        pieces += available if full else _evenly_spaced(available, wanted)
+    pieces = _choose_pieces(corpus, folder, full, pieces_per_collection)
     rows, minutes = _export_pieces(pieces, folder, workers, progress)
     for genre in GENRES:
         if not minutes[genre]:
@@ -169,6 +165,15 @@ def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator
         for number, abc_text in enumerate(tunes, start=1):
             suffix = f"_{number:04d}" if len(tunes) > 1 else ""
             yield Piece(collection, source, abc_text, folder / collection.genre / f"{name}{suffix}.mid")
+
+
+def _choose_pieces(corpus: Path, folder: Path, full: bool, pieces_per_collection: int | None) -> list[Piece]:
+    pieces = []
+    for collection in COLLECTIONS:
+        available = list(_find_pieces(corpus, collection, folder))
+        wanted = collection.pieces if pieces_per_collection is None else pieces_per_collection
+        pieces += available if full else _evenly_spaced(available, wanted)
+    return pieces
 
 
 def _evenly_spaced(pieces: list[Piece], count: int) -> list[Piece]:

@@ -55,7 +55,7 @@ def read_labels(csv_path: Path, *, genre_column: str | None = None, names: Seque
     bad = problem != ""
     reasons = [f"{reason} (line {line} of {csv_path.name})" for line, reason in problem[bad].items()]
     rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons})
-    table = table[~bad]
+    table = table[~bad].copy()
     if not len(table):
         raise UserError(f"{csv_path}: no usable row; each needs a path and a {column or 'genre_id of 0 or more'}")
     table[GENRE], warnings = _one_spelling(table[GENRE], column or GENRE)
@@ -133,7 +133,8 @@ def _one_spelling(names: pd.Series, condition: str) -> tuple[pd.Series, list[str
     if not others.any():
         return first, []
     example = f"{names[others].iloc[0]!r} for {first[others].iloc[0]!r}"
-    return first, [f"{others.sum()} rows spell their {condition} in another way than the first, as in {example}"]
+    told = f"names of {condition} that differ in case or spaces alone are one, as {example}"
+    return first, [f"{told} ({others.sum()} rows)"]
 
 
 def _names_of_ids(csv_path: Path, table: pd.DataFrame, given: Sequence[str] | None) -> list[str]:

@@ -32,6 +32,7 @@ from data.store_writer import (
 # Raise it when the same file would give another roll, other notes or another split.
 _READER_VERSION = 2
 _NAMES_SHOWN = 5
+_NAMES_IN_SUMMARY = 20
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class _Inputs:
             changed=[stat.st_mtime_ns if stat else -1 for stat in stats],
             problem=self.problems,
         )
-        digest = hashlib.sha256(json.dumps([asdict(self.settings), self.labels.names, self.labels.condition]).encode())
+        facts = [asdict(self.settings), self.labels.names, self.labels.condition, self.warnings]
+        digest = hashlib.sha256(json.dumps(facts).encode())
         for part in (table, self.labels.rejected):
             digest.update(part.to_csv(index=False).encode())
         return digest.hexdigest()[:16]
@@ -251,16 +253,20 @@ def _require_training_songs(songs: pd.DataFrame, names: list[str], rejected: pd.
 
 
 def summary(store: RollStore) -> str:
-    """Songs, and windows for each T, per genre and split, as a table in text."""
-    songs = pd.DataFrame({"genre": store.genre_of_song, "split": [song.split for song in store.songs], "songs": 1})
+    """Songs, and windows for each T, per genre and split, as a table in text; of many genres the sums alone."""
+    names = [printable(name) for name in store.genres]
+    genre = store.genre_of_song
+    if len(names) > _NAMES_IN_SUMMARY:
+        names, genre = [f"{len(names)} names"], np.zeros_like(genre)
+    songs = pd.DataFrame({"genre": genre, "split": [song.split for song in store.songs], "songs": 1})
     for seq_len in WINDOW_LENGTHS:
         songs[f"T={seq_len}"] = [song.n_frames // seq_len for song in store.songs]
-    every = pd.MultiIndex.from_product([range(len(store.genres)), SPLITS], names=["genre", "split"])
+    every = pd.MultiIndex.from_product([range(len(names)), SPLITS], names=["genre", "split"])
     table = songs.groupby(["genre", "split"]).sum().reindex(every, fill_value=0)
-    width = max(15, len(store.condition), *(len(printable(name)) for name in store.genres)) + 1
+    width = max(15, len(store.condition), *map(len, names)) + 1
     lines = [f"{printable(store.condition):<{width}}{'split':<7}" + "".join(f"{name:>10}" for name in table.columns)]
     for (genre_id, split), numbers in zip(table.index, table.to_numpy().tolist(), strict=True):
         numbers_text = "".join(f"{number:>10,}" for number in numbers)
-        lines.append(f"{printable(store.genres[genre_id]):<{width}}{split:<7}{numbers_text}")
+        lines.append(f"{names[genre_id]:<{width}}{split:<7}{numbers_text}")
     lines.append(f"{store.info['accepted']:,} files accepted, {store.info['rejected']:,} rejected")
     return "\n".join(lines)

@@ -131,6 +131,14 @@ def test_names_without_a_training_song_are_left_out_and_told(corpus: Path) -> No
     assert store.windows("train", 32)[0].tolist() and len(store.songs) == 5
 
 
+def test_the_summary_of_many_names_is_their_sum(corpus: Path) -> None:
+    paths = [path for path, _ in songs(corpus, [str(number) for number in range(11)])]
+    rows = [(path, f"name {number}", "train") for number, path in enumerate(paths)]
+    write_labels(corpus / "labels.csv", rows, ("path", "composer", "split"))
+    lines = summary(make_store(corpus, genre_column="composer")[0]).splitlines()
+    assert len(lines) == 5 and lines[1].split()[:4] == ["22", "names", "train", "22"]
+
+
 def test_the_default_condition_is_the_genre(corpus: Path) -> None:
     assert make_store(corpus)[0].condition == "genre"
 

@@ -33,7 +33,7 @@ def test_the_script_makes_a_store_once(corpus: Path) -> None:
     first, second = run_script(*arguments), run_script(*arguments)
     assert (first.returncode, second.returncode) == (0, 0)
     store = RollStore.open(corpus / "a/new/store")
-    note = "note: 1 rows spell their genre in another way than the first, as in 'FAST' for 'fast'\n"
+    note = "note: names of genre that differ in case or spaces alone are one, as 'FAST' for 'fast' (1 rows)\n"
     assert first.stdout.startswith(f"{summary(store)}\n{note}")
     assert "6 files accepted, 1 rejected" in first.stdout
     assert f"rejected files and reasons: {store.folder / 'rejected.csv'}" in first.stdout
