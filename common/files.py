@@ -71,10 +71,10 @@ def save_plain(content: dict[str, Any], path: Path) -> None:
             raise OSError(errno.EIO, f"cannot be written ({str(error).splitlines()[0]})", str(path)) from error
 
 
-def hash_of_file(path: Path) -> str:
-    """The first twelve hexadecimal digits of the SHA-256 of a file's content."""
+def hash_of_file(path: Path, digits: int = HASH_DIGITS) -> str:
+    """The first hexadecimal digits, of 64, of the SHA-256 of a file's content."""
     with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]
+        return file_digest(file, "sha256").hexdigest()[:digits]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Label CSV -> table of labelled files and the names of their genres, or of whatever else is the condition."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,19 +85,25 @@ def check_names(names: Sequence[str], condition: str = GENRE) -> None:
 
 def _files(raw: pd.DataFrame) -> pd.DataFrame:
     """Path, artist, title and split of each row."""
-    path = raw["path"].str.replace("\\", "/").str.replace(r"/(?:\.?/)+", "/", regex=True)
-    path = path.str.replace(r"^(?:\./)+|/\.?$", "", regex=True).replace(".", "")
-    parts = path.str.extract(r"^(?:.*?([^/]*)/)?([^/]*)$")
-    stem = parts[1].str.replace(r"\.midi?$", "", case=False, regex=True)
+    paths = [_plain_path(text) for text in raw["path"]]
+    folders = [path.split("/")[-2] if "/" in path else "" for path in paths]
+    stems = [re.sub(r"\.midi?$", "", path.rpartition("/")[2], flags=re.IGNORECASE) for path in paths]
     artist, title = _column(raw, "artist"), _column(raw, "title")
     return pd.DataFrame(
         {
-            "path": path,
-            "artist": artist.where(artist != "", parts[0].fillna("")),
-            "title": title.where(title != "", stem),
+            "path": pd.Series(paths, raw.index, dtype=str),
+            "artist": artist.where(artist != "", pd.Series(folders, raw.index, dtype=str)),
+            "title": title.where(title != "", pd.Series(stems, raw.index, dtype=str)),
             "split": _column(raw, "split").str.lower(),
         }
     )
+
+
+def _plain_path(text: str) -> str:
+    """A path with forward slashes, without "." and empty parts, so that one file has one path."""
+    path = text.replace("\\", "/")
+    parts = "/".join(part for part in path.split("/") if part not in ("", "."))
+    return f"/{parts}" if path.startswith("/") else parts
 
 
 def _column(raw: pd.DataFrame, name: str) -> pd.Series:

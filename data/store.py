@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
+from common.files import hash_of_file
 
 # 2: hashes of every file and of the content, the name of the condition.
 FORMAT_VERSION = 2
@@ -41,7 +42,7 @@ ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
 INFO, SONGS, REJECTED = "store.json", "songs.csv", "rejected.csv"
 DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), SONGS, REJECTED)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
-_HASH_DIGITS = 16
+_CONTENT_HASH_DIGITS, _FILE_HASH_DIGITS = 16, 64
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class RollStore:
             _check_info(info)
             for name, expected in info["files"].items():
                 _check_size_and_sample(folder / name, expected)
-            if hash_of_data(folder / SONGS) != info["files"][SONGS]["sha256"]:
+            if hash_of_file(folder / SONGS, _FILE_HASH_DIGITS) != info["files"][SONGS]["sha256"]:
                 raise ValueError(f"{SONGS} has changed")
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS}
             return cls(folder, info, _read_songs(folder / SONGS), **arrays)
@@ -93,7 +94,7 @@ class RollStore:
         """Read every file of the store whole. Raises `UserError` where one is not as it was written."""
         with _damage(self.folder):
             for name, expected in self.info["files"].items():
-                if hash_of_data(self.folder / name) != expected["sha256"]:
+                if hash_of_file(self.folder / name, _FILE_HASH_DIGITS) != expected["sha256"]:
                     raise ValueError(f"{name} has changed")
 
     @property
@@ -167,18 +168,12 @@ def content_hash(info: dict[str, Any]) -> str:
     """Hash of what a store holds, from its store.json; times, places and rejected files are no part of it."""
     facts = [info[key] for key in ("format_version", "condition", "genres", "frames_per_second", "settings")]
     hashes = {name: told["sha256"] for name, told in info["files"].items() if name != REJECTED}
-    return sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]
+    return sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:_CONTENT_HASH_DIGITS]
 
 
 def describe_file(path: Path) -> dict[str, Any]:
     """What store.json says of a file: its bytes, the hash of a sample of them, and that of all."""
-    return {"bytes": path.stat().st_size, "sample": _hash_of_sample(path), "sha256": hash_of_data(path)}
-
-
-def hash_of_data(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sample": _hash_of_sample(path), "sha256": hash_of_file(path, _FILE_HASH_DIGITS)}
 
 
 def _hash_of_sample(path: Path) -> str:
