@@ -173,7 +173,11 @@ def content_hash(info: dict[str, Any]) -> str:
 
 def describe_file(path: Path) -> dict[str, Any]:
     """What store.json says of a file: its bytes, the hash of a sample of them, and that of all."""
-    return {"bytes": path.stat().st_size, "sample": _hash_of_sample(path), "sha256": hash_of_file(path, _FILE_HASH_DIGITS)}
+    return {
+        "bytes": path.stat().st_size,
+        "sample": _hash_of_sample(path),
+        "sha256": hash_of_file(path, _FILE_HASH_DIGITS),
+    }
 
 
 def _hash_of_sample(path: Path) -> str:
