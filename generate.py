@@ -24,7 +24,7 @@ from audio.roll_files import write_roll_files
 from audio.synthesis import SYNTHS, open_renderer
 from common.errors import UserError, run_command
 from common.genres import ALL, choose_genres, choose_one_genre, genre_file_names
-from common.options import option, parse_options
+from common.options import CheckedOptions, option, parse_options
 from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_windows
 from data.store import WINDOW_LENGTHS
@@ -41,7 +41,7 @@ MAX_STEM = 60  # characters of a file's name in titles and longer names
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     """What to generate, and from which weights."""
 
     genre: str = option(ALL, "names or numbers, with commas, or all; with a MIDI file to encode, its one genre")

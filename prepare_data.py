@@ -1,74 +1,86 @@
 """Turn a folder of MIDI files and a label CSV into a roll store, which all later stages read.
 
     python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --store store
+    python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --genre-column composer
     python prepare_data.py --builtin --store store        # real music that comes with the music21 package
 
 The CSV needs the columns path (below --midi-dir) and genre_id (0, 1, ...); genre, artist, title and split are used
-where present. Running it again does nothing while files, labels and settings are unchanged. Files that cannot be
-used are listed with the reason in rejected.csv inside the store; the others are not affected.
+where present. With --genre-column, the names in that column are what the music is conditioned on, and genre_id is not
+needed. Running it again does nothing while files, labels and settings are unchanged and the store is undamaged. Files
+that cannot be used are listed with the reason in rejected.csv inside the store; the others are not affected.
 """
 
-import argparse
-import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError, run_command
-from common.options import Parser
-from data.prepare import Settings, prepare_store, summary
+from common.errors import UserError, remedies, run_command
+from common.options import CheckedOptions, option, parse_options
+from common.text import printable
+
+# What needs more than these is imported where it is used: the processes that read MIDI files begin with this file.
+
+REMEDIES = {
+    "columns": "with --genre-column NAME the names in that column count, and genre_id is not needed",
+    "ids": "or --genre-column NAME makes them from the names in that column",
+    "names": "see --genres and --genre-column",
+    "midi_dir": "see --midi-dir",
+    "outside": "--allow-outside takes such files",
+}
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(__doc__)
-    parser.add_argument("--midi-dir", type=Path, help="folder the paths in the CSV start from (default: the CSV's)")
-    parser.add_argument("--labels", type=Path, help="label CSV")
-    parser.add_argument("--store", type=Path, default=Path("store"), help="folder to write (default: %(default)s)")
-    parser.add_argument("--genres", help="names of genre 0, 1, ..., with commas (default: the CSV's genre column)")
-    parser.add_argument("--builtin", action="store_true", help="use scores that the music21 package ships")
-    parser.add_argument("--all", action="store_true", help="with --builtin: every score, not a balanced part of them")
-    parser.add_argument(
-        "--max-minutes", type=float, default=60.0, help="reject longer files, in minutes (default: %(default)g)"
-    )
-    parser.add_argument("--workers", type=int, help="processes that read files (default: one a core)")
-    parser.add_argument("--rebuild", action="store_true", help="make the store anew even if nothing has changed")
-    options = parser.parse_args(arguments)
-    if options.builtin == (options.labels is not None):
-        parser.error("give either --labels CSV or --builtin")
-    if options.all and not options.builtin:
-        parser.error("--all goes with --builtin")
-    if options.genres is not None:
-        options.genres = [name.strip() for name in options.genres.split(",")]
-        if "" in options.genres or len(set(options.genres)) < len(options.genres):
-            parser.error("--genres must be different names with commas")
-    if not 0 < options.max_minutes < math.inf:
-        parser.error("--max-minutes must be above 0")
-    if options.workers is not None and options.workers < 1:
-        parser.error("--workers must be at least 1")
-    return options
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What to make a store of."""
+
+    midi_dir: Path | None = option(None, "folder the paths in the CSV start from; without it, the CSV's")
+    labels: Path | None = option(None, "label CSV")
+    store: Path = option(Path("store"), "folder to write")
+    genres: tuple[str, ...] = option((), "names of genre 0, 1, ...; without them, the CSV's column genre")
+    genre_column: str | None = option(None, "column of names to condition on instead of genre_id, as in composer")
+    allow_outside: bool = option(False, "allow paths and links that lead out of --midi-dir")
+    builtin: bool = option(False, "use scores that the music21 package ships")
+    all: bool = option(False, "with --builtin: every score, not a balanced part of them")
+    max_minutes: float = option(60.0, "reject longer files, in minutes", above=0)
+    workers: int | None = option(None, "processes that read files; without it, one a core", minimum=1, maximum=1024)
+    rebuild: bool = option(False, "make the store anew even if nothing has changed")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.builtin == (self.labels is not None):
+            raise UserError("give either --labels CSV or --builtin")
+        if self.all and not self.builtin:
+            raise UserError("--all goes with --builtin")
+        if self.genres and self.genre_column:
+            raise UserError("give either --genres or --genre-column: a column brings its names")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = parse_arguments(arguments)
+def prepare_data(options: Options) -> None:
+    """Make the store and print what it holds. Raises `UserError` with a sentence where that cannot be."""
+    from data.prepare import Settings, prepare_store, summary
+
     started = time.perf_counter()
     labels, midi_dir = options.labels, options.midi_dir
-    if options.builtin:
+    if labels is None:
         from data.builtin import export_builtin_corpus
 
         midi_dir = options.store.with_name(options.store.name + "_midi")
         labels = export_builtin_corpus(midi_dir, full=options.all, workers=options.workers)
-    midi_dir = midi_dir or labels.parent
-    if not midi_dir.is_dir():
-        raise UserError(f"--midi-dir {midi_dir}: no such folder")
-    store, made = prepare_store(
-        midi_dir,
-        labels,
-        options.store,
-        genres=options.genres,
-        settings=Settings(max_minutes=options.max_minutes),
-        workers=options.workers,
-        rebuild=options.rebuild,
-    )
+    with remedies(REMEDIES):
+        store, made = prepare_store(
+            midi_dir or labels.parent,
+            labels,
+            options.store,
+            genres=[name.strip() for name in options.genres] or None,
+            genre_column=options.genre_column,
+            allow_outside=options.allow_outside,
+            settings=Settings(max_minutes=options.max_minutes),
+            workers=options.workers,
+            rebuild=options.rebuild,
+        )
     print(summary(store))
+    for warning in store.info["warnings"]:
+        print(f"note: {printable(warning)}")
     if not made:
         print(f"{options.store}: nothing changed, nothing done")
         return
@@ -78,4 +90,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: prepare_data(parse_options(Options, __doc__)))

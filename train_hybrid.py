@@ -65,6 +65,7 @@ class Options(AdversarialOptions):
     balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.seq_lens) != len(self.epochs):
             raise UserError(
                 f"--seq-lens has {len(self.seq_lens)} numbers, --epochs {len(self.epochs)}: give one of each for each T"

@@ -20,9 +20,11 @@ import pretty_midi
 
 from benchmarks.timing import machine, print_table
 from data.builtin import export_builtin_corpus
-from data.prepare import Settings, read_songs
+from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
+from data.store import WINDOW_LENGTHS
 
+MIN_FRAMES = WINDOW_LENGTHS[0]
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -38,7 +40,7 @@ def peak_memory_mb(files: list[Path], folder: Path) -> float:
     """High-water mark of a whole preparation of `files`, of its largest process, in MiB."""
     labels = folder / "labels.csv"
     labels.write_text("path,genre_id,split\n" + "".join(f'"{file.resolve()}",0,train\n' for file in files))
-    command = [sys.executable, "prepare_data.py", "--labels", str(labels), "--midi-dir", "/", "--rebuild"]
+    command = [sys.executable, "prepare_data.py", "--labels", str(labels), "--allow-outside", "--rebuild"]
     command += ["--store", str(folder / "store")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, _, usage = os.wait4(process.pid, 0)
@@ -65,8 +67,8 @@ def main() -> None:
         # The two baselines enclose ours, since the machine's speed drifts.
         _, before = timed("", map(read_with_pretty_midi, sample))
         ours = [
-            timed("ours, one process", read_songs(sample * 5, Settings(), workers=1)),
-            timed("ours, a process a core", read_songs(files * max(1, 2000 // len(files)), Settings())),
+            timed("ours, one process", read_songs(sample * 5, min_frames=MIN_FRAMES, workers=1)),
+            timed("ours, a process a core", read_songs(files * max(1, 2000 // len(files)), min_frames=MIN_FRAMES)),
         ]
         _, after = timed("", map(read_with_pretty_midi, sample))
         baseline = (before + after) / 2

@@ -5,11 +5,10 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
 from filelock import FileLock, Timeout
 
 from common.errors import UserError
@@ -25,20 +24,29 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     behind. The temporary file has a name of its own, so two writers never share one. Makes the folder. An `OSError`,
     such as a full disk, names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+    # Part of the name alone: a name may be as long as the file system allows.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno is None or error.filename not in (None, str(temporary)):
-            raise
-        raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
+        with errors_naming(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def errors_naming(path: Path, *instead_of: Path) -> Iterator[None]:
+    """An `OSError` of the block that names no file, or one of `instead_of`, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, *map(str, instead_of)):
+            raise
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -54,6 +62,8 @@ def write_text(path: Path, text: str) -> None:
 
 def save_plain(content: dict[str, Any], path: Path) -> None:
     """`torch.save` of plain data (tensors, numbers, texts, lists, dictionaries), atomically."""
+    import torch  # here, because the processes that read MIDI files do without it and start sooner
+
     with written_atomically(path) as file:
         try:
             torch.save(content, file)
@@ -61,9 +71,10 @@ def save_plain(content: dict[str, Any], path: Path) -> None:
             raise OSError(errno.EIO, f"cannot be written ({str(error).splitlines()[0]})", str(path)) from error
 
 
-def hash_of_file(path: Path) -> str:
-    """The first twelve hexadecimal digits of the SHA-256 of a file's content."""
-    return sha256(path.read_bytes()).hexdigest()[:HASH_DIGITS]
+def hash_of_file(path: Path, digits: int = HASH_DIGITS) -> str:
+    """The first hexadecimal digits, of 64, of the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()[:digits]
 
 
 @contextlib.contextmanager
@@ -73,6 +84,7 @@ def locked_folder(folder: Path, in_use: str) -> Iterator[None]:
     The lock is a file beside the folder, `.<name>.lock`; it ends with the process, however that ends. Raises
     `UserError`, "<folder>: <in_use>", where another process has it.
     """
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:

@@ -1,7 +1,7 @@
 """A dataclass of options -> a command line.
 
-Each field becomes an option: its type, default, range and help stand once, in the dataclass. Presets are named
-changes of the defaults; what is given on the command line wins over both.
+Each field becomes an option: its type, default, range and help stand once, in the dataclass, which inherits from
+`CheckedOptions`. Presets are named changes of the defaults; what is given on the command line wins over both.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from common.errors import UserError
 
-Options = TypeVar("Options")
+Options = TypeVar("Options", bound="CheckedOptions")
 
 
 def option(
@@ -32,6 +32,21 @@ def option(
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class CheckedOptions:
+    """Base of all dataclasses of options: one that is out of its range is refused where it is made.
+
+    A subclass with a `__post_init__` of its own calls this one first.
+    """
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where a field is out of its range."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            for item in value if isinstance(value, tuple) else (value,):
+                if item is not None:
+                    _check(_flag(field.name), item, field.metadata)
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,29 +83,24 @@ def parse_options(
     dry_run = given.pop("dry_run")
     preset = presets[given.pop("preset")] if presets else {}
     options = cls(**{**preset, **given})
-    check_options(options)
     if dry_run:
         print(json.dumps(as_plain(options), indent=2))
         raise SystemExit(0)
     return options
 
 
-def check_options(options: Any) -> None:
-    """Raise `UserError` where a field is out of its range."""
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        low, above, high, choices = map(field.metadata.get, ("minimum", "above", "maximum", "choices"))
-        for item in () if value is None else value if isinstance(value, tuple) else (value,):
-            if isinstance(item, float) and not math.isfinite(item):
-                raise UserError(f"{_flag(field.name)} must be a finite number, but is {item}")
-            if low is not None and item < low:
-                raise UserError(f"{_flag(field.name)} must be at least {low:g}, but is {item:g}")
-            if above is not None and item <= above:
-                raise UserError(f"{_flag(field.name)} must be above {above:g}, but is {item:g}")
-            if high is not None and item > high:
-                raise UserError(f"{_flag(field.name)} must be at most {high:g}, but is {item:g}")
-            if choices is not None and item not in choices:
-                raise UserError(f"{_flag(field.name)} must be one of {', '.join(map(str, choices))}, but is {item}")
+def _check(flag: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    low, above, high, choices = map(metadata.get, ("minimum", "above", "maximum", "choices"))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{flag} must be a finite number, but is {value}")
+    if low is not None and value < low:
+        raise UserError(f"{flag} must be at least {low:g}, but is {value:g}")
+    if above is not None and value <= above:
+        raise UserError(f"{flag} must be above {above:g}, but is {value:g}")
+    if high is not None and value > high:
+        raise UserError(f"{flag} must be at most {high:g}, but is {value:g}")
+    if choices is not None and value not in choices:
+        raise UserError(f"{flag} must be one of {', '.join(map(str, choices))}, but is {value}")
 
 
 def as_plain(options: Any) -> dict[str, Any]:

@@ -15,24 +15,25 @@ leave open is decided here:
 """
 
 import contextlib
-import csv
 import io
 import json
-import multiprocessing
+import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pretty_midi
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import write_text, written_atomically
+from common.processes import map_in_processes
 
 if TYPE_CHECKING:
     import music21
@@ -121,21 +122,16 @@ def export_builtin_corpus(
         return labels_path
     record_path.unlink(missing_ok=True)
 
-    pieces = []
-    for collection in COLLECTIONS:
-        available = list(_find_pieces(corpus, collection, folder))
-        wanted = collection.pieces if pieces_per_collection is None else pieces_per_collection
-        pieces += available if full else _evenly_spaced(available, wanted)
+    pieces = _choose_pieces(corpus, folder, full, pieces_per_collection)
     rows, minutes = _export_pieces(pieces, folder, workers, progress)
     for genre in GENRES:
         if not minutes[genre]:
             raise UserError(f"no score of genre '{genre}' could be exported from the corpus in {corpus}.")
 
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([LABEL_COLUMNS, *rows])
+    table = pd.DataFrame(rows, columns=LABEL_COLUMNS)
     record = json.dumps({"settings": settings, "minutes": minutes}, indent=2)
-    _write_atomically(labels_path, lambda path: path.write_bytes(table.getvalue().encode()))
-    _write_atomically(record_path, lambda path: path.write_bytes(record.encode()))
+    write_text(labels_path, table.to_csv(index=False, lineterminator="\n"))
+    write_text(record_path, record)
     amounts = ", ".join(f"{genre} {amount:.0f} min" for genre, amount in minutes.items())
     print(f"Exported {len(rows)} pieces to {folder} ({amounts}), skipped {len(pieces) - len(rows)}.")
     return labels_path
@@ -145,7 +141,7 @@ def _corpus_folder() -> Path:
     """The corpus inside the installed music21, found without importing it."""
     spec = find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("--builtin needs the package music21: pip install music21")
+        raise UserError("the built-in corpus needs the package music21: pip install music21")
     return Path(spec.submodule_search_locations[0]) / "corpus"
 
 
@@ -171,6 +167,15 @@ def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator
             yield Piece(collection, source, abc_text, folder / collection.genre / f"{name}{suffix}.mid")
 
 
+def _choose_pieces(corpus: Path, folder: Path, full: bool, pieces_per_collection: int | None) -> list[Piece]:
+    pieces = []
+    for collection in COLLECTIONS:
+        available = list(_find_pieces(corpus, collection, folder))
+        wanted = collection.pieces if pieces_per_collection is None else pieces_per_collection
+        pieces += available if full else _evenly_spaced(available, wanted)
+    return pieces
+
+
 def _evenly_spaced(pieces: list[Piece], count: int) -> list[Piece]:
     count = min(count, len(pieces))
     return [pieces[i * len(pieces) // count] for i in range(count)]
@@ -184,17 +189,15 @@ def _export_pieces(
         (folder / genre).mkdir(parents=True, exist_ok=True)
     rows = []
     minutes = dict.fromkeys(GENRES, 0.0)
-    # Spawned rather than forked: a fork of a program whose libraries run threads can hang.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
-        results = executor.map(_export_piece, pieces, chunksize=4)
-        results = tqdm(results, "exporting scores", len(pieces), unit="score", disable=not progress)
-        for piece, result in zip(pieces, results, strict=True):
-            if result is None:
-                continue
-            title, seconds = result
-            genre, path = piece.collection.genre, piece.midi_path.relative_to(folder).as_posix()
-            rows.append((path, GENRES.index(genre), genre, piece.collection.artist, title))
-            minutes[genre] += seconds / 60
+    results = map_in_processes(_export_piece, pieces, workers or os.cpu_count() or 1, died=None, chunk=4)
+    results = tqdm(results, "exporting scores", len(pieces), unit="score", disable=not progress)
+    for piece, result in zip(pieces, results, strict=True):
+        if result is None:
+            continue
+        title, seconds = result
+        genre, path = piece.collection.genre, piece.midi_path.relative_to(folder).as_posix()
+        rows.append((path, GENRES.index(genre), genre, piece.collection.artist, title))
+        minutes[genre] += seconds / 60
     return rows, minutes
 
 
@@ -270,10 +273,5 @@ def _write_midi(path: Path, parts: list[tuple[str, list[TimedNote]]], quarters_p
             start, end = onset * seconds_per_quarter, (onset + duration) * seconds_per_quarter
             track.notes.append(pretty_midi.Note(VELOCITY, pitch, start, end))
         midi.instruments.append(track)
-    _write_atomically(path, lambda temporary: midi.write(str(temporary)))
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    write(temporary)
-    temporary.replace(path)
+    with written_atomically(path) as file:
+        midi.write(file)

@@ -1,135 +1,171 @@
-"""Label CSV -> list of labelled files."""
+"""Label CSV -> table of labelled files and the names of their genres, or of whatever else is the condition."""
 
-import csv
 import re
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from common.errors import UserError
+from data.label_csv import read_label_csv
 
 SPLITS = ("train", "val", "test")
-_SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_VERSION = re.compile(r"(.*\S)(?:\.\d+|\s*\(\d+\))")
-# The word before ".5" in "Symphony No.5", "Etude Op.10", "bwv244.3" and "madrigal.3.1", where it is no version.
-_CATALOGUE = re.compile(r"(no|nr|op|.*\D\d+)", re.IGNORECASE)
+GENRE = "genre"
+_SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_IDS_SHOWN = 10
 
 
-@dataclass(frozen=True)
-class Label:
-    """One row of the label CSV. `path` is as written there; `split` is None where the CSV leaves it open."""
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What a label CSV says.
 
-    path: str
-    genre_id: int
-    artist: str
-    title: str
-    split: str | None
+    `table`: one usable row a file: `path` (as written, with forward slashes, without "." and empty parts), `genre_id`
+    int64, `artist`, `title` and `split` ("" where left open). `names`: of genre 0, 1, ... `condition`: what they are
+    names of. `made_ids`: whether the ids were made from the names. `rejected`: `path` and `reason` of the rows that
+    cannot be used. `warnings`: sentences.
+    """
 
-    @property
-    def song_key(self) -> str:
-        """The same for all versions of a song: artist and title, without case, spacing and version number."""
-        texts = self.artist, without_version(self.title)
-        return " / ".join(" ".join(_normal(text).casefold().split()) for text in texts)
-
-
-def without_version(title: str) -> str:
-    """"Title" for "Title.2" and "Title (2)"; catalogue numbers, as in "Op.10", stay."""
-    found = _VERSION.fullmatch(title)
-    if not found or _CATALOGUE.fullmatch(found[1].split()[-1]):
-        return title
-    return found[1]
+    table: pd.DataFrame
+    names: list[str]
+    condition: str
+    made_ids: bool
+    rejected: pd.DataFrame
+    warnings: list[str]
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A file that does not enter the store, and why."""
-
-    path: str
-    reason: str
-
-
-def read_labels(csv_path: Path) -> tuple[list[Label], dict[int, str], list[Rejected]]:
+def read_labels(csv_path: Path, *, genre_column: str | None = None, names: Sequence[str] | None = None) -> Labels:
     """Read `path,genre_id` and, where present, the columns genre, artist, title and split; others are ignored.
 
-    Without artist and title columns they are taken from the path: folder and file name. Returns the labels in
-    file order, the genre names by id as far as the CSV gives them, and the rows that cannot be used.
-    Raises `UserError` where the file is missing, is no such table, or gives one genre id two names.
+    With `genre_column`, that column's names are the condition, and genre_id is not needed: the ids follow the names in
+    alphabetical order, so that adding files moves none unless they bring a new name. Without it, `names` or else the
+    column genre name the ids. Names are compared without case, and the first spelling wins. Without artist and title
+    columns these are taken from the path: folder and file name.
+
+    Raises `UserError` where the file is missing or is no such table, where ids have gaps or names and ids do not match,
+    or where a name could be taken for an id or for all genres.
     """
     if not csv_path.is_file():
         raise UserError(f"{csv_path}: no such label file; give a CSV with the columns path,genre_id")
-    labels: list[Label] = []
-    names: dict[int, str] = {}
-    rejected: list[Rejected] = []
-    seen: set[str] = set()
-    try:
-        with csv_path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            missing = {"path", "genre_id"} - set(reader.fieldnames or ())
-            if missing:
-                raise UserError(f"{csv_path}: no column {' and '.join(sorted(missing))}; the first line must name them")
-            for row in reader:
-                path = (row["path"] or "").strip().replace("\\", "/")
-                problem = _problem(path, row, seen)
-                if problem:
-                    rejected.append(Rejected(path, f"{problem} (line {reader.line_num} of {csv_path.name})"))
-                    continue
-                seen.add(path)
-                label = _label(path, row)
-                labels.append(label)
-                name = (row.get("genre") or "").strip()
-                if name and names.setdefault(label.genre_id, name) != name:
-                    raise UserError(
-                        f"{csv_path}: genre_id {label.genre_id} is called {names[label.genre_id]!r} and, in line "
-                        f"{reader.line_num}, {name!r}; use one name for each id"
-                    )
-    except UnicodeDecodeError as error:
-        raise UserError(f"{csv_path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except csv.Error as error:
-        told = f"{error}, line {reader.line_num}"
-        raise UserError(f"{csv_path}: not a CSV table ({told}); is a quote left open?") from error
-    if not labels:
-        raise UserError(f"{csv_path}: no usable row; each needs a path and a genre_id of 0 or more")
-    return labels, names, rejected
+    column = genre_column.strip().casefold() if genre_column else None
+    raw, too_many = read_label_csv(csv_path, ["path", column or "genre_id"])
+    table = _files(raw).assign(line=raw.index)
+    table[GENRE] = _column(raw, column or GENRE)
+    table["id_text"] = "" if column else raw["genre_id"].str.replace(r"\.0$", "", regex=True)
+    problem = _problems(table, too_many, column, raw)
+    bad = problem != ""
+    reasons = [f"{reason} (line {line} of {csv_path.name})" for line, reason in problem[bad].items()]
+    rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons})
+    table = table[~bad].copy()
+    if not len(table):
+        raise UserError(f"{csv_path}: no usable row; each needs a path and a {column or 'genre_id of 0 or more'}")
+    table[GENRE], warnings = _one_spelling(table[GENRE], column or GENRE)
+    if column:
+        found = sorted(set(table[GENRE]), key=str.casefold)
+        table["genre_id"] = table[GENRE].map({name: genre_id for genre_id, name in enumerate(found)})
+    else:
+        table["genre_id"] = table["id_text"].astype("int64")
+        found = _names_of_ids(csv_path, table, names)
+    check_names(found, column or GENRE)
+    table = table.drop(columns=[GENRE, "id_text", "line"]).reset_index(drop=True)
+    return Labels(table, found, column or GENRE, column is not None, rejected.reset_index(drop=True), warnings)
 
 
-def _problem(path: str, row: dict[str, str], seen: set[str]) -> str | None:
-    if not path:
-        return "no path"
-    if path in seen:
-        return "listed more than once"
-    if not re.fullmatch(r"\d{1,6}(\.0)?", (row["genre_id"] or "").strip()):
-        return f"genre_id {row['genre_id']!r} is not a whole number of 0 or more"
-    split = (row.get("split") or "").strip().lower()
-    if split and split not in _SPLIT_NAMES:
-        return f"split {split!r} is none of train, val, test"
-    return None
+def check_names(names: Sequence[str], condition: str = GENRE) -> None:
+    """Raise `UserError` for a name that could be taken for another genre's id, for all genres, or for another name."""
+    for genre_id, name in enumerate(names):
+        other_id = name.isdecimal() and str(int(name)) == name and int(name) < len(names) and int(name) != genre_id
+        if not name or name.casefold() == "all" or other_id:
+            raise UserError(f"a {condition} cannot be called {name!r}, which means others; rename it", "names")
+    folded = [name.casefold() for name in names]
+    twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
+    if twice:
+        raise UserError(f"two ids are called {twice[0]!r}; use one id for each name", "names")
 
 
-def _label(path: str, row: dict[str, str]) -> Label:
-    parts = path.split("/")
-    stem = re.sub(r"\.midi?$", "", parts[-1], flags=re.IGNORECASE)
-    artist = (row.get("artist") or "").strip() or (parts[-2] if len(parts) > 1 else "")
-    title = (row.get("title") or "").strip() or stem
-    split = _SPLIT_NAMES.get((row.get("split") or "").strip().lower())
-    return Label(path, int(row["genre_id"].strip().removesuffix(".0")), artist, title, split)
+def _files(raw: pd.DataFrame) -> pd.DataFrame:
+    """Path, artist, title and split of each row."""
+    paths = [_plain_path(text) for text in raw["path"]]
+    folders = [path.split("/")[-2] if "/" in path else "" for path in paths]
+    stems = [re.sub(r"\.midi?$", "", path.rpartition("/")[2], flags=re.IGNORECASE) for path in paths]
+    artist, title = _column(raw, "artist"), _column(raw, "title")
+    return pd.DataFrame(
+        {
+            "path": pd.Series(paths, raw.index, dtype=str),
+            "artist": artist.where(artist != "", pd.Series(folders, raw.index, dtype=str)),
+            "title": title.where(title != "", pd.Series(stems, raw.index, dtype=str)),
+            "split": _column(raw, "split").str.lower(),
+        }
+    )
 
 
-def resolve_path(path: str, midi_dir: Path) -> Path | None:
-    """The file that a CSV's path means: below `midi_dir`, absolute, or without its first folder; None if missing.
-
-    Names are also tried in both Unicode normal forms, since file systems and CSVs differ in them.
-    """
-    without_first = path.split("/", 1)[-1]
-    for candidate in (path, without_first):
-        for form in (candidate, unicodedata.normalize("NFC", candidate), unicodedata.normalize("NFD", candidate)):
-            file = midi_dir / form
-            try:
-                if file.is_file():
-                    return file
-            except OSError:  # a name too long for the file system
-                continue
-    return None
+def _plain_path(text: str) -> str:
+    """A path with forward slashes, without "." and empty parts, so that one file has one path."""
+    path = text.replace("\\", "/")
+    parts = "/".join(part for part in path.split("/") if part not in ("", "."))
+    return f"/{parts}" if path.startswith("/") else parts
 
 
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+def _column(raw: pd.DataFrame, name: str) -> pd.Series:
+    return raw[name] if name in raw else pd.Series("", raw.index, dtype=str)
+
+
+def _problems(table: pd.DataFrame, too_many: pd.Series, column: str | None, raw: pd.DataFrame) -> pd.Series:
+    """Why each row cannot be used, or ""; brings `split` into its short form."""
+    problem = pd.Series("", table.index, dtype=object)
+
+    def note(where: pd.Series, say: str, about: pd.Series | None = None) -> None:
+        chosen = where & (problem == "")
+        problem[chosen] = say if about is None else [say.format(repr(text)) for text in about[chosen]]
+
+    note(too_many, "more fields than columns: put a path or title that has the separator in it in quotes")
+    note(table["path"] == "", "no path")
+    if column:
+        note(table[GENRE] == "", f"no {column}")
+    else:
+        is_id = table["id_text"].str.fullmatch(r"[0-9]{1,6}")
+        note(~is_id, "genre_id {} is not a whole number of 0 or more", raw["genre_id"])
+    note(~table["split"].isin(_SPLIT_NAMES), "split {} is none of train, val, test", table["split"])
+    table["split"] = table["split"].map(_SPLIT_NAMES).fillna("")
+    good = table["path"][problem == ""].str.normalize("NFC")
+    note(good.duplicated().reindex(table.index, fill_value=False), "listed more than once")
+    return problem
+
+
+def _one_spelling(names: pd.Series, condition: str) -> tuple[pd.Series, list[str]]:
+    """The first spelling of each name for all of them, and a warning where there are others."""
+    folded = names.str.normalize("NFC").str.casefold().str.replace(r"\s+", " ", regex=True)
+    first = names.groupby(folded, sort=False).transform("first")
+    others = first != names
+    if not others.any():
+        return first, []
+    example = f"{names[others].iloc[0]!r} for {first[others].iloc[0]!r}"
+    told = f"names of {condition} that differ in case or spaces alone are one, as {example}"
+    return first, [f"{told} ({others.sum()} rows)"]
+
+
+def _names_of_ids(csv_path: Path, table: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
+    """Name of genre 0, 1, ...: as given, as in the CSV, or "genre 0"."""
+    used = sorted(set(table["genre_id"]))
+    if given is not None and used[-1] >= len(given):
+        raise UserError(f"{len(given)} genre names are given, but the labels have a genre_id {used[-1]}", "names")
+    if used != list(range(len(given) if given is not None else len(used))):
+        shown = ", ".join(map(str, used[:_IDS_SHOWN])) + (", ..." if len(used) > _IDS_SHOWN else "")
+        raise UserError(
+            f"{csv_path}: genre ids must run 0, 1, ... without gaps, but those in use are {shown}; "
+            f"{f'subtract {used[0]} from each' if used[-1] - used[0] == len(used) - 1 else 'number them anew'}",
+            "ids",
+        )
+    named = table[table[GENRE] != ""]
+    first = named.groupby("genre_id")[GENRE].transform("first")
+    other = named[first != named[GENRE]]
+    if len(other):
+        row = other.iloc[0]
+        raise UserError(
+            f"{csv_path}: genre_id {row['genre_id']} is called {first[other.index[0]]!r}, but {row[GENRE]!r} in line "
+            f"{row['line']}; use one name for each id"
+        )
+    if given is not None:
+        return list(given)
+    csv_names = named.groupby("genre_id")[GENRE].first().to_dict()
+    return [csv_names.get(genre_id, f"{GENRE} {genre_id}") for genre_id in used]

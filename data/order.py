@@ -14,7 +14,8 @@ class WindowOrder:
     """
 
     def __init__(self, genre: Tensor, batch_size: int, seed: int, *, balanced: bool) -> None:
-        self._genre = genre.cpu()
+        """`genre` of all windows, int64 (n,) on the CPU."""
+        self._genre = genre
         self._batch_size = batch_size
         self._seed = seed
         self._balanced = balanced

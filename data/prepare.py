@@ -2,31 +2,37 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from common.errors import UserError
-from data.labels import SPLITS, Label, Rejected, read_labels, resolve_path
-from data.smf import MidiError
-from data.song import FRAMES_PER_SECOND, Song, read_song
-from data.splits import assign_splits
-from data.store import FORMAT_VERSION, WINDOW_LENGTHS, RollStore, SongRow, StoreWriter, read_store_info, write_csv
+from common.files import locked_folder
+from common.text import printable
+from data.labels import SPLITS, Labels, check_names, read_labels
+from data.midi_files import find_files
+from data.reading import read_songs
+from data.song import FRAMES_PER_SECOND
+from data.song_names import song_key
+from data.splits import assign_splits, split_warnings, versions_hint
+from data.store import FORMAT_VERSION, WINDOW_LENGTHS, RollStore, SongRow
+from data.store_writer import (
+    StoreWriter,
+    finish_interrupted,
+    has_unfinished,
+    require_place_for_store,
+    store_in_making,
+)
 
-_FILES_PER_TASK = 16
-_MINIMUM_FILES_PER_WORKER = 64
 # Raise it when the same file would give another roll, other notes or another split.
-_READER_VERSION = 1
+_READER_VERSION = 2
+_NAMES_SHOWN = 5
+_NAMES_IN_SUMMARY = 20
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,39 @@ class Settings:
     reader_version: int = _READER_VERSION
 
 
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """All that a store is made from: labels, the file of every row of their table (None: missing), and why."""
+
+    labels: Labels
+    files: list[Path | None]
+    problems: list[str]
+    warnings: list[str]
+    settings: Settings
+
+    def hash(self) -> str:
+        """Hash of everything the store depends on; a file counts by its size and time of change."""
+        stats = [file.stat() if file else None for file in self.files]
+        table = self.labels.table.assign(
+            size=[stat.st_size if stat else -1 for stat in stats],
+            changed=[stat.st_mtime_ns if stat else -1 for stat in stats],
+            problem=self.problems,
+        )
+        facts = [asdict(self.settings), self.labels.names, self.labels.condition, self.warnings]
+        digest = hashlib.sha256(json.dumps(facts).encode())
+        for part in (table, self.labels.rejected):
+            digest.update(part.to_csv(index=False).encode())
+        return digest.hexdigest()[:16]
+
+
 def prepare_store(
     midi_dir: Path,
     labels_csv: Path,
     folder: Path,
     *,
     genres: Sequence[str] | None = None,
+    genre_column: str | None = None,
+    allow_outside: bool = False,
     settings: Settings = Settings(),
     workers: int | None = None,
     rebuild: bool = False,
@@ -52,202 +85,188 @@ def prepare_store(
 ) -> tuple[RollStore, bool]:
     """Make the roll store `folder` out of the MIDI files below `midi_dir` that `labels_csv` lists.
 
-    `genres` names the genre ids in order; without it the CSV's genre column does. Files that cannot enter are
-    listed in rejected.csv. Returns the store, and whether it was made now (False: it was there, and files, labels and
-    settings are unchanged since). The old store stays in place until the new one is complete.
-    Raises `UserError` where the labels are unusable or a genre has no training song.
+    `genres` names the genre ids in order; without it the CSV's genre column does; `genre_column` makes them from the
+    names in another column. Files that cannot enter are listed in rejected.csv. Returns the store, and whether it was
+    made now (False: it was there, whole, and files, labels and settings are unchanged since). What the user should
+    know stands in the store's `info["warnings"]`. The old store stays in place until the new one is complete.
+
+    Raises `UserError` where the labels are unusable, a genre has no training song, the folder holds something else, or
+    another process is making the same store.
     """
-    labels, csv_names, rejected = read_labels(labels_csv)
-    names = _genre_names(labels, csv_names, genres)
-    files = [resolve_path(label.path, midi_dir) for label in labels]
-    if not any(files):
-        raise UserError(f"{midi_dir}: none of the files that {labels_csv} lists is there, for example {labels[0].path}")
-    fingerprint = _fingerprint(settings, names, labels, files, rejected)
-    existing = read_store_info(folder)
-    if existing and existing["fingerprint"] == fingerprint and not rebuild:
-        return RollStore.open(folder), False
-    if any(parent.is_file() for parent in (folder, *folder.parents)):
-        raise UserError(f"{folder}: a file is in the way; name another folder")
-    if folder.exists() and not existing and any(folder.iterdir()):
-        raise UserError(f"{folder}: not empty and not a roll store; name another folder, or remove it")
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        _write_store(partial, labels, files, names, rejected, settings, fingerprint, workers, progress)
-        _replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return RollStore.open(folder), True
+    inputs = _gather(midi_dir, labels_csv, genres, genre_column, allow_outside, settings)
+    inputs_hash = inputs.hash()
+    require_place_for_store(folder)
+    if not rebuild and not has_unfinished(folder):
+        unchanged = _unchanged(folder, inputs_hash)
+        if unchanged:
+            return unchanged, False
+    with locked_folder(folder, "another process is making this store; wait until it has ended"):
+        finish_interrupted(folder)
+        unchanged = None if rebuild else _unchanged(folder, inputs_hash)
+        if unchanged:
+            return unchanged, False
+        with store_in_making(folder) as unfinished:
+            _write_store(unfinished, inputs, inputs_hash, workers, progress)
+        return RollStore.open(folder), True
 
 
-def _genre_names(labels: list[Label], csv_names: dict[int, str], given: Sequence[str] | None) -> list[str]:
-    ids = {label.genre_id for label in labels}
-    if given is not None:
-        if max(ids) >= len(given):
-            raise UserError(f"--genres names {len(given)} genres, but the labels have a genre_id {max(ids)}")
-        return list(given)
-    if max(ids) >= 1000:
-        raise UserError(f"the labels have a genre_id {max(ids)}; number the genres from 0 without gaps")
-    return [csv_names.get(genre_id, f"genre {genre_id}") for genre_id in range(max(ids) + 1)]
-
-
-def _fingerprint(
-    settings: Settings, names: list[str], labels: list[Label], files: list[Path | None], rejected: list[Rejected]
-) -> str:
-    """Hash of everything the store depends on; a file counts by its size and time of change."""
-    stats = [file.stat() if file else None for file in files]
-    content = [
-        asdict(settings),
-        names,
-        [asdict(row) for row in rejected],
-        [
-            [*asdict(label).values(), stat and [stat.st_size, stat.st_mtime_ns]]
-            for label, stat in zip(labels, stats, strict=True)
-        ],
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def _write_store(
-    folder: Path,
-    labels: list[Label],
-    files: list[Path | None],
-    names: list[str],
-    rejected: list[Rejected],
+def _gather(
+    midi_dir: Path,
+    labels_csv: Path,
+    genres: Sequence[str] | None,
+    genre_column: str | None,
+    allow_outside: bool,
     settings: Settings,
-    fingerprint: str,
-    workers: int | None,
-    progress: bool,
-) -> None:
-    writer = StoreWriter(folder)
-    rejected = rejected + [
-        Rejected(label.path, "no such file") for label, file in zip(labels, files, strict=True) if file is None
-    ]
-    present = [(label, file) for label, file in zip(labels, files, strict=True) if file is not None]
-    results = read_songs([file for _, file in present], settings, workers)
-    accepted: list[tuple[Label, str, int, int, int, int]] = []
-    bar = tqdm(zip(present, results, strict=True), "reading", len(present), unit=" files", disable=not progress)
-    for (label, _), result in bar:
-        if isinstance(result, str):
-            rejected.append(Rejected(label.path, result))
-            continue
-        song, content_hash = result
-        offsets = writer.append(song)
-        accepted.append((label, content_hash, len(song.frames), len(song.pitch), *offsets))
-    splits = assign_splits(
-        [label.song_key for label, *_ in accepted],
-        [content_hash for _, content_hash, *_ in accepted],
-        [label.split for label, *_ in accepted],
-    )
-    songs = [
-        SongRow(
-            label.path, label.genre_id, split, label.artist, label.title, content_hash,
-            frame_offset, n_frames, note_offset, n_notes,
-        )
-        for (label, content_hash, n_frames, n_notes, frame_offset, note_offset), split in zip(
-            accepted, splits, strict=True
-        )
-    ]  # fmt: skip
-    _require_training_songs(songs, names, rejected)
-    write_csv(folder / "rejected.csv", ["path", "reason"], [asdict(row) for row in rejected])
-    info = {
-        "genres": names,
-        "frames_per_second": settings.frames_per_second,
-        "settings": asdict(settings),
-        "fingerprint": fingerprint,
-        "accepted": len(songs),
-        "rejected": len(rejected),
-        "numpy": np.__version__,
-    }
-    writer.finish(songs, info)
-
-
-def _require_training_songs(songs: list[SongRow], names: list[str], rejected: list[Rejected]) -> None:
-    training = Counter(song.genre_id for song in songs if song.split == "train")
-    empty = [name for genre_id, name in enumerate(names) if not training[genre_id]]
-    if empty:
-        reasons = Counter(row.reason.split(" (line")[0] for row in rejected)
-        why = f" ({len(rejected)} files were rejected, most often: {reasons.most_common(1)[0][0]})" if reasons else ""
+) -> _Inputs:
+    if not midi_dir.is_dir():
+        raise UserError(f"{midi_dir}: no such folder", "midi_dir")
+    if genres is not None:
+        check_names(genres)
+    labels = read_labels(labels_csv, genre_column=genre_column, names=genres)
+    paths = labels.table["path"].tolist()
+    found = find_files(paths, midi_dir, allow_outside=allow_outside)
+    if not any(found.files):
         raise UserError(
-            f"no training song for {', '.join(empty)}{why}; add files of that genre, or take its id out of the labels"
+            f"{midi_dir}: none of the files that {labels_csv} lists is there, for example {paths[0]} "
+            f"({found.problems[0]})",
+            "outside" if "leads out" in found.problems[0] else "midi_dir",
         )
+    return _Inputs(labels, found.files, found.problems, [*labels.warnings, *found.warnings], settings)
 
 
-def _replace_folder(new: Path, folder: Path) -> None:
-    if not folder.exists():
-        new.rename(folder)
-        return
-    # A name of its own: a folder that the user keeps beside the store is not ours to remove.
-    aside = Path(tempfile.mkdtemp(prefix=folder.name + ".replaced.", dir=folder.parent))
-    folder.rename(aside / folder.name)
-    new.rename(folder)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def read_songs(
-    files: Sequence[Path], settings: Settings = Settings(), workers: int | None = None
-) -> Iterator[tuple[Song, str] | str]:
-    """Read files in parallel, in their order: (song, content hash), or the reason why a file is rejected.
-
-    `workers`: processes; None means one for each core. A few files are read in this process.
-    """
-    workers = min(workers or os.cpu_count() or 1, len(files) // _MINIMUM_FILES_PER_WORKER)
-    tasks = (files[first : first + _FILES_PER_TASK] for first in range(0, len(files), _FILES_PER_TASK))
-    if workers < 2:
-        for task in tasks:
-            yield from _read_task(task, settings)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        # A few tasks ahead: enough to keep the workers busy, without holding the whole corpus.
-        running: deque[Future[list[tuple[Song, str] | str]]] = deque()
-        running.extend(pool.submit(_read_task, task, settings) for task in islice(tasks, 4 * workers))
-        while running:
-            yield from running.popleft().result()
-            running.extend(pool.submit(_read_task, task, settings) for task in islice(tasks, 1))
-
-
-def _read_task(files: Iterable[Path], settings: Settings) -> list[tuple[Song, str] | str]:
-    return [_read_one(file, settings) for file in files]
-
-
-def _read_one(file: Path, settings: Settings) -> tuple[Song, str] | str:
+def _unchanged(folder: Path, inputs_hash: str) -> RollStore | None:
+    """The store in `folder` if it is made from these inputs and undamaged to the last byte."""
     try:
-        song = read_song(
-            file, frames_per_second=settings.frames_per_second, max_seconds=60 * settings.max_minutes
-        )
-    except MidiError as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    except MemoryError:
-        return "damaged: it needs more memory than there is"
-    if len(song.frames) < WINDOW_LENGTHS[0]:
-        return f"too short: {len(song.frames)} frames, a window has {WINDOW_LENGTHS[0]}"
-    sounding = np.flatnonzero(song.frames.any(axis=1))
-    if not len(sounding):
-        return "no pitched note"
-    # Copies that differ in silence before or after are copies.
-    content = song.frames[sounding[0] : sounding[-1] + 1]
-    return song, hashlib.sha256(content.tobytes()).hexdigest()[:16]
+        store = RollStore.open(folder)
+        if store.info["inputs_hash"] != inputs_hash:
+            return None
+        store.verify()
+    except UserError:
+        return None
+    return store
+
+
+def _write_store(folder: Path, inputs: _Inputs, inputs_hash: str, workers: int | None, progress: bool) -> None:
+    labels = inputs.labels
+    writer = StoreWriter(folder)
+    try:
+        songs, unreadable = _read_all(writer, inputs, workers, progress)
+        warnings = _divide(songs, labels)
+        absent = labels.table[["path"]].assign(reason=inputs.problems)[[file is None for file in inputs.files]]
+        rejected = pd.concat([labels.rejected, absent, unreadable], ignore_index=True)
+        names = labels.names
+        if labels.made_ids:
+            songs, names, left_out, more = _leave_out_untrained(songs, labels)
+            rejected, warnings = pd.concat([rejected, left_out], ignore_index=True), [*warnings, *more]
+        _require_training_songs(songs, names, rejected)
+        columns = list(SongRow.__dataclass_fields__)
+        rows = [SongRow(*row) for row in songs[columns].astype(object).itertuples(index=False, name=None)]
+        info = {
+            "condition": labels.condition,
+            "genres": names,
+            "frames_per_second": inputs.settings.frames_per_second,
+            "settings": asdict(inputs.settings),
+            "inputs_hash": inputs_hash,
+            "accepted": len(rows),
+            "rejected": len(rejected),
+            "warnings": [*inputs.warnings, *warnings],
+            "numpy": np.__version__,
+        }
+        writer.finish(rows, info, rejected)
+    finally:
+        writer.abandon()
+
+
+def _read_all(
+    writer: StoreWriter, inputs: _Inputs, workers: int | None, progress: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read all files into the store's arrays: the table of songs, still without splits, and of files rejected."""
+    settings = inputs.settings
+    present = inputs.labels.table[[file is not None for file in inputs.files]]
+    results = read_songs(
+        [file for file in inputs.files if file is not None],
+        min_frames=WINDOW_LENGTHS[0],
+        max_minutes=settings.max_minutes,
+        frames_per_second=settings.frames_per_second,
+        workers=workers,
+    )
+    stored: dict[int, tuple[str, int, int, int, int]] = {}
+    rejected: list[tuple[str, str]] = []
+    bar = tqdm(zip(present.index, results, strict=True), "reading", len(present), unit=" files", disable=not progress)
+    for row, result in bar:
+        if isinstance(result, str):
+            rejected.append((present.at[row, "path"], result))
+            continue
+        frame_offset, note_offset = writer.append(result.song)
+        n_frames, n_notes = len(result.song.frames), len(result.song.pitch)
+        stored[row] = (result.content_hash, frame_offset, n_frames, note_offset, n_notes)
+    columns = ["content_hash", "frame_offset", "n_frames", "note_offset", "n_notes"]
+    songs = present.join(pd.DataFrame.from_dict(stored, orient="index", columns=columns), how="inner")
+    return songs, pd.DataFrame(rejected, columns=["path", "reason"])
+
+
+def _divide(songs: pd.DataFrame, labels: Labels) -> list[str]:
+    """Give each song its split and the key of its versions, in place; returns warnings."""
+    named = zip(songs["artist"], songs["title"], songs["genre_id"], songs["content_hash"], strict=True)
+    # A song without a name is its content.
+    songs["key"] = [song_key(artist, title, labels.names[genre]) or content for artist, title, genre, content in named]
+    keys, contents = songs["key"].tolist(), songs["content_hash"].tolist()
+    songs["split"] = assign_splits(keys, contents, [split or None for split in songs["split"]])
+    return split_warnings(songs["path"].tolist(), keys, contents, songs["split"].tolist())
+
+
+def _leave_out_untrained(
+    songs: pd.DataFrame, labels: Labels
+) -> tuple[pd.DataFrame, list[str], pd.DataFrame, list[str]]:
+    """Leave out the names that no training song has, and number the others anew.
+
+    With names as the condition, such as composers, there are always some with one or two songs. Returns the songs that
+    remain, their names, what is rejected, and warnings. What the others have in the arrays stays there, unused.
+    """
+    trained = sorted(set(songs["genre_id"][songs["split"] == "train"]))
+    names = [labels.names[genre_id] for genre_id in trained]
+    out = songs[~songs["genre_id"].isin(trained)]
+    left_out = out[["path"]].assign(reason=f"no training song of this {labels.condition}")
+    songs = songs[songs["genre_id"].isin(trained)]
+    songs = songs.assign(genre_id=songs["genre_id"].map({genre_id: new for new, genre_id in enumerate(trained)}))
+    without = [name for name in labels.names if name not in set(names)]
+    if not without:
+        return songs, names, left_out, []
+    shown = ", ".join(without[:_NAMES_SHOWN]) + (", ..." if len(without) > _NAMES_SHOWN else "")
+    warning = f"{len(without)} of the {len(labels.names)} names in column {labels.condition} have no training song, "
+    return songs, names, left_out, [f"{warning}so they and their {len(out)} songs are left out: {shown}"]
+
+
+def _require_training_songs(songs: pd.DataFrame, names: list[str], rejected: pd.DataFrame) -> None:
+    trained = set(songs["genre_id"][songs["split"] == "train"])
+    empty = [genre_id for genre_id in range(len(names)) if genre_id not in trained]
+    if not empty and trained:
+        return
+    own = songs[songs["genre_id"].isin(empty)]
+    reasons = Counter(reason.split(" (line")[0] for reason in rejected["reason"])
+    why = f" ({len(rejected)} files were rejected, most often: {reasons.most_common(1)[0][0]})" if reasons else ""
+    hint = versions_hint(own["path"].tolist(), own["key"].tolist())
+    told = ", ".join(names[genre_id] for genre_id in empty[:_NAMES_SHOWN]) or "any name"
+    raise UserError(
+        f"no training song for {told}{why}{hint or '; add files of that genre, or take its id out of the labels'}"
+    )
 
 
 def summary(store: RollStore) -> str:
-    """Songs, and windows for each T, per genre and split, as a table in text."""
-    columns = ["songs", *(f"T={seq_len}" for seq_len in WINDOW_LENGTHS)]
-    lines = [f"{'genre':<16}{'split':<7}" + "".join(f"{name:>10}" for name in columns)]
-    window_songs = {
-        (split, seq_len): store.windows(split, seq_len)[0] for split in SPLITS for seq_len in WINDOW_LENGTHS
-    }
-    songs = Counter((song.genre_id, song.split) for song in store.songs)
-    for genre_id, name in enumerate(store.genres):
-        for split in SPLITS:
-            windows = [
-                int((store.genre_of_song[window_songs[split, seq_len]] == genre_id).sum()) for seq_len in WINDOW_LENGTHS
-            ]
-            numbers = [songs[genre_id, split], *windows]
-            lines.append(f"{name:<16}{split:<7}" + "".join(f"{number:>10,}" for number in numbers))
+    """Songs, and windows for each T, per genre and split, as a table in text; of many genres the sums alone."""
+    names = [printable(name) for name in store.genres]
+    genre = store.genre_of_song
+    if len(names) > _NAMES_IN_SUMMARY:
+        names, genre = [f"{len(names)} names"], np.zeros_like(genre)
+    songs = pd.DataFrame({"genre": genre, "split": [song.split for song in store.songs], "songs": 1})
+    for seq_len in WINDOW_LENGTHS:
+        songs[f"T={seq_len}"] = [song.n_frames // seq_len for song in store.songs]
+    every = pd.MultiIndex.from_product([range(len(names)), SPLITS], names=["genre", "split"])
+    table = songs.groupby(["genre", "split"]).sum().reindex(every, fill_value=0)
+    width = max(15, len(store.condition), *map(len, names)) + 1
+    lines = [f"{printable(store.condition):<{width}}{'split':<7}" + "".join(f"{name:>10}" for name in table.columns)]
+    for (genre_id, split), numbers in zip(table.index, table.to_numpy().tolist(), strict=True):
+        numbers_text = "".join(f"{number:>10,}" for number in numbers)
+        lines.append(f"{names[genre_id]:<{width}}{split:<7}{numbers_text}")
     lines.append(f"{store.info['accepted']:,} files accepted, {store.info['rejected']:,} rejected")
     return "\n".join(lines)

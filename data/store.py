@@ -5,37 +5,44 @@
     pitch.npy           uint8 (n_notes,)
     velocity.npy        uint8 (n_notes,)
     songs.csv           one row a song: genre, split, artist, title, source path, content hash, offsets into the above
-    store.json          frame rate, genre names, settings, versions, fingerprint of the inputs
     rejected.csv        path, reason of every file that did not enter
+    store.json          frame rate, genre names, settings, hashes of the other files, of the content and of the inputs
 
 A window length T is a view of it: song k has n_frames // T windows, one after another.
 """
 
-import csv
+import contextlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
-from data.song import Song
+from common.files import hash_of_file
 
-FORMAT_VERSION = 1
+# 2: hashes of every file and of the content, the name of the condition.
+FORMAT_VERSION = 2
 BYTES_PER_FRAME = 16
 # The curriculum, in frames.
 WINDOW_LENGTHS = (32, 64, 128)
 # Whose genres a model learns: the label file's, or the same genres given to other songs (control experiment).
 GIVEN, SHUFFLED = LABELS = ("given", "shuffled")
-_ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "frames": (np.uint8, (BYTES_PER_FRAME,)),
     "onset_seconds": (np.float64, ()),
     "pitch": (np.uint8, ()),
     "velocity": (np.uint8, ()),
 }
+INFO, SONGS, REJECTED = "store.json", "songs.csv", "rejected.csv"
+DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), SONGS, REJECTED)
+_SAMPLES, _SAMPLE_BYTES = 16, 4096
+_CONTENT_HASH_DIGITS, _FILE_HASH_DIGITS = 16, 64
 
 
 @dataclass(frozen=True)
@@ -68,69 +75,76 @@ class RollStore:
 
     @classmethod
     def open(cls, folder: Path | str) -> "RollStore":
-        """Open the store in `folder`. Raises `UserError` where there is none, or one of another format."""
+        """Open the store in `folder`, after a cheap check of every file (size, a sample of its bytes, the song table).
+
+        Raises `UserError` where there is no store, one of another format, or a damaged one.
+        """
         folder = Path(folder)
-        info = read_store_info(folder)
-        if info is None:
-            raise UserError(f"{folder}: no roll store there; make one with prepare_data.py")
-        if info["format_version"] != FORMAT_VERSION:
-            raise UserError(
-                f"{folder}: store format {info['format_version']}, but this code reads {FORMAT_VERSION}; "
-                "make it again with prepare_data.py"
-            )
-        with (folder / "songs.csv").open(newline="", encoding="utf-8") as file:
-            songs = [_song_row(row) for row in csv.DictReader(file)]
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in _ARRAYS}
-        return cls(folder, info, songs, **arrays)
+        info = _read_info(folder)
+        with _damage(folder):
+            _check_info(info)
+            for name, expected in info["files"].items():
+                _check_size_and_sample(folder / name, expected)
+            if hash_of_file(folder / SONGS, _FILE_HASH_DIGITS) != info["files"][SONGS]["sha256"]:
+                raise ValueError(f"{SONGS} has changed")
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS}
+            return cls(folder, info, _read_songs(folder / SONGS), **arrays)
+
+    def verify(self) -> None:
+        """Read every file of the store whole. Raises `UserError` where one is not as it was written."""
+        with _damage(self.folder):
+            for name, expected in self.info["files"].items():
+                if hash_of_file(self.folder / name, _FILE_HASH_DIGITS) != expected["sha256"]:
+                    raise ValueError(f"{name} has changed")
 
     @property
     def genres(self) -> list[str]:
-        """Genre names; the position is the genre id."""
+        """Names of what the music is conditioned on; the position is the genre id."""
         return self.info["genres"]
+
+    @property
+    def condition(self) -> str:
+        """What `genres` are names of: "genre", or the label CSV's column that was chosen instead."""
+        return self.info["condition"]
 
     @property
     def frames_per_second(self) -> int:
         return self.info["frames_per_second"]
 
     @property
-    def condition(self) -> str:
-        """What the genre ids are ids of: genre, composer, mood, ..."""
-        return self.info.get("condition", "genre")
-
-    @property
     def content_hash(self) -> str:
-        return self.fingerprint
-
-    def song_ids(self, split: str) -> np.ndarray:
-        """An id of each song of a split, from its content: int64 (n,), sorted."""
-        ids = [int(song.content_hash, 16) for song in self.songs if song.split == split]
-        return np.sort(np.array(ids, np.uint64).view(np.int64))
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies inputs and settings the store was made from."""
-        return self.info["fingerprint"]
+        """Identifies arrays, songs, genres and settings: the same for the same data on any machine, at any time."""
+        return self.info["content_hash"]
 
     @cached_property
     def genre_of_song(self) -> np.ndarray:
         """int64 (n_songs,)."""
         return np.array([song.genre_id for song in self.songs], np.int64)
 
+    def song_ids(self, split: str) -> np.ndarray:
+        """What music a split has: a number from each song's content, int64 (n_songs,), ascending.
+
+        Two stores that hold the same music in a split, in whatever order and under whatever names, have the same.
+        """
+        hashes = [int(song.content_hash, 16) for song in self.songs if song.split == split]
+        return np.sort(np.array(hashes, np.uint64).view(np.int64))
+
     def with_labels(self, labels: str) -> "RollStore":
-        """A view of this store with the genres of `labels`, one of `LABELS`, and a fingerprint of its own.
+        """A view of this store with the genres of `labels`, one of `LABELS`, and a content hash of its own.
 
         "shuffled" permutes the genres among the songs of each split, so that a genre has as many songs as before and
-        says nothing about them. The permutation depends on the store alone.
+        says nothing about them. The permutation depends on the store's content alone.
         """
         if labels == GIVEN:
             return self
-        rng = np.random.default_rng(int.from_bytes(sha256(f"labels {self.fingerprint}".encode()).digest()[:8], "big"))
+        seed = sha256(f"labels {self.content_hash}".encode()).digest()[:8]
+        rng = np.random.default_rng(int.from_bytes(seed, "big"))
         songs = list(self.songs)
         for split in sorted({song.split for song in songs}):
             members = [index for index, song in enumerate(songs) if song.split == split]
             for index, genre_id in zip(members, rng.permutation(self.genre_of_song[members]).tolist(), strict=True):
                 songs[index] = replace(songs[index], genre_id=genre_id)
-        return replace(self, songs=songs, info={**self.info, "fingerprint": f"{self.fingerprint}-{labels}"})
+        return replace(self, songs=songs, info={**self.info, "content_hash": f"{self.content_hash}-{labels}"})
 
     def windows(self, split: str, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
         """Non-overlapping windows of `seq_len` frames in a split, song after song.
@@ -145,72 +159,83 @@ class RollStore:
         return song, np.repeat(offsets, counts) + place * seq_len
 
 
-def read_store_info(folder: Path) -> dict[str, Any] | None:
-    """store.json of a finished store, or None where there is none."""
+def content_hash(info: dict[str, Any]) -> str:
+    """Hash of what a store holds, from its store.json; times, places and rejected files are no part of it."""
+    facts = [info[key] for key in ("format_version", "condition", "genres", "frames_per_second", "settings")]
+    hashes = {name: told["sha256"] for name, told in info["files"].items() if name != REJECTED}
+    return sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:_CONTENT_HASH_DIGITS]
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """What store.json says of a file: its bytes, the hash of a sample of them, and that of all."""
+    return {
+        "bytes": path.stat().st_size,
+        "sample": _hash_of_sample(path),
+        "sha256": hash_of_file(path, _FILE_HASH_DIGITS),
+    }
+
+
+def _hash_of_sample(path: Path) -> str:
+    """Hash of sixteen pieces of a file, the first and the last included."""
+    last = max(path.stat().st_size - _SAMPLE_BYTES, 0)
+    digest = sha256()
+    with path.open("rb") as file:
+        for place in range(_SAMPLES):
+            file.seek(last * place // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def is_store_info(info: Any) -> bool:
+    """Whether this is the content of a roll store's store.json, of this format or an earlier one."""
+    return isinstance(info, dict) and {"format_version", "genres", "frames_per_second"} <= info.keys()
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    """store.json. Raises `UserError` where it is not there, is damaged, or has another format."""
+    if not any((folder / name).exists() for name in (INFO, *(f"{name}.npy" for name in ARRAYS))):
+        raise UserError(f"{folder}: no roll store there; make one with prepare_data.py")
+    with _damage(folder):
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        if not is_store_info(info):
+            raise ValueError(f"{INFO} is not a store's")
+    if info["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{folder}: store format {info['format_version']}, but this code reads {FORMAT_VERSION}; "
+            "make it again with prepare_data.py"
+        )
+    return info
+
+
+@contextlib.contextmanager
+def _damage(folder: Path) -> Iterator[None]:
+    """Whatever cannot be read in a store's files is told as the store's damage."""
     try:
-        info = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return info if isinstance(info, dict) and {"format_version", "fingerprint"} <= info.keys() else None
+        yield
+    except FileNotFoundError as error:
+        reason = f"{Path(error.filename or INFO).name} is missing"
+        raise UserError(f"{folder}: damaged ({reason}); make it again with prepare_data.py") from error
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, IsADirectoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{folder}: damaged ({reason}); make it again with prepare_data.py") from error
 
 
-def _song_row(row: dict[str, str]) -> SongRow:
-    return SongRow(**{f.name: int(row[f.name]) if f.type in (int, "int") else row[f.name] for f in fields(SongRow)})
+def _check_info(info: dict[str, Any]) -> None:
+    if sorted(info["files"]) != sorted(DATA_FILES):
+        raise ValueError(f"{INFO} names other files than a store has")
+    if content_hash(info) != info["content_hash"]:
+        raise ValueError(f"{INFO} has changed")
 
 
-class StoreWriter:
-    """Writes the arrays of a store song by song, so that memory does not grow with the corpus."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files = {name: _ArrayFile(folder / f"{name}.npy", *kind) for name, kind in _ARRAYS.items()}
-
-    def append(self, song: Song) -> tuple[int, int]:
-        """Append a song's frames and notes; returns its frame and note offsets."""
-        offsets = self._files["frames"].length, self._files["pitch"].length
-        for name, file in self._files.items():
-            file.append(getattr(song, name))
-        return offsets
-
-    def finish(self, songs: list[SongRow], info: dict[str, Any]) -> None:
-        """Write the headers and the song table; store.json comes last and marks the store as complete."""
-        for file in self._files.values():
-            file.close()
-        write_csv(self._folder / "songs.csv", [f.name for f in fields(SongRow)], [asdict(song) for song in songs])
-        text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2, ensure_ascii=False)
-        (self._folder / "store.json").write_text(text + "\n", encoding="utf-8")
+def _check_size_and_sample(path: Path, expected: dict[str, Any]) -> None:
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        raise ValueError(f"{path.name} has {size:,} bytes instead of {expected['bytes']:,}")
+    if _hash_of_sample(path) != expected["sample"]:
+        raise ValueError(f"{path.name} has changed")
 
 
-class _ArrayFile:
-    """A .npy file that grows along its first axis; numpy leaves room in the header for any length."""
-
-    def __init__(self, path: Path, dtype: type[np.generic], item_shape: tuple[int, ...]) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._dtype, self._item_shape = np.dtype(dtype), item_shape
-        self.length = 0
-        self._write_header()
-
-    def append(self, array: np.ndarray) -> None:
-        self._file.write(np.ascontiguousarray(array, self._dtype).tobytes())
-        self.length += len(array)
-
-    def close(self) -> None:
-        self._file.seek(0)
-        self._write_header()
-        self._file.close()
-
-    def _write_header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (self.length, *self._item_shape),
-        }
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
-def write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    """Write a table with a header line, UTF-8."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+def _read_songs(path: Path) -> list[SongRow]:
+    kinds = {field.name: np.int64 if field.type in (int, "int") else str for field in fields(SongRow)}
+    table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
+    return [SongRow(*row) for row in table.astype(object).itertuples(index=False, name=None)]

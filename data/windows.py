@@ -56,7 +56,11 @@ class _PackedStore:
 
 
 class WindowSource:
-    """The windows of one split at one T; sources of one store share its arrays on their device."""
+    """The windows of one split at one T; sources of one store share its arrays on their device.
+
+    `song` int64 (n_windows,): on the host, the song each is from; `genre` int64 (n_windows,): on the device;
+    `genre_on_host`: the same on the host. A batch costs one copy to the device, its index, and never waits for it.
+    """
 
     def __init__(self, store: RollStore, split: str, seq_len: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -67,10 +71,13 @@ class WindowSource:
         song, first_frame = store.windows(split, seq_len)
         first_note, last_note, seconds = _note_ranges(store, song, first_frame, seq_len)
         self.song = torch.from_numpy(song)
-        self.genre = torch.from_numpy(store.genre_of_song[song]).to(self.device)
+        self.genre_on_host = torch.from_numpy(store.genre_of_song[song])
+        self.genre = self.genre_on_host.to(self.device)
         self._first_frame = torch.from_numpy(first_frame).to(self.device)
         self._first_note = torch.from_numpy(first_note).to(self.device)
-        self._n_notes = torch.from_numpy(last_note - first_note).to(self.device)
+        # The host must know how many notes a batch has, without asking the device for it.
+        self._n_notes_on_host = torch.from_numpy(last_note - first_note)
+        self._n_notes = self._n_notes_on_host.to(self.device)
         self._packed = _PackedStore.on(store, self.device)
         self._first_second = torch.from_numpy(seconds).to(self._packed.time_dtype).to(self.device)
 
@@ -78,13 +85,28 @@ class WindowSource:
         return len(self.song)
 
     def batch(self, index: Tensor) -> Batch:
-        """The windows at `index`, int64 (B,), as a `Batch` on the source's device."""
-        index = index.to(self.device)
-        return Batch(self.rolls(index), *self._events(index), self.genre[index])
+        """The windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device."""
+        n_notes = int(self._n_notes_on_host[index.cpu()].sum())
+        index = self._to_device(index)
+        return Batch(self._rolls(index), *self._events(index, n_notes), self.genre[index])
 
     def rolls(self, index: Tensor) -> Tensor:
         """The piano rolls alone, float32 (B, 128, T)."""
-        index = index.to(self.device)
+        return self._rolls(self._to_device(index))
+
+    def pitch_rate(self) -> Tensor:
+        """Share of all frames in which each pitch sounds, float32 (128,)."""
+        total = torch.zeros(PITCHES, device=self.device, dtype=torch.float32)
+        for index in torch.arange(len(self)).split(512):
+            total += self.rolls(index).mean(2).sum(0)
+        return total / max(len(self), 1)
+
+    def _to_device(self, index: Tensor) -> Tensor:
+        # Only a copy out of pinned memory goes on beside the program.
+        pinned = self.device.type == "cuda" and not index.is_cuda
+        return (index.pin_memory() if pinned else index).to(self.device, non_blocking=pinned)
+
+    def _rolls(self, index: Tensor) -> Tensor:
         window_bytes = self.seq_len * BYTES_PER_FRAME
         rows = max(len(self._packed.frames) - self.seq_len + 1, 0)
         overlapping = self._packed.frames.as_strided((rows, window_bytes), (BYTES_PER_FRAME, 1))
@@ -94,18 +116,12 @@ class WindowSource:
         cells = self._packed.cells_of_word.index_select(0, words)
         return cells.view(len(index), self.seq_len, PITCHES).transpose(1, 2)
 
-    def pitch_rate(self) -> Tensor:
-        """Share of all frames in which each pitch sounds, float32 (128,)."""
-        total = torch.zeros(PITCHES, device=self.device, dtype=torch.float32)
-        for index in torch.arange(len(self)).split(512):
-            total += self.rolls(index).mean(2).sum(0)
-        return total / max(len(self), 1)
-
-    def _events(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _events(self, index: Tensor, n_notes: int) -> tuple[Tensor, Tensor]:
+        """`Batch.events` and `Batch.event_window`; `n_notes`: of all windows at `index` together."""
         count = self._n_notes[index]
-        window = torch.repeat_interleave(count)
+        window = torch.repeat_interleave(count, output_size=n_notes)
         before = count.cumsum(0) - count
-        note = torch.arange(len(window), device=self.device) + (self._first_note[index] - before)[window]
+        note = torch.arange(n_notes, device=self.device) + (self._first_note[index] - before)[window]
         packed = self._packed
         seconds = (packed.onset_seconds[note] - self._first_second[index][window]).float()
         onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)

@@ -14,14 +14,14 @@ from pathlib import Path
 import pandas as pd
 
 from common.errors import UserError, run_command
-from common.options import option, parse_options
+from common.options import CheckedOptions, option, parse_options
 from data.store import GIVEN, SHUFFLED, WINDOW_LENGTHS
 from evaluation.measures.label_comparison import LABELS_TABLE, AbsentTable, compare_tables
 from evaluation.tables import format_table
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     """Options of this command."""
 
     metrics: Path = option(Path("metrics"), "folder of the tables; those of shuffled labels are in shuffled below it")

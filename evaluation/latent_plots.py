@@ -18,7 +18,7 @@ import torch
 
 from common.device import DEVICES, select_device
 from common.errors import UserError, run_command
-from common.options import option, parse_options
+from common.options import CheckedOptions, option, parse_options
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
@@ -42,7 +42,7 @@ from page.figures.scatter_sheet import Scatter, save_scatter_sheet
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     """Options of this command."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")

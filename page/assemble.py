@@ -30,7 +30,7 @@ class ReportOptions(ClipOptions):
     generated_clips: int = option(4, "generated clips of each genre and T to hear", minimum=1)
     synth: str = option("fluidsynth", "synthesiser that plays the clips", choices=SYNTHS)
     soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
-    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0)
+    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0, maximum=1024)
 
 
 def make_page(options: ReportOptions) -> str:

@@ -1,15 +1,10 @@
 """Fixtures that several test files share."""
 
-import csv
 from pathlib import Path
 
 import pytest
-from midi_files import example_song, write
-
-from data.prepare import prepare_store
-
-GENRES = ("chords", "melody", "bass")
-SPLIT_OF_SONG = ("train", "train", "train", "train", "val", "test")
+from corpus import write_corpus
+from tiny_stores import make_store
 
 
 @pytest.fixture(scope="session")
@@ -18,14 +13,10 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The same bytes of music in every run. Tests must not write into it.
     """
-    folder = tmp_path_factory.mktemp("tiny")
-    rows = []
-    for genre_id, genre in enumerate(GENRES):
-        for number, split in enumerate(SPLIT_OF_SONG):
-            path = f"{genre}/song {number}.mid"
-            write(folder / "midi" / path, example_song(genre_id, number))
-            rows.append((path, genre_id, genre, split))
-    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "genre_id", "genre", "split"), *rows])
-    prepare_store(folder / "midi", folder / "labels.csv", folder / "store", workers=1, progress=False)
-    return folder / "store"
+    return make_store(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder with `midi` and `labels.csv`: the songs of `corpus.ROWS`, 6 seconds each."""
+    return write_corpus(tmp_path)

@@ -1,9 +1,9 @@
 """Roll stores of a few short songs, the same bytes of music in every run."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from corpus import write_labels
 from midi_files import example_song, write
 
 from data.prepare import prepare_store
@@ -25,7 +25,6 @@ def make_store(
             path = f"{genre}/song {number}.mid"
             write(folder / "midi" / path, example_song(genre_id, number))
             rows.append((path, genre_id, genre, split))
-    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "genre_id", "genre", "split"), *rows])
+    write_labels(folder / "labels.csv", rows)
     prepare_store(folder / "midi", folder / "labels.csv", folder / "store", workers=1, progress=False)
     return folder / "store"

@@ -107,7 +107,7 @@ class RollStage(Stage):
                     f"{self.store.folder}: the {windows.split} split has {len(windows)} windows of {phase.seq_len} "
                     "frames, but needs at least two; give it more or longer songs"
                 )
-        genre = self.train_windows.genre
+        genre = self.train_windows.genre_on_host
         self.order = WindowOrder(
             genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler"
         )

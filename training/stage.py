@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common.device import DEVICES
-from common.options import option
+from common.options import CheckedOptions, option
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(CheckedOptions):
     """Options of every training. The stages' own follow the published recipe by default."""
 
     checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where earlier stages left theirs")

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
@@ -63,7 +63,7 @@ FAD_TABLE = ResultTable(
 
 
 @dataclass(frozen=True)
-class EmptyClipOptions:
+class EmptyClipOptions(CheckedOptions):
     """What becomes of clips in which nothing sounds."""
 
     min_notes: int = option(1, "a clip of fewer notes counts as empty, real or generated", minimum=0)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import save_plain
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.song import PITCHES
@@ -29,7 +29,7 @@ CHECKS = 6
 
 
 @dataclass(frozen=True)
-class ClassifierOptions:
+class ClassifierOptions(CheckedOptions):
     """How the genre classifier is trained, and where it is kept."""
 
     classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
@@ -117,7 +117,7 @@ def train_classifier(
     Returns the classifier and what is to be told about its training. The same for the same arguments, on the same
     number of threads.
     """
-    genre, val_genre = train.windows.genre, val.windows.genre
+    genre, val_genre = train.windows.genre_on_host, val.windows.genre_on_host
     order = WindowOrder(genre, BATCH_SIZE, seed, balanced=True)
     check_every = -(-steps // CHECKS)
     best: dict[str, Any] = {"accuracy": -1.0}

@@ -15,13 +15,13 @@ from audio.embedders.embedder import EMBEDDERS, Embedder, open_embedder
 from audio.synthesis import SYNTHS, TAIL_SECONDS, Renderer, open_renderer
 from common.device import DEVICES, select_device
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 
 _KEYS_A_QUERY = 500
 
 
 @dataclass(frozen=True)
-class AudioOptions:
+class AudioOptions(CheckedOptions):
     """Options of whatever embeds the sound of clips."""
 
     embedders: tuple[str, ...] = option(("ast",), "networks that embed the sound, with commas", choices=EMBEDDERS)
@@ -30,7 +30,7 @@ class AudioOptions:
     soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
     cache: Path = option(Path("cache"), "folder of the embeddings made so far, which are used again")
     device: str = option("auto", "where networks compute; auto is cuda, else mps, else cpu", choices=DEVICES)
-    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0)
+    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0, maximum=1024)
     batch_size: int = option(32, "clips to embed at a time", minimum=1)
 
 

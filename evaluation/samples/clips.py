@@ -10,7 +10,7 @@ from torch import Tensor
 
 from common.device import DEVICES, select_device
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from data.labels import SPLITS
 from data.pianoroll import drop_short_notes
@@ -27,7 +27,7 @@ _FIRST_OF_GENRE = 1_000_000
 
 
 @dataclass(frozen=True)
-class RealClipOptions:
+class RealClipOptions(CheckedOptions):
     """Options of whatever takes real clips."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")

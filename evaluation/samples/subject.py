@@ -10,7 +10,7 @@ from torch import Tensor
 
 from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
@@ -23,7 +23,7 @@ from models.weight_files import hybrid_file
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
+class EvaluationOptions(CheckedOptions):
     """Options that the evaluations of the CVAE share."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")

@@ -36,7 +36,7 @@ def test_shuffled_labels_are_as_many_for_other_songs(store: RollStore) -> None:
 
 def test_shuffled_labels_depend_on_the_store_alone(store: RollStore, tiny_store: Path) -> None:
     first, again = store.with_labels(SHUFFLED), RollStore.open(tiny_store).with_labels(SHUFFLED)
-    assert first.songs == again.songs and first.fingerprint == again.fingerprint != store.fingerprint
+    assert first.songs == again.songs and first.content_hash == again.content_hash != store.content_hash
 
 
 def test_the_view_shares_the_music(store: RollStore) -> None:
@@ -58,6 +58,6 @@ def test_a_shuffled_training_keeps_to_itself(store: RollStore, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["shuffled"]
     content = read_checkpoint(tmp_path / "checkpoints" / "shuffled" / "cvae_pretrained_best.pth")
     assert content["labels"] == "shuffled" and content["genres"] == store.genres
-    assert content["store_fingerprint"] == store.with_labels(SHUFFLED).fingerprint
+    assert content["facts"]["store_content"] == store.with_labels(SHUFFLED).content_hash
     logged = json.loads((tmp_path / "runs" / "shuffled" / "cvae" / "options.json").read_text())
     assert logged["labels"] == "shuffled"

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from data.song import Song
-from data.store import RollStore, SongRow, StoreWriter
+from data.store import RollStore, SongRow
+from data.store_writer import StoreWriter
 from data.windows import Batch, WindowSource
 
 FRAMES_PER_SECOND = 16
@@ -25,7 +28,7 @@ def write_store(folder: Path, songs: Sequence[Song], splits: Sequence[str] | Non
         split = splits[number] if splits else "train"
         sizes = (frame_offset, len(song.frames), note_offset, len(song.pitch))
         rows.append(SongRow(f"{number}.mid", number % 3, split, "", str(number), str(number), *sizes))
-    writer.finish(rows, {"genres": ["a", "b", "c"], "frames_per_second": FRAMES_PER_SECOND, "fingerprint": ""})
+    writer.finish(rows, {"genres": ["a", "b", "c"], "frames_per_second": FRAMES_PER_SECOND})
     return RollStore.open(folder)
 
 
@@ -256,3 +259,44 @@ def test_reading_batches_leaves_the_store_as_it_is(tiny_store: Path) -> None:
     store.frames[:] = 255  # a private map: this stays in memory
     everything(WindowSource(store, "train", 32)).roll.fill_(2)
     assert {path.name: path.read_bytes() for path in tiny_store.iterdir()} == before
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses operations that mix devices or wait for the device; counts the copies to it."""
+
+    copies = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        inputs, outputs = (
+            {leaf.device.type for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}
+            for tree in ((args, kwargs), result)
+        )
+        if func is torch.ops.aten._to_copy.default and inputs == {"cpu"} and outputs == {"meta"}:
+            self.copies += 1
+        else:
+            assert len(inputs | outputs) <= 1, f"{func} mixes {inputs | outputs}"
+            assert func is not torch.ops.aten._local_scalar_dense.default or inputs == {"cpu"}, "a wait for the device"
+        return result
+
+
+def test_a_batch_costs_one_copy_to_the_device_and_no_wait_for_it(tiny_store: Path) -> None:
+    """On the meta device, which has shapes alone: what needs a value that is there would fail."""
+    store = RollStore.open(tiny_store)
+    source, expected = (WindowSource(store, "train", 32, device) for device in ("meta", "cpu"))
+    index = torch.tensor([3, 0, 3, 11])
+    with OneDevice() as mode:
+        batch = source.batch(index)
+    assert mode.copies == 1
+    for field, wanted in zip(batch, expected.batch(index), strict=True):
+        assert (field.device.type, field.shape, field.dtype) == ("meta", wanted.shape, wanted.dtype)
+    with OneDevice() as mode:
+        assert source.rolls(index).shape == (4, 128, 32)
+    assert mode.copies == 1
+
+
+def test_genres_are_on_the_host_as_well(tiny_store: Path) -> None:
+    source = WindowSource(RollStore.open(tiny_store), "train", 32)
+    assert torch.equal(source.genre_on_host, source.genre)
+    meta = WindowSource(source.store, "train", 32, "meta")
+    assert torch.equal(meta.genre_on_host, source.genre) and meta.genre.is_meta

@@ -166,7 +166,7 @@ def test_a_cached_classifier_is_used_again_and_never_for_another_recipe(
     weights = classifier.model.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in again.model.state_dict().items())
     store = splits["train"].windows.store
-    other_store = replace(store, info={**store.info, "fingerprint": "another"})
+    other_store = replace(store, info={**store.info, "content_hash": "another"})
     for train, changed in {
         replace(splits["train"], min_note_frames=1): options,
         replace(splits["train"], windows=WindowSource(other_store, "train", 32)): options,

@@ -143,7 +143,7 @@ def test_a_genre_with_too_few_windows_is_not_topped_up() -> None:
     class Windows:
         genre, song = torch.tensor([0] * 30 + [1] * 4), torch.arange(34)
         seq_len, split = 32, "train"
-        store = type("Store", (), {"fingerprint": "f"})
+        store = type("Store", (), {"content_hash": "f", "condition": "genre"})
 
         def __len__(self):
             return 34

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from corpus import rewrite_store
 from weights import save_weights
 
 import eval_elbo
@@ -92,10 +92,7 @@ class Page(HTMLParser):
 def options_for(store: Path, folder: Path, genres: list[str] | None = None, **more: object) -> ReportOptions:
     """A copy of a store with other genre names, with random generators of T = 32 and 64 and a CVAE of T = 32."""
     if genres:
-        shutil.copytree(store, folder / "store")
-        store = folder / "store"
-        info = json.loads((store / "store.json").read_text(encoding="utf-8")) | {"genres": genres}
-        (store / "store.json").write_text(json.dumps(info), encoding="utf-8")
+        store = rewrite_store(RollStore.open(store), folder / "store", genres=genres).folder
     opened = RollStore.open(store)
     torch.manual_seed(0)
     for seq_len in (32, 64):

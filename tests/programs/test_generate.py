@@ -8,8 +8,8 @@ import numpy as np
 import pretty_midi
 import pytest
 import torch
-from weights import save_weights
 from midi_files import example_song, write
+from weights import save_weights
 
 import generate as script
 from audio.synthesis import open_renderer

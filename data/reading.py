@@ -1,0 +1,64 @@
+"""MIDI files -> songs, in several processes. The processes import this module, so it imports little."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.processes import map_in_processes
+from data.smf import MidiError
+from data.song import FRAMES_PER_SECOND, Song, read_song
+
+_FILES_PER_TASK = 16
+_MINIMUM_FILES_PER_WORKER = 64
+_DIED = "the process that read it was killed, most often for want of memory"
+
+
+class ReadSong(NamedTuple):
+    """A song, and the hash of its music: 16 hexadecimal digits, the same for copies."""
+
+    song: Song
+    content_hash: str
+
+
+def read_songs(
+    files: Sequence[Path],
+    *,
+    min_frames: int,
+    max_minutes: float = 60.0,
+    frames_per_second: int = FRAMES_PER_SECOND,
+    workers: int | None = None,
+) -> Iterator[ReadSong | str]:
+    """Read files in parallel, in their order: each a song, or the reason why the file is rejected.
+
+    `workers`: processes; None means one for each core. A few files are read in this process.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(files) // _MINIMUM_FILES_PER_WORKER)
+    read = partial(
+        read_one, min_frames=min_frames, max_minutes=max_minutes, frames_per_second=frames_per_second
+    )
+    return map_in_processes(read, files, workers, died=_DIED, chunk=_FILES_PER_TASK)
+
+
+def read_one(file: Path, *, min_frames: int, max_minutes: float, frames_per_second: int) -> ReadSong | str:
+    """One song, or the reason why the file is rejected."""
+    try:
+        song = read_song(file, frames_per_second=frames_per_second, max_seconds=60 * max_minutes)
+    except MidiError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    except MemoryError:
+        return "damaged: it needs more memory than there is"
+    if len(song.frames) < min_frames:
+        return f"too short: {len(song.frames)} frames, a window has {min_frames}"
+    sounding = np.flatnonzero(song.frames.any(axis=1))
+    if not len(sounding):
+        return "no pitched note"
+    # Copies that differ in silence before or after are copies.
+    content = song.frames[sounding[0] : sounding[-1] + 1]
+    return ReadSong(song, hashlib.sha256(content.tobytes()).hexdigest()[:16])

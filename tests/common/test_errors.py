@@ -1,0 +1,77 @@
+"""How a command ends."""
+
+import os
+import signal
+
+import pytest
+
+from common.errors import UserError, remedies, run_command
+
+
+def raising(error: BaseException):
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("a.csv: empty"), 2, "error: a.csv: empty\n"),
+        (UserError("genre \x1b[31mred\nline"), 2, "error: genre \\x1b[31mred\\nline\n"),
+        (OSError(28, "No space left on device", "store"), 2, "error: store: No space left on device; name another"),
+        (OSError(28, "No space left on device"), 2, "error: No space left on device\n"),
+        (LookupError("as agreed"), 2, "error: as agreed\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_an_error_is_one_line(error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = (LookupError,)
+    with pytest.raises(SystemExit) as ended:
+        run_command(raising(error), *kinds)
+    printed = capsys.readouterr().err
+    assert ended.value.code == code
+    assert printed.startswith(line) and printed.count("\n") == 1
+
+
+def test_an_error_of_the_program_itself_is_shown() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_command(raising(ZeroDivisionError()))
+
+
+def test_the_program_adds_what_mends_it() -> None:
+    options = {"names": "give others with --genres", "other": "never"}
+    with pytest.raises(UserError, match=r"^genre 'all' is no name; give others with --genres$"), remedies(options):
+        raise UserError("genre 'all' is no name", "names")
+    for trouble in ("", "unknown"):
+        with pytest.raises(UserError, match=r"^plain$"), remedies(options):
+            raise UserError("plain", trouble)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_the_program_in_order(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    cleaned = []
+
+    def main() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            pytest.fail("went on")
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert ended.value.code == 128 + number
+    assert cleaned and signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run_command(lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,91 @@
+"""Options: ranges are checked where the object is made, in every dataclass of options."""
+
+import importlib
+import inspect
+import math
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from common.options import CheckedOptions, as_plain, option, parse_options
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Shared(CheckedOptions):
+    threads: int = option(0, "threads", minimum=0, maximum=8)
+
+
+@dataclass(frozen=True)
+class More(CheckedOptions):
+    kind: str = option("a", "kind", choices=("a", "b"))
+
+
+@dataclass(frozen=True)
+class Example(Shared, More):
+    epochs: int = option(3, "epochs", minimum=1)
+    rate: float = option(0.5, "rate", above=0)
+    lengths: tuple[int, ...] = option((1, 2), "lengths", minimum=1)
+    limit: int | None = option(None, "limit", minimum=1)
+    folder: Path = option(Path("x"), "100 % of a folder")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": -3}, "--epochs must be at least 1, but is -3"),
+        ({"rate": 0.0}, "--rate must be above 0, but is 0"),
+        ({"rate": math.nan}, "--rate must be a finite number, but is nan"),
+        ({"lengths": (4, 0)}, "--lengths must be at least 1, but is 0"),
+        ({"limit": 0}, "--limit must be at least 1, but is 0"),
+        ({"kind": "c"}, "--kind must be one of a, b, but is c"),
+        ({"threads": 100_000}, "--threads must be at most 8, but is 100000"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_where_the_object_is_made(changes: dict, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Example(**changes)
+    assert str(caught.value) == message
+
+
+def test_a_value_out_of_range_on_the_command_line_or_in_a_preset() -> None:
+    with pytest.raises(UserError, match="--epochs must be at least 1"):
+        parse_options(Example, "", ["--epochs", "0"])
+    with pytest.raises(UserError, match="--threads must be at most 8"):
+        parse_options(Example, "", [], presets={"wild": {"threads": 9}})
+
+
+def test_the_command_line_wins_over_the_preset_and_that_over_the_default() -> None:
+    presets = {"plain": {}, "short": {"epochs": 1, "rate": 0.25}}
+    parsed = parse_options(Example, "", ["--preset", "short", "--rate", "2", "--lengths", "5,6"], presets)
+    assert parsed == Example(epochs=1, rate=2.0, lengths=(5, 6))
+
+
+def test_a_dry_run_prints_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_options(Example, "", ["--dry-run", "--limit", "4"])
+    assert ended.value.code == 0
+    assert '"limit": 4' in capsys.readouterr().out
+    assert as_plain(Example())["folder"] == "x"
+
+
+def test_every_dataclass_of_options_is_checked() -> None:
+    """One that has a range but no check would take any value from Python."""
+    modules = [path.stem for path in ROOT.glob("*.py")]
+    modules += [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for room in ("evaluation", "page", "training")
+        for path in (ROOT / room).rglob("*.py")
+    ]
+    found = []
+    for name in modules:
+        for _, kind in inspect.getmembers(importlib.import_module(name), is_dataclass):
+            fields = kind.__dataclass_fields__.values()
+            if inspect.isclass(kind) and any("minimum" in field.metadata for field in fields):
+                assert issubclass(kind, CheckedOptions), f"{name}.{kind.__name__}"
+                assert "super().__post_init__()" in inspect.getsource(kind) or "__post_init__" not in vars(kind)
+                found.append(kind)
+    assert len(set(found)) > 5

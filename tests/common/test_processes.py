@@ -1,0 +1,82 @@
+"""Work in several processes: in order, beside a worker that dies, and never longer than the parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from common.processes import map_in_processes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def square_or_die(deadly: set[int], number: int) -> int:
+    if number in deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def die_once(marker: Path, number: int) -> int:
+    """Dies at item 5, but only while `marker` is there."""
+    if number == 5 and marker.exists():
+        marker.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+@pytest.mark.parametrize(("workers", "chunk"), [(0, 1), (1, 4), (2, 1), (2, 7), (3, 100)])
+def test_results_come_in_the_order_of_the_items(workers: int, chunk: int) -> None:
+    results = list(map_in_processes(square, range(30), workers, died=-1, chunk=chunk))
+    assert results == [number * number for number in range(30)]
+
+
+def test_an_item_that_kills_its_process_is_named_and_the_others_are_done() -> None:
+    work = partial(square_or_die, {3, 9})
+    results = list(map_in_processes(work, range(12), 2, died=-1, chunk=4))
+    assert results == [-1 if number in {3, 9} else number * number for number in range(12)]
+
+
+def test_a_worker_killed_by_someone_else_costs_nothing(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    marker.touch()
+    results = list(map_in_processes(partial(die_once, marker), range(12), 2, died=-1, chunk=2))
+    assert not marker.exists() and results == [number * number for number in range(12)]
+
+
+def test_an_error_of_the_work_is_raised() -> None:
+    with pytest.raises(TypeError):
+        list(map_in_processes(square, ["text"], 2, died=-1))
+
+
+PROGRAM = """
+import time
+from common.processes import map_in_processes
+
+if __name__ == "__main__":
+    for number, _ in enumerate(map_in_processes(time.sleep, [0.01] * 4 + [600.0] * 4, 2, died=None)):
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> None:
+    """The pipe ends only when the last process that holds it, parent or worker, has ended."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, env=environment)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"0\n"
+    started = time.monotonic()
+    parent.send_signal(number)
+    parent.communicate(timeout=20)
+    assert time.monotonic() - started < 20 and parent.returncode == -number

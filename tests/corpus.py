@@ -1,0 +1,84 @@
+"""A small folder of MIDI with its labels, and what a store made of it holds."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from midi_files import TICKS_PER_FRAME, example_song, midi, off, on, write
+
+from data.labels import SPLITS
+from data.prepare import prepare_store
+from data.store import RollStore, SongRow
+from data.store_writer import StoreWriter
+
+ARRAYS = ("frames", "onset_seconds", "pitch", "velocity")
+ROWS = [
+    (f"{genre}/song {number}.mid", genre_id, genre, split)
+    for genre_id, genre in enumerate(("slow", "fast"))
+    for number, split in enumerate(SPLITS)
+]
+
+
+def write_corpus(folder: Path) -> Path:
+    """`folder` with `midi` and `labels.csv`: the songs of `ROWS`, 6 seconds each."""
+    for number, (path, genre_id, *_) in enumerate(ROWS):
+        write(folder / "midi" / path, example_song(genre_id, number, seconds=6))
+    write_labels(folder / "labels.csv", ROWS)
+    return folder
+
+
+def write_labels(path: Path, rows: Iterable[Sequence], columns: Sequence[str] = ("path", "genre_id", "genre", "split")):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+def make_store(corpus: Path, **options) -> tuple[RollStore, bool]:
+    return prepare_store(corpus / "midi", corpus / "labels.csv", corpus / "store", workers=1, progress=False, **options)
+
+
+def change_a_file(corpus: Path) -> dict:
+    write(corpus / "midi" / ROWS[1][0], example_song(1, 99, seconds=7))
+    return {}
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, but for the locks."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
+def rejected_of(store: RollStore) -> dict[str, str]:
+    with (store.folder / "rejected.csv").open(newline="", encoding="utf-8") as file:
+        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def song_arrays(store: RollStore) -> dict[str, tuple[np.ndarray, ...]]:
+    return {
+        row.path: (
+            store.frames[row.frame_offset : row.frame_offset + row.n_frames],
+            *(
+                getattr(store, name)[row.note_offset : row.note_offset + row.n_notes]
+                for name in ("onset_seconds", "pitch", "velocity")
+            ),
+        )
+        for row in store.songs
+    }
+
+
+def rewrite_store(store: RollStore, folder: Path, *, songs: Sequence[SongRow] | None = None, **info) -> RollStore:
+    """A store of the same arrays with another song table, or other facts such as `genres`."""
+    folder.mkdir(parents=True)
+    writer = StoreWriter(folder)
+    writer.append(store)  # its arrays have the names of a song's
+    writer.finish(store.songs if songs is None else songs, {**store.info, **info})
+    return RollStore.open(folder)
+
+
+def lasting(frames: int, channel: int = 0) -> bytes:
+    """A song of one note."""
+    return midi([on(0, 60, 80, channel), off(frames * TICKS_PER_FRAME, 60, channel)])

@@ -1,0 +1,159 @@
+"""Folders and labels as they are found: numbered names, placeholders, copies, wrong folders, other conditions."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from corpus import ROWS, make_store, rejected_of, write_labels
+from midi_files import example_song, write
+
+from common.errors import UserError
+from data.labels import SPLITS
+from data.prepare import prepare_store, summary
+from data.store import RollStore
+
+GENRES = ("slow", "fast")
+
+
+def songs(corpus: Path, names: list[str]) -> list[tuple[str, int]]:
+    """Different songs of these names ({} is the genre's) in each genre; their path and genre id."""
+    rows = []
+    for genre_id, genre in enumerate(GENRES):
+        for number, name in enumerate(names):
+            path = f"{genre}/{name.format(genre)}.mid"
+            write(corpus / "midi" / path, example_song(genre_id, number, seconds=3))
+            rows.append((path, genre_id))
+    return rows
+
+
+def splits_of(store: RollStore) -> dict[int, set[str]]:
+    return {genre: {row.split for row in store.songs if row.genre_id == genre} for genre in range(len(store.genres))}
+
+
+@pytest.mark.parametrize("name", ["{{}} ({})", "take.{:03}", "Song ({})", "{}"])
+def test_numbered_names_are_different_songs(corpus: Path, name: str) -> None:
+    write_labels(corpus / "labels.csv", songs(corpus, [name.format(k) for k in range(1, 25)]), ("path", "genre_id"))
+    store, _ = make_store(corpus)
+    assert all("train" in splits for splits in splits_of(store).values())
+    assert {row.split for row in store.songs} == set(SPLITS)
+    assert store.info["warnings"] == []
+
+
+def test_placeholders_are_different_songs(corpus: Path) -> None:
+    rows = [(*row, "Unknown", "Untitled") for row in songs(corpus, [f"x{k}" for k in range(20)])]
+    write_labels(corpus / "labels.csv", rows, ("path", "genre_id", "artist", "title"))
+    store, _ = make_store(corpus)
+    assert {row.split for row in store.songs} == set(SPLITS)
+
+
+def test_versions_that_leave_splits_empty_are_told(corpus: Path) -> None:
+    rows = [
+        (*row, "Muse", "Uprising", "train" if row[0].endswith("x0.mid") else "")
+        for row in songs(corpus, [f"x{k}" for k in range(6)])
+    ]
+    write_labels(corpus / "labels.csv", rows, ("path", "genre_id", "artist", "title", "split"))
+    store, _ = make_store(corpus)
+    assert {row.split for row in store.songs} == {"train", "test"}
+    (warning,) = store.info["warnings"]
+    assert warning.startswith("no song has fallen to val; 12 files count as versions of one song")
+    assert "split column" in warning
+    assert make_store(corpus)[0].info["warnings"] == [warning], "told again when nothing is done"
+
+
+def test_a_genre_whose_files_count_as_one_song_is_told_so(corpus: Path) -> None:
+    rows = [(*row, "Muse", ("Uprising", "Panic")[row[1]]) for row in songs(corpus, ["x0", "x1", "x2"])]
+    write_labels(corpus / "labels.csv", rows, ("path", "genre_id", "artist", "title"))
+    with pytest.raises(UserError, match=r"no training song for genre 0; 3 files count as versions .*slow/x0\.mid"):
+        make_store(corpus)
+
+
+def test_copies_that_the_labels_give_to_two_splits_are_told(corpus: Path) -> None:
+    write(corpus / "midi/copy.mid", (corpus / "midi" / ROWS[0][0]).read_bytes())
+    write_labels(corpus / "labels.csv", [*ROWS, ("copy.mid", 0, "slow", "test")])
+    (warning,) = make_store(corpus)[0].info["warnings"]
+    assert warning.startswith("2 files are copies of others") and "slow/song 0.mid and copy.mid" in warning
+
+
+def test_one_file_in_two_rows_is_read_once(corpus: Path) -> None:
+    write_labels(corpus / "labels.csv", [*ROWS, (f"./{ROWS[0][0]}", 0, "slow", "test")])
+    store, _ = make_store(corpus)
+    assert len(store.songs) == len(ROWS)
+    assert "listed more than once" in rejected_of(store)[ROWS[0][0]]
+
+
+def test_a_wrong_folder_gives_no_genre_the_files_of_another(corpus: Path) -> None:
+    write_labels(corpus / "labels.csv", songs(corpus, ["x0", "x1"]), ("path", "genre_id"))
+    with pytest.raises(UserError, match="none of the files"):
+        prepare_store(corpus / "midi/slow", corpus / "labels.csv", corpus / "store", progress=False)
+
+
+def test_files_outside_the_folder_enter_when_that_is_allowed(corpus: Path) -> None:
+    write(corpus / "outside.mid", example_song(0, 77, seconds=6))
+    (corpus / "midi/link.mid").symlink_to("../outside.mid")
+    outside = [(path, 0, "slow", "train") for path in ("../outside.mid", "link.mid")]
+    write_labels(corpus / "labels.csv", [*ROWS, *outside])
+    store, _ = make_store(corpus)
+    assert rejected_of(store) == {
+        "../outside.mid": "leads out of the MIDI folder",
+        "link.mid": "a link that leads out of the MIDI folder",
+    }
+    store, made = make_store(corpus, allow_outside=True)
+    assert made and len(store.songs) == len(ROWS) + 1
+    assert rejected_of(store) == {"link.mid": "the same file as ../outside.mid"}
+
+
+def test_a_column_of_names_is_the_condition(corpus: Path) -> None:
+    moods = ["happy", "sad", "Happy", "NA", "sad", ""]
+    splits = ["train", "train", "test", "train", "val", "train"]
+    rows = [(row[0], mood, split) for row, mood, split in zip(ROWS, moods, splits, strict=True)]
+    write_labels(corpus / "labels.csv", rows, ("path", "Mood", "split"))
+    store, _ = make_store(corpus, genre_column="mood")
+    assert (store.condition, store.genres) == ("mood", ["happy", "NA", "sad"])
+    assert store.genre_of_song.tolist() == [0, 2, 0, 1, 2]
+    assert rejected_of(store) == {ROWS[5][0]: "no mood (line 7 of labels.csv)"}
+    assert summary(store).startswith("mood ")
+    assert RollStore.open(store.folder).with_labels("shuffled").condition == "mood"
+
+
+def test_names_without_a_training_song_are_left_out_and_told(corpus: Path) -> None:
+    composers = ["Bach", "Bach", "Chopin", "Adams", "Adams", "Dowland"]
+    splits = ["train", "val", "test", "train", "test", "train"]
+    rows = [(row[0], name, split) for row, name, split in zip(ROWS, composers, splits, strict=True)]
+    write_labels(corpus / "labels.csv", [*rows, ("missing.mid", "Elgar", "train")], ("path", "composer", "split"))
+    store, _ = make_store(corpus, genre_column="composer")
+    assert store.genres == ["Adams", "Bach", "Dowland"]
+    assert store.genre_of_song.tolist() == [1, 1, 0, 0, 2]
+    assert rejected_of(store)[ROWS[2][0]] == "no training song of this composer"
+    assert store.info["warnings"] == [
+        "2 of the 5 names in column composer have no training song, so they and their 1 songs are left out: "
+        "Chopin, Elgar"
+    ]
+    assert store.windows("train", 32)[0].tolist() and len(store.songs) == 5
+
+
+def test_the_summary_of_many_names_is_their_sum(corpus: Path) -> None:
+    paths = [path for path, _ in songs(corpus, [str(number) for number in range(11)])]
+    rows = [(path, f"name {number}", "train") for number, path in enumerate(paths)]
+    write_labels(corpus / "labels.csv", rows, ("path", "composer", "split"))
+    lines = summary(make_store(corpus, genre_column="composer")[0]).splitlines()
+    assert len(lines) == 5 and lines[1].split()[:4] == ["22", "names", "train", "22"]
+
+
+def test_the_default_condition_is_the_genre(corpus: Path) -> None:
+    assert make_store(corpus)[0].condition == "genre"
+
+
+def test_texts_in_the_song_table_stay_as_they_are(corpus: Path) -> None:
+    titles = ["NA", "007", 'a "quote", and', "é\nnew line", "null", "1e5"]
+    rows = [(path, genre_id, title, split) for (path, genre_id, _, split), title in zip(ROWS, titles, strict=True)]
+    with (corpus / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("path", "genre_id", "title", "split"), *rows])
+    assert [row.title for row in RollStore.open(make_store(corpus)[0].folder).songs] == titles
+
+
+def test_a_hundred_thousand_missing_files_are_soon_told(corpus: Path) -> None:
+    with (corpus / "labels.csv").open("a") as file:
+        file.writelines(f"folder {number % 100}/{number}.mid,0,slow,\n" for number in range(100_000))
+    store, _ = make_store(corpus)
+    assert (store.info["accepted"], store.info["rejected"]) == (6, 100_000)
+    assert not make_store(corpus)[1]
