@@ -5,6 +5,8 @@ five operations over all directions at once, laid out gate by gate with the batc
 written out (`_Recurrence`). On other devices the library's fused kernels run. The parameters are `torch.nn.GRU`'s.
 """
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,8 @@ class FrameGRU(nn.Module):
             if constant is not None:
                 frames = torch.cat([frames, constant[:, None].expand(-1, frames.shape[1], -1)], dim=2)
             # In float32 as on the CPU: under autocast the library would take half precision, whatever type was asked.
-            with torch.autocast(frames.device.type, enabled=False):
+            kind = frames.device.type
+            with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
                 return self.gru(frames.float(), None if hidden is None else hidden[None].float())[0]
         gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)
         n_directions, size = gates.shape[1], self.gru.hidden_size

@@ -64,7 +64,7 @@ class Answers(NamedTuple):
 @torch.no_grad()
 def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
     """What the classifier says to clips of one genre, bool (B, 128, T) a batch."""
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     probabilities, predictions = [], []
     for rolls in batches:
         probability = model(torch.from_numpy(rolls).float().to(device)).cpu().double().softmax(1)

@@ -75,7 +75,13 @@ def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float:
 
 
 def measure_music(source: ClipSource, clips: int, *, progress: bool = True) -> pd.DataFrame:
-    """One row for each genre and feature, then one for each feature over all genres (genre_id -1).
+    """The rows of `compare_features` for the clips of `genre_features`, and how they were made."""
+    genres = genre_features(source, clips, progress=progress)
+    return compare_features(genres, source.genres, source.seed).assign(**source.facts)
+
+
+def genre_features(source: ClipSource, clips: int, *, progress: bool = True) -> list[GenreFeatures]:
+    """Features of generated and real clips of every genre that has at least two real ones.
 
     There are as many generated clips as real ones: `clips`, or half of the genre's real clips where that is fewer, so
     that as many others are left to compare real with real. Raises `UserError` where no genre has two real clips.
@@ -89,8 +95,7 @@ def measure_music(source: ClipSource, clips: int, *, progress: bool = True) -> p
         )
     train = source.of_split("train")
     shown = tqdm(chosen.items(), f"T = {source.seq_len}, genres", disable=not progress)
-    genres = [_measure_genre(source, train, genre_id, n) for genre_id, n in shown]
-    return compare_features(genres, source.genres, source.seed).assign(**source.facts)
+    return [_measure_genre(source, train, genre_id, n) for genre_id, n in shown]
 
 
 def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> pd.DataFrame:

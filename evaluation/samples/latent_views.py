@@ -66,7 +66,8 @@ class WindowSample:
             "labels": trained and trained.labels,
         }
         place = {"space": space, "view": view, "dimensions": points.shape[1]}
-        return frame.assign(**place, neighbors=neighbors, **self.facts, **source)
+        named = pd.DataFrame(place, index=frame.index).join(frame)
+        return named.assign(neighbors=neighbors, **self.facts, **source)
 
 
 def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool) -> WindowSample:

@@ -57,7 +57,7 @@ def test_a_shuffled_training_keeps_to_itself(store: RollStore, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["shuffled"]
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["shuffled"]
     content = read_checkpoint(tmp_path / "checkpoints" / "shuffled" / "cvae_pretrained_best.pth")
-    assert content["labels"] == "shuffled" and content["genres"] == store.genres
+    assert content["facts"]["labels"] == "shuffled" and content["facts"]["genres"] == store.genres
     assert content["facts"]["store_content"] == store.with_labels(SHUFFLED).content_hash
     logged = json.loads((tmp_path / "runs" / "shuffled" / "cvae" / "options.json").read_text())
     assert logged["labels"] == "shuffled"

@@ -164,7 +164,7 @@ def test_refusals_name_file_and_remedy(trained: dict[str, Path], tmp_path: Path)
     with pytest.raises(CheckpointError, match="holds generator, not a cvae"):
         list(open_subjects(eval_mse.Options(**trained, checkpoint=path, device="cpu")))
     save(CVAE(2), path, store, genres=["polka", "waltz"])
-    with pytest.raises(CheckpointError, match=r"trained on the genre names polka, waltz, but .* has the genre names chords"):
+    with pytest.raises(CheckpointError, match=r"trained on the genre names polka, waltz, but .* has the genre names"):
         list(open_subjects(eval_mse.Options(**trained, checkpoint=path, device="cpu")))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from frames import records
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from sklearn.metrics import silhouette_samples
@@ -49,8 +50,8 @@ def test_neighbours_of_the_own_song_do_not_count() -> None:
     found = find_neighbourhoods(points, genre, song, 2)
     assert found.any_song[:, 0].tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
     assert found.other_songs.tolist() == [[2, 3], [2, 3], [1, 0], [1, 0], [6, 7], [6, 7], [5, 4], [5, 4]]
-    rows = measure_separation(points, genre, song, NAMES, neighbors=1, seed=0)
-    assert [row["genre"] for row in rows] == ["a", "b", "all"]
+    rows = records(measure_separation(points, genre, song, NAMES, neighbors=1, seed=0))
+    assert [row["genre_name"] for row in rows] == ["a", "b", "all"]
     assert [row["kNN_any_song"] for row in rows] == [1, 1, 1]
     assert [row["kNN_other_songs"] for row in rows] == [0, 0, 0]
     assert [(row["n"], row["n_songs"]) for row in rows] == [(4, 2), (4, 2), (8, 4)]
@@ -61,7 +62,7 @@ def test_floor_shows_what_songs_alone_do() -> None:
     song = torch.arange(60).repeat_interleave(5)
     genre = song % 3
     points = torch.randn(60, 8, dtype=torch.float64)[song] + 0.01 * torch.randn(300, 8, dtype=torch.float64)
-    every = measure_separation(points, genre, song, NAMES, neighbors=3, seed=0)[-1]
+    every = records(measure_separation(points, genre, song, NAMES, neighbors=3, seed=0))[-1]
     assert every["kNN_any_song"] == every["kNN_any_song_floor"] == 1, "the own song finds any genre"
     assert every["kNN_other_songs_floor"] == pytest.approx(1 / 3, abs=0.05)
     assert every["kNN_other_songs"] == pytest.approx(1 / 3, abs=0.12), "the genres are dealt at random here"
@@ -72,7 +73,7 @@ def test_genres_that_lie_apart_are_found() -> None:
     song = torch.arange(30).repeat_interleave(4)
     genre = song % 3
     points = torch.randn(120, 5, dtype=torch.float64) + 20 * torch.eye(5, dtype=torch.float64)[genre]
-    every = measure_separation(points, genre, song, NAMES, neighbors=5, seed=0)[-1]
+    every = records(measure_separation(points, genre, song, NAMES, neighbors=5, seed=0))[-1]
     assert every["kNN_other_songs"] == 1
     assert every["silhouette"] > 0.8
 
@@ -110,8 +111,10 @@ def test_shares_are_balanced_over_genres() -> None:
 
 def test_a_genre_of_one_song_has_no_number_among_other_songs() -> None:
     song = torch.tensor([0, 0, 1, 1, 2, 2])
-    rows = measure_separation(
-        on_a_line(0, 1, 2, 3, 9, 10), torch.tensor([0, 0, 0, 0, 1, 1]), song, NAMES, neighbors=1, seed=0
+    rows = records(
+        measure_separation(
+            on_a_line(0, 1, 2, 3, 9, 10), torch.tensor([0, 0, 0, 0, 1, 1]), song, NAMES, neighbors=1, seed=0
+        )
     )
     assert [row["kNN_other_songs"] for row in rows] == [1, None, None]
     assert [row["kNN_any_song"] for row in rows] == [1, 1, 1]
@@ -121,7 +124,7 @@ def test_too_little_to_compare() -> None:
     points, song = on_a_line(0, 1, 2, 3), torch.tensor([0, 0, 0, 1])
     with pytest.raises(UserError, match="all windows are of one genre"):
         find_neighbourhoods(points, torch.zeros(4, dtype=torch.int64), song, 1)
-    with pytest.raises(UserError, match="--neighbors 2: a window has only 1 of other songs; show more --windows"):
+    with pytest.raises(UserError, match="2 neighbours: a window has only 1 of other songs; show more windows"):
         find_neighbourhoods(points, torch.tensor([0, 0, 1, 1]), song, 2)
 
 
@@ -155,7 +158,7 @@ def test_a_genre_with_too_few_windows_is_not_topped_up() -> None:
 
 def test_withholding_the_genre_takes_its_vector_from_the_mean(folders: dict[str, Path]) -> None:
     store = RollStore.open(folders["store"])
-    cvae = load_trained(folders["checkpoints"] / "cvae_pretrained_best.pth", CVAE.kind, "", store.genres).model
+    cvae = load_trained(folders["checkpoints"] / "cvae_pretrained_best.pth", CVAE.kind, "").model
     sample = draw_windows(WindowSource(store, "train", 32), 60, 0, balanced=True)
     views = latent_views(cvae, sample, batch_size=7)
     moved = views[MEAN] - views[WITHHELD]
@@ -210,7 +213,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path], capsys) -> None:
-    rows = latent_plots.plot_latents(latent_plots.Options(**folders, windows=60, device="cpu"))
+    rows = records(latent_plots.plot_latents(latent_plots.Options(**folders, windows=60, device="cpu")))
     assert {path.name for path in folders["metrics"].iterdir()} == {
         "latent_tsne-T32.png", "rolls_embedding-T32.png", "latent-T32.csv"
     }  # fmt: skip
@@ -226,14 +229,14 @@ def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path]
     assert all(row[fact] for row in written for fact in facts)
     assert all(row["checkpoint_sha256"] for row in written if row["space"] != "rolls")
     assert float(written[3]["kNN_other_songs"]) == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
-    rolls = next(row for row in rows if row["view"] == "all cells" and row["genre"] == "all")
+    rolls = next(row for row in rows if row["view"] == "all cells" and row["genre_name"] == "all")
     assert rolls["kNN_any_song"] > rolls["chance"] + 0.2, "the styles of the tiny store lie in different registers"
     assert "k-NN other songs" in capsys.readouterr().out
 
 
 def test_one_cvae_is_enough_and_the_other_is_named(folders: dict[str, Path], capsys) -> None:
     (folders["checkpoints"] / "hybrid_cvae_best_T32.pth").unlink()
-    rows = latent_plots.plot_latents(latent_plots.Options(**folders, windows=30, device="cpu", latent=SAMPLE))
+    rows = records(latent_plots.plot_latents(latent_plots.Options(**folders, windows=30, device="cpu", latent=SAMPLE)))
     assert {row["space"] for row in rows} == {"z stage 1", "rolls"}
     assert "t-SNE of sample" in {row["view"] for row in rows}
     told = capsys.readouterr().out
@@ -248,5 +251,5 @@ def test_refusals_name_file_or_option_and_remedy(folders: dict[str, Path], tmp_p
         run(checkpoints=tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"6 windows chosen of .* train split, but --perplexity 6 needs more"):
         run(windows=6, perplexity=6.0)
-    with pytest.raises(UserError, match=r"--neighbors 50: a window has only .* of other songs; show more --windows"):
+    with pytest.raises(UserError, match=r"50 neighbours: a window has only .* of other songs; show more windows"):
         run(windows=30, neighbors=50)

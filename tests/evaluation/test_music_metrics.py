@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from frames import records
 from weights import save_weights
 
 import eval_music
 from common.errors import UserError
 from data.pianoroll import roll_notes
 from data.store import RollStore
-from evaluation.measures.music import overlap_area
+from evaluation.measures.music import compare_features, genre_features, overlap_area
 from evaluation.samples.clips import ClipSource, open_clip_sources
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.rolls import onsets
@@ -183,7 +184,7 @@ def test_overlap_of_known_samples() -> None:
     assert overlap_area(sample, sample + 1, 1) == pytest.approx(0.5)
     assert overlap_area(sample, sample + 0.5, 1) == pytest.approx(1)
     assert overlap_area(-sample, -sample - 1, 1) == pytest.approx(0.5)
-    assert overlap_area(sample, sample[:0], 1) is None
+    assert math.isnan(overlap_area(sample, sample[:0], 1))
 
 
 def test_overlap_of_two_normal_distributions() -> None:
@@ -215,13 +216,13 @@ def by_feature(rows: list[dict], genre_id: int = -1) -> dict[str, dict]:
 
 
 def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    rows = eval_music.eval_music(eval_music.Options(**trained))
+    rows = records(eval_music.eval_music(eval_music.Options(**trained)))
     printed = capsys.readouterr().out
     path = trained["metrics"] / "music-T32.csv"
     assert str(path) in printed and "chords" in printed
     with path.open(newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
-    assert list(written[0])[:5] == ["T", "genre_id", "genre_name", "feature", "unit"]
+    assert list(written[0])[:4] == ["genre_id", "genre_name", "feature", "unit"]
     assert [(row["genre_id"], row["feature"]) for row in written] == [
         (str(genre_id), feature) for genre_id in (0, 1, 2, -1) for feature in FEATURES
     ]
@@ -248,12 +249,12 @@ def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> 
     every = by_feature(rows)["note_density"]
     assert every["n_fake"] == sum(by_feature(rows, genre_id)["note_density"]["n_fake"] for genre_id in range(3))
     assert every["overlap_area"] < every["overlap_halves"], "noise is not music"
-    assert eval_music.eval_music(eval_music.Options(**trained)) == rows
+    assert records(eval_music.eval_music(eval_music.Options(**trained))) == rows
 
 
 def test_fewer_clips_are_the_first_of_more(trained: dict[str, Path]) -> None:
     (source,) = open_clip_sources(eval_music.Options(**trained))
-    few, many = (measure_genres(source, clips, progress=False) for clips in (2, 5))
+    few, many = (genre_features(source, clips, progress=False) for clips in (2, 5))
     for part, whole in zip(few, many, strict=True):
         for kind in ("generated", "real", "training"):
             for feature in FEATURES:
@@ -269,7 +270,7 @@ def test_a_generator_that_makes_the_real_clips_is_perfect(
         return source.real(source.real_order(genre_id)[first : first + count])
 
     monkeypatch.setattr(ClipSource, "generated", real_clips)
-    rows = [row for row in eval_music.eval_music(eval_music.Options(**trained)) if row["n_real"]]
+    rows = [row for row in records(eval_music.eval_music(eval_music.Options(**trained))) if row["n_real"]]
     assert len(rows) == 4 * len(FEATURES) - 1
     for row in rows:
         assert row["difference"] == 0
@@ -286,7 +287,7 @@ def test_a_silent_generator_has_empty_cells_and_a_rate(
         silent.roll.bias.fill_(-100)
     path = trained["checkpoints"] / "silent.pth"
     save(silent, path, store)
-    rows = by_feature(eval_music.eval_music(eval_music.Options(**trained, checkpoint=path, clips=4)))
+    rows = by_feature(records(eval_music.eval_music(eval_music.Options(**trained, checkpoint=path, clips=4))))
     assert rows["empty"]["generated"] == 1 and rows["empty"]["n_fake"] == 12
     assert rows["empty"]["overlap_area"] == pytest.approx(1 - rows["empty"]["difference"])
     for feature in UNDEFINED_IN_SILENCE:
@@ -299,7 +300,7 @@ def test_a_silent_generator_has_empty_cells_and_a_rate(
 
 
 def test_training_clips_are_not_compared_with_themselves(trained: dict[str, Path]) -> None:
-    for row in eval_music.eval_music(eval_music.Options(**trained, split="train", clips=6)):
+    for row in records(eval_music.eval_music(eval_music.Options(**trained, split="train", clips=6))):
         assert row["n_training"] == 0
         assert row["overlap_training"] is row["difference_training"] is None
         assert (row["overlap_halves"] is None) == (row["n_real"] == 0)
@@ -307,20 +308,20 @@ def test_training_clips_are_not_compared_with_themselves(trained: dict[str, Path
 
 def test_rows_over_all_genres_pool_their_clips(trained: dict[str, Path]) -> None:
     (source,) = open_clip_sources(eval_music.Options(**trained))
-    genres = measure_genres(source, 3, progress=False)
-    row = by_feature(feature_rows(genres, source.genres, seed=0))["pitch_range"]
+    genres = genre_features(source, 3, progress=False)
+    row = by_feature(records(compare_features(genres, source.genres, seed=0)))["pitch_range"]
     pooled = torch.cat([genre.real["pitch_range"] for genre in genres])
     assert row["real"] == pytest.approx(pooled.nanmean().item())
     assert row["real_std"] == pytest.approx(pooled[~pooled.isnan()].std(correction=0).item())
-    alone = by_feature(feature_rows(genres[1:2], source.genres, seed=0), genre_id=1)
-    assert alone == by_feature(feature_rows(genres, source.genres, seed=0), genre_id=1)
+    alone = by_feature(records(compare_features(genres[1:2], source.genres, seed=0)), genre_id=1)
+    assert alone == by_feature(records(compare_features(genres, source.genres, seed=0)), genre_id=1)
 
 
 def test_refusals(trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"no generator there .*train_hybrid.py"):
         eval_music.eval_music(dataclasses.replace(eval_music.Options(**trained), checkpoints=tmp_path / "none"))
     monkeypatch.setattr(ClipSource, "real_order", lambda source, genre_id: torch.arange(1))
-    with pytest.raises(UserError, match=r"--split test: no genre has two windows of 32 frames .*--seq-lens"):
+    with pytest.raises(UserError, match=r"no genre has two test windows of 32 frames .* shorter windows"):
         eval_music.eval_music(eval_music.Options(**trained))
 
 

@@ -1,0 +1,110 @@
+"""The genre classifier: what it learns, how it is kept, and what it refuses."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.errors import UserError
+from data.windows import WindowSource
+from evaluation.measures import genre_classifier
+from evaluation.measures.genre_accuracy import classify
+from evaluation.measures.genre_classifier import (
+    ClassifierOptions,
+    TrainedClassifier,
+    calibrated_temperature,
+    open_classifier,
+    train_classifier,
+)
+from evaluation.samples.clips import RealClips
+from models.checkpoint import CheckpointError
+
+
+@pytest.mark.parametrize("too_sure", [0.5, 1.0, 3.0])
+def test_temperature_undoes_wrong_confidence(too_sure: float) -> None:
+    """Answers that are right in 4 of 5 clips say so with probability 4 / 5 once they are calibrated."""
+    n = 300
+    predicted = torch.arange(2 * n) % 2
+    genre = torch.where(torch.arange(2 * n) % 10 < 2, 1 - predicted, predicted)
+    logits = torch.nn.functional.one_hot(predicted, 2) * math.log(4) * too_sure
+    assert calibrated_temperature(logits, genre) == pytest.approx(too_sure, rel=0.03)
+
+
+def test_it_tells_styles_of_songs_it_has_not_heard_apart(
+    splits: dict[str, RealClips], classifier: TrainedClassifier
+) -> None:
+    test = splits["test"]
+    for genre_id in range(3):
+        answers = classify(classifier.model, [test.real(test.real_order(genre_id))])
+        assert (answers.predicted == genre_id).double().mean() > 0.9
+    assert classifier.facts["classifier_accuracy_val"] > 0.9
+
+
+def test_training_is_repeatable_and_leaves_randomness_alone(splits: dict[str, RealClips]) -> None:
+    def trained(seed: int) -> dict[str, torch.Tensor]:
+        return train_classifier(splits["train"], splits["val"], steps=4, seed=seed, progress=False)[0].state_dict()
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = trained(0)
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(first[name], tensor) for name, tensor in trained(0).items())
+    assert not torch.equal(first["genre.weight"], trained(1)["genre.weight"])
+
+
+def test_the_weights_that_validate_best_stay(splits: dict[str, RealClips], monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = iter([0.2, 0.9, 0.9, 0.5, 0.6, 0.1])
+    monkeypatch.setattr(genre_classifier, "balanced_accuracy_score", lambda *_: next(verdicts))
+    _, facts = train_classifier(splits["train"], splits["val"], steps=12, seed=0, progress=False)
+    assert (facts["classifier_step"], facts["classifier_accuracy_val"]) == (4, 0.9)
+
+
+def test_a_cached_classifier_is_used_again_and_never_for_another_recipe(
+    classifier_steps: int,
+    splits: dict[str, RealClips],
+    classifier_cache: Path,
+    classifier: TrainedClassifier,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("trained anew")
+
+    monkeypatch.setattr(genre_classifier, "train_classifier", refuse)
+    options = ClassifierOptions(classifier_steps, cache=classifier_cache)
+    again = open_classifier(splits["train"], splits["val"], options)
+    assert again.facts == classifier.facts
+    weights = classifier.model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in again.model.state_dict().items())
+    store = splits["train"].windows.store
+    other_store = replace(store, info={**store.info, "content_hash": "another"})
+    for train, changed in {
+        replace(splits["train"], min_note_frames=1): options,
+        replace(splits["train"], windows=WindowSource(other_store, "train", 32)): options,
+        splits["train"]: replace(options, classifier_steps=classifier_steps + 1),
+        replace(splits["train"], seed=1): replace(options, classifier_seed=1),
+    }.items():
+        with pytest.raises(AssertionError, match="trained anew"):
+            open_classifier(train, splits["val"], changed)
+
+
+def test_a_damaged_cached_classifier_names_the_remedy(
+    classifier_steps: int,
+    splits: dict[str, RealClips],
+    classifier_cache: Path,
+    tmp_path: Path,
+) -> None:
+    (kept,) = classifier_cache.iterdir()
+    (tmp_path / kept.name).write_bytes(kept.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"genre_classifier_T32-.*: not a readable checkpoint.*; delete it"):
+        open_classifier(splits["train"], splits["val"], ClassifierOptions(classifier_steps, cache=tmp_path))
+
+
+def test_one_genre_cannot_be_told_apart(splits: dict[str, RealClips], tmp_path: Path) -> None:
+    store = splits["train"].windows.store
+    alone = replace(store, songs=[song for song in store.songs if song.genre_id == 1])
+    train = replace(splits["train"], windows=WindowSource(alone, "train", 32))
+    with pytest.raises(UserError, match="needs training songs of at least two genres"):
+        open_classifier(train, splits["val"], ClassifierOptions(cache=tmp_path))
