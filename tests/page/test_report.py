@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,18 +22,20 @@ import eval_genre
 import eval_mse
 import eval_music
 import report
-from audio.mp3 import encode_mp3
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
+from evaluation.damage import DAMAGE_TABLE
+from evaluation.measures.fad import FAD_TABLE
+from evaluation.measures.label_comparison import LABELS_TABLE
 from evaluation.samples.clips import open_clip_sources
+from evaluation.samples.latent_views import LATENT_TABLE
+from evaluation.tables import REPORTED, Column
 from models import CVAE, Generator
 from page import assemble
 from page.assemble import ReportOptions
-from page.loss_curves import read_curves
-from page.parts import FAD_COLUMNS, LABELS_COLUMNS, LATENT_COLUMNS, SANITY_COLUMNS
-from page.roll_svg import note_path, pitch_range
-from page.tables import REPORTED, Column, show_numbers
+from page.figures.pitch_range import pitch_range
+from page.roll_svg import note_path
 
 NASTY = ["R&B <x>", 'a"b', "bass"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -114,9 +116,11 @@ def write(path: Path, *rows: dict[str, object]) -> None:
         writer.writerows(rows)
 
 
-def row_of(columns: list[Column], **known: object) -> dict[str, object]:
+def row_of(columns: Sequence[Column], **known: object) -> dict[str, object]:
     """A row with 0.5 wherever nothing else is known."""
-    return {column.key: 0.5 for column in columns if column.kind != REPORTED} | known
+    figures = {column.key: 0.5 for column in columns if column.kind != REPORTED}
+    facts = dict.fromkeys(FAD_TABLE.protocol, 0) | {"condition": "genre", "reported": "", "reported_paper": ""}
+    return figures | facts | known
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +157,8 @@ def test_page_without_results_names_all_that_is_missing_and_plays_the_clips(tiny
         "music-T32.csv, music-T64.csv": f"eval_music.py {folders}",
         "genre-T32.csv, genre-T64.csv": f"eval_genre.py {folders}",
         "labels.csv": f"-m evaluation.compare_labels {folders}",
-        "eval_mse-T32.csv": f"eval_mse.py {folders} --seq-len 32",
-        "eval_elbo-T64.csv": f"eval_elbo.py {folders} --seq-len 64",
+        "eval_mse-T32.csv": f"eval_mse.py {folders} --seq-lens 32",
+        "eval_elbo-T64.csv": f"eval_elbo.py {folders} --seq-lens 64",
         "fad_sanity.csv": f"-m evaluation.damage --store {options.store} --metrics {options.metrics}",
         "latent_tsne-T32.png, rolls_embedding-T32.png, latent-T32.csv": (
             f"-m evaluation.latent_plots {folders} --seq-len 32"
@@ -201,14 +205,16 @@ def test_published_values_stand_beside_ours_marked_as_reported(tiny_store: Path,
     facts = {"embedder": "net <1>", "synth": "synth 7", "soundfont": "piano.sf2", "soundfont_sha256": "abc123"}
     known = {"T": 32, **facts, "note": "", "seed": 0}
     classical = {"genre_id": 0, "genre_name": "classical", "FAD": 12.3456, "n_real": 99, "n_fake": 1200}
+    classical |= {"reported": 10.34, "reported_paper": 1.8}
     every = {"genre_id": -1, "genre_name": "all", "FAD": 8.7654, "FAD_infinity": "", "n_real": 3, "n_fake": 4}
-    rows = [row_of(FAD_COLUMNS, **known | genre) for genre in (classical, every)]
+    every |= {"reported": 6.79, "reported_paper": 1.85}
+    rows = [row_of(FAD_TABLE.columns, **known | genre) for genre in (classical, every)]
     write(options.metrics / "fad_results.csv", *rows)
     (options.metrics / "fad_results.png").write_bytes(b"png")
     page = made(options)
     assert_sound(page)
-    table = page.cells[: 2 * len(FAD_COLUMNS)]
-    classical, every = table[: len(FAD_COLUMNS)], table[len(FAD_COLUMNS) :]
+    table = page.cells[: 2 * len(FAD_TABLE.columns)]
+    classical, every = table[: len(FAD_TABLE.columns)], table[len(FAD_TABLE.columns) :]
     assert classical[:6] == ["32", "classical", "99", "1,200", "0.500", "12.3"] and classical[-2:] == ["10.34", "1.80"]
     assert every[5] == "8.8" and every[-2:] == ["6.79", "1.85"]
     assert every[11] == "\N{EN DASH}", "no FAD for infinitely many clips"
@@ -222,23 +228,26 @@ def test_published_values_stand_beside_ours_marked_as_reported(tiny_store: Path,
 def test_published_values_do_not_stand_beside_other_genres(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path)
     known = {"T": 32, "genre_id": -1, "genre_name": "all", "embedder": "net"}
-    write(options.metrics / "fad_results.csv", row_of(FAD_COLUMNS, **known))
+    write(options.metrics / "fad_results.csv", row_of(FAD_TABLE.columns, **known))
     page = made(options)
-    assert len(page.cells) == len(FAD_COLUMNS) - 2
+    assert len(page.cells) == len(FAD_TABLE.columns) - 2
     assert "6.79" not in page.text
 
 
 def test_the_page_shows_what_the_evaluations_write(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path)
     places = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
-    mse = eval_mse.eval_mse(eval_mse.Options(**places, seq_len=32, device="cpu"))
-    elbo = eval_elbo.eval_elbo(eval_elbo.Options(**places, seq_len=32, device="cpu")).genres
+    mse = eval_mse.eval_mse(eval_mse.Options(**places, seq_lens=(32,), device="cpu"))
+    elbo = eval_elbo.eval_elbo(eval_elbo.Options(**places, seq_lens=(32,), device="cpu"))
     music = eval_music.eval_music(eval_music.Options(**places, seq_lens=(32,), clips=4))
     genre_options = eval_genre.Options(**places, seq_lens=(32,), clips=4, classifier_steps=2, cache=tmp_path / "cache")
     genre = eval_genre.eval_genre(genre_options)
     page = made(options)
     assert_sound(page)
-    for figure in (mse[-1]["MSE_zeros"], elbo[-1]["bits_per_cell"], music[-1]["real"], genre[-1]["accuracy_real"]):
+    for figure in (
+        frame[column].iloc[-1]
+        for frame, column in ((mse, "MSE_zeros"), (elbo, "bits_per_cell"), (music, "real"), (genre, "accuracy_real"))
+    ):
         assert any(cell and abs(float(cell) - figure) < 0.006 * abs(figure) for cell in numbers(page))
     assert "Not made like" not in page.text
     missing = re.findall(r"\w+-T32.csv", " ".join(re.findall(r"Not here: (.*?)\.\s", page.text)))
@@ -269,11 +278,12 @@ def test_results_of_other_weights_or_settings_are_told(tiny_store: Path, tmp_pat
 def test_labels_sanity_and_latents(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path)
     every = {"T": 32, "genre_id": -1, "genre_name": "all"}
-    label = row_of(LABELS_COLUMNS, **every, measure="genre accuracy", given=0.875, shuffled=0.25, given_sha256="other")
+    figures = {"given": 0.875, "shuffled": 0.25, "given_checkpoint_sha256": "other"}
+    label = row_of(LABELS_TABLE.columns, **every, measure="genre accuracy", **figures)
     write(options.metrics / "labels.csv", label)
-    damage = row_of(SANITY_COLUMNS, T=32, damage="random <pitches>", embedder="net", FAD=77.7)
+    damage = row_of(DAMAGE_TABLE.columns, T=32, damage="random <pitches>", embedder="net", FAD=77.7)
     write(options.metrics / "fad_sanity.csv", damage)
-    latent = row_of(LATENT_COLUMNS, **every, space="z hybrid", view="mean", silhouette=-0.125)
+    latent = row_of(LATENT_TABLE.columns, **every, space="z hybrid", view="mean", silhouette=-0.125)
     write(options.metrics / "latent-T32.csv", latent, latent | {"genre_id": 0, "silhouette": 0.999})
     page = made(options)
     assert_sound(page)
@@ -292,48 +302,8 @@ def test_a_table_of_another_version_is_refused(tiny_store: Path, tmp_path: Path)
         report.report(options)
 
 
-def test_numbers_of_a_column_line_up() -> None:
-    assert show_numbers(["12.3456", "0.0312", "", "-4"]) == ["12.3", "0.0", "\N{EN DASH}", "\N{MINUS SIGN}4.0"]
-    assert show_numbers(["0.0173", "0.00641"]) == ["0.0173", "0.0064"]
-    assert show_numbers(["17892", "200"]) == ["17,892", "200"]
-    assert show_numbers(["1.5e-05", "0"]) == ["0.000015", "0.000000"]
-    assert show_numbers(["0.5", "1234.5", "jazz"], alone=True) == ["0.500", "1,234", "jazz"]
-    assert show_numbers(["0.0", "0.0"]) == ["0.00", "0.00"]
-
-
-def test_notes_of_a_picture() -> None:
-    roll = np.zeros((128, 8), bool)
-    roll[60, 1:4] = roll[71, 4:] = True
-    pitches = pitch_range([roll])
-    assert pitches == (60, 72) and str(pitches) == "C4 to C5" and pitches.octave_lines == []
-    assert note_path(roll, pitches) == "M1 11h3v1h-3zM4 0h4v1h-4z"
-    roll[47, 0] = True
-    assert pitch_range([roll]) == (36, 72) and pitch_range([roll]).octave_lines == [24, 12]
-    assert pitch_range([np.zeros((128, 8), bool)]) == (48, 72)
-    assert note_path(np.zeros((128, 8), bool), pitches) == ""
-
-
 def epoch(seq_len: int, number: int, train: dict[str, float], val: dict[str, float]) -> str:
-    return json.dumps({"seq_len": seq_len, "epoch": number, "train": train, "val": val}) + "\n"
-
-
-def test_curves_of_a_known_log(tmp_path: Path) -> None:
-    log = tmp_path / "epochs.jsonl"
-    log.write_text(
-        epoch(32, 1, {"kl": 10.0}, {"kl": 12.0, "distance": 3.0})
-        + epoch(32, 2, {"kl": 8.0}, {"kl": 9.0, "distance": 3.0})
-        + epoch(64, 1, {"kl": 2.0}, {"kl": 7.0, "distance": 3.0}),
-        encoding="utf-8",
-    )
-    curves = read_curves(log)
-    assert [(phase.seq_len, phase.first, phase.epochs) for phase in curves.phases] == [(32, 0, 2), (64, 2, 1)]
-    kl, distance = curves.panels
-    assert (kl.name, kl.low, kl.high, kl.train, kl.val) == ("kl", 2, 12, 2, 7)
-    # From 4 (highest) to 96 (lowest); a phase of one epoch is a dash.
-    assert kl.val_path == "M0.5 4.0L1.5 31.6M2.3 50.0L2.7 50.0"
-    assert kl.train_path == "M0.5 22.4L1.5 40.8M2.3 96.0L2.7 96.0"
-    assert distance.train is None and distance.train_path is None
-    assert distance.val_path == "M0.5 50.0L1.5 50.0M2.3 50.0L2.7 50.0"
+    return json.dumps({"phase": f"T={seq_len}", "epoch": number, "train": train, "val": val}) + "\n"
 
 
 def test_curves_on_the_page(tiny_store: Path, tmp_path: Path) -> None:
@@ -348,15 +318,3 @@ def test_curves_on_the_page(tiny_store: Path, tmp_path: Path) -> None:
     log.write_text("{}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"epochs.jsonl: not the log of a training run; .*--runs"):
         report.report(options)
-
-
-def test_mp3_is_small_and_sounds_the_same() -> None:
-    seconds = np.arange(4 * 16_000) / 16_000
-    audio = (0.3 * np.sin(2 * np.pi * 440 * seconds) * np.exp(-seconds)).astype(np.float32)
-    content = encode_mp3(audio)
-    assert len(content) < 0.25 * 2 * len(audio)
-    decoded, rate = soundfile.read(io.BytesIO(content))
-    assert rate == 16_000 and len(decoded) == pytest.approx(len(audio), abs=1200)
-    n = min(len(audio), len(decoded))
-    assert np.corrcoef(audio[:n], decoded[:n])[0, 1] > 0.99
-    assert encode_mp3(audio) == content

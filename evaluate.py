@@ -1,0 +1,118 @@
+"""Every table, figure and the page of trained weights: what stands between checkpoints/ and metrics/report.html.
+
+    python evaluate.py --store store
+    python evaluate.py --store lmd_store --embedders ast,MTT_musicnn --ast-dir ast --clips 100
+    python evaluate.py --commands                         # print what would be run, and stop
+
+Runs the evaluations one after another, as one would by hand; the first that fails ends it. The control experiment is
+among them where weights of --labels shuffled are in shuffled/ below --checkpoints. What was embedded before comes from
+the cache: interrupted, the same command is soon where it was.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audio.embedders.embedder import EMBEDDERS
+from audio.synthesis import SYNTHS
+from common.errors import run_command
+from common.options import CheckedOptions, option, parse_options
+from data.store import SHUFFLED, WINDOW_LENGTHS
+from evaluation.published import MSE
+from models.weight_files import hybrid_file
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What is measured, and how."""
+
+    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    checkpoints: Path = option(Path("checkpoints"), "folder of the trained weights")
+    runs: Path = option(Path("runs"), "folder of the training logs")
+    metrics: Path = option(Path("metrics"), "folder for tables, figures and the page")
+    cache: Path = option(Path("cache"), "folder of embeddings and classifiers, which are used again")
+    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS)
+    embedders: tuple[str, ...] = option(
+        ("MTT_musicnn", "MSD_musicnn"), "networks that embed the sound, with commas", choices=EMBEDDERS
+    )
+    ast_dir: Path | None = option(None, "folder with the weights of ast")
+    synth: str = option("fluidsynth", "synthesiser", choices=SYNTHS)
+    clips: int = option(200, "clips of each genre for the audio distance", minimum=2, maximum=1_000_000)
+    generation_seeds: int = option(3, "seeds of generation, for the spread", minimum=1, maximum=1000)
+    latent_windows: int = option(10_000, "windows in the pictures of the latent space", minimum=2, maximum=1_000_000)
+    classifier_steps: int = option(1200, "training steps of the genre classifier", minimum=1, maximum=10_000_000)
+    commands: bool = option(False, "print the commands instead of running them")
+
+
+HERE = Path(__file__).resolve().parent
+Command = tuple[str, dict[str, Any]]
+
+
+def list_commands(options: Options) -> Iterator[Command]:
+    """The programs to run, in their order, and the options of each."""
+    lengths = {"seq_lens": options.seq_lens}
+    here = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
+    music = {"store": options.store, "metrics": options.metrics}
+    sound = {name: getattr(options, name) for name in ("embedders", "ast_dir", "synth", "clips", "cache")}
+    yield from _of_both_labels(options, here, sound, options.generation_seeds)
+    yield "-m evaluation.damage", music | lengths | sound
+    yield "eval_mse.py", here | lengths
+    for seq_len in options.seq_lens:
+        if seq_len in MSE:
+            yield "eval_mse.py", here | {"seq_lens": (seq_len,), "leak_target": True}
+    yield "eval_music.py", here | lengths
+    yield "-m evaluation.latent_plots", here | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
+    if any((options.checkpoints / SHUFFLED / hybrid_file("G", seq_len)).exists() for seq_len in options.seq_lens):
+        control = {name: here[name] / SHUFFLED for name in ("checkpoints", "metrics")}
+        yield from _of_both_labels(options, here | control, sound, 1)
+        yield "-m evaluation.compare_labels", here | lengths
+    yield "report.py", here | lengths | {"runs": options.runs, "synth": options.synth}
+
+
+def _of_both_labels(
+    options: Options, places: dict[str, Any], sound: dict[str, Any], seeds: int
+) -> Iterator[Command]:
+    """What is measured of weights with labels as given and of those with labels at random."""
+    lengths = {"seq_lens": options.seq_lens}
+    yield "eval_fad_samples.py", places | lengths | sound | {"generation_seeds": seeds}
+    classifier = {"classifier_steps": options.classifier_steps, "cache": options.cache}
+    yield "eval_genre.py", places | lengths | classifier
+    yield "eval_elbo.py", places | lengths
+
+
+def command_line(program: str, options: dict[str, Any]) -> list[str]:
+    """The words of a command: `python`, the program and its options, without those that are None."""
+    words = ["python", *program.split()]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not None:
+            words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return words
+
+
+def _found(words: list[str]) -> list[str]:
+    """The words with the program's place, so that paths of options mean what they mean where this was called."""
+    return words if words[0] == "-m" else [str(HERE / words[0]), *words[1:]]
+
+
+def evaluate(options: Options) -> None:
+    """Run all of it. Raises SystemExit with the code of the program that failed."""
+    for program, given in list_commands(options):
+        words = command_line(program, given)
+        print(shlex.join(words), flush=True)
+        if options.commands:
+            continue
+        done = subprocess.run([sys.executable, *_found(words[1:])], env=os.environ | {"PYTHONPATH": str(HERE)})
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+
+if __name__ == "__main__":
+    run_command(lambda: evaluate(parse_options(Options, __doc__)))
