@@ -8,11 +8,10 @@ import numpy as np
 import pretty_midi
 
 from common.errors import UserError
-from data.pianoroll import roll_notes
+from data.pianoroll import VELOCITY, roll_notes
 from data.smf import NOTE_OFF, NOTE_ON, MidiError, read_midi_events
 from data.song import tick_seconds
 
-VELOCITY = 80  # of the notes of a roll
 MAX_MINUTES = 60.0
 
 

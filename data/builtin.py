@@ -33,6 +33,7 @@ import pretty_midi
 from tqdm import tqdm
 
 from common.errors import UserError
+from data.pianoroll import VELOCITY
 
 if TYPE_CHECKING:
     import music21
@@ -41,7 +42,6 @@ EXPORT_VERSION = 1  # raise it whenever the exported files change, so that older
 GENRES = ("renaissance", "chorale", "fiddle", "folk")  # the position is the genre id
 LABEL_COLUMNS = ("path", "genre_id", "genre", "artist", "title")
 TICKS_PER_QUARTER = 480
-VELOCITY = 80
 PRINTED_TEMPO_RANGE = (40, 200)  # quarters per minute; the parser has misread a printed tempo outside of it
 
 TimedNote = tuple[float, float, int]  # onset and duration in quarters, MIDI pitch
