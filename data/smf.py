@@ -22,7 +22,7 @@ _META, _SYSEX, _SYSEX_ESCAPE, _SET_TEMPO = 0xFF, 0xF0, 0xF7, 0x51
 # Data bytes after 0xF0, 0xF1, ... where their number is fixed.
 _SYSTEM_COMMON_BYTES = np.array([0, 1, 2, 1, *[0] * 12])
 # Reading a block takes some 70 bytes of memory a byte.
-_BLOCK_BYTES = 1 << 17
+_BLOCK_BYTES = 1 << 15
 # How far a look ahead from any byte reaches: delta time, status, kind of meta event, length.
 _LOOKAHEAD_BYTES = 10
 # The value of a variable-length quantity that does not end within its four bytes.

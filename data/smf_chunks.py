@@ -50,7 +50,7 @@ def track_chunks(content: bytes) -> tuple[int, list[tuple[int, int]]]:
             _check_end(content, start, position)
             chunks.append((start, position))
     if len(chunks) < n_tracks:
-        found = f"{len(chunks)} of the {n_tracks} tracks that its header counts" if chunks else "no track in it"
+        found = f"only {len(chunks)} of its {n_tracks} tracks can be found" if chunks else "no track in it"
         raise MidiError(f"damaged: {found}; the file is cut off, or a track's length is wrong")
     if all(start == end for start, end in chunks):
         raise MidiError("no note in it: the length of every track is 0")

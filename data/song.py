@@ -81,10 +81,9 @@ def read_song(
 
 
 def _why_no_note(events: MidiEvents) -> str:
-    n_begun = int(((events.kind == NOTE_ON) & (events.data2 > 0)).sum())
-    if not n_begun:
+    if not ((events.kind == NOTE_ON) & (events.data2 > 0)).any():
         return "no note in it"
-    return f"no note in it ends: of {n_begun} note-ons, none has a note-off later on"
+    return "no note in it ends: none of its note-ons has a note-off later on"
 
 
 def tick_seconds(events: MidiEvents) -> np.ndarray:
