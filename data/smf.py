@@ -150,9 +150,7 @@ def _after_system_message(data: np.ndarray, at: np.ndarray) -> np.ndarray:
     return at + 1 + is_meta + np.where(has_length, length_bytes + length, _SYSTEM_COMMON_BYTES[status & 0xF])
 
 
-def _follow(
-    next_state: np.ndarray, starts: list[int], limits: list[int]
-) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def _follow(next_state: np.ndarray, starts: list[int], limits: list[int]) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Follow the links of a block from the state `starts[i]` on, up to the last event that begins before `limits[i]`.
 
     Returns the positions of the events (events,), the number of events for each start, and the state after the last.

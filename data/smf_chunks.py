@@ -63,6 +63,6 @@ def _check_end(content: bytes, start: int, end: int) -> None:
         raise MidiError("truncated: a track is longer than the file")
     name = content[end : end + 4]
     is_chunk = len(name) == 4 and name.isascii() and name.decode().isprintable()
-    # Stray bytes behind the end-of-track event are harmless; without that event, they are the rest of the track.
-    if end < len(content) and not is_chunk and not content[start:end].endswith(_END_OF_TRACK):
+    # Stray bytes behind the end-of-track event are harmless, and so are zeros; anything else is the rest of the track.
+    if not is_chunk and not content[start:end].endswith(_END_OF_TRACK) and content[end:].strip(b"\0"):
         raise MidiError(f"damaged: the length of a track is given as {end - start} bytes, but the track goes on")

@@ -32,6 +32,7 @@ from song_cases import (
     named,
     note,
     one_track,
+    pretty_midi_song,
     sounding,
 )
 
@@ -128,6 +129,13 @@ def test_reads_what_pretty_midi_reads(case: Case, tmp_path: Path) -> None:
     assert_read_as_by_pretty_midi(case, tmp_path)
 
 
+def test_time_before_unknown_meta_events_counts(tmp_path: Path) -> None:
+    """The parser of `pretty_midi` drops it: there the note begins on frame 0."""
+    path = write(tmp_path / "song.mid", raw_midi(b"\x3c\xff\x70\x01\x00" + NOTE + END_OF_TRACK))
+    assert sounding(read_song(path)) == {60: [(1, 9)]}
+    assert sounding(pretty_midi_song(path)) == {60: [(0, 8)]}
+
+
 SOUND = midi(note())
 TWO = midi(note(60), note(64))
 TWO_TRACKS = TWO.index(b"MTrk", 20)  # where the second track begins
@@ -158,6 +166,7 @@ def riff(*chunks: tuple[bytes, bytes], kind: bytes = b"RMID") -> bytes:
         (TWO + ALIEN, TWO),
         (TWO + b"\0" * 100, TWO),
         (TWO + b"junk at the end, \xff\xff of any kind", TWO),
+        (raw_midi(NOTE) + b"\0" * 7, SOUND),  # zeros behind a track without an end-of-track event
         (TWO + b"MTrk", TWO),
         (TWO + chunk(b"MTrk", bytes(9)), TWO),  # more than the header counts
         (riff((b"data", SOUND)), SOUND),
@@ -166,8 +175,8 @@ def riff(*chunks: tuple[bytes, bytes], kind: bytes = b"RMID") -> bytes:
         (macbinary(riff((b"data", TWO))), TWO),
     ],
     ids=[
-        *("alien_first", "alien_between", "alien_last", "zeros_behind", "junk_behind", "begun_behind"),
-        *("track_too_many", "riff", "riff_of_many_chunks", "macbinary", "macbinary_of_riff"),
+        *("alien_first", "alien_between", "alien_last", "zeros_behind", "junk_behind", "zeros_behind_no_end"),
+        *("begun_behind", "track_too_many", "riff", "riff_of_many_chunks", "macbinary", "macbinary_of_riff"),
     ],
 )
 def test_what_lies_around_the_tracks_is_harmless(content: bytes, inside: bytes, tmp_path: Path) -> None:
