@@ -8,11 +8,10 @@ import numpy as np
 import pretty_midi
 
 from common.errors import UserError
-from data.pianoroll import roll_notes
+from data.pianoroll import VELOCITY, roll_notes
 from data.smf import NOTE_OFF, NOTE_ON, MidiError, read_midi_events
 from data.song import tick_seconds
 
-VELOCITY = 80  # of the notes of a roll
 MAX_MINUTES = 60.0
 
 
@@ -42,7 +41,7 @@ def roll_messages(roll: np.ndarray, frames_per_second: int) -> Messages:
 def midi_messages(midi: Path | pretty_midi.PrettyMIDI) -> Messages:
     """All messages of all tracks of a MIDI file, timed as `data.song` times its notes.
 
-    Raises `UserError` where it cannot be read, is damaged, or lasts over an hour.
+    Raises `UserError` where it cannot be read, is damaged, lasts over an hour or is larger than `data.smf.MAX_BYTES`.
     """
     if isinstance(midi, pretty_midi.PrettyMIDI):
         with tempfile.TemporaryDirectory() as folder:

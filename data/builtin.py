@@ -34,6 +34,7 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.files import write_text, written_atomically
 from common.processes import map_in_processes
+from data.pianoroll import VELOCITY
 
 if TYPE_CHECKING:
     import music21
@@ -42,7 +43,6 @@ EXPORT_VERSION = 1  # raise it whenever the exported files change, so that older
 GENRES = ("renaissance", "chorale", "fiddle", "folk")  # the position is the genre id
 LABEL_COLUMNS = ("path", "genre_id", "genre", "artist", "title")
 TICKS_PER_QUARTER = 480
-VELOCITY = 80
 PRINTED_TEMPO_RANGE = (40, 200)  # quarters per minute; the parser has misread a printed tempo outside of it
 
 TimedNote = tuple[float, float, int]  # onset and duration in quarters, MIDI pitch

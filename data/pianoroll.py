@@ -14,6 +14,7 @@ from data.song import FRAMES_PER_SECOND, PITCHES
 
 QUARTERS_PER_MINUTE, TICKS_PER_QUARTER = 120.0, 512
 TICKS_PER_SECOND = 1024
+VELOCITY = 80  # of notes that are written without one of their own
 
 
 class RollNotes(NamedTuple):
@@ -45,7 +46,7 @@ def drop_short_notes(roll: ArrayLike, min_frames: int) -> np.ndarray:
 
 
 def pianoroll_to_pretty_midi(
-    roll: ArrayLike, *, frames_per_second: int = FRAMES_PER_SECOND, program: int = 0, velocity: int = 80
+    roll: ArrayLike, *, frames_per_second: int = FRAMES_PER_SECOND, program: int = 0, velocity: int = VELOCITY
 ) -> pretty_midi.PrettyMIDI:
     """A roll of 0 and 1 (128, T) as one instrument, in which consecutive sounding frames of a pitch are one note.
 

@@ -4,23 +4,29 @@ Why not an existing fast parser: they pair note-ons with note-offs first in, fir
 left over and forget the channel, so the rolls of about half of real files differ from `pretty_midi`'s. The
 raw events keep all that, and `data/song.py` applies `pretty_midi`'s rules to them.
 
-The file's bytes are looked at once, all positions at a time: for every byte, where would the next event
-start if one started here? Following those links from the start of a track visits its events only.
+A block of the file's bytes is looked at all at once: for every byte, where would the next event start if one
+started here? Following those links from the start of a track visits its events only.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data.smf_chunks import MidiError, track_chunks, unwrapped
+
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x8, 0x9, 0xB, 0xC, 0xE
+MAX_BYTES = 8_000_000  # some two million notes; the largest files of real music have a tenth of it
 _META, _SYSEX, _SYSEX_ESCAPE, _SET_TEMPO = 0xFF, 0xF0, 0xF7, 0x51
 # Data bytes after 0xF0, 0xF1, ... where their number is fixed.
 _SYSTEM_COMMON_BYTES = np.array([0, 1, 2, 1, *[0] * 12])
-
-
-class MidiError(ValueError):
-    """The bytes are not a MIDI file that can be read; the message is the reason, without the file's name."""
+# Reading a block takes some 70 bytes of memory a byte.
+_BLOCK_BYTES = 1 << 15
+# How far a look ahead from any byte reaches: delta time, status, kind of meta event, length.
+_LOOKAHEAD_BYTES = 10
+# The value of a variable-length quantity that does not end within its four bytes.
+_ENDLESS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -43,40 +49,19 @@ class MidiEvents:
     tempo_microseconds: np.ndarray
 
 
-def read_midi_events(path: Path) -> MidiEvents:
-    """Read the Standard MIDI File at `path`.
+def read_midi_events(path: Path, *, max_bytes: int = MAX_BYTES) -> MidiEvents:
+    """Read the Standard MIDI File at `path`, also one in a RIFF (RMID) or MacBinary file.
 
-    Raises `MidiError` where the content is not MIDI or is damaged, `OSError` where the file cannot be read.
+    Raises `MidiError` where the content is not MIDI, is damaged or has over `max_bytes`, `OSError` where the file
+    cannot be read.
     """
-    content = path.read_bytes()
-    ticks_per_quarter, chunks = _track_chunks(content)
-    # Seven zero bytes let every look-ahead below run past the end.
-    data = np.frombuffer(content + b"\0" * 7, np.uint8)
-    delta_length, next_state = _link_events(data, len(content), chunks)
-    states, counts = _follow(next_state, chunks)
-    return _decode(data, delta_length, states, counts, ticks_per_quarter)
-
-
-def _track_chunks(content: bytes) -> tuple[int, list[tuple[int, int]]]:
-    """Ticks per quarter note, and (start, end) of every track's bytes."""
-    if content[:4] != b"MThd" or len(content) < 14:
-        raise MidiError("not a MIDI file (no MThd header)")
-    ticks_per_quarter = int.from_bytes(content[12:14], "big")
-    if not 0 < ticks_per_quarter < 0x8000:
-        raise MidiError("time division is not in ticks per quarter note")
-    chunks = []
-    position = 8 + int.from_bytes(content[4:8], "big")
-    while position + 8 <= len(content):
-        start = position + 8
-        position = start + int.from_bytes(content[position + 4 : start], "big")
-        if content[start - 8 : start - 4] == b"MTrk":
-            if position > len(content):
-                raise MidiError("truncated: a track is longer than the file")
-            chunks.append((start, position))
-    if not chunks:
-        raise MidiError("no track in it")
-    # Tracks beyond the number that the header gives do not count.
-    return ticks_per_quarter, chunks[: int.from_bytes(content[10:12], "big")]
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise MidiError(f"too large: {size:,} bytes, more than the {max_bytes:,} allowed")
+    content = unwrapped(path.read_bytes())
+    ticks_per_quarter, chunks = track_chunks(content)
+    data = np.frombuffer(content + bytes(_LOOKAHEAD_BYTES), np.uint8)
+    return _decode(data, *_find_events(data, chunks), ticks_per_quarter)
 
 
 def _varlen(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,20 +70,44 @@ def _varlen(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     more = data[at] >= 0x80
     for _ in range(3):
         if not more.any():
-            break
+            return value, length
         byte = data[at + length]
         value = np.where(more, value << 7 | byte & 0x7F, value)
         length += more
         more &= byte >= 0x80
+    value[more] = _ENDLESS
     return value, length
 
 
-def _link_events(data: np.ndarray, size: int, chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Where the next event would start, for an event that started at any byte.
+def _find_events(data: np.ndarray, chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Byte position of every event of every track, int64 (events,), and the number of events of each track."""
+    size = chunks[-1][1]
+    state = [2 * start for start, _ in chunks]
+    positions, counts = [], np.zeros(len(chunks), np.int64)
+    unfinished = 0  # the first track that has not been read to its end
+    for first in range(0, size, _BLOCK_BYTES):
+        block_end = min(first + _BLOCK_BYTES, size)
+        begun = bisect_left(chunks, (block_end,))
+        if unfinished == begun:
+            continue
+        tracks = slice(unfinished, begun)
+        next_state = _link_events(data[first : block_end + _LOOKAHEAD_BYTES], block_end - first)
+        limits = [2 * (min(end, block_end) - first) for _, end in chunks[tracks]]
+        in_block, n_events, after = _follow(next_state, [at - 2 * first for at in state[tracks]], limits)
+        state[tracks] = [at + 2 * first for at in after]
+        positions.append(first + in_block)
+        counts[tracks] += n_events
+        if any(at >> 1 > end for at, (_, end) in zip(state[tracks], chunks[tracks], strict=True)):
+            raise MidiError("damaged: an event runs past the end of its track")
+        unfinished = begun if state[begun - 1] >> 1 == chunks[begun - 1][1] else begun - 1
+    return np.concatenate(positions), counts
 
-    Returns the length of the delta time at each byte, uint8 (size,), and the next state, intp (2 * size + 4,). A state
-    is 2 * position, plus 1 where running status has two data bytes. The end of a track leads to itself, and so
-    does position size + 1, which stands for all positions past the end of the file.
+
+def _link_events(data: np.ndarray, size: int) -> np.ndarray:
+    """Where the next event would start, for an event that started at any of the first `size` bytes of `data`.
+
+    Returns the next state, intp (2 * size,), of each state. A state is 2 * position, plus 1 where running status has
+    two data bytes. The next position may lie past `size`.
     """
     high = data >= 0x80
     # A delta time ends at its first byte below 0x80, and has at most four bytes.
@@ -114,21 +123,16 @@ def _link_events(data: np.ndarray, size: int, chunks: list[tuple[int, int]]) -> 
     system = np.flatnonzero(status >= 0xF0)
     after_system = _after_system_message(data, system + delta_length[system])
 
-    past_end = size + 1
     here = np.arange(0, 2 * size, 2)
-    next_state = np.empty((size + 2, 2), np.intp)
+    next_state = np.empty((size, 2), np.intp)
     for running_two in (0, 1):
         # Events are shorter than ten bytes here, so all but the last line is arithmetic of single bytes.
         running_bytes = ~explicit * np.uint8(1 + running_two)
         length = delta_length + explicit + channel_message + two_data_bytes + running_bytes
         keeps_two = two_data_bytes | ~channel_message if running_two else two_data_bytes
-        next_state[:size, running_two] = here + (2 * length + keeps_two)
+        next_state[:, running_two] = here + (2 * length + keeps_two)
     next_state[system] = np.add.outer(2 * after_system, [0, 1])
-    for reaching_out in (slice(max(size - 8, 0), size), system):
-        next_state[reaching_out] = np.minimum(next_state[reaching_out], 2 * past_end)
-    ends = [size, past_end, *(end for _, end in chunks)]
-    next_state[ends] = np.add.outer(2 * np.array(ends), [0, 1])
-    return delta_length, next_state.ravel()
+    return next_state.ravel()
 
 
 def _choose(condition: np.ndarray, chosen: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -141,52 +145,60 @@ def _after_system_message(data: np.ndarray, at: np.ndarray) -> np.ndarray:
     status = data[at]
     is_meta = status == _META
     has_length = is_meta | (status == _SYSEX) | (status == _SYSEX_ESCAPE)
-    # A position near the end, or inside an event, may point past the file: no track gets there unharmed.
-    length, length_bytes = _varlen(data, np.minimum(at + 1 + is_meta, len(data) - 4))
+    # A position inside an event may point past the file: no track gets there unharmed.
+    length, length_bytes = _varlen(data, at + 1 + is_meta)
     return at + 1 + is_meta + np.where(has_length, length_bytes + length, _SYSTEM_COMMON_BYTES[status & 0xF])
 
 
-def _follow(next_state: np.ndarray, chunks: list[tuple[int, int]]) -> tuple[np.ndarray, list[int]]:
-    """Byte position of every event of every track, and the number of events in each track.
+def _follow(next_state: np.ndarray, starts: list[int], limits: list[int]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Follow the links of a block from the state `starts[i]` on, up to the last event that begins before `limits[i]`.
 
+    Returns the positions of the events (events,), the number of events for each start, and the state after the last.
     Links of 4 events, made by doubling, are followed one by one; the events between are filled in all at once.
     """
-    stride = next_state[next_state]
+    outside = len(next_state)
+    inside = np.minimum(np.append(next_state, outside), outside)
+    stride = inside[inside]
     stride = stride[stride]
-    links = memoryview(stride)
+    steps, links, jumps = memoryview(next_state), memoryview(inside), memoryview(stride)
     milestones: list[int] = []
-    tracks: list[int] = []
-    for track, (start, end) in enumerate(chunks):
+    n_milestones: list[int] = []
+    after: list[int] = []
+    for state, limit in zip(starts, limits, strict=True):
         before = len(milestones)
-        state, limit = 2 * start, 2 * end
-        while state < limit:
-            milestones.append(state)
-            state = links[state]
-        tracks += [track] * (len(milestones) - before)
-    states = np.empty((5, len(milestones)), np.intp)
+        at = last = state
+        while at < limit:
+            milestones.append(at)
+            last, at = at, jumps[at]
+        if len(milestones) > before:
+            while links[last] < limit:
+                last = links[last]
+            state = steps[last]
+        after.append(state)
+        n_milestones.append(len(milestones) - before)
+    states = np.empty((4, len(milestones)), np.intp)
     states[0] = milestones
-    for step in range(4):
-        states[step + 1] = next_state[states[step]]
-    positions = states.T >> 1
-    track_end = np.array([end for _, end in chunks])[tracks]
-    if (positions[:, 4] > track_end).any():
-        raise MidiError("damaged: an event runs past the end of its track")
-    inside = positions[:, :4] < track_end[:, None]
-    counts = np.bincount(tracks, inside.sum(axis=1), minlength=len(chunks)).astype(int)
-    return positions[:, :4][inside], counts.tolist()
+    for step in range(3):
+        states[step + 1] = inside[states[step]]
+    walk = np.repeat(np.arange(len(starts)), n_milestones)
+    states = states.T
+    taken = states < np.array(limits)[walk][:, None]
+    counts = np.bincount(walk, taken.sum(axis=1), minlength=len(starts)).astype(np.int64)
+    return states[taken] >> 1, counts, after
 
 
-def _decode(
-    data: np.ndarray, delta_length: np.ndarray, at: np.ndarray, counts: list[int], ticks_per_quarter: int
-) -> MidiEvents:
+def _decode(data: np.ndarray, at: np.ndarray, counts: np.ndarray, ticks_per_quarter: int) -> MidiEvents:
     """Fields of the events that start at the bytes `at`, tracks of `counts` events after one another."""
     track = np.repeat(np.arange(len(counts)), counts)
-    elapsed = np.cumsum(_varlen(data, at)[0])
-    first = np.cumsum([0, *counts[:-1]])
-    before_track = np.concatenate([[0], elapsed])[first]
+    delay, delta_length = _varlen(data, at)
+    if delay.max(initial=0) == _ENDLESS:
+        raise MidiError("damaged: a delta time has more than four bytes")
+    elapsed = np.cumsum(delay)
+    first = np.cumsum(counts) - counts
+    before_track = np.append(0, elapsed)[first]
     tick = elapsed - before_track[track]
 
-    status_at = at + delta_length[at]
+    status_at = at + delta_length
     own_status = data[status_at]
     explicit = own_status >= 0x80
     # Running status: the last channel status of the same track.
@@ -199,15 +211,22 @@ def _decode(
     data_at = status_at + explicit
     data1, data2 = data[data_at], data[data_at + 1]
 
-    tempo = (status == _META) & (track == 0) & (data1 == _SET_TEMPO) & (data2 == 3)
     channel_message = status < 0xF0
     two_bytes = channel_message & ((status < 0xC0) | (status >= 0xE0))
     if (data1[channel_message] >= 0x80).any() or (data2[two_bytes] >= 0x80).any():
         raise MidiError("damaged: a data byte is above 127")
-    tempo_bytes = data[data_at[tempo][:, None] + np.arange(2, 5)].astype(np.int64)
+    tempo = (status == _META) & (track == 0) & (data1 == _SET_TEMPO)
     return MidiEvents(
         ticks_per_quarter,
         *(field[channel_message] for field in (tick, track, status >> 4, status & 0xF, data1, data2)),
         tempo_tick=tick[tempo],
-        tempo_microseconds=tempo_bytes @ np.array([1 << 16, 1 << 8, 1]),
+        tempo_microseconds=_tempo_microseconds(data, data_at[tempo] + 1),
     )
+
+
+def _tempo_microseconds(data: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Tempo of the set-tempo events whose length is at each of `at`: the first three of their bytes, int64 (n,)."""
+    length, length_bytes = _varlen(data, at)
+    if (length < 3).any():
+        raise MidiError("damaged: a tempo has fewer than three bytes")
+    return data[(at + length_bytes)[:, None] + np.arange(3)] @ np.array([1 << 16, 1 << 8, 1])

@@ -12,6 +12,7 @@ import numpy as np
 
 from data.smf import (
     CONTROL_CHANGE,
+    MAX_BYTES,
     NOTE_OFF,
     NOTE_ON,
     PITCH_BEND,
@@ -20,13 +21,12 @@ from data.smf import (
     MidiEvents,
     read_midi_events,
 )
+from data.sounding import PITCHES, Bends, Intervals, packed_roll
 
 FRAMES_PER_SECOND = 16
-PITCHES = 128
-OCTAVE = 12
+OCTAVE = 12  # pitches
 DRUM_CHANNEL = 9
 SUSTAIN_PEDAL, PEDAL_THRESHOLD = 64, 64
-BEND_RANGE_SEMITONES = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,39 @@ class _Notes:
     off: np.ndarray
 
 
-def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_seconds: float = 3600.0) -> Song:
+def read_song(
+    path: Path,
+    *,
+    frames_per_second: int = FRAMES_PER_SECOND,
+    max_seconds: float = 3600.0,
+    max_bytes: int = MAX_BYTES,
+) -> Song:
     """Read a MIDI file as bit-packed piano roll (non-drum, pedal and bends applied) and note events.
 
-    Raises `MidiError` (a sentence, without the file's name) where it cannot be read or lasts over `max_seconds`,
-    and `OSError` where there is no such file.
+    Raises `MidiError` (a sentence, without the file's name) where it cannot be read, has no note at all, lasts over
+    `max_seconds` or has over `max_bytes`, and `OSError` where there is no such file.
     """
-    events = read_midi_events(path)
+    events = read_midi_events(path, max_bytes=max_bytes)
     seconds = tick_seconds(events)
     if len(seconds) and seconds.max() > max_seconds:
         raise MidiError(f"lasts {seconds.max() / 60:.0f} minutes, more than the {max_seconds / 60:g} allowed")
     notes = _pair_notes(events)
+    if not len(notes.on):
+        raise MidiError(_why_no_note(events))
     instruments = _Instruments.assign(events, notes)
     frame = (seconds * frames_per_second).astype(np.int64)
     n_frames = int(frames_per_second * instruments.end_seconds(seconds, notes))
-    roll = np.zeros((n_frames, PITCHES), bool)
-    roll.ravel()[_sounding_cells(events, notes, instruments, frame)] = True
+    sounding, list_of_note = _sounding_notes(events, notes, instruments, frame)
+    frames = packed_roll(sounding, list_of_note, _bends(events, instruments, frame), n_frames)
 
     on = notes.on[np.argsort((events.tick[notes.on] * PITCHES + events.data1[notes.on]) * 128 + events.data2[notes.on])]
-    return Song(np.packbits(roll, axis=1), seconds[on], events.data1[on], events.data2[on])
+    return Song(frames, seconds[on], events.data1[on], events.data2[on])
+
+
+def _why_no_note(events: MidiEvents) -> str:
+    if not ((events.kind == NOTE_ON) & (events.data2 > 0)).any():
+        return "no note in it"
+    return "no note in it ends: none of its note-ons has a note-off later on"
 
 
 def tick_seconds(events: MidiEvents) -> np.ndarray:
@@ -106,32 +120,39 @@ def _pair_notes(events: MidiEvents) -> _Notes:
     on, off = on[ended], off[ended]
     ended = key[off] == key[on]
     on, off = on[ended], off[ended]
-    at_once = tick[off] == tick[on]
-    if at_once.any():
-        on, off = _resolve_zero_length(on, off, key, tick, is_on, np.unique(key[on[at_once]]))
+    if (tick[off] == tick[on]).any():
+        on, off = _resolve_zero_length(on, off, key, tick, is_on)
     return _Notes(switches[on], switches[off])
 
 
 def _resolve_zero_length(
-    on: np.ndarray, off: np.ndarray, key: np.ndarray, tick: np.ndarray, is_on: np.ndarray, keys: np.ndarray
+    on: np.ndarray, off: np.ndarray, key: np.ndarray, tick: np.ndarray, is_on: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pair again, one switch at a time, the few keys where a note-off comes on the tick of its note-on.
+    """Notes whose note-off comes on the tick of their note-on are dropped.
 
-    Such a note is dropped, unless the same note-off ends an earlier note: then it goes on.
+    But where the same note-off ends an earlier note, they go on to the next note-off, if that comes on a later tick.
     """
-    untouched = ~np.isin(key[on], keys)
-    pairs = []
-    for one_key in keys:
-        open_notes: list[int] = []
-        for position in range(*np.searchsorted(key, [one_key, one_key + 1])):
-            if is_on[position]:
-                open_notes.append(position)
-                continue
-            earlier = [note for note in open_notes if tick[note] != tick[position]]
-            pairs += [(note, position) for note in earlier]
-            open_notes = [note for note in open_notes if tick[note] == tick[position]] if earlier else []
-    fresh = np.array(pairs, np.int64).reshape(-1, 2)
-    return np.concatenate([on[untouched], fresh[:, 0]]), np.concatenate([off[untouched], fresh[:, 1]])
+    offs = np.flatnonzero(~is_on)
+    before = np.append(-1, offs[:-1])
+    same_key = np.append(False, key[offs[1:]] == key[before[1:]])
+    later = ~same_key | (tick[offs] > tick[before])
+    # The note-ons between a note-off and the one before it: is the first on an earlier tick, the last on the same?
+    first = np.maximum(before + 1, np.searchsorted(key, key[offs]))
+    ends_one = (first < offs) & (tick[first] < tick[offs])
+    keeps_one = (first < offs) & (tick[offs - 1] == tick[offs])
+    # A note-off also ends what the one before it kept, if that ended an earlier note in its turn, and so on back to the
+    # last note-off where that is certain.
+    open_before = same_key & np.append(False, keeps_one[:-1])
+    certain = ~later | ends_one | ~open_before
+    last_certain = np.maximum.accumulate(np.where(certain, np.arange(len(offs)), 0))
+    ends_earlier = (later & ends_one)[last_certain]
+
+    at_once = tick[off] == tick[on]
+    number = np.searchsorted(offs, off)
+    following = np.minimum(number + 1, len(offs) - 1)
+    goes_on = at_once & ends_earlier[number] & same_key[following] & (tick[offs[following]] > tick[on])
+    kept = ~at_once | goes_on
+    return on[kept], np.where(goes_on, offs[following], off)[kept]
 
 
 @dataclass(frozen=True)
@@ -154,17 +175,16 @@ class _Instruments:
         program = _programs(events, part)
         # An instrument is a (part, program), where the program is the one at the end of the note.
         label = part * PITCHES + program
-        first_end = np.full(int(label.max(initial=0)) + 1, len(label))
-        np.minimum.at(first_end, label[notes.off], notes.off)
-        names = np.flatnonzero(first_end < len(label))
-        created = first_end[names]
+        # It is created by the first of its note-offs.
+        ends = np.sort(label[notes.off] * len(label) + notes.off)
+        names = ends // len(label)
+        is_first = np.diff(names, prepend=-1) != 0
+        names, created = names[is_first], ends[is_first] % len(label)
         of_note = np.searchsorted(names, label[notes.off])
         control = np.flatnonzero((events.kind == CONTROL_CHANGE) | (events.kind == PITCH_BEND))
         instrument = np.searchsorted(names, label[control])
         instrument[instrument == len(names)] = 0
-        known = np.zeros(len(control), bool)
-        if len(names):
-            known = (names[instrument] == label[control]) & (created[instrument] < control)
+        known = (names[instrument] == label[control]) & (created[instrument] < control)
         # Controls ahead of their instrument go to a list of the part, and every later instrument of the part
         # follows that list too. List numbers: the instruments' own, then one for each part.
         part_list = len(names) + part[control]
@@ -172,13 +192,11 @@ class _Instruments:
         np.minimum.at(opened, part_list[~known], control[~known])
         shared = len(names) + names // PITCHES
         controls_of = np.where(created > opened[shared], shared, np.arange(len(names)))
-        control_list = np.where(known, controls_of[instrument], part_list) if len(names) else part_list
+        control_list = np.where(known, controls_of[instrument], part_list)
         return _Instruments(of_note, controls_of, control, control_list)
 
     def end_seconds(self, seconds: np.ndarray, notes: _Notes) -> float:
         """Time of the last note end or control of any instrument."""
-        if not len(notes.off):
-            return 0.0
         if not len(self.control):
             return seconds[notes.off].max()
         is_followed = np.zeros(max(self.control_list.max(), self.controls_of.max()) + 1, bool)
@@ -201,19 +219,16 @@ def _programs(events: MidiEvents, part: np.ndarray) -> np.ndarray:
     return program
 
 
-def _sounding_cells(events: MidiEvents, notes: _Notes, instruments: _Instruments, frame: np.ndarray) -> np.ndarray:
-    """Flat indices frame * 128 + pitch of the cells that sound; a cell may come more than once."""
-    pitch = events.data1[notes.on]
+def _sounding_notes(
+    events: MidiEvents, notes: _Notes, instruments: _Instruments, frame: np.ndarray
+) -> tuple[Intervals, np.ndarray]:
+    """The frames of the notes that sound in the roll, pedal applied, and the list of controls that each follows."""
+    pitch = events.data1[notes.on].astype(np.int64)
     start, end = frame[notes.on], frame[notes.off]
-    follows = instruments.controls_of[instruments.of_note] if len(pitch) else instruments.of_note
+    follows = instruments.controls_of[instruments.of_note]
     audible = (events.channel[notes.on] != DRUM_CHANNEL) & (end > start)
     pitch, start, end, follows = pitch[audible], start[audible], end[audible], follows[audible]
-    end = _hold_pedal(events, instruments, frame, follows, end)
-
-    length = end - start
-    note = np.repeat(np.arange(len(length)), length)
-    cell_frame = np.arange(len(note)) - np.repeat(np.cumsum(length) - length, length) + start[note]
-    return _bend(events, instruments, frame, follows[note], cell_frame, pitch[note])
+    return Intervals(pitch, start, _hold_pedal(events, instruments, frame, follows, end)), follows
 
 
 def _hold_pedal(
@@ -244,33 +259,10 @@ def _hold_pedal(
     return np.where(held, release[last], end)
 
 
-def _bend(
-    events: MidiEvents,
-    instruments: _Instruments,
-    frame: np.ndarray,
-    follows: np.ndarray,
-    cell_frame: np.ndarray,
-    cell_pitch: np.ndarray,
-) -> np.ndarray:
-    """Flat cell indices with pitch bends applied: whole semitones move a cell, a remainder also sounds the next one."""
+def _bends(events: MidiEvents, instruments: _Instruments, frame: np.ndarray) -> Bends:
     chosen = events.kind[instruments.control] == PITCH_BEND
-    position = instruments.control[chosen]
-    value = events.data2[position].astype(np.int64) * 128 + events.data1[position] - 8192
-    if not value.any():
-        return cell_frame * PITCHES + cell_pitch
-    lists = instruments.control_list[chosen]
+    position, lists = instruments.control[chosen], instruments.control_list[chosen]
     by_list = np.argsort(lists, kind="stable")
-    lists, position, value = lists[by_list], position[by_list], value[by_list]
-    span = int(max(frame.max(), cell_frame.max(initial=0))) + 1
-    last = np.searchsorted(lists * span + frame[position], follows * span + cell_frame, side="right") - 1
-    bent = (last >= 0) & (lists[last] == follows)
-    semitones = np.where(bent, BEND_RANGE_SEMITONES * value[last] / 8192.0, 0.0)
-    direction, whole = np.sign(semitones).astype(np.int64), np.trunc(semitones).astype(np.int64)
-    moved = cell_pitch + whole
-    between = (semitones != whole) & _on_keyboard(moved) & _on_keyboard(moved + direction)
-    flat = cell_frame * PITCHES + moved
-    return np.concatenate([flat[_on_keyboard(moved)], (flat + direction)[between]])
-
-
-def _on_keyboard(pitch: np.ndarray) -> np.ndarray:
-    return (pitch >= 0) & (pitch < PITCHES)
+    lists, position = lists[by_list], position[by_list]
+    value = events.data2[position].astype(np.int64) * 128 + events.data1[position] - 8192
+    return Bends(lists, frame[position], value)

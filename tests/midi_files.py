@@ -56,10 +56,11 @@ def midi(*tracks: list[Message], file_type: int = 1, ticks_per_quarter: int = TI
 def raw_midi(*tracks: bytes, file_type: int = 1, division: int = TICKS_PER_QUARTER) -> bytes:
     """The bytes of a MIDI file whose track chunks hold these bytes as they are."""
     header = b"".join(number.to_bytes(2, "big") for number in (file_type, len(tracks), division))
-    return _chunk(b"MThd", header) + b"".join(_chunk(b"MTrk", track) for track in tracks)
+    return chunk(b"MThd", header) + b"".join(chunk(b"MTrk", track) for track in tracks)
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a MIDI file: its name of four letters, its length, its content."""
     return name + len(content).to_bytes(4, "big") + content
 
 

@@ -62,7 +62,7 @@ def test_files_that_cannot_enter_are_listed_and_the_others_unaffected(corpus: Pa
         "bad/empty.mid": (b"", "not a MIDI file"),
         "bad/truncated.mid": (lasting(64)[:-3], "truncated"),
         "bad/short.mid": (lasting(31), "too short: 31 frames"),
-        "bad/no notes.mid": (midi([]), "too short: 0 frames"),
+        "bad/no notes.mid": (midi([]), "no note in it"),
         "bad/drums.mid": (lasting(64, DRUMS), "no pitched note"),
         "bad/long.mid": (lasting(16 * 61), "lasts 1 minutes"),
         "bad/missing.mid": (None, "no such file"),

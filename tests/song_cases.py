@@ -1,0 +1,84 @@
+"""Songs as `pretty_midi` reads them, and how a song is compared with what it should be."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import mido
+import numpy as np
+import pretty_midi
+import pytest
+from midi_files import Message, midi, off, on, write
+
+from data.song import FRAMES_PER_SECOND, Song, read_song
+
+Runs = dict[int, list[tuple[int, int]]]  # pitch -> (first frame, frame after the last) of each time it sounds
+
+
+def pretty_midi_song(path: Path, frames_per_second: int = FRAMES_PER_SECOND) -> Song:
+    """The song as `pretty_midi` reads it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # tempo on a track other than the first
+        read = pretty_midi.PrettyMIDI(str(path))
+    roll = read.get_piano_roll(fs=frames_per_second) > 0
+    notes = sorted((note.start, note.pitch, note.velocity) for part in read.instruments for note in part.notes)
+    onset, pitch, velocity = zip(*notes, strict=True) if notes else ((), (), ())
+    frames = np.packbits(roll.T, axis=1)
+    return Song(frames, np.array(onset, np.float64), np.array(pitch, np.uint8), np.array(velocity, np.uint8))
+
+
+def assert_same_song(song: Song, expected: Song) -> None:
+    for name in ("frames", "onset_seconds", "pitch", "velocity"):
+        array, wanted = getattr(song, name), getattr(expected, name)
+        assert (array.shape, array.dtype) == (wanted.shape, wanted.dtype), name
+        np.testing.assert_array_equal(array, wanted, err_msg=name)
+
+
+def sounding(song: Song) -> Runs:
+    """Where each pitch sounds in the roll, pitches that never sound left out."""
+    runs: Runs = {}
+    for pitch, cells in enumerate(np.unpackbits(song.frames, axis=1).T):
+        edges = np.flatnonzero(np.diff(cells.astype(int), prepend=0, append=0)).tolist()
+        if edges:
+            runs[pitch] = list(zip(edges[::2], edges[1::2], strict=True))
+    return runs
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, what sounds in its roll (by hand), and how many notes it has, drums included.
+
+    480 ticks are a quarter note of 0.5 s and 60 ticks are a frame, where no tempo says otherwise.
+    """
+
+    content: bytes
+    sounds: Runs
+    notes: int = 1
+
+
+def one_track(*messages: Message) -> bytes:
+    return midi(list(messages))
+
+
+def meta(kind: str, delta: int = 0, **fields: object) -> Message:
+    return mido.MetaMessage(kind, time=delta, **fields)
+
+
+def note(pitch: int = 60, ticks: int = 480) -> list[Message]:
+    return [on(0, pitch), off(ticks, pitch)]
+
+
+def named(**groups: dict[str, Case]) -> list:
+    return [
+        pytest.param(case, id=f"{group}-{name.replace(' ', '_')}")
+        for group, cases in groups.items()
+        for name, case in cases.items()
+    ]
+
+
+def assert_read_as_by_pretty_midi(case: Case, folder: Path) -> None:
+    path = write(folder / "case.mid", case.content)
+    song = read_song(path)
+    assert sounding(song) == case.sounds
+    assert len(song.pitch) == case.notes
+    assert_same_song(song, pretty_midi_song(path))
