@@ -1,4 +1,4 @@
-"""Genres as a user names them. Their names come from a checkpoint; the position is the genre id."""
+"""Genres, or composers or moods, as a user names them. Their names come from weights; the position is the genre id."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from common.errors import UserError
 ALL = "all"
 
 
-def choose_genres(text: str, genres: Sequence[str]) -> list[int]:
+def choose_genres(text: str, genres: Sequence[str], condition: str = "genre") -> list[int]:
     """Genre ids for names (in any case) or numbers with commas, or "all". Raises `UserError` for an unknown one."""
     if text.strip().lower() == ALL:
         return list(range(len(genres)))
@@ -18,15 +18,15 @@ def choose_genres(text: str, genres: Sequence[str]) -> list[int]:
     for part in wanted:
         if part.lower() not in known:
             told = ", ".join(f"{genre_id} {name}" for genre_id, name in enumerate(genres))
-            raise UserError(f"--genre {part}: no such genre; known are {told}")
+            raise UserError(f"no {condition} is called {part}; known are {told}")
     return list(dict.fromkeys(known[part.lower()] for part in wanted))
 
 
-def choose_one_genre(text: str, genres: Sequence[str]) -> int:
+def choose_one_genre(text: str, genres: Sequence[str], condition: str = "genre") -> int:
     """As `choose_genres`; raises `UserError` unless it is exactly one."""
-    chosen = choose_genres(text, genres)
+    chosen = choose_genres(text, genres, condition)
     if len(chosen) != 1:
-        raise UserError(f"a MIDI file is encoded as music of one genre: give one --genre of {', '.join(genres)}")
+        raise UserError(f"a MIDI file is encoded as music of one {condition}: choose one of {', '.join(genres)}")
     return chosen[0]
 
 

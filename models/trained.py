@@ -56,6 +56,8 @@ def load_trained(path: Path, kind: str, remedy: str, *, seq_len: int | None = No
             training_songs=facts["training_songs"],
             sha256=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
         )
+        if len(trained.genres) != trained.model.config["n_genres"]:
+            raise KeyError("names of its genres")
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}; {remedy}") from error
     except (KeyError, TypeError, RuntimeError) as error:

@@ -231,7 +231,7 @@ def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path]
     assert float(written[3]["kNN_other_songs"]) == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
     rolls = next(row for row in rows if row["view"] == "all cells" and row["genre_name"] == "all")
     assert rolls["kNN_any_song"] > rolls["chance"] + 0.2, "the styles of the tiny store lie in different registers"
-    assert "k-NN other songs" in capsys.readouterr().out
+    assert "k-NN, other songs" in capsys.readouterr().out
 
 
 def test_one_cvae_is_enough_and_the_other_is_named(folders: dict[str, Path], capsys) -> None:

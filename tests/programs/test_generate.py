@@ -1,5 +1,6 @@
 """generate.py on random weights: which files it writes, what is in them, and what it says when something is wrong."""
 
+import os
 import wave
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from weights import save_weights
 import generate as script
 from audio.synthesis import open_renderer
 from common.errors import UserError, run_command
+from common.files import save_plain
 from common.options import as_plain, parse_options
 from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
 from data.song import read_song
 from evaluation.samples.sampling import rolls_from_latents, sample_noise
-from generate import Options, generate
+from generate import generate
+from generation.music import Options, load_generator
 from models import CVAE, Critic, Generator
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, weights_content
 
 GENRES = ["Classical", "jazz", "R&B / soul"]
 BIAS = torch.full((128,), -100.0)
@@ -52,7 +55,10 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_weights(cvae, folder / "hybrid_cvae_best_T32.pth", **facts)
     save_weights(CVAE(len(GENRES), latent=8), folder / "small_cvae.pth", **facts)
     save_weights(Critic(len(GENRES), 32), folder / "critic.pth", **facts)
-    save_weights(Generator(2, 32), folder / "no_genres.pth")
+    save_plain(weights_content(Generator(2, 32), {"seq_len": 32}), folder / "no_genres.pth")
+    with torch.no_grad():
+        model.roll.bias[3] = torch.nan
+    save_weights(model, folder / "nan.pth", **facts)
     return folder
 
 
@@ -103,7 +109,7 @@ def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str
     assert sorted(path.name for path in options["output"].iterdir()) == sorted([*names, "sheet_T32_seed0.png"])
     assert sheet.name == "sheet_T32_seed0.png"
     assert has_color(sheet, FIRST_COLOR)
-    model = script.load_generator(Options(**options)).model
+    model = load_generator(Options(**options)).model
     for genre_id in range(3):
         expected = rolls_from_latents(model, sample_noise(0, 3, model.latent, 0), [genre_id] * 3).numpy()
         assert 0.01 < expected.mean() < 0.05
@@ -166,7 +172,7 @@ def test_genres_by_name_or_number(options: dict, text: str, names: list[str]) ->
 
 @pytest.mark.parametrize("text", ["blues", "3", "-1", "jazz,", ""])
 def test_an_unknown_genre_is_told_the_known_ones(options: dict, text: str) -> None:
-    with pytest.raises(UserError, match="no such genre; known are 0 Classical, 1 jazz, 2 R&B / soul"):
+    with pytest.raises(UserError, match="known are 0 Classical, 1 jazz, 2 R&B / soul"):
         generate(Options(**options, genre=text))
 
 
@@ -187,7 +193,7 @@ def test_empty_clips_are_written_and_told(options: dict, checkpoints: Path, caps
     assert [path.name for path in files] == [f"jazz_T128_seed0_00{number}.mid" for number in range(3)]
     assert not read_roll(files[0], 128).any()
     out = capsys.readouterr().out
-    assert ["jazz", "3", "3", "0.0", "0.00"] in [line.split() for line in out.splitlines()]
+    assert ["jazz", "3", "3", "0", "0"] in [line.split() for line in out.splitlines()]
     assert "3 of the 3 MIDI files have no notes, because nothing sounds there" in out
     assert sheet.is_file()
     assert not has_color(sheet, FIRST_COLOR)
@@ -270,8 +276,9 @@ def test_errors_are_one_line(
     known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"])
     assert "critic.pth: holds critic, not a generator" in told("--checkpoint", checkpoints / "critic.pth")
     assert "no_genres.pth: damaged or of another" in told("--checkpoint", checkpoints / "no_genres.pth")
+    assert "nan.pth: its weights are not finite (roll.bias)" in told("--checkpoint", checkpoints / "nan.pth")
     assert "a.mid: not a readable checkpoint" in told("--checkpoint", songs[0])
-    assert "give one --genre of Classical, jazz, R&B / soul" in told(*known, "--reconstruct", songs[0])
+    assert "music of one genre: choose one of Classical, jazz, R&B / soul" in told(*known, "--reconstruct", songs[0])
     assert "one genre" in told(*known, "--interpolate", *songs, "--genre", "jazz,0")
     assert "not both" in told(*known, "--interpolate", *songs, "--reconstruct", songs[0])
     assert "none.mid: cannot be read" in told(*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid")
@@ -291,3 +298,19 @@ def test_two_files_are_one_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_options(Options, "", ["--interpolate", "a.mid"])
     assert "expected 2 arguments" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_sheet")
+@pytest.mark.parametrize("name", [b"caf\xe9.mid", b"n" * 251 + b".mid"], ids=["not UTF-8", "long"])
+def test_odd_names_of_files(name: bytes, options: dict, songs: tuple[Path, Path]) -> None:
+    odd = songs[0].rename(Path(os.fsdecode(os.fsencode(songs[0].parent) + b"/" + name)))
+    original, reconstructed, _ = generate(Options(**options, genre="jazz", reconstruct=odd))
+    start = {b"caf\xe9.mid": "caf_udce9", b"n" * 251 + b".mid": "n" * 60}[name]
+    assert (original.name, reconstructed.name) == (f"{start}_original.mid", f"{start}_reconstructed.mid")
+    assert reconstructed.is_file()
+
+
+def test_a_sheet_of_a_file_whose_name_is_not_utf8(options: dict, songs: tuple[Path, Path]) -> None:
+    odd = songs[0].rename(Path(os.fsdecode(os.fsencode(songs[0].parent) + b"/caf\xe9.mid")))
+    *_, sheet = generate(Options(**options, genre="jazz", reconstruct=odd))
+    assert sheet.name == "caf_udce9_T32_sheet.png" and sheet.stat().st_size > 1000
