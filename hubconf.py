@@ -3,18 +3,21 @@
     import torch
     generator = torch.hub.load("path/to/this/repository", "generator_hybrid", source="local", seq_len=128)
     genre = torch.full((8,), generator.genres.index("jazz"))
-    roll = generator(torch.randn(8, generator.latent), genre) > 0.5  # (8, 128, T): does the pitch sound in the frame?
+    z = generator.prior.sample(torch.randn(8, generator.latent), genre)
+    roll = generator(z, genre) > 0.5  # (8, 128, T): does the pitch sound in the frame?
 
-Every model comes in eval mode, on the CPU, with the genre names it was trained on in `genres`; a name's position is the
-genre id. Weights are read from checkpoints/ in this repository, where the training scripts put them, or from
-`checkpoint_dir`. They are plain tensors: nothing is unpickled. Arguments of all entry points:
+Every model comes in eval mode, on the CPU, with the genre names it was trained on in `genres` (a name's position is the
+genre id) and what these are in `condition`: genre, composer, mood. Weights are read from checkpoints/ in this
+repository, where the training scripts put them, or from `checkpoint_dir`. They are plain tensors: nothing is unpickled.
+Arguments of all entry points:
 
     pretrained      load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres
     checkpoint_dir  folder of the weights; None is checkpoints/ in this repository
     n_genres        only with pretrained=False; a trained model knows its own number
     seq_len         hybrid models alone: 32, 64 or 128 frames
 
-Missing weights are a FileNotFoundError; another `seq_len`, or a file that holds something else, is a ValueError.
+Missing weights are a FileNotFoundError; another `seq_len`, or a file that is damaged or holds something else, is a
+ValueError that names it.
 """
 
 import hashlib
@@ -41,19 +44,19 @@ def cvae_standalone(
     """CVAE after stage 1: q(z | X, E, y) and p(X | z, y), for windows of any length T, trained at T = 32.
 
         cvae = torch.hub.load(path, "cvae_standalone", source="local")
-        z = torch.randn(8, cvae.latent)
         genre = torch.zeros(8, dtype=torch.long)
-        roll = cvae.decode_free(z, genre, seq_len=32)  # probabilities, float32 (8, 128, 32)
+        z = cvae.prior.sample(torch.randn(8, cvae.latent), genre)
+        roll = cvae.decode_free(z, genre, seq_len=32).roll  # does the pitch sound in the frame? bool (8, 128, 32)
 
     `encode(roll, events, event_window, genre)`: piano rolls float32 (B, 128, T) of 0 and 1 at 16 frames a second; all
     notes of the batch, float32 (N, 3), as onset from the window's start / window length, pitch / 127, velocity / 127,
     with the row of the batch each belongs to, int64 (N,); genre ids int64 (B,). Gives mean and log-variance of z,
-    float32 (B, latent). `decode(z, genre, roll)` gives logits (B, 128, T) with teacher forcing, `decode_free` above
-    probabilities without.
+    float32 (B, latent). `decode(z, genre, roll)` gives logits (B, 128, T) with teacher forcing; `decode_free` above
+    runs on what it has played, and gives its `probability`, too.
     """
     if not pretrained:
         return _new_model("cvae", n_genres)
-    return _trained_model("cvae", "cvae_pretrained_best.pth", "train_cvae.py", checkpoint_dir)
+    return _standalone("cvae", "train_cvae.py", checkpoint_dir)
 
 
 def cvae_hybrid(
@@ -73,7 +76,7 @@ def cvae_hybrid(
     seq_len = _window_length(seq_len)
     if not pretrained:
         return _new_model("cvae", n_genres)
-    return _trained_model("cvae", f"hybrid_cvae_best_T{seq_len}.pth", "train_hybrid.py", checkpoint_dir)
+    return _hybrid("cvae", seq_len, checkpoint_dir)
 
 
 def generator_standalone(
@@ -82,16 +85,16 @@ def generator_standalone(
     """Generator G(z, y) after stage 2, for windows of T = 32 frames (or the T it was trained at, `seq_len`).
 
         generator = torch.hub.load(path, "generator_standalone", source="local")
-        z = torch.randn(8, generator.latent)
         genre = torch.zeros(8, dtype=torch.long)
+        z = generator.prior.sample(torch.randn(8, generator.latent), genre)
         roll = generator(z, genre)  # probabilities, float32 (8, 128, T)
 
-    In: `z` float32 (B, latent), standard normal, and genre ids int64 (B,). Out: probability that a pitch sounds in a
+    In: `z` float32 (B, latent) of its prior, and genre ids int64 (B,). Out: probability that a pitch sounds in a
     frame, float32 (B, 128, T), at 16 frames a second; the evaluation plays what is above 0.5.
     """
     if not pretrained:
         return _new_model("generator", n_genres, seq_len=_WINDOW_LENGTHS[0])
-    return _trained_model("generator", "generator_pretrained_best.pth", "train_cgan.py", checkpoint_dir)
+    return _standalone("generator", "train_cgan.py", checkpoint_dir)
 
 
 def generator_hybrid(
@@ -103,8 +106,8 @@ def generator_hybrid(
     """Generator G(z, y) after stage 3, for windows of `seq_len` frames.
 
         generator = torch.hub.load(path, "generator_hybrid", source="local", seq_len=128)
-        z = torch.randn(8, generator.latent)
         genre = torch.zeros(8, dtype=torch.long)
+        z = generator.prior.sample(torch.randn(8, generator.latent), genre)
         roll = generator(z, genre)  # probabilities, float32 (8, 128, 128)
 
     Inputs and outputs are those of `generator_standalone`.
@@ -112,7 +115,7 @@ def generator_hybrid(
     seq_len = _window_length(seq_len)
     if not pretrained:
         return _new_model("generator", n_genres, seq_len=seq_len)
-    return _trained_model("generator", f"hybrid_G_best_T{seq_len}.pth", "train_hybrid.py", checkpoint_dir, seq_len)
+    return _hybrid("generator", seq_len, checkpoint_dir)
 
 
 def critic_standalone(
@@ -130,7 +133,7 @@ def critic_standalone(
     """
     if not pretrained:
         return _new_model("critic", n_genres, seq_len=_WINDOW_LENGTHS[0])
-    return _trained_model("critic", "critic_pretrained_best.pth", "train_cgan.py", checkpoint_dir)
+    return _standalone("critic", "train_cgan.py", checkpoint_dir)
 
 
 def critic_hybrid(
@@ -151,7 +154,7 @@ def critic_hybrid(
     seq_len = _window_length(seq_len)
     if not pretrained:
         return _new_model("critic", n_genres, seq_len=seq_len)
-    return _trained_model("critic", f"hybrid_D_best_T{seq_len}.pth", "train_hybrid.py", checkpoint_dir, seq_len)
+    return _hybrid("critic", seq_len, checkpoint_dir)
 
 
 def _window_length(seq_len: int) -> int:
@@ -162,9 +165,19 @@ def _window_length(seq_len: int) -> int:
 
 def _new_model(kind: str, n_genres: int, **sizes: int) -> torch.nn.Module:
     """A model of the paper's size with random weights; its genres have numbers for names."""
-    model = _models().MODEL_KINDS[kind](n_genres, **sizes).eval()
-    model.genres = [f"genre {genre}" for genre in range(n_genres)]
+    models = _models()
+    model = models.build(kind, models.PAPER, n_genres=n_genres, **sizes).eval()
+    model.genres, model.condition = [f"genre {genre}" for genre in range(n_genres)], "genre"
     return model
+
+
+def _standalone(kind: str, script: str, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
+    return _trained_model(kind, _models().weight_files.pretrained_file(kind), script, checkpoint_dir)
+
+
+def _hybrid(kind: str, seq_len: int, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
+    file_name = _models().weight_files.hybrid_file({"generator": "G", "critic": "D"}.get(kind, kind), seq_len)
+    return _trained_model(kind, file_name, "train_hybrid.py", checkpoint_dir, seq_len)
 
 
 def _trained_model(
@@ -175,25 +188,19 @@ def _trained_model(
     seq_len: int | None = None,
 ) -> torch.nn.Module:
     """The model of `kind` in a file that `script` writes. `seq_len` is the T it must be for; None takes any."""
-    models = _models()
     path = pathlib.Path(checkpoint_dir or _REPOSITORY / "checkpoints") / file_name
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such weights; {script} trains them. Put the file there, name its folder with checkpoint_dir, "
             "or take an untrained model with pretrained=False"
         )
-    checkpoint = models.checkpoint.read_checkpoint(path)
-    model = models.rebuild(checkpoint)
-    if model.kind != kind:
-        raise ValueError(f"{path}: holds a {model.kind}, not a {kind}; put the right file there")
-    if seq_len is not None and model.seq_len != seq_len:
-        raise ValueError(f"{path}: holds a {kind} for T = {model.seq_len}, not {seq_len}; put the right file there")
-    model.genres = list(checkpoint["genres"])
-    return model
+    trained = _models().trained.load_trained(path, kind, "put the right file there", seq_len=seq_len)
+    trained.model.genres, trained.model.condition = trained.genres, trained.condition
+    return trained.model
 
 
 def _models() -> types.ModuleType:
-    """This repository's models/ with its checkpoint module, under a name that no other program uses.
+    """This repository's models/, under a name that no other program uses.
 
     torch.hub puts the repository on sys.path, where `import models` would find a package of that name that the user
     has imported already, or leave ours behind in the place of theirs.
@@ -210,5 +217,6 @@ def _models() -> types.ModuleType:
         except BaseException:
             del sys.modules[name]
             raise
-    importlib.import_module(f"{name}.checkpoint")
+    for module in ("trained", "weight_files"):
+        importlib.import_module(f"{name}.{module}")
     return sys.modules[name]

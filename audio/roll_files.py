@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from audio.synthesis import Renderer, write_wav
+from common.files import written_atomically
 from data.pianoroll import pianoroll_to_pretty_midi
 
 
@@ -19,7 +20,8 @@ def write_roll_files(
     folder.mkdir(parents=True, exist_ok=True)
     midi_paths = [folder / f"{name}.mid" for name in rolls]
     for path, roll in zip(midi_paths, rolls.values(), strict=True):
-        pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second).write(str(path))
+        with written_atomically(path) as file:
+            pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second).write(file)
     if renderer is None:
         return midi_paths
     wav_paths = [path.with_suffix(".wav") for path in midi_paths]

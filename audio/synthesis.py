@@ -24,6 +24,7 @@ import pretty_midi
 from audio.backends import Backend, FluidSynth, TinySoundFont
 from audio.messages import VELOCITY, Messages, midi_messages, roll_messages
 from common.errors import UserError
+from common.files import written_atomically
 
 SAMPLE_RATE = 16_000
 SYNTHS = ("fluidsynth", "tinysoundfont")
@@ -118,14 +119,9 @@ def render_midi_to_wav(
 
 
 def write_wav(path: Path, audio: np.ndarray) -> None:
-    """Write samples, float (n_samples,), as a mono WAV file of 16 bits at SAMPLE_RATE; what is beyond +-1 is clipped.
-
-    `path` holds the old file or all of the new, whenever the process is stopped.
-    """
-    temporary = path.with_name(path.name + ".partial")
-    with wave.open(str(temporary), "wb") as file:
+    """Write samples, float (n_samples,), as a mono WAV of 16 bits at SAMPLE_RATE; what is beyond +-1 is clipped."""
+    with written_atomically(path) as output, wave.open(output, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(np.rint(audio.clip(-1, 1) * 32767).astype("<i2").tobytes())
-    temporary.replace(path)

@@ -5,6 +5,7 @@ checkpoint is read once and kept as safetensors.
 """
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from audio.embedders.tensorflow_checkpoint import DamagedCheckpoint, read_variables
 from common.errors import UserError
+from common.files import write_bytes
 
 INSTALL = "pip install --no-deps musicnn==0.1.0"
 LAYOUT = 1  # of the converted file; change it with the names in LAYERS
@@ -50,14 +52,15 @@ def read_weights(name: str, cache_dir: Path | None = None) -> tuple[dict[str, Te
         raise UserError(f"{folder}: has no checkpoint; {again}")
     digest = hashlib.sha256(index.read_bytes() + data.read_bytes()).hexdigest()[:12]
     cached = (cache_dir or user_cache_dir()) / f"{name}-{digest}-layout{LAYOUT}.safetensors"
-    try:
-        if not cached.exists():
-            _save_atomically(_convert(index, data), cached)
+    with contextlib.suppress(SafetensorError, OSError):  # not there, damaged or not readable: it is made again
         return load_file(cached), digest
+    try:
+        weights = _convert(index, data)
     except DamagedCheckpoint as error:
         raise UserError(f"{error}; {again}") from error
-    except SafetensorError as error:
-        raise UserError(f"{cached}: damaged ({error}); delete it, it is made again") from error
+    with contextlib.suppress(OSError):  # a folder that cannot be written costs a second at the next start
+        write_bytes(cached, save(weights))
+    return weights, digest
 
 
 def read_tag_names(name: str) -> list[str]:
@@ -101,12 +104,3 @@ def _as_torch(layer: str, value: np.ndarray) -> Tensor:
             value = value[:, 0].transpose(0, 2, 1)
     return torch.from_numpy(value.copy())
 
-
-def _save_atomically(weights: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with temporary.open("wb") as file:
-        file.write(save(weights))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -1,78 +1,30 @@
-"""The Fréchet audio distance of clips: what is compared, what is counted, what is kept, and what is refused."""
+"""The Fréchet audio distance: which clips, which figures, what is said where there are none."""
 
 import csv
+import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fake_embedders import FakeEmbedder, clips, embedder_of
 from frames import records
+from tiny_stores import make_store
 from weights import save_weights
 
 import eval_fad_samples
 from common.errors import UserError
-from data.pianoroll import RollNotes
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation import damage
 from evaluation.measures.fad import EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
-from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
 from evaluation.samples.clips import open_clip_sources
 from evaluation.statistics.distances import frechet_distance
 from models import Generator
 from models.checkpoint import CheckpointError
-
-
-class FakeRenderer:
-    """Gives the frames' polyphony for sound, and counts what it is asked for."""
-
-    synth, soundfont, soundfont_sha256 = "fake synth 1", "fake.sf2", "0" * 12
-
-    def __init__(self, identity: str = "fake renderer") -> None:
-        self.identity = identity
-        self.rendered = 0
-        self.stop_after: int | None = None
-
-    def render_rolls(self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int) -> Iterator[np.ndarray]:
-        for roll in rolls:
-            if self.rendered == self.stop_after:
-                raise KeyboardInterrupt
-            self.rendered += 1
-            yield np.concatenate([roll.sum(0), roll.sum(1)]).astype(np.float32)
-
-
-class FakeEmbedder:
-    """Four means of the sound."""
-
-    dimension, minimum_seconds = 4, 1.5
-
-    def __init__(self, name: str = "fake", identity: str = "fake 1") -> None:
-        self.name, self.identity = name, identity
-        self.batches: list[int] = []
-
-    def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
-        self.batches.append(len(clips))
-        return np.stack([[part.mean() for part in np.array_split(clip, 4)] for clip in clips]).astype(np.float32)
-
-
-def embedder_of(folder: Path, *embedders: FakeEmbedder, renderer: FakeRenderer | None = None) -> ClipEmbedder:
-    return ClipEmbedder(
-        renderer or FakeRenderer(),
-        embedders or [FakeEmbedder()],
-        EmbeddingCache(folder),
-        frames_per_second=16,
-        batch_size=3,
-        progress=False,
-    )
-
-
-def clips(n: int, seed: int = 0, frames: int = 16) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, 128, frames)) > 0.95
 
 
 @pytest.fixture
@@ -86,9 +38,6 @@ def options(tiny_store: Path, tmp_path: Path) -> FadOptions:
     save_weights(generator, tmp_path / "checkpoints" / "hybrid_G_best_T32.pth", **facts)
     folders = {name: tmp_path / name for name in ("checkpoints", "metrics", "cache")}
     return FadOptions(store=tiny_store, **folders, clips=6, generation_seeds=2, floor_seeds=3, device="cpu")
-
-
-# Choosing clips
 
 
 def draw_from(rolls: np.ndarray) -> object:
@@ -118,81 +67,6 @@ def test_a_clip_with_fewer_notes_than_asked_for_counts_as_empty() -> None:
 def test_a_source_without_clips_gives_none() -> None:
     chosen = choose_clips(draw_from(clips(0)), 4, 0, EmptyClipOptions())
     assert chosen.rolls.shape == (0, 128, 16) and chosen.n_empty == 0
-
-
-# Embedding and its cache
-
-
-def test_embeddings_come_from_the_cache_and_are_the_same(tmp_path: Path) -> None:
-    rolls = clips(7)
-    first, again = (embedder_of(tmp_path) for _ in range(2))
-    made, cached = first.embed(rolls)["fake"], again.embed(rolls)["fake"]
-    assert made.shape == (7, 4) and made.dtype == torch.float64
-    assert torch.equal(made, cached)
-    assert (first.renderer.rendered, again.renderer.rendered) == (7, 0)
-    expected = FakeEmbedder().embed(list(FakeRenderer().render_rolls(rolls, 16, 0)))
-    assert np.array_equal(made.numpy().astype(np.float32), expected)
-
-
-@pytest.mark.parametrize(
-    ("renderer", "embedder"),
-    [(FakeRenderer("another SoundFont"), FakeEmbedder()), (FakeRenderer(), FakeEmbedder(identity="fake 2"))],
-)
-def test_another_renderer_or_embedder_makes_its_own(
-    tmp_path: Path, renderer: FakeRenderer, embedder: FakeEmbedder
-) -> None:
-    embedder_of(tmp_path).embed(clips(4))
-    embedder_of(tmp_path, embedder, renderer=renderer).embed(clips(4))
-    assert renderer.rendered == 4
-
-
-def test_a_changed_cell_or_length_is_another_clip(tmp_path: Path) -> None:
-    rolls = clips(4)
-    embedder = embedder_of(tmp_path)
-    embedder.embed(rolls)
-    changed = rolls.copy()
-    changed[2, 60, 3] ^= True
-    embedder.embed(changed)
-    assert embedder.renderer.rendered == 5
-    longer = np.pad(rolls, ((0, 0), (0, 0), (0, 8)))  # packs into other bytes, but silence is the same music
-    embedder.embed(longer)
-    assert embedder.renderer.rendered == 9
-
-
-def test_equal_clips_are_rendered_once_and_keep_their_places(tmp_path: Path) -> None:
-    rolls = clips(3)[[0, 1, 0, 2, 0]]
-    embedder = embedder_of(tmp_path)
-    made = embedder.embed(rolls)["fake"]
-    assert embedder.renderer.rendered == 3
-    assert torch.equal(made[0], made[2]) and torch.equal(made[0], made[4]) and not torch.equal(made[0], made[1])
-
-
-def test_an_embedder_that_joins_later_embeds_alone(tmp_path: Path) -> None:
-    early, late = FakeEmbedder("early"), FakeEmbedder("late", "late 1")
-    embedder_of(tmp_path, early).embed(clips(5))
-    both = embedder_of(tmp_path, early, late).embed(clips(5))
-    assert early.batches == [3, 2] and late.batches == [3, 2]
-    assert torch.equal(both["early"], both["late"])
-
-
-def test_an_interrupted_run_goes_on_after_its_last_batch(tmp_path: Path) -> None:
-    interrupted = embedder_of(tmp_path)
-    interrupted.renderer.stop_after = 5
-    with pytest.raises(KeyboardInterrupt):
-        interrupted.embed(clips(9))
-    resumed = embedder_of(tmp_path)
-    made = resumed.embed(clips(9))["fake"]
-    assert resumed.renderer.rendered == 9 - 3, "the first batch of three was kept"
-    assert torch.equal(made, embedder_of(tmp_path / "other").embed(clips(9))["fake"])
-
-
-def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
-    (tmp_path / "embeddings.sqlite").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(UserError, match=r"embeddings.sqlite: not a cache of embeddings .*; delete it"):
-        EmbeddingCache(tmp_path)
-
-
-# The measurement
 
 
 def test_rows_measure_the_clips_they_name(options: FadOptions) -> None:
@@ -333,43 +207,50 @@ def test_what_is_wrong_is_one_line(options: FadOptions, tmp_path: Path, argument
     assert done.stderr.strip().splitlines()[-1].startswith(f"error: {message}"), done.stderr
 
 
-# Damage
+def uneven(tmp_path: Path) -> Path:
+    """A store whose third genre has far fewer test clips than the others, and whose second has none."""
+    test = ("test",) * 6
+    return make_store(tmp_path / "uneven", splits=[("train", *test), ("train",), ("train", "test")])
 
 
-def notes(*triples: tuple[int, int, int]) -> RollNotes:
-    return RollNotes(*np.array(triples, np.int64).T)
-
-
-def test_damages_do_what_they_say() -> None:
-    many = notes(*((60 + k % 12, k, k + 4) for k in range(1000)))
-    chance = np.random.default_rng(0)
-    jittered = damage.jitter_onsets(many, chance, 16)
-    moved = jittered.start - many.start
-    assert np.array_equal(jittered.end - jittered.start, many.end - many.start)
-    assert moved.std() == pytest.approx(1.6, rel=0.1) and abs(moved.mean()) < 0.2
-    shifted = damage.shift_pitches(many, chance, 16)
-    assert set(np.abs(shifted.pitch - many.pitch)) == {1, 2, 3} and np.array_equal(shifted.start, many.start)
-    randomized = damage.randomize_pitches(many, chance, 16)
-    assert randomized.pitch.min() == 21 and randomized.pitch.max() == 108
-    assert len(damage.drop_notes(many, chance, 16).pitch) == pytest.approx(300, abs=50)
-
-
-def test_damaged_clips_keep_their_shape_and_depend_on_their_number_alone() -> None:
-    rolls = clips(3, frames=32)
-    for kind in damage.DAMAGES.values():
-        damaged = damage.damage_clips(rolls, kind, 0, 16)
-        assert damaged.shape == rolls.shape and damaged.dtype == bool and not np.array_equal(damaged, rolls)
-        assert np.array_equal(damage.damage_clips(rolls[:2], kind, 0, 16), damaged[:2])
-        assert not np.array_equal(damage.damage_clips(rolls, kind, 1, 16), damaged)
-
-
-def test_the_sanity_table_has_its_floor_first(
-    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_genres_of_uneven_size_weigh_alike_on_both_sides(
+    options: FadOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(damage, "open_clip_embedder", lambda *_: embedder_of(tmp_path / "cache"))
-    options = damage.Options(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
-    rows = records(damage.eval_damage(options))
-    assert [row["damage"] for row in rows] == [damage.UNDAMAGED, *damage.DAMAGES]
-    assert rows[0]["FAD_over_floor"] == 1 and all(row["n"] == 18 for row in rows)
-    assert rows[-1]["FAD"] > rows[0]["FAD"], "dropping notes lowers the polyphony that this embedder sees"
-    assert (tmp_path / "metrics" / "fad_sanity.csv").is_file()
+    wanted = dataclasses.replace(options, store=uneven(tmp_path), clips=30)
+    (source,) = open_clip_sources(wanted)
+    order = [source.real_order(genre_id) for genre_id in range(3)]
+    assert len(order[0]) >= 60 > 30 > len(order[2]) > len(order[1]) == 0
+
+    def real_ones(self: object, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
+        """A perfect generator: it plays real clips, from the other end, as often as it is asked."""
+        return source.real(order[genre_id].flip(0).repeat(40)[first:][:count])
+
+    monkeypatch.setattr(type(source), "generated", real_ones)
+    rows = records(measure_fad(source, wanted, embedder_of(options.cache)))
+    assert [row["genre_id"] for row in rows] == [0, 1, 2, -1]
+    every = rows[-1]
+    n = 30 + len(choose_real(source, 2, 60, wanted).rolls)
+    assert every["n_real"] == every["n_fake"] == n
+    embed = embedder_of(options.cache).embed
+    real = [choose_real(source, genre_id, n_of_genre, wanted).rolls for genre_id, n_of_genre in ((0, 30), (2, 30))]
+    fake = [real_ones(source, genre_id, 0, 30) for genre_id in (0, 2)]
+    in_other_shares = frechet_distance(*(embed(np.concatenate(rolls))["fake"] for rolls in (real, fake)))
+    assert every["FAD"] < rows[0]["FAD"] < in_other_shares
+    assert f"{n} clips a side: each genre has as many real as generated ones" in every["note"]
+    assert rows[1]["note"] == "no test clips" and rows[1]["FAD"] is None
+
+
+def test_a_generator_short_of_clips_is_compared_with_as_many(
+    options: FadOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source,) = open_clip_sources(options)
+
+    def often_empty(self: object, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
+        rolls = source.real(source.real_order(genre_id)[:1]).repeat(count, axis=0)
+        sounds = np.arange(first, first + count) < (3 if genre_id == 2 else 100)
+        return rolls & sounds[:, None, None]
+
+    monkeypatch.setattr(type(source), "generated", often_empty)
+    rows = records(measure_fad(source, options, embedder_of(options.cache)))
+    assert [(row["n_real"], row["n_fake"]) for row in rows] == [(6, 6), (6, 6), (3, 3), (15, 15)]
+    assert "only 3 of 6 generated clips were not empty in 20 times as many draws" in rows[2]["note"]

@@ -1,0 +1,115 @@
+"""Embedding clips, and the cache of embeddings."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fake_embedders import FakeEmbedder, FakeRenderer, clips, embedder_of
+
+from common.errors import UserError
+from evaluation.samples.clip_embeddings import EmbeddingCache
+
+
+def test_embeddings_come_from_the_cache_and_are_the_same(tmp_path: Path) -> None:
+    rolls = clips(7)
+    first, again = (embedder_of(tmp_path) for _ in range(2))
+    made, cached = first.embed(rolls)["fake"], again.embed(rolls)["fake"]
+    assert made.shape == (7, 4) and made.dtype == torch.float64
+    assert torch.equal(made, cached)
+    assert (first.renderer.rendered, again.renderer.rendered) == (7, 0)
+    expected = FakeEmbedder().embed(list(FakeRenderer().render_rolls(rolls, 16, 0)))
+    assert np.array_equal(made.numpy().astype(np.float32), expected)
+
+
+@pytest.mark.parametrize(
+    ("renderer", "embedder"),
+    [(FakeRenderer("another SoundFont"), FakeEmbedder()), (FakeRenderer(), FakeEmbedder(identity="fake 2"))],
+)
+def test_another_renderer_or_embedder_makes_its_own(
+    tmp_path: Path, renderer: FakeRenderer, embedder: FakeEmbedder
+) -> None:
+    embedder_of(tmp_path).embed(clips(4))
+    embedder_of(tmp_path, embedder, renderer=renderer).embed(clips(4))
+    assert renderer.rendered == 4
+
+
+def test_a_changed_cell_or_length_is_another_clip(tmp_path: Path) -> None:
+    rolls = clips(4)
+    embedder = embedder_of(tmp_path)
+    embedder.embed(rolls)
+    changed = rolls.copy()
+    changed[2, 60, 3] ^= True
+    embedder.embed(changed)
+    assert embedder.renderer.rendered == 5
+    longer = np.pad(rolls, ((0, 0), (0, 0), (0, 8)))  # packs into other bytes, but silence is the same music
+    embedder.embed(longer)
+    assert embedder.renderer.rendered == 9
+
+
+def test_equal_clips_are_rendered_once_and_keep_their_places(tmp_path: Path) -> None:
+    rolls = clips(3)[[0, 1, 0, 2, 0]]
+    embedder = embedder_of(tmp_path)
+    made = embedder.embed(rolls)["fake"]
+    assert embedder.renderer.rendered == 3
+    assert torch.equal(made[0], made[2]) and torch.equal(made[0], made[4]) and not torch.equal(made[0], made[1])
+
+
+def test_an_embedder_that_joins_later_embeds_alone(tmp_path: Path) -> None:
+    early, late = FakeEmbedder("early"), FakeEmbedder("late", "late 1")
+    embedder_of(tmp_path, early).embed(clips(5))
+    both = embedder_of(tmp_path, early, late).embed(clips(5))
+    assert early.batches == [3, 2] and late.batches == [3, 2]
+    assert torch.equal(both["early"], both["late"])
+
+
+def test_an_interrupted_run_goes_on_after_its_last_batch(tmp_path: Path) -> None:
+    interrupted = embedder_of(tmp_path)
+    interrupted.renderer.stop_after = 5
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.embed(clips(9))
+    resumed = embedder_of(tmp_path)
+    made = resumed.embed(clips(9))["fake"]
+    assert resumed.renderer.rendered == 9 - 3, "the first batch of three was kept"
+    assert torch.equal(made, embedder_of(tmp_path / "other").embed(clips(9))["fake"])
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "embeddings.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(UserError, match=r"embeddings.sqlite: not a cache of embeddings .*; delete it"):
+        EmbeddingCache(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_read_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = embedder_of(tmp_path).embed(clips(3))["fake"]
+    original = sqlite3.connect
+
+    def read_only(database: Path | str, **options: object) -> sqlite3.Connection:
+        place = database if isinstance(database, str) else f"{Path(database).absolute().as_uri()}?mode=ro"
+        return original(place, uri=True)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    embedder = embedder_of(tmp_path)
+    assert torch.equal(embedder.embed(clips(3))["fake"], made) and embedder.renderer.rendered == 0
+    embedder.embed(clips(5, seed=1))
+    embedder.embed(clips(5, seed=2))
+    assert embedder.renderer.rendered == 10
+    assert capsys.readouterr().out.count("cannot be written") == 1
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    embedder_of(tmp_path).embed(clips(40))
+    file = tmp_path / "embeddings.sqlite"
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"embeddings.sqlite: not a cache of embeddings .*; delete it"):
+        embedder_of(tmp_path).embed(clips(40))
+
+
+def test_clips_too_short_for_an_embedder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fake: hears 1.5 s at a time, but clips of 4 frames at 16 a second"):
+        embedder_of(tmp_path).embed(clips(2, frames=4))

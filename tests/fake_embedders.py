@@ -1,0 +1,55 @@
+"""A synthesiser and an embedder that take no time, for tests of what is done with embeddings."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
+
+
+class FakeRenderer:
+    """Gives the frames' polyphony for sound, and counts what it is asked for."""
+
+    synth, soundfont, soundfont_sha256 = "fake synth 1", "fake.sf2", "0" * 12
+
+    def __init__(self, identity: str = "fake renderer") -> None:
+        self.identity = identity
+        self.rendered = 0
+        self.stop_after: int | None = None
+
+    def render_rolls(self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int) -> Iterator[np.ndarray]:
+        for roll in rolls:
+            if self.rendered == self.stop_after:
+                raise KeyboardInterrupt
+            self.rendered += 1
+            yield np.concatenate([roll.sum(0), roll.sum(1)]).astype(np.float32)
+
+
+class FakeEmbedder:
+    """Four means of the sound."""
+
+    dimension, minimum_seconds = 4, 1.5
+
+    def __init__(self, name: str = "fake", identity: str = "fake 1") -> None:
+        self.name, self.identity = name, identity
+        self.batches: list[int] = []
+
+    def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        self.batches.append(len(clips))
+        return np.stack([[part.mean() for part in np.array_split(clip, 4)] for clip in clips]).astype(np.float32)
+
+
+def embedder_of(folder: Path, *embedders: FakeEmbedder, renderer: FakeRenderer | None = None) -> ClipEmbedder:
+    return ClipEmbedder(
+        renderer or FakeRenderer(),
+        embedders or [FakeEmbedder()],
+        EmbeddingCache(folder),
+        frames_per_second=16,
+        batch_size=3,
+        progress=False,
+    )
+
+
+def clips(n: int, seed: int = 0, frames: int = 16) -> np.ndarray:
+    return np.random.default_rng(seed).random((n, 128, frames)) > 0.95
