@@ -23,7 +23,7 @@ from torch import Tensor
 from audio.embedders.embedder import EMBEDDERS, open_embedder
 from audio.synthesis import SAMPLE_RATE, SYNTHS, open_renderer
 from benchmarks.timing import machine, print_table
-from common.device import select_device
+from common.device import prepare_process
 from data.pianoroll import pianoroll_to_pretty_midi
 from evaluation.measures.fad import EmptyClipOptions, choose_real
 from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--synth", choices=SYNTHS, default=SYNTHS[0])
     parser.add_argument("--embedder", choices=EMBEDDERS, default="MTT_musicnn")
     arguments = parser.parse_args()
-    select_device("cpu")
+    prepare_process(torch.device("cpu"))
 
     real = open_real_clips(RealClipOptions(store=arguments.store), arguments.seq_len)
     rate = real.windows.store.frames_per_second

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import linalg
 from torch import Tensor
 
 from evaluation.statistics.distances import (
@@ -58,7 +59,6 @@ def test_frechet_distance_with_fewer_rows_than_columns() -> None:
 
 
 def test_frechet_distance_is_scipys() -> None:
-    linalg = pytest.importorskip("scipy.linalg")
     generator = torch.Generator().manual_seed(0)
     first, second, mixing = (torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (60, 80, 6))
     second = second @ mixing
