@@ -1,7 +1,7 @@
 """Does generated music obey the genre asked for? A genre classifier's accuracy on generated and on real clips.
 
     python eval_genre.py --store store                    # every T that has a generator, 1000 clips a genre
-    python eval_genre.py --seq-lens 32 --clips 200 --classifier-steps 200         # quicker
+    python eval_genre.py --seq-len 32 --clips 200 --classifier-steps 200         # quicker
     python eval_genre.py --checkpoints checkpoints/shuffled --metrics metrics/shuffled
 
 The classifier is trained on real training windows, with the labels as given, chosen by validation accuracy and kept in

@@ -2,7 +2,7 @@
 
     python eval_mse.py --store store                                # hybrid CVAEs of every T
     python eval_mse.py --checkpoint checkpoints/cvae_pretrained_best.pth
-    python eval_mse.py --seq-lens 128 --leak-target                 # the published teacher forcing, to compare
+    python eval_mse.py --seq-len 128 --leak-target                 # the published teacher forcing, to compare
 
 Writes metrics/eval_mse-T{T}.csv (with --leak-target: eval_mse_leaking-T{T}.csv), one row a genre, genre_id -1 for all.
 """

@@ -1,7 +1,7 @@
 """Musical features of generated clips beside real ones: what is wrong with the music, in musical terms.
 
     python eval_music.py --store store                    # every T that has a generator, 1000 clips a genre
-    python eval_music.py --seq-lens 32 --clips 200        # quicker
+    python eval_music.py --seq-len 32 --clips 200        # quicker
     python eval_music.py --checkpoint checkpoints/generator_pretrained_best.pth
 
 Writes metrics/music-T{T}.csv, one row a genre and feature, genre_id -1 for all. A picture of the whole in pandas:

@@ -36,7 +36,7 @@ class Options(CheckedOptions):
     runs: Path = option(Path("runs"), "folder of the training logs")
     metrics: Path = option(Path("metrics"), "folder for tables, figures and the page")
     cache: Path = option(Path("cache"), "folder of embeddings and classifiers, which are used again")
-    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS)
+    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
     embedders: tuple[str, ...] = option(
         ("MTT_musicnn", "MSD_musicnn"), "networks that embed the sound, with commas", choices=EMBEDDERS
     )
@@ -55,7 +55,7 @@ Command = tuple[str, dict[str, Any]]
 
 def list_commands(options: Options) -> Iterator[Command]:
     """The programs to run, in their order, and the options of each."""
-    lengths = {"seq_lens": options.seq_lens}
+    lengths = {"seq_len": options.seq_lens}
     here = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
     music = {"store": options.store, "metrics": options.metrics}
     sound = {name: getattr(options, name) for name in ("embedders", "ast_dir", "synth", "clips", "cache")}
@@ -64,7 +64,7 @@ def list_commands(options: Options) -> Iterator[Command]:
     yield "eval_mse.py", here | lengths
     for seq_len in options.seq_lens:
         if seq_len in MSE:
-            yield "eval_mse.py", here | {"seq_lens": (seq_len,), "leak_target": True}
+            yield "eval_mse.py", here | {"seq_len": (seq_len,), "leak_target": True}
     yield "eval_music.py", here | lengths
     yield "-m evaluation.latent_plots", here | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
     if any((options.checkpoints / SHUFFLED / hybrid_file("G", seq_len)).exists() for seq_len in options.seq_lens):
@@ -78,7 +78,7 @@ def _of_both_labels(
     options: Options, places: dict[str, Any], sound: dict[str, Any], seeds: int
 ) -> Iterator[Command]:
     """What is measured of weights with labels as given and of those with labels at random."""
-    lengths = {"seq_lens": options.seq_lens}
+    lengths = {"seq_len": options.seq_lens}
     yield "eval_fad_samples.py", places | lengths | sound | {"generation_seeds": seeds}
     classifier = {"classifier_steps": options.classifier_steps, "cache": options.cache}
     yield "eval_genre.py", places | lengths | classifier

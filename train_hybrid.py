@@ -2,7 +2,7 @@
 
     python train_hybrid.py --store store
     python train_hybrid.py --store store --no-encoder-gradient      # ablation: L_G does not reach the encoder
-    python train_hybrid.py --store store --seq-lens 32,64 --epochs 3,2
+    python train_hybrid.py --store store --seq-len 32,64 --epochs 3,2
 
 Starts from the CVAE of stage 1, and from generator and critic of stage 2 where they are there. The same command resumes
 a run that was stopped. Writes checkpoints/hybrid_{cvae,G,D}_{best,last} for each T, as hybrid_G_best_T128.pth and
@@ -52,7 +52,9 @@ PRESETS = {
 class Options(AdversarialOptions):
     """Stage 3 of the report."""
 
-    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "the curriculum: frames in a window", choices=WINDOW_LENGTHS)
+    seq_lens: tuple[int, ...] = option(
+        WINDOW_LENGTHS, "the curriculum: frames in a window", choices=WINDOW_LENGTHS, flag="--seq-len"
+    )
     epochs: tuple[int, ...] = option(
         (10, 10, 15), "passes over the training windows at each T", minimum=1, maximum=1_000_000
     )
@@ -68,10 +70,10 @@ class Options(AdversarialOptions):
         super().__post_init__()
         if len(self.seq_lens) != len(self.epochs):
             raise UserError(
-                f"--seq-lens has {len(self.seq_lens)} numbers, --epochs {len(self.epochs)}: give one of each for each T"
+                f"--seq-len has {len(self.seq_lens)} numbers, --epochs {len(self.epochs)}: give one of each for each T"
             )
         if list(self.seq_lens) != sorted(set(self.seq_lens)):
-            raise UserError("--seq-lens must rise: models grow from one T to the next")
+            raise UserError("--seq-len must rise: models grow from one T to the next")
 
 
 class HybridStage(RollStage):

@@ -103,7 +103,7 @@ class FluidSynth:
         self._keepers.append(keeper)
         number = keeper.sfload(str(self._soundfont))
         if number < 0:
-            raise UserError(f"{self._soundfont}: not a SoundFont that FluidSynth can read; name another: --soundfont")
+            raise UserError(f"{self._soundfont}: not a SoundFont that FluidSynth can read; name another")
         return self._library.fluid_synth_get_sfont_by_id(keeper.synth, number)
 
 
@@ -140,7 +140,7 @@ def _import_fluidsynth() -> Any:
     try:
         import fluidsynth
     except ImportError as error:
-        remedy = "apt-get install libfluidsynth3 and pip install pyfluidsynth, or use --synth tinysoundfont"
+        remedy = "apt-get install libfluidsynth3 and pip install pyfluidsynth, or use the synthesiser tinysoundfont"
         raise UserError(f"FluidSynth is not installed ({error}): {remedy}") from error
     return fluidsynth
 
@@ -156,14 +156,14 @@ class TinySoundFont:
         try:
             from tinysoundfont import _tinysoundfont as library
         except ImportError as error:
-            remedy = "pip install --no-deps tinysoundfont, or use --synth fluidsynth"
+            remedy = "pip install --no-deps tinysoundfont, or use the synthesiser fluidsynth"
             raise UserError(f"TinySoundFont is not installed ({error}): {remedy}") from error
         self._library, self._sample_rate = library, sample_rate
         self.version = f"TinySoundFont {importlib.metadata.version('tinysoundfont')}"
         try:
             self._font = library.SoundFont(str(soundfont))
         except RuntimeError as error:
-            remedy = "not a SoundFont that TinySoundFont can read; name another: --soundfont"
+            remedy = "not a SoundFont that TinySoundFont can read; name another"
             raise UserError(f"{soundfont}: {remedy}") from error
 
     @contextmanager

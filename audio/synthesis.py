@@ -105,9 +105,9 @@ def open_renderer(synth: str = "fluidsynth", soundfont: Path | None = None) -> R
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); name a SoundFont with --soundfont") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); name another SoundFont") from error
     if content[:4] != b"RIFF" or content[8:12] != b"sfbk":
-        raise UserError(f"{path}: not a SoundFont; name a .sf2 file with --soundfont")
+        raise UserError(f"{path}: not a SoundFont; name a .sf2 file")
     return Renderer(_BACKENDS[synth](path, SAMPLE_RATE), path.name, hashlib.sha256(content).hexdigest()[:12])
 
 

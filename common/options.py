@@ -25,12 +25,15 @@ def option(
     above: float | None = None,
     maximum: float | None = None,
     choices: Sequence[Any] | None = None,
+    flag: str | None = None,
 ) -> Any:
     """A field of an options dataclass. `minimum` and `maximum` are allowed themselves, `above` is not.
 
-    A range or choice holds for every item of a list.
+    A range or choice holds for every item of a list. `flag` is what it is called on the command line, by default its
+    name.
     """
-    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    ranges = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    metadata = {"help": help, "flag": flag, **ranges}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -46,7 +49,7 @@ class CheckedOptions:
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
                 if item is not None:
-                    _check(_flag(field.name), item, field.metadata)
+                    _check(flag_of(field), item, field.metadata)
 
 
 class Parser(argparse.ArgumentParser):
@@ -115,7 +118,7 @@ def _plain(value: Any) -> Any:
 
 
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any) -> None:
-    flag, text = _flag(field.name), _percent(field.metadata["help"])
+    flag, text = flag_of(field), _percent(field.metadata["help"])
     shown = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
     help_text = f"{text} (default: {_percent(str(shown))})" if shown not in (None, "") else text
     # Only what the user gives lands in the namespace, so that presets can fill in the rest.
@@ -142,8 +145,9 @@ def _int_list(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers with commas") from None
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """The name of an option on the command line."""
+    return field.metadata["flag"] or "--" + field.name.replace("_", "-")
 
 
 def _told(changes: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Does the genre matter? Results with genres as given beside those of models trained with genres at random.
 
     python -m evaluation.compare_labels                   # metrics/ against metrics/shuffled/
-    python -m evaluation.compare_labels --seq-lens 32 --metrics demo/metrics --checkpoints demo/checkpoints
+    python -m evaluation.compare_labels --seq-len 32 --metrics demo/metrics --checkpoints demo/checkpoints
 
 Reads what eval_fad_samples.py, eval_elbo.py and eval_genre.py left in both folders, and names the commands for what is
 missing. Writes metrics/labels.csv, one row for each T, measure and genre, genre_id -1 for all.
@@ -25,7 +25,7 @@ class Options(CheckedOptions):
     """Options of this command."""
 
     metrics: Path = option(Path("metrics"), "folder of the tables; those of shuffled labels are in shuffled below it")
-    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS)
+    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
     store: Path = option(Path("store"), "roll store, for the commands that make what is missing")
     checkpoints: Path = option(Path("checkpoints"), "folder of the trained weights, for these commands")
 
@@ -64,7 +64,7 @@ def command_for(absent: AbsentTable, options: Options) -> str:
     # A table with rows of several T is written as a whole.
     lengths = (absent.seq_len,) if absent.table.of_one_length else options.seq_lens
     words = ["python", *absent.table.program.split(), "--store", options.store, "--checkpoints", places["checkpoints"]]
-    words += ["--metrics", places["metrics"], "--seq-lens", ",".join(map(str, lengths))]
+    words += ["--metrics", places["metrics"], "--seq-len", ",".join(map(str, lengths))]
     return shlex.join(map(str, words))
 
 

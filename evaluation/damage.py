@@ -1,7 +1,7 @@
 """What the Fréchet audio distance sees: real clips against real clips that were damaged.
 
     python -m evaluation.damage --store store --embedders MTT_musicnn
-    python -m evaluation.damage --embedders MTT_musicnn,MSD_musicnn --seq-lens 128
+    python -m evaluation.damage --embedders MTT_musicnn,MSD_musicnn --seq-len 128
 
 The reference are real clips chosen as in eval_fad_samples.py, all genres together; the damaged clips are as many others
 of the same split, and undamaged they give the floor, by this one division. No model takes part. A distance that damage
@@ -50,7 +50,7 @@ DAMAGE_TABLE = ResultTable(
 class Options(RealClipOptions, AudioOptions, EmptyClipOptions):
     """Options of this evaluation."""
 
-    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS)
+    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
     clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
 
 

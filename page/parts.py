@@ -170,7 +170,7 @@ def merge_absent(parts: Sequence[Part]) -> list[Part]:
 
 def _at_length(folder: ResultFolder, table: ResultTable) -> Callable[[int], str]:
     """The command that makes a table of one T."""
-    return lambda seq_len: folder.command(table.program, *WEIGHTS, more=f"--seq-lens {seq_len}")
+    return lambda seq_len: folder.command(table.program, *WEIGHTS, more=f"--seq-len {seq_len}")
 
 
 def _at_each(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from common.files import hash_of_file
-from common.options import as_plain
+from common.options import as_plain, flag_of
 from evaluation.samples.clips import ClipOptions
 from evaluation.tables import Column, ResultTable
 from page.listening import data_uri
@@ -101,7 +101,7 @@ class ResultFolder:
         given, words = as_plain(self.options), ["python", *program.split()]
         for option in fields(self.options):
             if option.name in names and getattr(self.options, option.name) != option.default:
-                words += ["--" + option.name.replace("_", "-"), str(given[option.name])]
+                words += [flag_of(option), str(given[option.name])]
         return f"{shlex.join(words)} {more}".rstrip()
 
     def hash_of_weights(self, name: str) -> str:

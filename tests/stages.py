@@ -73,7 +73,7 @@ def cgan_options(store: Path, folder: Path, **changes: Any) -> train_cgan.Option
 
 
 def hybrid_options(store: Path, folder: Path, **changes: Any) -> train_hybrid.Options:
-    short = ["--seq-lens", "32,64", "--epochs", "1,1", "--critic-steps", "2"]
+    short = ["--seq-len", "32,64", "--epochs", "1,1", "--critic-steps", "2"]
     return replace(parse_options(train_hybrid.Options, "", [*arguments(store, folder), *short]), **changes)
 
 

@@ -24,8 +24,8 @@ from common.errors import UserError
 MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593"
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 REMEDY = (
-    f"get them on a machine with a network by `hf download {MODEL} {' '.join(FILES)} --local-dir ast` and give "
-    "--ast-dir ast, or do without: --embedders MTT_musicnn"
+    f"get them on a machine with a network by `hf download {MODEL} {' '.join(FILES)} --local-dir ast` and name "
+    "that folder, or do without: MTT_musicnn and MSD_musicnn need no download"
 )
 SAMPLE_RATE = 16_000
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.device import DEVICES, select_device
+from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
 from common.options import CheckedOptions, option
 from common.randomness import generator_at
@@ -43,11 +43,12 @@ class ClipOptions(RealClipOptions):
     """Options that the evaluations of generated music share."""
 
     checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_G_best_T{T}.pth")
-    checkpoint: Path | None = option(None, "other weights of a generator; their T counts, not --seq-lens")
+    checkpoint: Path | None = option(None, "other weights of a generator; their T counts, not --seq-len")
     allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
     seq_lens: tuple[int, ...] = option(
-        WINDOW_LENGTHS, "frames in a clip; those without weights are left out", choices=WINDOW_LENGTHS
-    )
+        WINDOW_LENGTHS, "frames in a clip; those without weights are left out",
+        choices=WINDOW_LENGTHS, flag="--seq-len",
+    )  # fmt: skip
     threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
     exact: bool = option(
         True, "generate in float64 on the CPU: the same clips on every machine; --no-exact generates on the device"
@@ -122,6 +123,7 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     be used, know other genres than the store or were trained on other songs.
     """
     store = RollStore.open(options.store)
+    prepare_process(select_device(options.device))
     remedy = "train it with train_hybrid.py, or name weights with --checkpoint"
     paths = [options.checkpoints / hybrid_file("G", seq_len) for seq_len in options.seq_lens]
     present = [options.checkpoint] if options.checkpoint else [path for path in paths if path.exists()]

@@ -28,9 +28,10 @@ class EvaluationOptions(CheckedOptions):
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
     seq_lens: tuple[int, ...] = option(
-        WINDOW_LENGTHS, "frames in a window; those without weights are left out", choices=WINDOW_LENGTHS
-    )
-    checkpoint: Path | None = option(None, "other weights of a CVAE; their T counts, not --seq-lens")
+        WINDOW_LENGTHS, "frames in a window; those without weights are left out",
+        choices=WINDOW_LENGTHS, flag="--seq-len",
+    )  # fmt: skip
+    checkpoint: Path | None = option(None, "other weights of a CVAE; their T counts, not --seq-len")
     checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_cvae_best_T{T}.pth")
     allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
     metrics: Path = option(Path("metrics"), "folder for the tables")
@@ -93,7 +94,7 @@ def open_subjects(options: EvaluationOptions) -> Iterator[Subject]:
 
 
 def _open_subject(options: EvaluationOptions, store: RollStore, path: Path, device: torch.device) -> Subject:
-    remedy = "run train_hybrid.py first, take other --seq-lens, or name --checkpoint"
+    remedy = "run train_hybrid.py first, take other --seq-len, or name --checkpoint"
     trained = load_for(store, path, CVAE.kind, remedy, allow_other_songs=options.allow_other_songs)
     windows = WindowSource(store, options.split, trained.seq_len, device)
     if not len(windows):

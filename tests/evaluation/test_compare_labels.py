@@ -94,13 +94,13 @@ def test_missing_tables_are_named_with_their_commands(metrics: Path, capsys: pyt
     given = f"--store 'my store' --checkpoints weights --metrics {metrics}"
     shuffled = f"--store 'my store' --checkpoints weights/shuffled --metrics {metrics}/shuffled"
     assert commands == [
-        f"python eval_fad_samples.py {shuffled} --seq-lens 32,64",
-        f"python eval_elbo.py {given} --seq-lens 32",
-        f"python eval_fad_samples.py {given} --seq-lens 32,64",
-        f"python eval_elbo.py {given} --seq-lens 64",
-        f"python eval_elbo.py {shuffled} --seq-lens 64",
-        f"python eval_genre.py {given} --seq-lens 64",
-        f"python eval_genre.py {shuffled} --seq-lens 64",
+        f"python eval_fad_samples.py {shuffled} --seq-len 32,64",
+        f"python eval_elbo.py {given} --seq-len 32",
+        f"python eval_fad_samples.py {given} --seq-len 32,64",
+        f"python eval_elbo.py {given} --seq-len 64",
+        f"python eval_elbo.py {shuffled} --seq-len 64",
+        f"python eval_genre.py {given} --seq-len 64",
+        f"python eval_genre.py {shuffled} --seq-len 64",
     ]
 
 

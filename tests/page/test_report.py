@@ -157,8 +157,8 @@ def test_page_without_results_names_all_that_is_missing_and_plays_the_clips(tiny
         "music-T32.csv, music-T64.csv": f"eval_music.py {folders}",
         "genre-T32.csv, genre-T64.csv": f"eval_genre.py {folders}",
         "labels.csv": f"-m evaluation.compare_labels {folders}",
-        "eval_mse-T32.csv": f"eval_mse.py {folders} --seq-lens 32",
-        "eval_elbo-T64.csv": f"eval_elbo.py {folders} --seq-lens 64",
+        "eval_mse-T32.csv": f"eval_mse.py {folders} --seq-len 32",
+        "eval_elbo-T64.csv": f"eval_elbo.py {folders} --seq-len 64",
         "fad_sanity.csv": f"-m evaluation.damage --store {options.store} --metrics {options.metrics}",
         "latent_tsne-T32.png, rolls_embedding-T32.png, latent-T32.csv": (
             f"-m evaluation.latent_plots {folders} --seq-len 32"
