@@ -118,8 +118,8 @@ def test_refuses_a_damaged_checkpoint(tmp_path) -> None:
 
 
 def test_level_sets_the_loudness_and_leaves_silence() -> None:
-    t = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
-    clips = torch.stack([0.8 * torch.sin(440 * t), 0.01 * torch.sin(440 * t), 1e-5 * torch.sin(t), torch.zeros_like(t)])
+    tone = torch.sin(440 * torch.arange(SAMPLE_RATE) / SAMPLE_RATE)
+    clips = torch.stack([0.8 * tone, 0.01 * tone, 1e-5 * tone, torch.zeros_like(tone)])
     levelled = level(clips)
     assert levelled[:2].square().mean(1).sqrt().tolist() == pytest.approx([CLIP_RMS, CLIP_RMS])
     torch.testing.assert_close(levelled[0], levelled[1])

@@ -87,7 +87,7 @@ def test_ast_is_the_mean_over_all_tokens(tiny_ast, no_network) -> None:
 
 def test_ast_is_found_in_the_hugging_face_cache(tmp_path, monkeypatch, no_network) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"not in the Hugging Face cache; get them .* --embedders MTT_musicnn"):
+    with pytest.raises(UserError, match=r"not in the Hugging Face cache; get them .* need no download"):
         open_embedder("ast")
     repository = tmp_path / "models--MIT--ast-finetuned-audioset-10-10-0.4593"
     save_tiny_ast(repository / "snapshots" / "0123")
