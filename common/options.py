@@ -147,7 +147,7 @@ def _int_list(text: str) -> tuple[int, ...]:
 
 def flag_of(field: dataclasses.Field[Any]) -> str:
     """The name of an option on the command line."""
-    return field.metadata["flag"] or "--" + field.name.replace("_", "-")
+    return field.metadata.get("flag") or "--" + field.name.replace("_", "-")
 
 
 def _told(changes: Mapping[str, Any]) -> str:

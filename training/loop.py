@@ -22,7 +22,7 @@ from models.checkpoint import weights_content
 from models.weight_files import BEST, LAST
 from training.run_folder import RunFolder, require_unused, require_writable
 from training.running_losses import RunningLosses
-from training.stage import FREE_OPTIONS, Phase, Position, Stage
+from training.stage import Phase, Position, Stage
 from training.stop_signals import StopRequest, stop_signals
 
 _CHECK_EVERY = 20  # steps between looks at the losses, which wait for the device
@@ -95,7 +95,7 @@ class _Run:
         changed = {
             name: f"{name} (was {was}, is {now.get(name)})"
             for name, was in state["identity"].items()
-            if name not in FREE_OPTIONS and now.get(name) != was
+            if name not in self.stage.free_options and now.get(name) != was
         }
         fixed = changed.keys() & self.stage.fixed_options
         if changed and (fixed or not self.options.allow_changes):

@@ -1,5 +1,6 @@
 """What the three stages on piano rolls share: the store, windows of one T, their order, and noise by position."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -80,6 +81,7 @@ class RollStage(Stage):
     """A stage on windows of a roll store. Subclasses say which models, which optimisers, and what an iteration does."""
 
     examples = "windows"
+    free_options = Stage.free_options | {"store", "allow_other_songs"}
     fixed_options = frozenset(
         ("seq_len", "seq_lens", "architecture", "latent", "hidden", "event_size", "genre_size", "genres")
     )
@@ -123,9 +125,9 @@ class RollStage(Stage):
     def train_step(self, position: Position) -> dict[str, Tensor]:
         return self.iterate(Draw(self.train_windows, self.order, self.options, position))
 
+    @abstractmethod
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
         """One iteration on what `draw` gives; returns the losses to log, scalars."""
-        raise NotImplementedError
 
     def facts(self, phase: RollPhase) -> dict[str, Any]:
         songs = torch.from_numpy(self.store.song_ids("train"))

@@ -36,13 +36,6 @@ class TrainingOptions(CheckedOptions):
     allow_changes: bool = option(False, "resume although options have changed")
 
 
-# Options that may change between a run and its resumption without making it another run.
-FREE_OPTIONS = {
-    "store", "checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "restart", "allow_changes",
-    "allow_other_songs",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Phase:
     """Some epochs on the same examples; a stage has one or more, one after another."""
@@ -70,6 +63,10 @@ class Stage(ABC):
     best_by: dict[str, str]
     # Models of which the options' moving average is taken, if any.
     averaged: tuple[str, ...] = ()
+    # Options that may change between a run and its resumption without making it another run.
+    free_options = frozenset(
+        ("checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "restart", "allow_changes")
+    )
     # Options that decide the shapes of the models, which no resumption can change.
     fixed_options: frozenset[str] = frozenset()
 
