@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from scipy.stats import linregress
 from torch import Tensor
 
 # FAD-infinity takes samples of half the size and more; below twice the dimension they are too small for its line.
@@ -70,9 +71,7 @@ def frechet_infinity(first: Tensor, second: Tensor, generator: torch.Generator) 
         drawn = [[rows[torch.randperm(len(rows), generator=generator)[:size]] for rows in (first, second)]
                  for _ in range(draws)]  # fmt: skip
         distances.append(sum(frechet_distance(*pair) for pair in drawn) / draws)
-    design = torch.stack([torch.ones(_SIZES, dtype=torch.float64), 1 / torch.tensor(sizes, dtype=torch.float64)], dim=1)
-    line = torch.linalg.lstsq(design, torch.tensor(distances, dtype=torch.float64)[:, None]).solution
-    return float(line[0])
+    return float(linregress([1 / size for size in sizes], distances).intercept)
 
 
 def required_rows(dimension: int) -> int:
