@@ -25,8 +25,8 @@ from page.figures.fad_chart import save_fad_chart
 
 LEGEND = """\
 empty: generated clips with too few notes that were met on the way ({empty}). ± seeds: standard deviation over {seeds}
-seeds of generation. floor: random halves of the real clips against each other. training clips: real ones against the
-real ones: what a generator that knows its training data by heart would reach. FAD∞: extrapolated to infinitely many
+seeds of generation. floor: random halves of the real clips against each other. training clips: clips of training songs
+against the real ones: what a generator that knows them by heart would reach. FAD∞: extrapolated to infinitely many
 clips. KAD: unbiased kernel distance, 0 for equal distributions. Rows of another T or embedder do not compare.
 reported: on other music, by embeddings of AST; [1] by a protocol of its own."""
 

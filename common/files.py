@@ -1,11 +1,11 @@
 """Files that are whole or not there: the one atomic writer, hashes, and locks of folders."""
 
 import contextlib
-import errno
 import os
 import secrets
 from collections.abc import Iterator
 from hashlib import file_digest
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,7 +49,7 @@ def errors_naming(path: Path, *instead_of: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically."""
     with written_atomically(path) as file:
         file.write(content)
@@ -64,11 +64,9 @@ def save_plain(content: dict[str, Any], path: Path) -> None:
     """`torch.save` of plain data (tensors, numbers, texts, lists, dictionaries), atomically."""
     import torch  # here, because the processes that read MIDI files do without it and start sooner
 
-    with written_atomically(path) as file:
-        try:
-            torch.save(content, file)
-        except RuntimeError as error:  # torch's archive writer hides the system's reason
-            raise OSError(errno.EIO, f"cannot be written ({str(error).splitlines()[0]})", str(path)) from error
+    buffer = BytesIO()  # torch's own writer of files hides why the system refuses one
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def hash_of_file(path: Path, digits: int = HASH_DIGITS) -> str:

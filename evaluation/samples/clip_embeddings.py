@@ -16,6 +16,7 @@ from audio.synthesis import SYNTHS, TAIL_SECONDS, Renderer, open_renderer
 from common.device import DEVICES, select_device
 from common.errors import UserError
 from common.options import CheckedOptions, option
+from common.text import printable
 
 _KEYS_A_QUERY = 500
 
@@ -129,9 +130,8 @@ class ClipEmbedder:
         known = {each.name: self._cache.get(keys[each.name]) for each in self.embedders}
         missing = {name: _first_rows(keys[name], known[name]) for name in keys}
         rows = sorted({row for rows_of_one in missing.values() for row in rows_of_one})
-        bar = tqdm(
-            total=len(rolls), initial=len(rolls) - len(rows), desc=title, unit=" clips", disable=not self._progress
-        )
+        n_known, title = len(rolls) - len(rows), printable(title)
+        bar = tqdm(total=len(rolls), initial=n_known, desc=title, unit=" clips", disable=not self._progress)
         for batch in self._rendered(rolls, rows):
             for each in self.embedders:
                 known[each.name] |= self._embed_batch(each, batch, keys[each.name], missing[each.name])
