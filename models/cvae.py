@@ -133,7 +133,7 @@ class CVAE(nn.Module):
         bias_new = bias_new[0].expand(-1, batch)
         bias_frame = self.frame.bias[:, None].expand(-1, batch)
         frames = z.new_empty(seq_len, PITCHES, batch)
-        limits = uniform.permute(2, 1, 0) if feedback == SAMPLED else z.new_tensor(threshold).expand(seq_len, 1, 1)
+        limits = uniform.permute(2, 1, 0) if feedback == SAMPLED else None
         gates, recalled, heard = torch.empty_like(fixed), torch.empty_like(state), torch.zeros_like(frames[0])
         for t in range(seq_len):
             torch.addmm(fixed, from_frame, heard, out=gates)
@@ -142,8 +142,12 @@ class CVAE(nn.Module):
             candidate = gates[2 * size :].addcmul_(reset_update[:size], recalled).tanh_()
             state = torch.lerp(candidate, state, reset_update[size:])
             torch.addmm(bias_frame, self.frame.weight, state, out=frames[t]).sigmoid_()
-            heard = frames[t] if feedback == PROBABILITIES else torch.gt(frames[t], limits[t], out=heard)
-        return Decoded(frames.permute(2, 1, 0), (frames > limits).permute(2, 1, 0))
+            if feedback == PROBABILITIES:
+                heard = frames[t]
+            else:
+                torch.gt(frames[t], threshold if limits is None else limits[t], out=heard)
+        roll = frames > (threshold if limits is None else limits)
+        return Decoded(frames.permute(2, 1, 0), roll.permute(2, 1, 0))
 
     def _first_state(self, z: Tensor, embedded: Tensor) -> Tensor:
         return torch.tanh(self.first_state(torch.cat([z, embedded], dim=1))).float()
