@@ -123,11 +123,11 @@ def _compare(table: ResultTable, paths: list[Path], sides: Mapping[str, pd.DataF
 def _rows(measure: Measure, both: pd.DataFrame) -> pd.DataFrame:
     """The rows of one measure; without genres for which neither side has a figure."""
     given, shuffled = both[measure.column], both[f"{measure.column}_shuffled"]
-    embedder = both["embedder"].str.split().str[0]
+    names = [f"{measure.name} ({text.split()[0]})" if text else measure.name for text in both["embedder"]]
     frame = pd.DataFrame(
         {
             "T": both["T"],
-            "measure": np.where(embedder.isna(), measure.name, measure.name + " (" + embedder.fillna("") + ")"),
+            "measure": names,
             "genre_id": both["genre_id"],
             "genre_name": both["genre_name"],
             "given": given,

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,11 +12,13 @@ import pytest
 import torch
 from fake_embedders import FakeEmbedder, clips, embedder_of
 from frames import records
+from huggingface_hub import constants
 from tiny_stores import make_store
 from weights import save_weights
 
 import eval_fad_samples
-from common.errors import UserError
+from common.errors import UserError, run_command
+from common.options import parse_options
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.measures.fad import EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
@@ -170,20 +171,21 @@ def test_without_a_generator_there_is_one_line(options: FadOptions, tmp_path: Pa
         eval_fad_samples.eval_fad_samples(elsewhere)
 
 
-def run_command_line(options: FadOptions, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, eval_fad_samples.__file__, "--clips", "4", "--generation-seeds", "1"]
+def command_line(options: FadOptions, *more: str) -> list[str]:
+    words = ["--clips", "4", "--generation-seeds", "1"]
     for name in ("store", "checkpoints", "metrics", "cache"):
-        command += [f"--{name}", str(getattr(options, name))]
-    return subprocess.run([*command, *more], capture_output=True, text=True, env={**os.environ, **environment})
+        words += [f"--{name}", str(getattr(options, name))]
+    return [*words, *more]
 
 
 @pytest.mark.skipif(not find_spec("musicnn"), reason="the weights of musicnn are not installed")
 @pytest.mark.skipif(not find_spec("tinysoundfont"), reason="tinysoundfont is not installed")
 def test_the_command_line_with_a_trained_embedder_and_again_from_the_cache(options: FadOptions) -> None:
     table = options.metrics / "fad_results.csv"
+    words = command_line(options, "--embedders", "MTT_musicnn", "--synth", "tinysoundfont")
     tables = []
     for _ in range(2):
-        done = run_command_line(options, "--embedders", "MTT_musicnn", "--synth", "tinysoundfont")
+        done = subprocess.run([sys.executable, eval_fad_samples.__file__, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         tables.append(table.read_bytes())
     assert tables[0] == tables[1], "embeddings come back from the cache to the last digit"
@@ -201,10 +203,16 @@ def test_the_command_line_with_a_trained_embedder_and_again_from_the_cache(optio
         (["--clips", "1"], "--clips must be at least 2, but is 1"),
     ],
 )
-def test_what_is_wrong_is_one_line(options: FadOptions, tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = run_command_line(options, *arguments, HF_HUB_CACHE=str(tmp_path / "empty"))
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {message}"), done.stderr
+def test_what_is_wrong_is_one_line(
+    options: FadOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    words = command_line(options, *arguments)
+    with pytest.raises(SystemExit) as caught:
+        run_command(lambda: eval_fad_samples.eval_fad_samples(parse_options(FadOptions, "", words)))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith(f"error: {message}")
 
 
 def uneven(tmp_path: Path) -> Path:
