@@ -87,14 +87,14 @@ class CGANStage(RollStage):
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
         critic_losses = train_critic(self, "critic", self._critic_batches(draw), self.options.penalty)
-        fake, genre = self._fake(draw, draw.index().to(self.device))
+        fake, genre = self._fake(draw, self.train_windows.to_device(draw.index()))
         loss = adversarial_loss(self.models["critic"], fake, genre)
         self.update(loss, "generator")
         return {"generator": loss, **critic_losses}
 
     def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
         for stream in range(1, self.options.critic_steps + 1):
-            index = draw.index(stream).to(self.device)
+            index = self.train_windows.to_device(draw.index(stream))
             with torch.no_grad():
                 fake, genre = self._fake(draw, index)
             yield CriticBatch(self.train_windows.rolls(index), fake, genre, draw.uniform(len(genre)))

@@ -87,12 +87,12 @@ class WindowSource:
     def batch(self, index: Tensor) -> Batch:
         """The windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device."""
         n_notes = int(self._n_notes_on_host[index.cpu()].sum())
-        index = self._to_device(index)
+        index = self.to_device(index)
         return Batch(self._rolls(index), *self._events(index, n_notes), self.genre[index])
 
     def rolls(self, index: Tensor) -> Tensor:
         """The piano rolls alone, float32 (B, 128, T)."""
-        return self._rolls(self._to_device(index))
+        return self._rolls(self.to_device(index))
 
     def pitch_rate(self) -> Tensor:
         """Share of all frames in which each pitch sounds, float32 (128,)."""
@@ -101,7 +101,8 @@ class WindowSource:
             total += self.rolls(index).mean(2).sum(0)
         return total / max(len(self), 1)
 
-    def _to_device(self, index: Tensor) -> Tensor:
+    def to_device(self, index: Tensor) -> Tensor:
+        """An index of windows, int64 (B,), on the source's device."""
         # Only a copy out of pinned memory goes on beside the program.
         pinned = self.device.type == "cuda" and not index.is_cuda
         return (index.pin_memory() if pinned else index).to(self.device, non_blocking=pinned)

@@ -18,7 +18,7 @@ from evaluation.measures.genre_classifier import GenreClassifier, TrainedClassif
 from evaluation.samples.clips import ClipSource
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
 
-SILENCE = "(silence)"
+SILENT = "(silence)"
 _BATCH = 512
 
 GENRE_TABLE = ResultTable(
@@ -47,7 +47,7 @@ GENRE_TABLE = ResultTable(
 def answer_columns(origin: str, genres: Iterable[str]) -> list[Column]:
     """The columns of what clips of `origin`, "real" or "generated", are taken for."""
     names = [Column("genre_name", "{condition}", LABEL)]
-    return [*names, *(Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*genres, SILENCE))]
+    return [*names, *(Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*genres, SILENT))]
 
 
 class Answers(NamedTuple):
@@ -126,8 +126,8 @@ def _of_genre(
         n_silent = round(shares[-1] * len(answers.predicted))
         row |= {f"accuracy_{origin}": shares[genre_id], f"n_{origin}": len(answers.predicted)}
         row[f"n_empty{ending}"] = n_silent
-        row |= {f"{origin}_as_{answer}": share for answer, share in zip((*genres, SILENCE), shares, strict=True)}
-    silent = row[f"generated_as_{SILENCE}"]
+        row |= {f"{origin}_as_{answer}": share for answer, share in zip((*genres, SILENT), shares, strict=True)}
+    silent = row[f"generated_as_{SILENT}"]
     row["accuracy_sounding"] = row["accuracy_generated"] / (1 - silent) if silent < 1 else np.nan
     row["windows_accuracy_real"] = row["accuracy_real"]
     return row

@@ -16,7 +16,7 @@ import eval_genre
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.measures.genre_accuracy import SILENCE, classify, inception_score, measure_genre_accuracy
+from evaluation.measures.genre_accuracy import SILENT, classify, inception_score, measure_genre_accuracy
 from evaluation.measures.genre_classifier import TrainedClassifier
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
 from models import Generator
@@ -146,7 +146,7 @@ def test_the_table(options: eval_genre.Options, capsys: pytest.CaptureFixture[st
     assert [row["genre_name"] for row in written] == [*genres, "all"] and written[-1]["genre_id"] == "-1"
     for row in rows:
         for clips in ("real", "generated"):
-            assert sum(row[f"{clips}_as_{name}"] for name in (*genres, SILENCE)) == pytest.approx(1)
+            assert sum(row[f"{clips}_as_{name}"] for name in (*genres, SILENT)) == pytest.approx(1)
         assert row["chance"] == pytest.approx(1 / 3)
         assert row["n_generated"] == (60 if row["genre_id"] == -1 else 20)
     for genre_id, name in enumerate(genres):
