@@ -102,12 +102,13 @@ def _check_weights(path: Path, labels: str, frame: pd.DataFrame, hashes: dict[tu
 
 def _compare(table: ResultTable, paths: list[Path], sides: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
     """The rows of a table at one T, genre by genre for each measure."""
-    frames = (sides[labels].assign(embedder=sides[labels].get("embedder", "")) for labels in LABELS)
-    both = pd.merge(*frames, on=_ROW, how="outer", suffixes=("", "_shuffled"), indicator=True, sort=False)
-    alone = both[both["_merge"] != "both"]
+    given, shuffled = (sides[labels].assign(embedder=sides[labels].get("embedder", "")) for labels in LABELS)
+    keys = given[_ROW].merge(shuffled[_ROW], how="outer", indicator=True)
+    alone = keys[keys["_merge"] != "both"]
     if len(alone):
         place = " ".join(str(value) for value in alone.iloc[0][_ROW] if value != "")
         raise UserError(f"{paths[0]} and {paths[1]}: only one has the row {place}; make both alike")
+    both = given.merge(shuffled, on=_ROW, suffixes=("", "_shuffled"))
     for name in table.protocol:
         given, shuffled = both[name], both[f"{name}_shuffled"]
         different = both[(given != shuffled) & ~(given.isna() & shuffled.isna())]
