@@ -16,7 +16,7 @@ class Architecture:
     """A network and its sizes, which are arguments of its constructor."""
 
     network: type[nn.Module]
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, int | str]
 
 
 # What a weights file names: each class says what kind of model it is and what its network is called.
