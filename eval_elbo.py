@@ -13,7 +13,7 @@ import pandas as pd
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.measures.elbo import ELBO_TABLE, LATENTS_TABLE, measure_elbo
+from evaluation.measures.elbo import ELBO_TABLE, LATENTS_TABLE, ElboFrames, measure_elbo
 from evaluation.samples.subject import EvaluationOptions, Subject, open_subjects
 from evaluation.tables import format_table
 from models.checkpoint import CheckpointError
@@ -31,23 +31,23 @@ def eval_elbo(options: Options) -> pd.DataFrame:
 
     Raises `UserError` or `CheckpointError`.
     """
-    return pd.concat([_evaluate(subject, options) for subject in open_subjects(options)], ignore_index=True)
+    parts = [_measure(subject, options) for subject in open_subjects(options)]
+    genres, latents = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
+    paths = ELBO_TABLE.write_lengths(genres, options.metrics) + LATENTS_TABLE.write_lengths(latents, options.metrics)
+    print(*paths, sep="\n")
+    return genres
 
 
-def _evaluate(subject: Subject, options: Options) -> pd.DataFrame:
-    seq_len = subject.windows.seq_len
+def _measure(subject: Subject, options: Options) -> ElboFrames:
     frames = measure_elbo(subject, beta=options.beta)
-    path = ELBO_TABLE.write(frames.genres, options.metrics, seq_len)
-    latents_path = LATENTS_TABLE.write(frames.latents, options.metrics, seq_len)
     print(format_table(frames.genres, ELBO_TABLE.columns, subject.condition))
     print(
-        f"T = {seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error summed over the "
-        f"roll, no teacher forcing, feedback {options.feedback}; ELBO = -(recon + {options.beta:g} KL).\n"
-        "true ELBO: Bernoulli likelihood, beta = 1; bits / cell of it, beside models without a latent that know each "
-        "pitch's rate, or its rate given the frame before.\nreported: on other music, teacher-forced."
+        f"T = {subject.windows.seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error "
+        f"summed over the roll, no teacher forcing; ELBO = -(recon + {options.beta:g} KL).\n"
+        "true ELBO: the decoder's likelihood, beta = 1; bits / cell of it, beside models without a latent that know "
+        "each pitch's rate, or its rate given the frame before.\nreported: on other music, teacher-forced."
     )
-    print(f"{path}\n{latents_path}")
-    return frames.genres
+    return frames
 
 
 if __name__ == "__main__":

@@ -45,13 +45,14 @@ def eval_genre(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
     if options.split != "test":
         raise UserError(f"--split {options.split}: the classifier has seen these songs; leave the option out")
-    return pd.concat([_evaluate(source, options) for source in open_clip_sources(options)], ignore_index=True)
+    frame = pd.concat([_measure(source, options) for source in open_clip_sources(options)], ignore_index=True)
+    print(*GENRE_TABLE.write_lengths(frame, options.metrics), sep="\n")
+    return frame
 
 
-def _evaluate(source: ClipSource, options: Options) -> pd.DataFrame:
+def _measure(source: ClipSource, options: Options) -> pd.DataFrame:
     classifier = open_classifier(source.of_split("train"), source.of_split("val"), options)
     frame = measure_genre_accuracy(source, classifier, options.clips)
-    path = GENRE_TABLE.write(frame, options.metrics, source.seq_len)
     condition = source.trained.condition
     print(format_table(frame, GENRE_TABLE.columns, condition))
     for origin in ("real", "generated"):
@@ -62,7 +63,6 @@ def _evaluate(source: ClipSource, options: Options) -> pd.DataFrame:
     print(LEGEND.format(**facts, **paper, n_genres=len(source.genres)))
     for row in frame[frame["note"] != ""].itertuples():
         print(f"{row.genre_name}: {row.note}")
-    print(path)
     return frame
 
 

@@ -19,8 +19,8 @@ from evaluation.tables import format_table
 from models.checkpoint import CheckpointError
 
 LEGEND = """\
-T = {T}, {split} split, {checkpoint}. MSE: z from the encoder, {forcing}.
-MSE, free and F1: posterior mean, no teacher forcing, feedback {feedback}; another song: of the same {condition}.
+T = {T}, {split} split, {checkpoint}. MSE: z from the encoder, {forcing}; none for notes.
+MSE, free and F1: posterior mean, no teacher forcing; another song: of the same {condition}.
 reported: on other music, each frame shown to its own prediction."""
 
 
@@ -33,18 +33,17 @@ class Options(EvaluationOptions):
 
 def eval_mse(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    return pd.concat([_evaluate(subject, options) for subject in open_subjects(options)], ignore_index=True)
-
-
-def _evaluate(subject: Subject, options: Options) -> pd.DataFrame:
-    frame = measure_reconstruction(subject, leak_target=options.leak_target)
+    frame = pd.concat([_measure(subject, options) for subject in open_subjects(options)], ignore_index=True)
     table = MSE_LEAKING_TABLE if options.leak_target else MSE_TABLE
-    path = table.write(frame, options.metrics, subject.windows.seq_len)
-    print(format_table(frame, table.columns, subject.condition))
+    print(*table.write_lengths(frame, options.metrics), sep="\n")
+    return frame
+
+
+def _measure(subject: Subject, options: Options) -> pd.DataFrame:
+    frame = measure_reconstruction(subject, leak_target=options.leak_target)
+    print(format_table(frame, MSE_TABLE.columns, subject.condition))
     forcing = "each frame shown to its own prediction" if options.leak_target else "teacher-forced on the frame before"
-    facts = {**subject.facts, "forcing": forcing}
-    print(LEGEND.format_map(facts))
-    print(path)
+    print(LEGEND.format_map({**subject.facts, "forcing": forcing}))
     return frame
 
 

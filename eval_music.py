@@ -38,18 +38,18 @@ class Options(ClipOptions):
 
 def eval_music(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    return pd.concat([_evaluate(source, options) for source in open_clip_sources(options)], ignore_index=True)
+    frame = pd.concat([_measure(source, options) for source in open_clip_sources(options)], ignore_index=True)
+    print(*MUSIC_TABLE.write_lengths(frame, options.metrics), sep="\n")
+    return frame
 
 
-def _evaluate(source: ClipSource, options: Options) -> pd.DataFrame:
+def _measure(source: ClipSource, options: Options) -> pd.DataFrame:
     frame = measure_music(source, options.clips)
-    path = MUSIC_TABLE.write(frame, options.metrics, source.seq_len)
     every = of_all(frame)
     print(format_table(every, MUSIC_TABLE.columns))
     print(f"\noverlap by {source.trained.condition}")
     print(format_table(*overlap_by_genre(frame)))
     print(LEGEND.format(**source.facts, n=every["n_fake"].max()))
-    print(path)
     return frame
 
 

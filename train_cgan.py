@@ -15,25 +15,31 @@ from torch import Tensor, nn
 from common.errors import run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import CVAE, PAPER_512, Posterior
+from models import CVAE, LARGE, PAPER_512, Posterior
 from models.checkpoint import CheckpointError
 from training.adversarial import (
-    GAN_BETAS,
     AdversarialOptions,
     CriticBatch,
     adversarial_loss,
     build_adversaries,
     fake_roll,
     own_parameters,
+    some_from_prior,
     train_critic,
 )
 from training.loop import train
+from training.optimizers import adam
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
 from training.validation import validate_generator
 
 PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
+    "large": {
+        "architecture": LARGE, "epochs": 6, "batch_size": 32, "learning_rate": 2e-4, "critic_learning_rate": 4e-4,
+        "gan_betas": (0.0, 0.9), "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "balance": "sampler",
+        "transpose": True, "ema": 0.999,
+    },
     "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
     "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
 }
@@ -64,9 +70,11 @@ class CGANStage(RollStage):
 
     @torch.no_grad()
     def open_phase(self, phase: RollPhase) -> None:
-        """Open the windows and encode them, once for all: the CVAE is frozen. Two numbers a latent and window."""
+        """Open the windows and encode them, once for all where they stay as they are: the CVAE is frozen."""
         super().open_phase(phase)
-        windows = self.train_windows
+        self.posteriors, windows = None, self.train_windows
+        if self.options.transpose:
+            return
         parts = [self.cvae.encode(*windows.batch(i)) for i in torch.arange(len(windows)).split(_ENCODED_AT_ONCE)]
         self.posteriors = Posterior(*map(torch.cat, zip(*parts, strict=True)))
 
@@ -83,28 +91,35 @@ class CGANStage(RollStage):
             "generator": own_parameters(self.models["generator"]),
             "critic": list(self.models["critic"].parameters()),
         }
-        return {name: self.adam(each, self.options.learning_rate, GAN_BETAS) for name, each in parameters.items()}
+        rate = self.options.learning_rate
+        rates = {"generator": rate, "critic": self.options.critic_learning_rate or rate}
+        return {name: adam(each, rates[name], self.options.gan_betas) for name, each in parameters.items()}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        critic_losses = train_critic(self, "critic", self._critic_batches(draw), self.options.penalty)
-        fake, genre = self._fake(draw, self.train_windows.to_device(draw.index()))
+        critic_losses = train_critic(self, "critic", self._critic_batches(draw), self.options)
+        _, fake, genre = self._real_and_fake(draw, draw.index())
         loss = adversarial_loss(self.models["critic"], fake, genre)
         self.update(loss, "generator")
         return {"generator": loss, **critic_losses}
 
     def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
         for stream in range(1, self.options.critic_steps + 1):
-            index = self.train_windows.to_device(draw.index(stream))
             with torch.no_grad():
-                fake, genre = self._fake(draw, index)
-            yield CriticBatch(self.train_windows.rolls(index), fake, genre, draw.uniform(len(genre)))
+                real, fake, genre = self._real_and_fake(draw, draw.index(stream))
+            yield CriticBatch(real, fake, genre, draw.uniform(len(genre)))
 
-    def _fake(self, draw: Draw, index: Tensor) -> tuple[Tensor, Tensor]:
-        """What G makes of z ~ q(z | X, E, y) of the windows at `index`, and their genres."""
-        posterior = Posterior(*(field[index] for field in self.posteriors))
-        genre = self.train_windows.genre[index]
-        z = posterior.sample(draw.normal(*posterior.mean.shape))
-        return fake_roll(self.models["generator"], z, genre, self.options.fakes), genre
+    def _real_and_fake(self, draw: Draw, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows at `index`, what G makes of z ~ q(z | X, E, y) of theirs (and of the prior's), and their genres."""
+        if self.posteriors is None:
+            batch = draw.batch_of(index)
+            real, genre, posterior = batch.roll, batch.genre, self.cvae.encode(*batch)
+        else:
+            index = self.train_windows.to_device(index)
+            real, genre = self.train_windows.rolls(index), self.train_windows.genre[index]
+            posterior = Posterior(*(field[index] for field in self.posteriors))
+        generator, z = self.models["generator"], posterior.sample(draw.normal(*posterior.mean.shape))
+        z = some_from_prior(z, genre, generator.prior, draw, self.options.prior_share)
+        return real, fake_roll(generator, z, genre, self.options.fakes), genre
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return validate_generator(models["generator"], self.val_windows)

@@ -13,19 +13,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from common.errors import run_command
+from common.errors import UserError, run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import ARCHITECTURES, PAPER, build
+from models import ARCHITECTURES, LARGE, PAPER, build
 from models.checkpoint import CheckpointError
-from models.losses import bernoulli_nll, elbo_terms
+from models.losses import NLL, elbo_terms
 from training.loop import train
+from training.optimizers import MUON, CVAEOptimizerOptions, optimizer_of_cvae
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
+from training.stage import COSINE
 from training.validation import validate_cvae
 
 PRESETS = {
     "paper": {},
     "paper-512": {},  # wider in the later stages alone
+    "large": {
+        "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64, "learning_rate": 1.5e-3, "beta": 1.0,
+        "free_nats": 6.0, "balance": "sampler", "transpose": True, "schedule": COSINE, "warm_up": 200,
+        "optimizer": MUON, "clip_norm": 1.0, "ema": 0.999,
+    },
     "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
     "smoke": {"epochs": 1, "batch_size": 64},
 }
@@ -33,17 +40,19 @@ SIZE = "(default: of the architecture)"
 
 
 @dataclass(frozen=True)
-class Options(RollTrainingOptions):
+class Options(RollTrainingOptions, CVAEOptimizerOptions):
     """Stage 1 of the report."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
     epochs: int = option(10, "passes over the training windows", minimum=1, maximum=1_000_000)
     learning_rate: float = option(5e-5, "Adam's (the published code has 1e-4)", above=0)
     beta: float = option(0.05, "weight of the KL divergence", minimum=0)
+    free_nats: float = option(0.0, "KL of a part of z (a second, or the window) that costs nothing, nats", minimum=0)
     balance: str = option("weights", "unequal genres: weigh losses, sample evenly, or nothing", choices=BALANCES)
     architecture: str = option(PAPER, "named sizes of the CVAE", choices=tuple(ARCHITECTURES["cvae"]))
     latent: int | None = option(None, f"dimensions of z {SIZE}", minimum=1, maximum=4096)
-    hidden: int | None = option(None, f"width of the recurrent layers {SIZE}", minimum=1, maximum=4096)
+    hidden: int | None = option(None, f"width of the recurrent or attention layers {SIZE}", minimum=1, maximum=4096)
+    depth: int | None = option(None, f"attention layers of the note decoder {SIZE}", minimum=1, maximum=100)
     event_size: int | None = option(None, f"numbers that embed a window's notes {SIZE}", minimum=1, maximum=4096)
     genre_size: int | None = option(None, f"numbers that embed a genre {SIZE}", minimum=1, maximum=4096)
 
@@ -58,19 +67,23 @@ class CVAEStage(RollStage):
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
-        names = ("latent", "hidden", "event_size", "genre_size")
+        names = ("latent", "hidden", "depth", "event_size", "genre_size")
         sizes = {name: getattr(self.options, name) for name in names}
-        cvae = build("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
+        try:
+            cvae = build("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
+        except ValueError as error:
+            raise UserError(f"{error}; leave the option out") from error
         cvae.start_at(self.train_windows.pitch_rate())
         self.models = {"cvae": cvae}
         return ["best by: validation ELBO, mean over genres"]
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"cvae": self.adam(list(self.models["cvae"].parameters()), self.options.learning_rate)}
+        return {"cvae": optimizer_of_cvae(self.models["cvae"], self.options.learning_rate, self.options)}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
         cvae, batch = self.models["cvae"], draw.batch()
-        terms = elbo_terms(cvae, batch, draw.normal(len(batch.genre), cvae.latent), bernoulli_nll)
+        noise = draw.normal(len(batch.genre), cvae.noise_size(self.options.seq_len))
+        terms = elbo_terms(cvae, batch, noise, NLL, self.options.free_nats)
         # L_ELBO (report, section 2.1.3), each window weighted by its genre.
         kl = terms.kl.sum(1)
         loss = self.weighted_mean(terms.reconstruction + self.options.beta * kl, batch.genre)
@@ -78,7 +91,7 @@ class CVAEStage(RollStage):
         return {"loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
-        return validate_cvae(models["cvae"], self.val_windows, bernoulli_nll, self.options.beta)
+        return validate_cvae(models["cvae"], self.val_windows, NLL, self.options.beta)
 
 
 def train_cvae(options: Options) -> None:

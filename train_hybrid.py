@@ -19,21 +19,22 @@ from common.errors import UserError, run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
-from models import CVAE, PAPER_512, Critic, Generator, Posterior, carry_over
+from models import CVAE, LARGE, PAPER_512, Critic, Generator, Posterior, carry_over
 from models.checkpoint import CheckpointError
-from models.losses import elbo_terms, squared_error
+from models.losses import NLL, RECONSTRUCTIONS, SQUARED_ERROR, elbo_terms
 from models.weight_files import hybrid_file, pretrained_file
 from training.adversarial import (
-    GAN_BETAS,
     AdversarialOptions,
     CriticBatch,
     adversarial_loss,
     build_adversaries,
     fake_roll,
     own_parameters,
+    some_from_prior,
     train_critic,
 )
 from training.loop import train
+from training.optimizers import MUON, CVAEOptimizerOptions, adam, optimizer_of_cvae
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
 from training.stage import Phase
 from training.validation import validate_cvae, validate_generator
@@ -43,13 +44,19 @@ PRETRAINED = {"G": "generator", "D": "critic"}
 PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
+    "large": {
+        "architecture": LARGE, "epochs": (2, 2, 4), "batch_size": 32, "cvae_learning_rate": 5e-4, "optimizer": MUON,
+        "matrix_learning_rate": 5e-3, "gan_learning_rate": 2e-4, "critic_learning_rate": 4e-4, "gan_betas": (0.0, 0.9),
+        "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0,
+        "balance": "sampler", "transpose": True, "clip_norm": 1.0, "ema": 0.999,
+    },
     "demo": {"epochs": (2, 2, 3), "batch_size": 64, "cvae_learning_rate": 1e-3, "gan_learning_rate": 1e-3},
     "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},
 }
 
 
 @dataclass(frozen=True)
-class Options(AdversarialOptions):
+class Options(AdversarialOptions, CVAEOptimizerOptions):
     """Stage 3 of the report."""
 
     seq_lens: tuple[int, ...] = option(
@@ -63,6 +70,10 @@ class Options(AdversarialOptions):
     alpha: float = option(1.0, "weight of L_ELBO", minimum=0)
     beta: float = option(0.01, "weight of the KL divergence in L_ELBO", minimum=0)
     gamma: float = option(0.5, "weight of the adversarial loss L_G", minimum=0)
+    reconstruction: str = option(
+        SQUARED_ERROR, "first term of L_ELBO: of the cells' probabilities, or nll in nats", choices=RECONSTRUCTIONS
+    )
+    free_nats: float = option(0.0, "KL of a part of z (a second, or the window) that costs nothing, nats", minimum=0)
     encoder_gradient: bool = option(True, "let L_G shape the latent space: its gradient reaches the encoder")
     balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
@@ -125,20 +136,23 @@ class HybridStage(RollStage):
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         models, options = self.models, self.options
+        critic_rate = options.critic_learning_rate or options.gan_learning_rate
         return {
-            "cvae": self.adam(list(models["cvae"].parameters()), options.cvae_learning_rate),
-            "G": self.adam(own_parameters(models["G"]), options.gan_learning_rate, GAN_BETAS),
-            "D": self.adam(list(models["D"].parameters()), options.gan_learning_rate, GAN_BETAS),
+            "cvae": optimizer_of_cvae(models["cvae"], options.cvae_learning_rate, options),
+            "G": adam(own_parameters(models["G"]), options.gan_learning_rate, options.gan_betas),
+            "D": adam(list(models["D"].parameters()), critic_rate, options.gan_betas),
         }
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
         options, cvae, generator, critic = self.options, self.models["cvae"], self.models["G"], self.models["D"]
-        critic_losses = train_critic(self, "D", self._critic_batches(draw), options.penalty)
+        critic_losses = train_critic(self, "D", self._critic_batches(draw), options)
         batch = draw.batch()
-        terms = elbo_terms(cvae, batch, draw.normal(len(batch.genre), cvae.latent), squared_error)
+        noise = draw.normal(len(batch.genre), cvae.noise_size(self.train_windows.seq_len))
+        terms = elbo_terms(cvae, batch, noise, options.reconstruction, options.free_nats)
         kl = terms.kl.sum(1)
         elbo_loss = self.weighted_mean(terms.reconstruction + options.beta * kl, batch.genre)
         z = terms.z if options.encoder_gradient else terms.z.detach()
+        z = some_from_prior(z, batch.genre, cvae.prior, draw, options.prior_share)
         generator_loss = adversarial_loss(critic, fake_roll(generator, z, batch.genre, options.fakes), batch.genre)
         # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3)
         loss = options.alpha * elbo_loss + options.gamma * generator_loss
@@ -158,17 +172,18 @@ class HybridStage(RollStage):
         together = 1 if self.device.type == "cpu" else steps
         for first in range(0, steps, together):
             sizes = [len(index) for index in indexes[first : first + together]]
-            batch: Batch = self.train_windows.batch(torch.cat(indexes[first : first + together]))
+            batch: Batch = draw.batch_of(torch.cat(indexes[first : first + together]))
             posterior = self.models["cvae"].encode(*batch)
             parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *posterior)), strict=True)
             for roll, genre, mean, log_variance in parts:
                 z = Posterior(mean, log_variance).sample(draw.normal(*mean.shape))
+                z = some_from_prior(z, genre, self.models["cvae"].prior, draw, self.options.prior_share)
                 fake = fake_roll(self.models["G"], z, genre, self.options.fakes)
                 yield CriticBatch(roll, fake, genre, draw.uniform(len(genre)))
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return {
-            **validate_cvae(models["cvae"], self.val_windows, squared_error, self.options.beta),
+            **validate_cvae(models["cvae"], self.val_windows, self.options.reconstruction, self.options.beta),
             **validate_generator(models["G"], self.val_windows),
         }
 

@@ -129,6 +129,8 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: A
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
     elif kind == tuple[int, ...]:
         parser.add_argument(flag, type=_int_list, metavar="N,N,...", **common)
+    elif kind == tuple[Path, ...]:
+        parser.add_argument(flag, type=_path_list, metavar="PATH,PATH,...", **common)
     elif kind == tuple[str, ...]:
         parser.add_argument(flag, type=lambda text: tuple(text.split(",")), metavar="NAME,NAME,...", **common)
     elif get_origin(kind) is tuple:  # tuple[X, X]: so many values of one type, with spaces
@@ -136,6 +138,10 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: A
         parser.add_argument(flag, type=values[0], nargs=len(values), metavar=values[0].__name__.upper(), **common)
     else:
         parser.add_argument(flag, type=kind, choices=field.metadata["choices"], **common)
+
+
+def _path_list(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in text.split(","))
 
 
 def _int_list(text: str) -> tuple[int, ...]:

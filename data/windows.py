@@ -84,11 +84,18 @@ class WindowSource:
     def __len__(self) -> int:
         return len(self.song)
 
-    def batch(self, index: Tensor) -> Batch:
-        """The windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device."""
+    def batch(self, index: Tensor, semitones: Tensor | None = None) -> Batch:
+        """The windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device.
+
+        Each transposed by `semitones`, int64 (B,) on the device; what leaves the keyboard is lost.
+        """
         n_notes = int(self._n_notes_on_host[index.cpu()].sum())
         index = self.to_device(index)
-        return Batch(self._rolls(index), *self._events(index, n_notes), self.genre[index])
+        roll, (events, window) = self._rolls(index), self._events(index, n_notes)
+        if semitones is not None:
+            roll = transposed(roll, semitones)
+            events[:, 1] += semitones[window] / 127
+        return Batch(roll, events, window, self.genre[index])
 
     def rolls(self, index: Tensor) -> Tensor:
         """The piano rolls alone, float32 (B, 128, T)."""
@@ -127,6 +134,15 @@ class WindowSource:
         seconds = (packed.onset_seconds[note] - self._first_second[index][window]).float()
         onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)
         return torch.stack([onset, packed.pitch[note] / 127, packed.velocity[note] / 127], dim=1), window
+
+
+def transposed(roll: Tensor, semitones: Tensor) -> Tensor:
+    """Rolls (B, 128, T), each moved by its number of semitones, int64 (B,); what leaves the keyboard is lost."""
+    source = torch.arange(PITCHES, device=roll.device) - semitones[:, None]  # (B, 128)
+    on_keyboard = (source >= 0) & (source < PITCHES)
+    frames = roll.transpose(1, 2)
+    moved = frames.gather(2, source.clamp(0, PITCHES - 1)[:, None].expand(-1, roll.shape[2], -1))
+    return moved.mul_(on_keyboard[:, None]).transpose(1, 2)
 
 
 def _note_ranges(

@@ -22,7 +22,7 @@ LABEL, OURS, BASELINE, REPORTED, SHARE = "label", "ours", "baseline", "reported"
 NONE = "-"
 # Texts that could be taken for numbers: a hash such as 1234e5, a genre called 1984.
 _TEXTS = re.compile(
-    r"genre_name|condition|note|unit|feature|measure|embedder|labels|trained_on|feedback|.*checkpoint|.*sha256|.*content"
+    r"genre_name|condition|origin|latents|note|unit|feature|measure|embedder|labels|trained_on|feedback|.*checkpoint|.*sha256|.*content"
 )
 
 
@@ -64,6 +64,10 @@ class ResultTable:
         path = self.path(metrics, seq_len)
         write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
         return path
+
+    def write_lengths(self, frame: pd.DataFrame, metrics: Path) -> list[Path]:
+        """Write the rows of each T to its file; returns the paths."""
+        return [self.write(rows, metrics, seq_len) for seq_len, rows in frame.groupby("T", sort=False)]
 
     def read(self, metrics: Path, seq_len: int | None = None) -> pd.DataFrame | None:
         """The table, or its rows of one T; None where the file is not there or has no such row.

@@ -5,9 +5,9 @@ import pandas as pd
 
 from common.genres import choose_genres, genre_file_names
 from data.pianoroll import roll_notes
-from evaluation.samples.sampling import generate_rolls, walk_noise
+from evaluation.samples.sampling import play_latents, sample_prior, walk_noise
 from evaluation.tables import LABEL, Column, format_table
-from generation.music import Music, Options, how_to_play, join, load_generator
+from generation.music import Music, Options, join, load_player, performance
 from page.figures.roll_sheet import RollPanel
 
 SHEET_CLIPS = 8  # of each genre
@@ -26,15 +26,19 @@ def make_clips(options: Options) -> Music:
     With a z of its own, each window would be music unrelated to the one before. In the walk neighbours are alike, and
     each window is still a sample of the model like any other.
     """
-    trained = load_generator(options)
-    generator, genre_ids = trained.model, choose_genres(options.genre, trained.genres, trained.condition)
-    noise = walk_noise(0, options.count, options.windows, generator.latent, options.seed, options.correlation)
-    run = f"T{generator.seq_len}{f'x{options.windows}' if options.windows > 1 else ''}_seed{options.seed}"
+    trained = load_player(options)
+    model, seq_len = trained.model, trained.seq_len
+    genre_ids = choose_genres(options.genre, trained.genres, trained.condition)
+    size = model.noise_size(seq_len)
+    noise = walk_noise(0, options.count, options.windows, size, options.seed, options.correlation)
+    run = f"T{seq_len}{f'x{options.windows}' if options.windows > 1 else ''}_seed{options.seed}"
+    chances = [("notes", options.seed, sample) for sample in range(options.count * options.windows)]
     rolls, rows, table = {}, [], []
     for genre_id in genre_ids:
         genre, file_name = trained.genres[genre_id], genre_file_names(trained.genres)[genre_id]
         places = [genre_id] * options.count * options.windows
-        windows = generate_rolls(generator, noise.flatten(0, 1), places, **how_to_play(options)).numpy()
+        z = sample_prior(model, noise.flatten(0, 1), places) if options.prior else noise.flatten(0, 1)
+        windows = play_latents(model, z, places, seq_len, performance(options), chances).numpy()
         clips = [join(options, parts) for parts in np.split(windows, options.count)]
         rolls |= {f"{file_name}_{run}_{number:03d}": clip for number, clip in enumerate(clips)}
         rows.append([RollPanel(f"{genre} {number:03d}", clip) for number, clip in enumerate(clips[:SHEET_CLIPS])])

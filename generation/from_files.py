@@ -8,8 +8,8 @@ from common.genres import choose_one_genre
 from common.text import short_name
 from data.song_windows import read_song_windows
 from evaluation.measures.reconstruction import count, f1
-from evaluation.samples.sampling import interpolate, rolls_from_latents
-from generation.music import Music, Options, decode, how_to_play, join, load_cvae, load_generator
+from evaluation.samples.sampling import interpolate
+from generation.music import Music, Options, decode, join, load_cvae, load_player
 from page.figures.roll_sheet import RollPanel
 
 
@@ -40,10 +40,10 @@ def interpolate_files(options: Options) -> Music:
     Both models play every latent: G, because it was trained on the encoder's latents and makes the clips; the CVAE's
     decoder, because it alone was trained to give the two windows back at the ends.
     """
-    trained = load_generator(options)
+    trained = load_player(options)
     seq_len = trained.seq_len
     encoder = load_cvae(options, seq_len)
-    if (encoder.genres, encoder.model.latent) != (trained.genres, trained.model.latent):
+    if (encoder.genres, encoder.model.noise_size(seq_len)) != (trained.genres, trained.model.noise_size(seq_len)):
         raise UserError(f"{encoder.path}, {trained.path}: differ in genres or latents; name weights of one training")
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     ends, originals = [], []
@@ -54,8 +54,8 @@ def interpolate_files(options: Options) -> Music:
         originals.append(RollPanel(name, batch.roll[first].numpy() > 0))
     z = interpolate(*ends, options.steps)
     played = {
-        "G": rolls_from_latents(trained.model, z, [genre_id] * len(z), **how_to_play(options)).numpy(),
-        "cvae": decode(options, encoder, z.float(), genre_id),
+        "G": decode(options, trained, z, genre_id),
+        "cvae": decode(options, encoder, z, genre_id),
     }
     played = {name: [join(options, [roll]) for roll in steps] for name, steps in played.items()}
     name_a, name_b = (short_name(path.stem) for path in options.interpolate)

@@ -12,40 +12,38 @@ from audio.synthesis import SYNTHS
 from common.device import DEVICES, select_device
 from common.errors import UserError
 from common.genres import ALL
-from common.options import CheckedOptions, option
-from common.randomness import generator_at
+from common.options import option
 from data.pianoroll import drop_short_notes
-from data.song import PITCHES
 from data.store import WINDOW_LENGTHS
-from evaluation.samples.sampling import decode_latents
+from evaluation.samples.clips import SOURCES
+from evaluation.samples.sampling import Performance, PlayingOptions, play_latents
 from models import CVAE, Generator
-from models.cvae import FEEDBACK, SAMPLED, THRESHOLD, THRESHOLDED
 from models.trained import Trained, load_trained
 from models.weight_files import hybrid_file
 from page.figures.roll_sheet import SheetRows
 
 
 @dataclass(frozen=True)
-class Options(CheckedOptions):
+class Options(PlayingOptions):
     """What to generate, and from which weights."""
 
     genre: str = option(ALL, "names or numbers, with commas, or all; with a MIDI file to encode, its one genre")
     count: int = option(8, "clips of each genre", minimum=1)
     windows: int = option(1, "windows joined end to end in a clip", minimum=1)
+    source: str = option(Generator.kind, "what plays: the generator, or the CVAE's decoder", choices=SOURCES)
+    prior: bool = option(True, "draw z of the prior that was trained, if one was; --no-prior of N(0, I)")
     correlation: float = option(0.9, "of neighbouring windows' latents: 0 unrelated, 1 equal", minimum=0, maximum=1)
     reconstruct: Path | None = option(None, "MIDI file to encode with the CVAE and decode again")
     interpolate: tuple[Path, Path] | None = option(None, "two MIDI files, to go from one's first window to the other's")
     steps: int = option(8, "steps of --interpolate, both ends included", minimum=2)
     seed: int = option(0, "decides the latents", minimum=0)
-    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
     min_note_frames: int = option(1, "drop notes of fewer frames; 1 keeps all", minimum=1)
     seq_len: int = option(128, "frames in a window: which of the hybrid weights to load", choices=WINDOW_LENGTHS)
     checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth")
-    checkpoint: Path | None = option(None, "other weights for the generator; their T counts, not --seq-len")
+    checkpoint: Path | None = option(None, "other weights of a generator or a CVAE; their T counts, not --seq-len")
     cvae: Path | None = option(None, "other weights for the CVAE; with --reconstruct their T counts")
     batch_size: int = option(64, "windows to generate at a time; the result does not depend on it", minimum=1)
     exact: bool = option(True, "generate in float64 on the CPU: the same on every machine; --no-exact on the device")
-    feedback: str = option(THRESHOLDED, "what the CVAE's decoder hears of its last frame", choices=FEEDBACK)
     device: str = option("auto", "where the networks compute; auto is cuda, else mps, else cpu", choices=DEVICES)
     output: Path = option(Path("samples"), "folder to write to")
     wav: bool = option(False, "write the sound of each MIDI file, too")
@@ -69,10 +67,12 @@ class Music(NamedTuple):
     title: str
 
 
-def load_generator(options: Options) -> Trained:
-    path = options.checkpoint or options.checkpoints / hybrid_file("G", options.seq_len)
+def load_player(options: Options) -> Trained:
+    """What plays: the generator, or the CVAE, whose decoder does."""
+    model = "G" if options.source == Generator.kind else "cvae"
+    path = options.checkpoint or options.checkpoints / hybrid_file(model, options.seq_len)
     remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
-    trained = load_trained(path, Generator.kind, remedy)
+    trained = load_trained(path, SOURCES, remedy)
     if not options.exact:
         trained.model.to(select_device(options.device))
     return trained
@@ -83,18 +83,15 @@ def load_cvae(options: Options, seq_len: int) -> Trained:
     return load_trained(path, CVAE.kind, "run train_hybrid.py first, or name weights with --cvae")
 
 
-def how_to_play(options: Options) -> dict[str, object]:
-    return {"batch_size": options.batch_size, "threshold": options.threshold, "exact": options.exact}
+def performance(options: Options) -> Performance:
+    return Performance(options.playing, options.exact, options.batch_size)
 
 
 def decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int) -> np.ndarray:
-    """Rolls of the CVAE's decoder, bool (n, 128, T), for latents (n, latent)."""
-    uniform = None
-    if options.feedback == SAMPLED:
-        at = generator_at("feedback", options.seed)
-        uniform = torch.rand(len(z), PITCHES, trained.seq_len, generator=at)
-    how = {"feedback": options.feedback, "uniform": uniform}
-    return decode_latents(trained.model, z, genre_id, trained.seq_len, options.threshold, **how)
+    """Rolls of the CVAE's decoder, bool (n, 128, T), for latents (n, size of z)."""
+    chances = [("feedback", options.seed, row) for row in range(len(z))]
+    genre_ids = [genre_id] * len(z)
+    return play_latents(trained.model, z, genre_ids, trained.seq_len, performance(options), chances).numpy()
 
 
 def join(options: Options, windows: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,12 +1,13 @@
 """The networks, what they are sampled from, and their losses. This package needs torch alone."""
 
-from .architectures import ARCHITECTURES, PAPER, PAPER_512, build, carry_over, describe, rebuild
+from .architectures import ARCHITECTURES, LARGE, PAPER, PAPER_512, build, carry_over, describe, rebuild
 from .critic import Critic
 from .cvae import CVAE
 from .generator import Generator
+from .note_cvae import NoteCVAE
 from .prior import Posterior
 
 __all__ = [
-    "ARCHITECTURES", "CVAE", "PAPER", "PAPER_512", "Critic", "Generator", "Posterior", "build", "carry_over",
-    "describe", "rebuild",
+    "ARCHITECTURES", "CVAE", "LARGE", "PAPER", "PAPER_512", "Critic", "Generator", "NoteCVAE", "Posterior", "build",
+    "carry_over", "describe", "rebuild",
 ]  # fmt: skip

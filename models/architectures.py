@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
 
+from .conv_generator import ConvGenerator
 from .critic import Critic
 from .cvae import CVAE
 from .generator import Generator
+from .note_cvae import NoteCVAE
+from .projection_critic import ProjectionCritic
 
 
 @dataclass(frozen=True)
@@ -21,21 +25,25 @@ class Architecture:
 
 # What a weights file names: each class says what kind of model it is and what its network is called.
 NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
-    (network.kind, network.network): network for network in (CVAE, Generator, Critic)
+    (network.kind, network.network): network
+    for network in (CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic)
 }
 # What a preset names.
-PAPER, PAPER_512 = "paper", "paper-512"
+PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"
 ARCHITECTURES: dict[str, dict[str, Architecture]] = {
     "cvae": {
         PAPER: Architecture(CVAE, {"latent": 32, "hidden": 16, "event_size": 16, "genre_size": 4}),
+        LARGE: Architecture(NoteCVAE, {"latent": 16, "hidden": 256, "depth": 4, "genre_size": 32}),
     },
     "generator": {
         PAPER: Architecture(Generator, {"hidden": 32, "genre_size": 4}),
         PAPER_512: Architecture(Generator, {"hidden": 512, "genre_size": 4}),  # as the published code's stage 3
+        LARGE: Architecture(ConvGenerator, {"hidden": 128, "genre_size": 32}),
     },
     "critic": {
         PAPER: Architecture(Critic, {"hidden": 32, "genre_size": 4}),
         PAPER_512: Architecture(Critic, {"hidden": 512, "genre_size": 4}),
+        LARGE: Architecture(ProjectionCritic, {"hidden": 128}),
     },
 }
 
@@ -43,7 +51,7 @@ ARCHITECTURES: dict[str, dict[str, Architecture]] = {
 def build(kind: str, architecture: str, **arguments: Any) -> nn.Module:
     """A new model. `arguments` of the constructor win over the architecture's sizes, but for those that are None.
 
-    Raises ValueError for a kind or architecture that there is not.
+    Raises ValueError for a kind or architecture that there is not, or an argument that it does not have.
     """
     try:
         chosen = ARCHITECTURES[kind][architecture]
@@ -51,6 +59,8 @@ def build(kind: str, architecture: str, **arguments: Any) -> nn.Module:
         known = "; ".join(f"{name}: {', '.join(named)}" for name, named in ARCHITECTURES.items())
         raise ValueError(f"no {kind} of architecture {architecture!r}; known are {known}") from None
     given = {name: value for name, value in arguments.items() if value is not None}
+    for name in given.keys() - signature(chosen.network).parameters.keys():
+        raise ValueError(f"a {kind} of architecture {architecture} has no {name}")
     return chosen.network(**{**chosen.sizes, **given})
 
 

@@ -1,33 +1,26 @@
 """Conditional variational autoencoder over piano rolls (report, section 2.1)."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from .gru import FrameGRU
+from .playing import PROBABILITIES, SAMPLED, Decoded, Playing
 from .prior import PRIORS, STANDARD_NORMAL, Posterior
 
 PITCHES = 128
 LOG_VARIANCE_BOUND = 10.0
 MINIMUM_RATE = 1e-4
-# Probability above which a cell sounds.
-THRESHOLD = 0.5
 
 
-# What a decoder that runs on its own hears of the frame it has just played: cells above the threshold, cells drawn with
-# their probability, or the probabilities themselves, which training never shows it.
-THRESHOLDED, SAMPLED, PROBABILITIES = FEEDBACK = ("thresholded", "sampled", "probabilities")
+def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
+    """Binary cross-entropy summed over a window's cells, in nats, (B,). Both inputs (B, 128, T)."""
+    # -log p(x) = softplus(l) - x l: fewer passes over the roll than the library's form.
+    return nn.functional.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
 
 
-class Decoded(NamedTuple):
-    """What a decoder makes on its own: `probability` that a cell sounds, float32, and the `roll` played, bool.
-
-    Both (B, 128, T).
-    """
-
-    probability: Tensor
-    roll: Tensor
+def squared_error(logits: Tensor, roll: Tensor) -> Tensor:
+    """Squared error of the probabilities, summed over a window's cells, (B,). Both inputs (B, 128, T)."""
+    return (torch.sigmoid(logits) - roll).square().sum((1, 2))
 
 
 class EventEncoder(nn.Module):
@@ -78,6 +71,10 @@ class CVAE(nn.Module):
         self.decoder = FrameGRU(PITCHES, genre_size, hidden)
         self.frame = nn.Linear(hidden, PITCHES)
 
+    def noise_size(self, seq_len: int) -> int:
+        """How many numbers z has for a window of `seq_len` frames: the same for all."""
+        return self.latent
+
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
         """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
@@ -105,23 +102,36 @@ class CVAE(nn.Module):
         states = self.decoder(frames, embedded, self._first_state(z, embedded))
         return self.frame(states).float().transpose(1, 2)
 
+    def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
+        """-log p(X | z, y) in nats, (B,): binary cross-entropy of the window's cells, given the true frames before."""
+        return bernoulli_nll(self.decode(z, genre, roll), roll)
+
+    def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
+        """Squared error of the probabilities, summed over a window's cells, (B,), given the true frames before."""
+        return squared_error(self.decode(z, genre, roll), roll)
+
+    def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
+        """How many uniform numbers a window of `seq_len` frames is drawn with; None where nothing is drawn."""
+        return (PITCHES, seq_len) if playing.feedback == SAMPLED else None
+
     @torch.no_grad()
     def decode_free(
         self,
         z: Tensor,
         genre: Tensor,
         seq_len: int,
-        *,
-        feedback: str = THRESHOLDED,
-        threshold: float = THRESHOLD,
         uniform: Tensor | None = None,
+        playing: Playing = Playing(),
     ) -> Decoded:
         """`seq_len` frames, each predicted from what the decoder played in the frame before.
 
-        `feedback` is one of `FEEDBACK`; "sampled" needs `uniform`, numbers in [0, 1) of the shape (B, 128, seq_len).
-        With "probabilities" the roll is what lies above the threshold, too. The steps are sequential, so each is kept
+        With "sampled" feedback the numbers `uniform` (B, 128, seq_len) in [0, 1) decide, random ones if None. With
+        "probabilities" the roll is what lies above the threshold, too. The steps are sequential, so each is kept
         to four small matrix products into buffers that are reused.
         """
+        threshold, feedback = playing.threshold, playing.feedback
+        if feedback == SAMPLED and uniform is None:
+            uniform = torch.rand(len(z), PITCHES, seq_len, device=z.device)
         embedded = self.genre(genre)
         size, batch = self.decoder.gru.hidden_size, len(z)
         from_frame, from_genre, bias = self.decoder.input_weights()
@@ -150,4 +160,5 @@ class CVAE(nn.Module):
         return Decoded(frames.permute(2, 1, 0), roll.permute(2, 1, 0))
 
     def _first_state(self, z: Tensor, embedded: Tensor) -> Tensor:
-        return torch.tanh(self.first_state(torch.cat([z, embedded], dim=1))).float()
+        state = torch.tanh(self.first_state(torch.cat([z, embedded], dim=1)))
+        return state.to(torch.promote_types(state.dtype, torch.float32))  # not in half precision

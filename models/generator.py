@@ -36,6 +36,10 @@ class Generator(nn.Module):
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
 
+    def noise_size(self, seq_len: int) -> int:
+        """How many numbers z has for a window of `seq_len` frames: the same for all."""
+        return self.latent
+
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
         """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""

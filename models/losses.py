@@ -1,25 +1,15 @@
 """The terms of the training objectives. Sums over a window are returned per window, so that callers can weight them."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .cvae import CVAE, THRESHOLD
+from .playing import THRESHOLD
 
-
-def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
-    """Binary cross-entropy summed over a window's cells, in nats, (B,). Both inputs (B, 128, T)."""
-    # -log p(x) = softplus(l) - x l: fewer passes over the roll than the library's form.
-    return F.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
-
-
-def squared_error(logits: Tensor, roll: Tensor) -> Tensor:
-    """Squared error of the probabilities, summed over a window's cells, (B,). Both inputs (B, 128, T)."""
-    return (torch.sigmoid(logits) - roll).square().sum((1, 2))
+# What L_ELBO's first term is: -log p(X | z, y) in nats, or the squared error of the cells' probabilities.
+NLL, SQUARED_ERROR = RECONSTRUCTIONS = ("nll", "squared-error")
 
 
 def straight_through(probabilities: Tensor) -> Tensor:
@@ -32,20 +22,24 @@ def straight_through(probabilities: Tensor) -> Tensor:
 
 
 def critic_loss(
-    critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float
+    critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float, drift: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """WGAN-GP critic loss (report, section 2.2.2; Gulrajani et al. 2017, algorithm 1).
 
     E[D(fake)] - E[D(real)] + penalty * E[(||grad D(mix * real + (1 - mix) * fake)|| - 1)^2], for rolls (B, 128, T) and
-    `mix` (B,) uniform in [0, 1]. Returns the loss, the Wasserstein estimate E[D(real)] - E[D(fake)] and the mean
-    gradient norm. Fakes are taken as constants. A critic needs `forward` alone; one that has a
-    `score_and_gradient_norm` of its own is asked that on a CPU, for which it is made.
+    `mix` (B,) uniform in [0, 1]; and `drift` * E[D(real)^2], which keeps scores near 0 (Karras et al. 2018). Returns
+    the loss, the Wasserstein estimate E[D(real)] - E[D(fake)] and the mean gradient norm. Fakes are taken as constants.
+    A critic needs `forward` alone; one that has a `score_and_gradient_norm` of its own is asked that on a CPU, for
+    which it is made.
     """
     own = getattr(critic, "score_and_gradient_norm", None) if real.device.type == "cpu" else None
     score_real, score_fake, norm = (own or partial(score_and_gradient_norm, critic))(real, fake.detach(), genre, mix)
     distance = score_real.float().mean() - score_fake.float().mean()
     norm = norm.float()
-    return penalty * (norm - 1).square().mean() - distance, distance.detach(), norm.mean().detach()
+    loss = penalty * (norm - 1).square().mean() - distance
+    if drift:
+        loss = loss + drift * score_real.float().square().mean()
+    return loss, distance.detach(), norm.mean().detach()
 
 
 def score_and_gradient_norm(
@@ -64,22 +58,31 @@ class ElboTerms(NamedTuple):
     """Terms of the negative ELBO for each window, and the latent they were computed at."""
 
     reconstruction: Tensor  # (B,)
-    kl: Tensor  # (B, latent)
-    z: Tensor  # (B, latent)
+    kl: Tensor  # (B, size of z)
+    z: Tensor  # (B, size of z)
 
 
 def elbo_terms(
-    cvae: CVAE,
+    cvae: nn.Module,
     batch: tuple[Tensor, Tensor, Tensor, Tensor],
     noise: Tensor,
-    reconstruction: Callable[[Tensor, Tensor], Tensor],
+    reconstruction: str,
+    free_nats: float = 0.0,
 ) -> ElboTerms:
-    """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, latent), decode teacher-forced.
+    """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, size of z), decode teacher-forced.
 
-    `reconstruction` is `bernoulli_nll` (stage 1) or `squared_error` (stage 3).
+    `reconstruction` is one of `RECONSTRUCTIONS`. `free_nats`: where the batch's mean KL of a part of z (`cvae.latent`
+    numbers: a second, or the window) is below, the posterior is not drawn to the prior (free bits, Kingma et al. 2016,
+    appendix C.8), but a prior that learns still is to the posterior. The KL itself is told as it is.
     """
     roll, _, _, genre = batch
     posterior = cvae.encode(*batch)
     z = posterior.sample(noise)
-    logits = cvae.decode(z, genre, roll)
-    return ElboTerms(reconstruction(logits, roll), cvae.prior.kl(posterior, genre), z)
+    error = (cvae.nll if reconstruction == NLL else cvae.squared_error)(z, genre, roll)
+    kl = cvae.prior.kl(posterior, z, genre)
+    if free_nats:
+        parts = kl.view(len(kl), -1, cvae.latent)
+        costs = parts.sum(2).mean(0) > free_nats
+        of_prior_alone = cvae.prior.kl(posterior.detach(), z.detach(), genre).view_as(parts)
+        kl = torch.where(costs[:, None], parts, of_prior_alone).flatten(1)
+    return ElboTerms(error, kl, z)

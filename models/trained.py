@@ -33,15 +33,19 @@ class Trained:
     sha256: str
 
 
-def load_trained(path: Path, kind: str, remedy: str, *, seq_len: int | None = None) -> Trained:
+def load_trained(path: Path, kind: str | tuple[str, ...], remedy: str, *, seq_len: int | None = None) -> Trained:
     """The model in the weights file `path`, in eval mode on the CPU.
 
     Raises `CheckpointError` with `remedy` where the file is missing or damaged, holds no model of `kind` ("cvae",
-    "generator", "critic"), was trained at another T than `seq_len`, or does not fit its own description.
+    "generator", "critic", or one of several), was trained at another T than `seq_len`, or does not fit its own
+    description.
     """
     content = read_checkpoint(path, remedy)
-    if content.get("kind") != kind:
-        raise CheckpointError(f"{path}: holds {content.get('kind') or 'no weights'}, not a {kind}; {remedy}")
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if content.get("kind") not in kinds:
+        raise CheckpointError(
+            f"{path}: holds {content.get('kind') or 'no weights'}, not a {' or a '.join(kinds)}; {remedy}"
+        )
     try:
         facts = content["facts"]
         trained = Trained(
@@ -83,7 +87,7 @@ class LabelledMusic(Protocol):
 def load_for(
     store: LabelledMusic,
     path: Path,
-    kind: str,
+    kind: str | tuple[str, ...],
     remedy: str,
     *,
     seq_len: int | None = None,

@@ -41,7 +41,7 @@ def make_page(options: ReportOptions) -> str:
     """
     sources = open_clip_sources(options)
     renderer = open_renderer(options.synth, options.soundfont)
-    genres, seq_lens = sources[0].genres, [source.seq_len for source in sources]
+    genres, seq_lens = sources[0].genres, list(dict.fromkeys(source.seq_len for source in sources))
     expected = {fact: sources[0].facts[fact] for fact in SHARED}
     folder = ResultFolder(options, genres, sources[0].trained.condition, seq_lens, expected)
     parts = {name: merge_absent(make(folder)) for name, make in PARTS.items()}

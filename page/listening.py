@@ -36,9 +36,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Listening:
-    """Clips of one T by genre id. `frames` is how long their sound lasts, the fading after the clip included."""
+    """Clips of one T and maker by genre id. `frames`: how long their sound lasts, with the fading after the clip."""
 
     seq_len: int
+    made_by: str
     clip_seconds: float
     frames: float
     clips: dict[int, list[Clip]]
@@ -63,7 +64,7 @@ def choose_listening(
         clips.setdefault(genre_id, []).append(Clip(origin, number, roll, len(roll_notes(roll).pitch), audio))
     clip_seconds = source.seq_len / source.trained.frames_per_second
     frames = (clip_seconds + TAIL_SECONDS) * source.trained.frames_per_second
-    return Listening(source.seq_len, clip_seconds, frames, clips, pitch_range(rolls))
+    return Listening(source.seq_len, source.facts["origin"], clip_seconds, frames, clips, pitch_range(rolls))
 
 
 def _sounds(rolls: Sequence[np.ndarray], renderer: Renderer, frames_per_second: int, workers: int) -> list[str | None]:

@@ -36,6 +36,7 @@ class Headline:
     """
 
     seq_len: int
+    origin: str
     n_real: str
     n_fake: str
     fad: str
@@ -53,7 +54,7 @@ def fad_headlines(folder: ResultFolder) -> dict[str, list[Headline]]:
         keys = "n_real", "n_fake", "FAD", "FAD_floor", "FAD_over_floor"
         ours = show_numbers([row[key] for key in keys], alone=True)
         published = [None if pd.isna(row[key]) else row[key] for key in ("reported", "reported_paper")]
-        headlines.setdefault(row["embedder"], []).append(Headline(row["T"], *ours, *published))
+        headlines.setdefault(row["embedder"], []).append(Headline(row["T"], row["origin"], *ours, *published))
     return headlines
 
 
@@ -90,9 +91,9 @@ def genre_parts(folder: ResultFolder) -> list[Part]:
 
     def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
         parts: list[Part] = [folder.table(f"Accuracy, T = {seq_len}", file, frame, GENRE_TABLE.columns)]
-        for origin in ("generated", "real"):
-            caption = f"What {origin} clips are taken for, shares of each {folder.condition}, T = {seq_len}"
-            parts.append(folder.table(caption, file, frame, answer_columns(origin, folder.genres)))
+        for side in ("generated", "real"):
+            caption = f"What {side} clips are taken for, shares of each {folder.condition}, T = {seq_len}"
+            parts.append(folder.table(caption, file, frame, answer_columns(side, folder.genres)))
         return parts
 
     command = folder.command(GENRE_TABLE.program, *CLIPS)

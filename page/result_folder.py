@@ -22,7 +22,9 @@ FACTS = {
     "min_note_frames": "shortest note kept, in frames",
     "min_notes": "fewest notes of a clip that is not empty",
     "empty": "empty clips are",
-    "feedback": "fed back to the decoder",
+    "feedback": "fed back to the decoder of frames",
+    "temperature": "temperature of the decoder of notes",
+    "nucleus": "nucleus of the decoder of notes",
     "embedder": "embedder",
     "synth": "synthesiser",
     "soundfont": "SoundFont",
@@ -101,13 +103,14 @@ class ResultFolder:
         given, words = as_plain(self.options), ["python", *program.split()]
         for option in fields(self.options):
             if option.name in names and getattr(self.options, option.name) != option.default:
-                words += [flag_of(option), str(given[option.name])]
+                value = given[option.name]
+                words += [flag_of(option), ",".join(map(str, value)) if isinstance(value, list) else str(value)]
         return f"{shlex.join(words)} {more}".rstrip()
 
     def hash_of_weights(self, name: str) -> str:
         """Of the file called `name` as it is now."""
         other = self.options.checkpoint
-        path = other if other and other.name == name else self.options.checkpoints / name
+        path = other if other and other.name == name else self.options.checkpoints[0] / name
         return hash_of_file(path) if path.exists() else "not there"
 
     def _note_facts(self, name: str, frame: pd.DataFrame) -> None:

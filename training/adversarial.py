@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from common.errors import UserError
 from common.options import option
 from models import ARCHITECTURES, PAPER, build
 from models.losses import critic_loss, straight_through
-from training.roll_stage import RollStage, RollTrainingOptions
+from training.roll_stage import Draw, RollStage, RollTrainingOptions
 
-GAN_BETAS = (0.5, 0.999)
 SOFT, BINARY = FAKES = ("soft", "binary")
 SIZE = "of the architecture"
 
@@ -30,6 +31,12 @@ class AdversarialOptions(RollTrainingOptions):
         None, f"numbers that embed a genre in generator and critic (default: {SIZE})", minimum=1, maximum=4096
     )
     critic_steps: int = option(5, "critic updates for each of the generator's", minimum=1, maximum=1000)
+    critic_learning_rate: float | None = option(None, "Adam's, for the critic (default: as the generator's)", above=0)
+    gan_betas: tuple[float, float] = option((0.5, 0.999), "Adam's, for both", minimum=0, maximum=0.999999)
+    prior_share: float = option(
+        0.0, "share of the fakes whose z is drawn from the prior, not of the encoder's", minimum=0, maximum=1
+    )
+    drift: float = option(0.0, "weight of the mean square of the scores of real windows", minimum=0)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
     fakes: str = option(SOFT, "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)
 
@@ -44,13 +51,25 @@ class CriticBatch(NamedTuple):
 
 
 def build_adversaries(options: AdversarialOptions, cvae: nn.Module, n_genres: int, seq_len: int) -> list[nn.Module]:
-    """A new generator for the latents of `cvae`, with the prior of its kind, and a new critic."""
+    """A new generator for the latents of `cvae`, with the prior of its kind, and a new critic.
+
+    Raises `UserError` where the options do not fit one another, or the CVAE.
+    """
     sizes = {
         "n_genres": n_genres, "seq_len": seq_len, "hidden": options.hidden, "genre_size": options.genre_size,
     }  # fmt: skip
     latents = {"latent": cvae.latent, "prior": cvae.config["prior"]}
-    generator = build("generator", options.architecture, **sizes, **latents)
-    return [generator, build("critic", options.architecture, **sizes)]
+    try:
+        generator = build("generator", options.architecture, **sizes, **latents)
+        critic = build("critic", options.architecture, **sizes)
+    except ValueError as error:
+        raise UserError(f"{error}; leave the option out") from error
+    if generator.noise_size(seq_len) != cvae.noise_size(seq_len):
+        raise UserError(
+            f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "
+            f"{seq_len} frames, but the CVAE's z has {cvae.noise_size(seq_len)}; give both stages the same --preset"
+        )
+    return [generator, critic]
 
 
 def own_parameters(generator: nn.Module) -> list[Tensor]:
@@ -58,8 +77,18 @@ def own_parameters(generator: nn.Module) -> list[Tensor]:
     return [parameter for name, parameter in generator.named_parameters() if not name.startswith("prior.")]
 
 
+def some_from_prior(z: Tensor, genre: Tensor, prior: nn.Module, draw: Draw, share: float) -> Tensor:
+    """Latents (B, size of z) of which the first `share` are replaced by some of the prior, as constants."""
+    count = round(share * len(z))
+    if not count:
+        return z
+    with torch.no_grad():
+        drawn = prior.sample(draw.normal(count, z.shape[1]), genre[:count])
+    return torch.cat([drawn, z[count:]])
+
+
 def train_critic(
-    stage: RollStage, critic_name: str, batches: Iterable[CriticBatch], penalty: float
+    stage: RollStage, critic_name: str, batches: Iterable[CriticBatch], options: AdversarialOptions
 ) -> dict[str, Tensor]:
     """An update of the critic on each of `batches`.
 
@@ -67,7 +96,7 @@ def train_critic(
     """
     critic = stage.models[critic_name]
     for batch in batches:
-        loss, distance, norm = critic_loss(critic, batch.real, batch.fake, batch.genre, batch.mix, penalty)
+        loss, distance, norm = critic_loss(critic, *batch, options.penalty, options.drift)
         stage.update(loss, critic_name)
     return {"critic": loss, "wasserstein": distance, "gradient_norm": norm}
 

@@ -144,9 +144,7 @@ class _Run:
             if name in state["averages"]:
                 average.load_state_dict(state["averages"][name])
         for name, optimizer in stage.optimizers.items():
-            rate = optimizer.param_groups[0]["lr"]
             optimizer.load_state_dict(state["optimizers"][name])
-            optimizer.param_groups[0]["lr"] = rate  # today's option, should it have changed
         progress = self.progress
         self.folder.note(f"resumed at {self.phase.name}, epoch {progress.epoch + 1}, example {progress.example}")
 
@@ -203,6 +201,7 @@ class _Run:
 
     def _step(self) -> dict[str, torch.Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
+        self.stage.set_rates(position)
         # What draws from torch's own generator, dropout for one, resumes as exactly as all else.
         torch.manual_seed(seed_at("step", self.options.seed, position.phase.name, position.epoch, position.example))
         # Without autocast's cache: a step updates a model several times, and would go on with its old weights.

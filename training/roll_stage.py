@@ -23,7 +23,7 @@ from models.weight_files import BEST, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 BALANCES = ("weights", "sampler", "none")
-BETAS = (0.9, 0.999)
+TRANSPOSITIONS = (-5, 7)  # semitones, the last excluded: every key once
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class RollTrainingOptions(TrainingOptions):
         "keeps weights and logs in folders of that name below --checkpoints and --runs",
         choices=LABELS,
     )
+    transpose: bool = option(False, "transpose every training window at random, by -5 to +6 semitones")
     allow_other_songs: bool = option(False, "start from weights that were trained on other songs than the store's")
 
 
@@ -54,8 +55,11 @@ class RollPhase(Phase):
 class Draw:
     """Batches and noise of one training step; everything follows from seed and position."""
 
-    def __init__(self, source: WindowSource, order: WindowOrder, options: TrainingOptions, position: Position) -> None:
+    def __init__(
+        self, source: WindowSource, order: WindowOrder, options: RollTrainingOptions, position: Position
+    ) -> None:
         self._source, self._order, self._position = source, order, position
+        self._transpose = options.transpose
         step = position.example // options.batch_size
         place = options.seed, source.seq_len, position.epoch, step
         self._generator = generator_at("noise", *place, device=source.device)
@@ -66,7 +70,16 @@ class Draw:
 
     def batch(self) -> Batch:
         """The step's windows."""
-        return self._source.batch(self.index())
+        return self.batch_of(self.index())
+
+    def batch_of(self, index: Tensor) -> Batch:
+        """Windows at `index`, int64 (B,) on the CPU, transposed where the options say so."""
+        return self._source.batch(index, self._semitones(len(index)))
+
+    def _semitones(self, n: int) -> Tensor | None:
+        if not self._transpose:
+            return None
+        return torch.randint(*TRANSPOSITIONS, (n,), generator=self._generator, device=self._source.device)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal noise."""
@@ -83,7 +96,7 @@ class RollStage(Stage):
     examples = "windows"
     free_options = Stage.free_options | {"store", "allow_other_songs"}
     fixed_options = frozenset(
-        ("seq_len", "seq_lens", "architecture", "latent", "hidden", "event_size", "genre_size", "genres")
+        ("seq_len", "seq_lens", "architecture", "latent", "hidden", "depth", "event_size", "genre_size", "genres")
     )
 
     def __init__(self, options: RollTrainingOptions, phases: Sequence[RollPhase], balance: str) -> None:
@@ -172,7 +185,3 @@ class RollStage(Stage):
     def seed_weights(self, *position: int | str) -> None:
         """Make the initial weights of models built next a function of (seed, position)."""
         torch.manual_seed(seed_at("weights", self.options.seed, *position))
-
-    def adam(self, parameters: list[Tensor], rate: float, betas: tuple[float, float] = BETAS) -> torch.optim.Adam:
-        """Adam, in one kernel for all tensors where the device has it."""
-        return torch.optim.Adam(parameters, rate, betas, fused=self.device.type == "cuda" or None)

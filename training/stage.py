@@ -1,5 +1,6 @@
 """A stage of training as the loop sees it: models and their objective over examples, whatever these are."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common.device import DEVICES
 from common.options import CheckedOptions, option
+
+CONSTANT, COSINE = SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class TrainingOptions(CheckedOptions):
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0, maximum=1024)
     seed: int = option(0, "decides weights, order and noise", minimum=0)
     batch_size: int = option(512, "examples in a step", minimum=2, maximum=1_000_000)
+    schedule: str = option(
+        CONSTANT, "of the learning rate in a phase: constant, or falling along a cosine to 0", choices=SCHEDULES
+    )
+    warm_up: int = option(0, "steps in which a phase's learning rate rises from 0 first", minimum=0)
     clip_norm: float = option(0.0, "longest gradient of a model; longer ones are shortened to it; 0 never", minimum=0)
     ema: float = option(
         0.0, "decay of the moving average of weights that is validated and saved; 0 takes the weights", minimum=0,
@@ -78,6 +85,7 @@ class Stage(ABC):
         self.folder, self.checkpoints = folder, checkpoints
         self.models: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.rates: dict[str, list[float]] = {}
         self.averages: dict[str, AveragedModel] = {}
 
     # What a stage says
@@ -131,9 +139,24 @@ class Stage(ABC):
     def start(self) -> None:
         """Make optimisers and averages for `models`, which are new, from a state or from `build_models`."""
         self.optimizers = self.make_optimizers()
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()
+        }
         names = self.averaged if self.options.ema else ()
         average = get_ema_multi_avg_fn(self.options.ema)
         self.averages = {name: AveragedModel(self.models[name], multi_avg_fn=average) for name in names}
+
+    def set_rates(self, position: Position) -> None:
+        """Give the optimisers the learning rates of a step: those of the options, by the schedule."""
+        options, done = self.options, position.epoch * self.n_examples + position.example
+        factor = 1.0
+        if options.schedule == COSINE:
+            factor = 0.5 + 0.5 * math.cos(math.pi * done / (position.phase.epochs * self.n_examples))
+        if options.warm_up:
+            factor *= min(1.0, (done // options.batch_size + 1) / options.warm_up)
+        for name, rates in self.rates.items():
+            for group, rate in zip(self.optimizers[name].param_groups, rates, strict=True):
+                group["lr"] = factor * rate
 
     def update(self, loss: Tensor, *names: str) -> None:
         """Move the models called `names` along the gradient of `loss`, and no other.

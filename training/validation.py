@@ -1,23 +1,20 @@
 """What decides the best checkpoint: validation ELBO for the CVAE, a distance to real rolls for the generator."""
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from common.randomness import generator_at
 from data.windows import WindowSource
 from evaluation.statistics.roll_distance import roll_distance, roll_statistics
-from models import CVAE
-from models.cvae import THRESHOLD
 from models.losses import elbo_terms
+from models.playing import THRESHOLD
 
 _BATCH = 512
 
 
 @torch.no_grad()
 def validate_cvae(
-    cvae: CVAE, windows: WindowSource, reconstruction: Callable[[Tensor, Tensor], Tensor], beta: float
+    cvae: nn.Module, windows: WindowSource, reconstruction: str, beta: float
 ) -> dict[str, float]:
     """The stage's loss terms, teacher-forced: reconstruction, KL, and negative ELBO.
 
@@ -28,7 +25,7 @@ def validate_cvae(
     terms = []
     for index in torch.arange(len(windows)).split(_BATCH):
         batch = windows.batch(index)
-        noise = torch.randn(len(index), cvae.latent, generator=noise_at, device=windows.device)
+        noise = torch.randn(len(index), cvae.noise_size(windows.seq_len), generator=noise_at, device=windows.device)
         each = elbo_terms(cvae, batch, noise, reconstruction)
         terms.append(torch.stack([each.reconstruction, each.kl.sum(1)], dim=1))
     of_window = torch.cat(terms)  # (n, 2)
@@ -46,7 +43,8 @@ def validate_generator(generator: nn.Module, windows: WindowSource) -> dict[str,
     noise_at = generator_at("validation", device=windows.device)
     generated, real, empty = [], [], torch.zeros((), device=windows.device)
     for index in torch.arange(len(windows)).split(_BATCH):
-        noise = torch.randn(len(index), generator.latent, generator=noise_at, device=windows.device)
+        shape = len(index), generator.noise_size(windows.seq_len)
+        noise = torch.randn(shape, generator=noise_at, device=windows.device)
         genre = windows.genre[index.to(windows.device)]
         roll = (generator(generator.prior.sample(noise, genre), genre) > THRESHOLD).float()
         empty += (roll.amax((1, 2)) == 0).sum()

@@ -13,7 +13,6 @@ from evaluation.published import ELBO, published_for
 from evaluation.samples.subject import Subject
 from evaluation.statistics.rolls import previous_frame
 from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
-from models.losses import bernoulli_nll
 
 # A latent dimension is active where its posterior mean varies over windows (Burda et al. 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
@@ -22,6 +21,7 @@ ELBO_TABLE = ResultTable(
     "eval_elbo-T{T}.csv",
     "eval_elbo.py",
     (
+        Column("origin", "model", LABEL),
         Column("genre_name", "{condition}", LABEL),
         Column("n", "windows"),
         Column("Recon_Loss_mean", "recon"),
@@ -42,6 +42,7 @@ LATENTS_TABLE = ResultTable(
     "eval_elbo_latents-T{T}.csv",
     "eval_elbo.py",
     (
+        Column("origin", "model", LABEL),
         Column("dimension", "dimension of z", LABEL),
         Column("KL_nats", "KL, nats"),
         Column("posterior_mean_variance", "variance of the posterior's mean"),
@@ -78,8 +79,8 @@ def measure_elbo(subject: Subject, *, beta: float, progress: bool = True) -> Elb
         free = subject.decode_free(z, batch.genre, index).probability
         now = {
             "recon": (free - batch.roll).square().sum((1, 2)),
-            "nll": bernoulli_nll(cvae.decode(z, batch.genre, batch.roll), batch.roll),
-            "kl": cvae.prior.kl(posterior, batch.genre),
+            "nll": cvae.nll(z, batch.genre, batch.roll),
+            "kl": cvae.prior.kl(posterior, z, batch.genre),
             "mean": posterior.mean,
             **baselines.nats(batch.roll),
         }
@@ -96,7 +97,7 @@ def measure_elbo(subject: Subject, *, beta: float, progress: bool = True) -> Elb
     variance = mean.var(dim=0)
     latents = pd.DataFrame(
         {
-            "dimension": range(cvae.latent),
+            "dimension": range(mean.shape[1]),
             "KL_nats": kl.mean(0),
             "posterior_mean_variance": variance,
             "active": (variance > ACTIVE_VARIANCE).int(),

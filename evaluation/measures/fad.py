@@ -39,6 +39,7 @@ FAD_TABLE = ResultTable(
     "eval_fad_samples.py",
     (
         Column("T", "T", LABEL),
+        Column("origin", "made by", LABEL),
         Column("genre_name", "{condition}", LABEL),
         Column("n_real", "real"),
         Column("n_fake", "generated"),
@@ -172,7 +173,7 @@ def _embed_genre(
         for number in range(options.generation_seeds)
     ]  # fmt: skip
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
-    title = f"T={source.seq_len} {source.genres[genre_id]}"
+    title = f"{source.title} {source.genres[genre_id]}"
     embedded = {name: embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()}
     return {
         each.name: Stratum(

@@ -25,6 +25,7 @@ GENRE_TABLE = ResultTable(
     "genre-T{T}.csv",
     "eval_genre.py",
     (
+        Column("origin", "made by", LABEL),
         Column("genre_name", "{condition}", LABEL),
         Column("accuracy_generated", "generated"),
         Column("accuracy_sounding", "of sounding clips"),
@@ -46,7 +47,7 @@ GENRE_TABLE = ResultTable(
 
 def answer_columns(origin: str, genres: Iterable[str]) -> list[Column]:
     """The columns of what clips of `origin`, "real" or "generated", are taken for."""
-    names = [Column("genre_name", "{condition}", LABEL)]
+    names = [Column("origin", "made by", LABEL), Column("genre_name", "{condition}", LABEL)]
     return [*names, *(Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*genres, SILENT))]
 
 
@@ -102,7 +103,7 @@ def measure_genre_accuracy(
     orders = {genre_id: source.real_order(genre_id) for genre_id in range(len(source.genres))}
     present = [genre_id for genre_id, order in orders.items() if len(order)]
     real, generated = {}, {}
-    for genre_id in tqdm(present, f"T={source.seq_len} clips", unit=" genres", disable=not progress):
+    for genre_id in tqdm(present, source.title, unit=" genres", disable=not progress):
         real[genre_id] = classify(classifier.model, map(source.real, orders[genre_id].split(_BATCH)))
         parts = ((first, min(_BATCH, clips - first)) for first in range(0, clips, _BATCH))
         made = (source.generated(genre_id, first, count) for first, count in parts)

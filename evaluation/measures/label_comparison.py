@@ -20,6 +20,7 @@ LABELS_TABLE = ResultTable(
     "-m evaluation.compare_labels",
     (
         Column("measure", "measure", LABEL),
+        Column("origin", "made by", LABEL),
         Column("genre_name", "{condition}", LABEL),
         Column("given", "labels as given", alone=True),
         Column("shuffled", "labels at random", alone=True),
@@ -29,7 +30,7 @@ LABELS_TABLE = ResultTable(
     ),
 )
 _SHARED = ("split", "seed", "store_content", "condition")
-_ROW = ["embedder", "genre_id"]  # what tells the rows of one T apart
+_ROW = ["embedder", "origin", "genre_id"]  # what tells the rows of one T apart
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _rows(measure: Measure, both: pd.DataFrame) -> pd.DataFrame:
         {
             "T": both["T"],
             "measure": names,
+            "origin": both["origin"],
             "genre_id": both["genre_id"],
             "genre_name": both["genre_name"],
             "given": given,

@@ -31,6 +31,7 @@ MUSIC_TABLE = ResultTable(
     "music-T{T}.csv",
     "eval_music.py",
     (
+        Column("origin", "made by", LABEL),
         Column("feature", "feature", LABEL),
         Column("unit", "unit", LABEL),
         Column("generated", "generated", alone=True),
@@ -94,7 +95,7 @@ def genre_features(source: ClipSource, clips: int, *, progress: bool = True) -> 
             "frames to compare; take another split or shorter windows"
         )
     train = source.of_split("train")
-    shown = tqdm(chosen.items(), f"T = {source.seq_len}, genres", disable=not progress)
+    shown = tqdm(chosen.items(), source.title, disable=not progress)
     return [_measure_genre(source, train, genre_id, n) for genre_id, n in shown]
 
 
@@ -119,11 +120,12 @@ def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed
 
 def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
     """The overlap of each feature, a column for each genre and one for all; and these columns."""
-    wide = frame.pivot(index="feature", columns="genre_id", values="overlap_area")
-    wide = wide.loc[frame["feature"].unique()].rename(columns=str).reset_index()
+    rows = ["origin", "feature"]
+    wide = frame.pivot(index=rows, columns="genre_id", values="overlap_area")
+    wide = wide.loc[pd.MultiIndex.from_frame(frame[rows].drop_duplicates())].rename(columns=str).reset_index()
     names = frame.drop_duplicates("genre_id").set_index("genre_id")["genre_name"]
     shares = [Column(str(genre_id), name, SHARE) for genre_id, name in names.items()]
-    return wide, [Column("feature", "feature", LABEL), *shares]
+    return wide, [Column("origin", "made by", LABEL), Column("feature", "feature", LABEL), *shares]
 
 
 def _measure_genre(source: ClipSource, train: RealClips, genre_id: int, n: int) -> GenreFeatures:

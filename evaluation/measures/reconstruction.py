@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from common.randomness import generator_at
@@ -14,9 +14,11 @@ from evaluation.published import MSE, published_for
 from evaluation.samples.subject import Subject
 from evaluation.statistics.rolls import onsets, previous_frame
 from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
-from models.cvae import THRESHOLD
+from models import NoteCVAE
+from models.playing import THRESHOLD
 
 MSE_COLUMNS = (
+    Column("origin", "model", LABEL),
     Column("genre_name", "{condition}", LABEL),
     Column("n", "windows"),
     Column("MSE_cvae_mean", "MSE"),
@@ -73,7 +75,8 @@ def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progr
     frame to its own prediction, as the published code does). MSE_free and the F1s: z is the posterior mean and
     the decoder runs on its own output; the error is that of its probabilities, F1 of the roll that it plays. The
     shuffled F1s compare the same reconstructions with a window of another song of the genre: what is left then is
-    style, not reconstruction. They are NaN where a genre has a single song in the split.
+    style, not reconstruction. They are NaN where a genre has a single song in the split. A decoder of notes
+    has no probabilities of cells: MSE_cvae is NaN, and MSE_free that of the roll.
     """
     cvae, windows = subject.cvae, subject.windows
     pitch_mean = WindowSource(windows.store, "train", windows.seq_len, windows.device).pitch_rate()
@@ -84,7 +87,7 @@ def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progr
         batch = windows.batch(index)
         posterior = cvae.encode(*batch)
         z = posterior.sample(noise[index].to(windows.device))
-        forced = torch.sigmoid(cvae.decode(z, batch.genre, batch.roll, leak_target=leak_target))
+        forced = _forced(cvae, z, batch.genre, batch.roll, leak_target)
         free = subject.decode_free(posterior.mean, batch.genre, index)
         found, true = free.roll, batch.roll > THRESHOLD
         other = windows.rolls(partner[index].clamp(0)) > THRESHOLD
@@ -104,6 +107,13 @@ def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progr
     frame = by_genre(of_window, subject.genres, _summary)
     frame["reported"] = frame["genre_name"].map(published_for(MSE, windows.seq_len, subject.genres)).astype(float)
     return frame.assign(**subject.facts)
+
+
+def _forced(cvae: nn.Module, z: Tensor, genre: Tensor, roll: Tensor, leak_target: bool) -> Tensor:
+    """Probability of every cell given the true frames before, (B, 128, T); NaN where the decoder has none."""
+    if cvae.network == NoteCVAE.network:
+        return torch.full_like(roll, torch.nan)
+    return torch.sigmoid(cvae.decode(z, genre, roll, leak_target=leak_target))
 
 
 def _columns(name: str, counts: Counts) -> dict[str, Tensor]:

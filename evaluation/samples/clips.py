@@ -1,12 +1,14 @@
 """Clips to compare: windows of a split and what a generator makes of its prior, cleaned alike."""
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
@@ -16,12 +18,17 @@ from data.labels import SPLITS
 from data.pianoroll import drop_short_notes
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
-from evaluation.samples.sampling import generate_rolls, sample_noise
-from models import Generator
-from models.cvae import THRESHOLD
+from evaluation.samples.sampling import Performance, PlayingOptions, play_latents, sample_noise, sample_prior
+from models import CVAE, Generator, NoteCVAE
+from models.playing import Playing
+from models.prior import STANDARD_NORMAL
 from models.trained import Trained, load_for
 from models.weight_files import hybrid_file
 
+SOURCES = (Generator.kind, CVAE.kind)
+NORMAL, PRIOR, POSTERIOR = LATENTS = ("normal", "prior", "posterior")
+_MODEL_OF = {Generator.kind: "G", CVAE.kind: "cvae"}
+_REMEDY = "train it with train_hybrid.py, or name weights with --checkpoint"
 # Each genre has latents of its own: clips of one latent are alike in every genre, and would count once for each in all.
 _FIRST_OF_GENRE = 1_000_000
 
@@ -39,17 +46,23 @@ class RealClipOptions(CheckedOptions):
 
 
 @dataclass(frozen=True)
-class ClipOptions(RealClipOptions):
+class ClipOptions(RealClipOptions, PlayingOptions):
     """Options that the evaluations of generated music share."""
 
-    checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_G_best_T{T}.pth")
-    checkpoint: Path | None = option(None, "other weights of a generator; their T counts, not --seq-len")
+    checkpoints: tuple[Path, ...] = option(
+        (Path("checkpoints"),), "folder, or folders with commas, with hybrid_{G,cvae}_best_T{T}.pth"
+    )
+    checkpoint: Path | None = option(None, "other weights of a generator or a CVAE; their T counts, not --seq-len")
     allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
     seq_lens: tuple[int, ...] = option(
         WINDOW_LENGTHS, "frames in a clip; those without weights are left out",
         choices=WINDOW_LENGTHS, flag="--seq-len",
     )  # fmt: skip
-    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
+    sources: tuple[str, ...] = option((Generator.kind,), "what makes clips of latents", choices=SOURCES)
+    latents: tuple[str, ...] = option(
+        (NORMAL,), "where latents come from: N(0, I), the prior of the genre, or the encoder of training windows",
+        choices=LATENTS,
+    )  # fmt: skip
     exact: bool = option(
         True, "generate in float64 on the CPU: the same clips on every machine; --no-exact generates on the device"
     )
@@ -81,11 +94,15 @@ class RealClips:
 
 @dataclass(frozen=True)
 class ClipSource(RealClips):
-    """Real and generated clips of one T. `facts` go into every row of a result."""
+    """Real and generated clips of one T. `facts` go into every row of a result.
+
+    `trained` makes rolls of latents; `latents` is one of `LATENTS`; `encoder` is asked for those of training windows.
+    """
 
     trained: Trained
-    threshold: float
-    exact: bool
+    encoder: Trained | None
+    latents: str
+    performance: Performance
     facts: dict[str, Any]
 
     @property
@@ -94,17 +111,40 @@ class ClipSource(RealClips):
 
     @property
     def seq_len(self) -> int:
-        return self.trained.seq_len
+        return self.windows.seq_len
+
+    @property
+    def title(self) -> str:
+        """What tells this source from others."""
+        return f"T={self.seq_len} {self.facts['origin']}"
 
     def generated(self, genre_id: int, first: int, count: int, *, seed: int | None = None) -> np.ndarray:
         """Generated clips `first`, `first` + 1, ... of a genre, bool (count, 128, T).
 
         A clip depends on its genre and number and the seed (by default that of the source) alone.
         """
-        generator, seed = self.trained.model, self.seed if seed is None else seed
-        noise = sample_noise(genre_id * _FIRST_OF_GENRE + first, count, generator.latent, seed)
-        rolls = generate_rolls(generator, noise, [genre_id] * count, threshold=self.threshold, exact=self.exact)
+        model, seed, genre_ids = self.trained.model, self.seed if seed is None else seed, [genre_id] * count
+        number = genre_id * _FIRST_OF_GENRE + first
+        z = sample_noise(number, count, model.noise_size(self.seq_len), seed)
+        if self.latents == PRIOR:
+            z = sample_prior(model, z, genre_ids)
+        elif self.latents == POSTERIOR:
+            z = self._of_training_windows(genre_id, first, z)
+        chances = [("notes", seed, number + row) for row in range(count)]
+        rolls = play_latents(model, z, genre_ids, self.seq_len, self.performance, chances)
         return drop_short_notes(rolls.numpy(), self.min_note_frames)
+
+    @torch.no_grad()
+    def _of_training_windows(self, genre_id: int, first: int, noise: Tensor) -> Tensor:
+        """z ~ q(z | X, E, y) of training windows of a genre, with `noise` (n, size of z), in the order of the seed."""
+        train = self.of_split("train")
+        order = train.real_order(genre_id)
+        if not len(noise) or not len(order):
+            return noise
+        batch = train.windows.batch(order[(first + torch.arange(len(noise))) % len(order)])
+        # On the CPU: clips are the same on every machine as far as float32 is.
+        encoder = copy.deepcopy(self.encoder.model).cpu()
+        return encoder.encode(*batch).sample(noise)
 
 
 def open_real_clips(options: RealClipOptions, seq_len: int, store: RollStore | None = None) -> RealClips:
@@ -124,39 +164,73 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     """
     store = RollStore.open(options.store)
     prepare_process(select_device(options.device))
-    remedy = "train it with train_hybrid.py, or name weights with --checkpoint"
-    paths = [options.checkpoints / hybrid_file("G", seq_len) for seq_len in options.seq_lens]
-    present = [options.checkpoint] if options.checkpoint else [path for path in paths if path.exists()]
-    if not present:
-        names = ", ".join(path.name for path in paths)
-        raise UserError(f"{options.checkpoints}: no generator there ({names}); {remedy}")
-    allow = options.allow_other_songs
+    if options.checkpoint:
+        players = [load_any(options, store, options.checkpoint)]
+    else:
+        files = [hybrid_file(_MODEL_OF[source], seq_len) for seq_len in options.seq_lens for source in options.sources]
+        paths = [folder / file for folder in options.checkpoints for file in files]
+        players = [load_any(options, store, path) for path in paths if path.exists()]
+        if not players:
+            folders, what = ", ".join(map(str, options.checkpoints)), " or ".join(options.sources)
+            raise UserError(f"{folders}: no {what} there ({', '.join(files)}); {_REMEDY}")
     return [
-        _open_source(options, store, load_for(store, path, Generator.kind, remedy, allow_other_songs=allow))
-        for path in present
+        _open_source(options, store, player, latents)
+        for player in players
+        for latents in _different(options.latents, player.model)
     ]
 
 
-def _open_source(options: ClipOptions, store: RollStore, trained: Trained) -> ClipSource:
+def load_any(options: ClipOptions, store: RollStore, path: Path) -> Trained:
+    """A generator or a CVAE. Raises `CheckpointError` where it cannot be used for the store."""
+    return load_for(store, path, SOURCES, _REMEDY, allow_other_songs=options.allow_other_songs)
+
+
+def _different(latents: tuple[str, ...], model: nn.Module) -> list[str]:
+    """Those of `latents` that differ: a prior that is N(0, I) gives no other ones."""
+    same = PRIOR if model.config["prior"] == STANDARD_NORMAL else None
+    return list(dict.fromkeys(NORMAL if each == same else each for each in latents))
+
+
+def _open_source(options: ClipOptions, store: RollStore, trained: Trained, latents: str) -> ClipSource:
     real = open_real_clips(options, trained.seq_len, store)
+    encoder = trained
+    if latents == POSTERIOR and trained.model.kind != CVAE.kind:
+        path = trained.path.parent / hybrid_file("cvae", trained.seq_len)
+        encoder = load_for(store, path, CVAE.kind, _REMEDY, allow_other_songs=options.allow_other_songs)
     if not options.exact:
         trained.model.to(select_device(options.device))
     facts = {
         "T": trained.seq_len,
+        "origin": f"{trained.model.kind} ({trained.model.network}), {latents}",
+        "latents": latents,
         "split": options.split,
         "seed": options.seed,
         "threshold": options.threshold,
         "min_note_frames": options.min_note_frames,
         "exact": options.exact,
-        **facts_of(trained, store),
+        **playing_facts(trained.model, options.playing),
+        **facts_of(trained, store, options.checkpoints),
     }
-    return ClipSource(real.windows, real.seed, real.min_note_frames, trained, options.threshold, options.exact, facts)
+    performance = Performance(options.playing, options.exact)
+    return ClipSource(real.windows, real.seed, real.min_note_frames, trained, encoder, latents, performance, facts)
 
 
-def facts_of(trained: Trained, store: RollStore) -> dict[str, str]:
-    """What a row has to say of the weights and the music that it is about."""
+def playing_facts(model: nn.Module, playing: Playing) -> dict[str, Any]:
+    """What a row has to say of how a decoder played, as far as it concerns it."""
+    frames = model.network == CVAE.network
+    notes = model.network == NoteCVAE.network
     return {
-        "checkpoint": trained.path.name,
+        "feedback": playing.feedback if frames else None,
+        "temperature": playing.temperature if notes else None,
+        "nucleus": playing.nucleus if notes else None,
+    }
+
+
+def facts_of(trained: Trained, store: RollStore, folders: Sequence[Path]) -> dict[str, str]:
+    """What a row has to say of the weights and the music that it is about; weights below the first of `folders`."""
+    below = trained.path.is_relative_to(folders[0])
+    return {
+        "checkpoint": trained.path.relative_to(folders[0]).as_posix() if below else trained.path.name,
         "checkpoint_sha256": trained.sha256,
         "trained_on": trained.trained_on,
         "labels": trained.labels,

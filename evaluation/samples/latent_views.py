@@ -5,13 +5,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.randomness import generator_at
 from data.windows import WindowSource
 from evaluation.statistics.separation import measure_separation
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, of_all
-from models import CVAE
 from models.trained import Trained
 
 MEAN, WITHHELD, SAMPLE = "mean", "mean, genre withheld", "sample"
@@ -99,14 +98,15 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
 
 
 @torch.no_grad()
-def latent_views(cvae: CVAE, sample: WindowSample, batch_size: int) -> dict[str, Tensor]:
+def latent_views(cvae: nn.Module, sample: WindowSample, batch_size: int) -> dict[str, Tensor]:
     """z of each window three ways, float64 (n, latent) on the CPU; `cvae` is on the device of the windows.
 
     The posterior's mean; a sample of the posterior, as the generator sees it; and the mean with the genre withheld. The
     encoder is told the genre and adds a vector of it to the mean, so genres lie apart in z even where the music does
     not tell them. With the genre withheld it is told one genre for all: which one is the same to all distances.
     """
-    noise = torch.randn(len(sample.index), cvae.latent, generator=generator_at("latent views", sample.seed))
+    shape = len(sample.index), cvae.noise_size(sample.windows.seq_len)
+    noise = torch.randn(shape, generator=generator_at("latent views", sample.seed))
     views: dict[str, list[Tensor]] = {MEAN: [], WITHHELD: [], SAMPLE: []}
     for index, noise_of_batch in zip(sample.index.split(batch_size), noise.split(batch_size), strict=True):
         batch = sample.windows.batch(index)

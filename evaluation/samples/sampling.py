@@ -2,14 +2,16 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.options import CheckedOptions, option
 from common.randomness import generator_at
-from models import CVAE
-from models.cvae import PITCHES, THRESHOLD, THRESHOLDED
+from models import Generator
+from models.cvae import PITCHES
+from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 
 
 def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int = 0) -> Tensor:
@@ -57,75 +59,86 @@ def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
     return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
 
 
-@torch.no_grad()
-def generate_rolls(
-    generator: nn.Module,
-    noise: Tensor,
-    genre_ids: Sequence[int] | Tensor,
-    *,
-    batch_size: int = 64,
-    threshold: float = THRESHOLD,
-    exact: bool = True,
-) -> Tensor:
-    """Piano rolls bool (n, 128, T) of G(z, y), with z from the generator's own prior and `noise` (n, latent).
+@dataclass(frozen=True)
+class PlayingOptions(CheckedOptions):
+    """What generators and decoders leave open of playing."""
 
-    `threshold` and `exact` as in `rolls_from_latents`.
+    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
+    feedback: str = option(
+        THRESHOLDED, "what a frame decoder hears of its last frame when it runs on its own", choices=FEEDBACK
+    )
+    temperature: float = option(
+        1.0, "of a note decoder: 1 draws from the model, less keeps to what is likely, 0 takes the likeliest",
+        minimum=0, maximum=100,
+    )  # fmt: skip
+    nucleus: float = option(
+        1.0, "of a note decoder: share of the probability, likeliest first, that is drawn from", above=0, maximum=1
+    )
+
+    @property
+    def playing(self) -> Playing:
+        return Playing(self.threshold, self.feedback, self.temperature, self.nucleus)
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How latents become rolls: what `playing` leaves open, and with `exact` in float64 on the CPU.
+
+    So that rounding does not decide a note: with the batch size the order of sums changes, and in float32 cells near
+    the threshold flip with it, or a draw falls to the neighbour. In float64 a probability would have to lie within
+    1e-15 or so of its limit. Otherwise by the model as it is, where it is, `batch_size` windows at a time.
     """
-    model, noise, genre = _prepare(generator, noise, genre_ids, exact=exact)
-    return _play(model, model.prior.sample(noise, genre), genre, batch_size, threshold)
+
+    playing: Playing = Playing()
+    exact: bool = True
+    batch_size: int = 64
+
+
+def genre_ids_of(model: nn.Module, genre_ids: Sequence[int] | Tensor) -> Tensor:
+    """Genres int64 (n,), where the model is."""
+    return torch.as_tensor(genre_ids, dtype=torch.int64, device=next(model.parameters()).device)
 
 
 @torch.no_grad()
-def rolls_from_latents(
-    generator: nn.Module,
+def sample_prior(model: nn.Module, noise: Tensor, genre_ids: Sequence[int] | Tensor) -> Tensor:
+    """z of the model's own prior, float64 (n, size of z) on the CPU, from noise of the same shape.
+
+    In float64 like the noise: the same on every machine.
+    """
+    prior = copy.deepcopy(model.prior).cpu().double()
+    return prior.sample(noise.double(), torch.as_tensor(genre_ids, dtype=torch.int64))
+
+
+@torch.no_grad()
+def play_latents(
+    model: nn.Module,
     z: Tensor,
     genre_ids: Sequence[int] | Tensor,
-    *,
-    batch_size: int = 64,
-    threshold: float = THRESHOLD,
-    exact: bool = True,
-) -> Tensor:
-    """Piano rolls bool (n, 128, T), on the CPU, of latents `z` (n, latent): cells above the threshold.
-
-    With `exact` computed by a copy of the model in float64 on the CPU, so that rounding does not decide a note: with
-    the batch size the order of sums changes, and in float32 cells near the threshold flip with it. In float64 a
-    probability would have to lie within 1e-15 or so of the threshold. Otherwise by the model as it is, where it is.
-    """
-    model, z, genre = _prepare(generator, z, genre_ids, exact=exact)
-    return _play(model, z, genre, batch_size, threshold)
-
-
-@torch.no_grad()
-def decode_latents(
-    cvae: CVAE,
-    z: Tensor,
-    genre_id: int,
     seq_len: int,
-    threshold: float = THRESHOLD,
-    *,
-    feedback: str = THRESHOLDED,
-    uniform: Tensor | None = None,
-) -> np.ndarray:
-    """Piano rolls bool (n, 128, seq_len) of the CVAE's decoder, running on its own, for latents (n, latent).
+    performance: Performance = Performance(),
+    chances: Sequence[tuple[int | str, ...]] | None = None,
+) -> Tensor:
+    """Piano rolls bool (n, 128, seq_len), on the CPU, that a generator or a CVAE's decoder makes of latents (n, ...).
 
-    `feedback` and `uniform` as in `CVAE.decode_free`.
+    `chances`: for each window the position whose random numbers decide what the decoder draws; None where it draws
+    nothing, or may draw anything. Sample k is the same in whatever company it is made.
     """
-    genre = torch.full((len(z),), genre_id, device=z.device)
-    decoded = cvae.decode_free(z, genre, seq_len, feedback=feedback, threshold=threshold, uniform=uniform)
-    return decoded.roll.cpu().numpy()
+    player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
+    like = next(player.parameters())
+    z, genre = z.to(like), genre_ids_of(player, genre_ids)
+    rolls = [torch.empty(0, PITCHES, seq_len, dtype=torch.bool)]
+    for chosen in torch.arange(len(z)).split(performance.batch_size) if len(z) else ():
+        if model.kind == Generator.kind:
+            playing = player(z[chosen], genre[chosen]) > performance.playing.threshold
+        else:
+            uniform, shape = None, player.chance_shape(seq_len, performance.playing)
+            if chances is not None and shape:
+                uniform = torch.stack([random_numbers(shape, *chances[row]) for row in chosen.tolist()]).to(like.device)
+            playing = player.decode_free(z[chosen], genre[chosen], seq_len, uniform, performance.playing).roll
+        rolls.append(playing.cpu())
+    return torch.cat(rolls)
 
 
-def _prepare(
-    generator: nn.Module, values: Tensor, genre_ids: Sequence[int] | Tensor, *, exact: bool
-) -> tuple[nn.Module, Tensor, Tensor]:
-    """The model to compute with, noise or latents in its dtype and genres int64 (n,), all in one place."""
-    model = copy.deepcopy(generator).cpu().double().eval() if exact else generator
-    like = next(model.parameters())
-    return model, values.to(like), torch.as_tensor(genre_ids, dtype=torch.int64, device=like.device)
-
-
-def _play(model: nn.Module, z: Tensor, genre: Tensor, batch_size: int, threshold: float) -> Tensor:
-    rolls = torch.empty(len(z), PITCHES, model.seq_len, dtype=torch.bool)
-    for chosen in torch.arange(len(z)).split(batch_size):
-        rolls[chosen] = (model(z[chosen], genre[chosen]) > threshold).cpu()
-    return rolls
+def random_numbers(shape: tuple[int, ...], *position: int | str) -> Tensor:
+    """Uniform numbers in [0, 1), float64 on the CPU, that depend on the position alone."""
+    return torch.rand(shape, generator=generator_at(*position), dtype=torch.float64)

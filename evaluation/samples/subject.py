@@ -6,24 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
-from common.options import CheckedOptions, option
+from common.options import option
 from common.randomness import generator_at
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
-from evaluation.samples.clips import facts_of
+from evaluation.samples.clips import facts_of, playing_facts
+from evaluation.samples.sampling import PlayingOptions, random_numbers
 from models import CVAE
-from models.cvae import FEEDBACK, SAMPLED, THRESHOLDED, Decoded
+from models.playing import Decoded
 from models.trained import load_for
 from models.weight_files import hybrid_file
 
 
 @dataclass(frozen=True)
-class EvaluationOptions(CheckedOptions):
+class EvaluationOptions(PlayingOptions):
     """Options that the evaluations of the CVAE share."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
@@ -32,13 +33,12 @@ class EvaluationOptions(CheckedOptions):
         choices=WINDOW_LENGTHS, flag="--seq-len",
     )  # fmt: skip
     checkpoint: Path | None = option(None, "other weights of a CVAE; their T counts, not --seq-len")
-    checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_cvae_best_T{T}.pth")
+    checkpoints: tuple[Path, ...] = option(
+        (Path("checkpoints"),), "folder, or folders with commas, with hybrid_cvae_best_T{T}.pth"
+    )
     allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
     metrics: Path = option(Path("metrics"), "folder for the tables")
     split: str = option("test", "which songs to measure on", choices=SPLITS)
-    feedback: str = option(
-        THRESHOLDED, "what the decoder hears of its last frame when it runs on its own", choices=FEEDBACK
-    )
     device: str = option("auto", "where to compute; auto is cuda, else mps, else cpu", choices=DEVICES)
     batch_size: int = option(512, "windows at a time; the results do not depend on it", minimum=1, maximum=1_000_000)
     seed: int = option(0, "decides the noise of z", minimum=0)
@@ -48,7 +48,7 @@ class EvaluationOptions(CheckedOptions):
 class Subject:
     """A CVAE and the windows it is measured on; `facts` go into every row of the result."""
 
-    cvae: CVAE
+    cvae: nn.Module
     windows: WindowSource
     options: EvaluationOptions
     facts: dict[str, Any]
@@ -68,15 +68,16 @@ class Subject:
     def noise(self) -> Tensor:
         """Standard normal noise for z of every window, (n_windows, latent): the same whatever the batch size."""
         at = generator_at("evaluation", self.options.seed)
-        return torch.randn(len(self.windows), self.cvae.latent, generator=at)
+        return torch.randn(len(self.windows), self.cvae.noise_size(self.windows.seq_len), generator=at)
 
     def decode_free(self, z: Tensor, genre: Tensor, index: Tensor) -> Decoded:
         """What the decoder makes of z (B, latent) of the windows at `index`, running on its own."""
-        seq_len, feedback, uniform = self.windows.seq_len, self.options.feedback, None
-        if feedback == SAMPLED:
-            at = [generator_at("feedback", self.options.seed, window) for window in index.tolist()]
-            uniform = torch.stack([torch.rand(128, seq_len, generator=generator) for generator in at]).to(z.device)
-        return self.cvae.decode_free(z, genre, seq_len, feedback=feedback, uniform=uniform)
+        playing, seq_len, uniform = self.options.playing, self.windows.seq_len, None
+        shape = self.cvae.chance_shape(seq_len, playing)
+        if shape:
+            numbers = [random_numbers(shape, "feedback", self.options.seed, window) for window in index.tolist()]
+            uniform = torch.stack(numbers).to(z.device)
+        return self.cvae.decode_free(z, genre, seq_len, uniform, playing)
 
 
 def open_subjects(options: EvaluationOptions) -> Iterator[Subject]:
@@ -87,7 +88,8 @@ def open_subjects(options: EvaluationOptions) -> Iterator[Subject]:
     """
     store, device = RollStore.open(options.store), select_device(options.device)
     prepare_process(device)
-    paths = [options.checkpoints / hybrid_file("cvae", seq_len) for seq_len in options.seq_lens]
+    files = [hybrid_file("cvae", seq_len) for seq_len in options.seq_lens]
+    paths = [folder / file for folder in options.checkpoints for file in files]
     present = [options.checkpoint] if options.checkpoint else [path for path in paths if path.exists()]
     for path in present or paths[:1]:
         yield _open_subject(options, store, path, device)
@@ -103,7 +105,8 @@ def _open_subject(options: EvaluationOptions, store: RollStore, path: Path, devi
         "T": trained.seq_len,
         "split": options.split,
         "seed": options.seed,
-        "feedback": options.feedback,
-        **facts_of(trained, store),
+        **playing_facts(trained.model, options.playing),
+        "origin": f"{trained.model.kind} ({trained.model.network})",
+        **facts_of(trained, store, options.checkpoints),
     }
     return Subject(trained.model.to(device), windows, options, facts)

@@ -17,20 +17,21 @@ _WIDTH, _PANEL_INCHES = 0.27, (4.6, 3.6)
 
 
 def save_fad_chart(path: Path, frame: pd.DataFrame) -> None:
-    """Write a PNG from the rows of `evaluation.measures.fad`: a line of panels an embedder, a panel a T.
+    """Write a PNG from the rows of `evaluation.measures.fad`: a line of panels an embedder and maker, a panel a T.
 
     A bar a genre with its spread over seeds, a black line at the floor, grey bars for what was published. Every panel
     has an axis of its own: clips of different lengths, or embedders, do not compare.
     """
-    embedders, seq_lens = frame["embedder"].unique(), frame["T"].unique()
+    rows, seq_lens = frame[["embedder", "origin"]].drop_duplicates(), frame["T"].unique()
     width, height = _PANEL_INCHES
-    size = max(1.6, len(seq_lens)) * width, len(embedders) * height + 0.8
+    size = max(1.6, len(seq_lens)) * width, len(rows) * height + 0.8
     figure = Figure(figsize=size, dpi=150, layout="constrained")  # no pyplot: a file needs no display
-    axes = figure.subplots(len(embedders), len(seq_lens), squeeze=False)
-    for line, embedder in zip(axes, embedders, strict=True):
+    axes = figure.subplots(len(rows), len(seq_lens), squeeze=False)
+    for line, (embedder, origin) in zip(axes, rows.itertuples(index=False), strict=True):
         for axis, seq_len in zip(line, seq_lens, strict=True):
-            _draw(axis, frame[(frame["embedder"] == embedder) & (frame["T"] == seq_len)])
-            axis.set_title(f"{embedder.split()[0]}, T = {seq_len}", fontsize=10, parse_math=False)
+            chosen = (frame["embedder"] == embedder) & (frame["origin"] == origin) & (frame["T"] == seq_len)
+            _draw(axis, frame[chosen])
+            axis.set_title(f"{embedder.split()[0]}, T = {seq_len}\n{origin}", fontsize=9, parse_math=False)
     entries = [Patch(color=GENRE_COLORS[0], label="ours"), Line2D([], [], color=_INK, label="floor: real against real")]
     if frame["reported"].notna().any():
         entries.append(Patch(color=_REPORTED, label="reported (AST, other music)"))

@@ -48,7 +48,7 @@ def write_results(metrics: Path, file: str, side: str, **changed: str) -> None:
     folder = metrics if side == "given" else metrics / side
     folder.mkdir(parents=True, exist_ok=True)
     name = {"genre_name": "all", "labels": side}
-    row = {**FACTS, "genre_id": "-1", "checkpoint_sha256": side, **name, **FIGURES[file], **changed}
+    row = {**FACTS, "origin": "maker", "genre_id": "-1", "checkpoint_sha256": side, **name, **FIGURES[file], **changed}
     with (folder / file).open("w", newline="", encoding="utf-8") as text:
         writer = csv.DictWriter(text, list(row))
         writer.writeheader()
@@ -115,7 +115,7 @@ def test_nothing_to_compare_is_one_line(tmp_path: Path) -> None:
     ("file", "changed", "message"),
     [
         ("fad_results.csv", {"soundfont_sha256": "b"}, "soundfont_sha256 is b, but same in"),
-        ("fad_results.csv", {"embedder": "others"}, "only one has the row ears -1; make both alike"),
+        ("fad_results.csv", {"embedder": "others"}, "only one has the row ears maker -1; make both alike"),
         ("eval_elbo-T32.csv", {"store_content": "b"}, "store_content is b, but same in"),
         ("genre-T32.csv", {"classifier": "b"}, "classifier is b, but same in"),
         ("genre-T32.csv", {"labels": "given"}, "its weights were trained with given labels, not shuffled"),

@@ -21,7 +21,7 @@ from evaluation.samples.subject import open_subjects
 from evaluation.statistics.rolls import onsets
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
-from models.cvae import FEEDBACK
+from models.playing import FEEDBACK
 
 
 def save(model: torch.nn.Module, path: Path, store: RollStore, **changed: object) -> None:
@@ -37,7 +37,7 @@ def trained(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
     cvae = CVAE(len(store.genres))
     cvae.start_at(WindowSource(store, "train", 32).pitch_rate())
     save(cvae, tmp_path / "checkpoints" / "hybrid_cvae_best_T32.pth", store)
-    return {"store": tiny_store, "checkpoints": tmp_path / "checkpoints", "metrics": tmp_path / "metrics"}
+    return {"store": tiny_store, "checkpoints": (tmp_path / "checkpoints",), "metrics": tmp_path / "metrics"}
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -187,7 +187,7 @@ def test_published_figures_stand_beside_their_own_genres_only() -> None:
 
 
 def test_weights_of_other_songs_are_refused_unless_allowed(trained: dict[str, Path]) -> None:
-    path = trained["checkpoints"] / "hybrid_cvae_best_T32.pth"
+    path = trained["checkpoints"][0] / "hybrid_cvae_best_T32.pth"
     store = RollStore.open(trained["store"])
     save(CVAE(len(store.genres)), path, store, training_songs=torch.tensor([1, 2]), trained_on="elsewhere")
     options = eval_mse.Options(**trained, seq_lens=(32,), device="cpu")

@@ -37,8 +37,10 @@ def options(tiny_store: Path, tmp_path: Path) -> FadOptions:
     generator.start_at(WindowSource(store, "train", 32).pitch_rate().mul(8).clamp(0.01, 0.6))
     facts = {"genres": store.genres, "frames_per_second": 16, "seq_len": 32}
     save_weights(generator, tmp_path / "checkpoints" / "hybrid_G_best_T32.pth", **facts)
-    folders = {name: tmp_path / name for name in ("checkpoints", "metrics", "cache")}
-    return FadOptions(store=tiny_store, **folders, clips=6, generation_seeds=2, floor_seeds=3, device="cpu")
+    folders = {name: tmp_path / name for name in ("metrics", "cache")}
+    weights = (tmp_path / "checkpoints",)
+    few = {"clips": 6, "generation_seeds": 2, "floor_seeds": 3}
+    return FadOptions(store=tiny_store, checkpoints=weights, **folders, **few, device="cpu")
 
 
 def draw_from(rolls: np.ndarray) -> object:
@@ -116,7 +118,7 @@ def test_training_clips_are_not_compared_with_themselves(options: FadOptions) ->
 
 
 def test_a_store_at_another_frame_rate_is_refused(options: FadOptions) -> None:
-    path = options.checkpoints / "hybrid_G_best_T32.pth"
+    path = options.checkpoints[0] / "hybrid_G_best_T32.pth"
     content = torch.load(path, weights_only=True)
     torch.save({**content, "facts": {**content["facts"], "frames_per_second": 8}}, path)
     with pytest.raises(CheckpointError, match=r"trained at 8 frames a second, but .* has 16"):
@@ -166,14 +168,14 @@ def test_the_command_writes_table_and_chart(
 
 
 def test_without_a_generator_there_is_one_line(options: FadOptions, tmp_path: Path) -> None:
-    elsewhere = FadOptions(**{**vars(options), "checkpoints": tmp_path / "nowhere"})
+    elsewhere = FadOptions(**{**vars(options), "checkpoints": (tmp_path / "nowhere",)})
     with pytest.raises(UserError, match=r"nowhere: no generator there .*train it with train_hybrid.py"):
         eval_fad_samples.eval_fad_samples(elsewhere)
 
 
 def command_line(options: FadOptions, *more: str) -> list[str]:
-    words = ["--clips", "4", "--generation-seeds", "1"]
-    for name in ("store", "checkpoints", "metrics", "cache"):
+    words = ["--clips", "4", "--generation-seeds", "1", "--checkpoints", str(options.checkpoints[0])]
+    for name in ("store", "metrics", "cache"):
         words += [f"--{name}", str(getattr(options, name))]
     return [*words, *more]
 

@@ -19,6 +19,7 @@ from data.windows import WindowSource
 from evaluation.measures.genre_accuracy import SILENT, classify, inception_score, measure_genre_accuracy
 from evaluation.measures.genre_classifier import TrainedClassifier
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
+from evaluation.samples.sampling import Performance
 from models import Generator
 
 
@@ -82,7 +83,7 @@ def options(
     save_weights(generator, folder / "hybrid_G_best_T32.pth", **facts)
     return eval_genre.Options(
         store=tiny_store,
-        checkpoints=folder,
+        checkpoints=(folder,),
         metrics=folder / "metrics",
         cache=classifier_cache,
         classifier_steps=classifier_steps,
@@ -121,9 +122,8 @@ def test_obedience_is_seen(
     classifier: TrainedClassifier,
 ) -> None:
     (source,) = open_clip_sources(options)
-    replayed = Replayed(
-        source.windows, source.seed, source.min_note_frames, source.trained, 0.5, True, source.facts, plays
-    )
+    how = source.trained, None, "normal", Performance(), source.facts
+    replayed = Replayed(source.windows, source.seed, source.min_note_frames, *how, plays)
     rows = records(measure_genre_accuracy(replayed, classifier, 13, progress=False))
     assert [row["accuracy_generated"] for row in rows] == pytest.approx(list(accuracies), abs=0.06)
     assert rows[-1]["accuracy_sounding"] == (None if sounding is None else pytest.approx(sounding, abs=0.06))
@@ -163,12 +163,12 @@ def test_refusals(options: eval_genre.Options, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--split val: the classifier has seen these songs"):
         eval_genre.eval_genre(replace(options, split="val"))
     with pytest.raises(UserError, match=r"no generator there"):
-        eval_genre.eval_genre(replace(options, checkpoints=tmp_path))
+        eval_genre.eval_genre(replace(options, checkpoints=(tmp_path,)))
 
 
 def test_clips_are_judged_as_their_options_say(options: eval_genre.Options, classifier: TrainedClassifier) -> None:
     (loud,) = open_clip_sources(replace(options, threshold=0.0))
-    (silent,) = open_clip_sources(ClipOptions(options.store, checkpoints=options.checkpoints, threshold=1.0))
+    (silent,) = open_clip_sources(ClipOptions(store=options.store, checkpoints=options.checkpoints, threshold=1.0))
     assert measure_genre_accuracy(loud, classifier, 5, progress=False)["n_empty"].iloc[-1] == 0
     assert measure_genre_accuracy(silent, classifier, 5, progress=False)["n_empty"].iloc[-1] == 15
 

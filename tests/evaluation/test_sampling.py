@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 
-from evaluation.samples.sampling import interpolate, rolls_from_latents, sample_noise, walk_noise
+from evaluation.samples.sampling import Performance, interpolate, play_latents, sample_noise, walk_noise
 from models import Generator
+from models.playing import Playing
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +38,20 @@ def test_latents_are_standard_normal() -> None:
 def test_a_roll_is_the_same_in_any_batch(generator: Generator, batch_size: int) -> None:
     genre = torch.arange(20) % 3
     z = sample_noise(0, 20, 8, seed=1)
-    rolls = rolls_from_latents(generator, z, genre)
+    rolls = play_latents(generator, z, genre, 32)
     assert rolls.shape == (20, 128, 32)
     assert rolls.dtype == torch.bool
     assert 0.1 < rolls.float().mean() < 0.9
-    assert torch.equal(rolls_from_latents(generator, z, genre, batch_size=batch_size), rolls)
+    assert torch.equal(play_latents(generator, z, genre, 32, Performance(batch_size=batch_size)), rolls)
     later = sample_noise(5, 4, 8, seed=1)
-    assert torch.equal(rolls_from_latents(generator, later, genre[5:9].tolist(), batch_size=3), rolls[5:9])
-    assert rolls_from_latents(generator, z[:0], []).shape == (0, 128, 32)
+    assert torch.equal(play_latents(generator, later, genre[5:9].tolist(), 32, Performance(batch_size=3)), rolls[5:9])
+    assert play_latents(generator, z[:0], [], 32).shape == (0, 128, 32)
 
 
 def test_the_model_itself_is_left_alone(generator: Generator) -> None:
     before = copy.deepcopy(generator.state_dict())
     generator.train()
-    rolls_from_latents(generator, torch.zeros(1, 8), [0])
+    play_latents(generator, torch.zeros(1, 8), [0], 32)
     assert generator.training
     assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
 
@@ -59,7 +60,8 @@ def test_threshold_is_on_the_probability(generator: Generator) -> None:
     z = sample_noise(0, 4, 8, seed=0)
     probability = copy.deepcopy(generator).double()(z, torch.zeros(4, dtype=torch.int64))
     for threshold in (0.3, 0.5, 0.8):
-        assert torch.equal(rolls_from_latents(generator, z, [0] * 4, threshold=threshold), probability > threshold)
+        rolls = play_latents(generator, z, [0] * 4, 32, Performance(Playing(threshold)))
+        assert torch.equal(rolls, probability > threshold)
 
 
 def test_every_step_of_a_walk_is_standard_normal_and_like_its_neighbour() -> None:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import CVAE, Critic, Generator, Posterior, carry_over
-from models.cvae import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, EventEncoder
+from models.cvae import EventEncoder
 from models.gru import FrameGRU
+from models.playing import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, Playing
 
 
 def n_values(model: nn.Module) -> int:
@@ -96,7 +97,7 @@ def test_decoding_freely_is_teacher_forcing_on_what_was_played(feedback: str) ->
     cvae, z, genre, _ = make_cvae()
     nn.init.normal_(cvae.frame.bias)  # some cells sound, some do not
     uniform = torch.rand(4, 128, 12)
-    probability, roll = cvae.decode_free(z, genre, seq_len=12, feedback=feedback, threshold=0.6, uniform=uniform)
+    probability, roll = cvae.decode_free(z, genre, 12, uniform, Playing(0.6, feedback))
     assert probability.shape == roll.shape == (4, 128, 12) and roll.dtype == torch.bool
     assert torch.equal(roll, probability > (uniform if feedback == SAMPLED else 0.6))
     assert 0.1 < roll.float().mean() < 0.9
@@ -114,8 +115,9 @@ def test_decoding_freely_thresholds_unless_told_otherwise() -> None:
     cvae, z, genre, _ = make_cvae()
     nn.init.normal_(cvae.frame.bias)
     by_default = cvae.decode_free(z, genre, seq_len=12)
-    assert torch.equal(by_default.roll, cvae.decode_free(z, genre, seq_len=12, feedback=THRESHOLDED).roll)
-    assert not torch.equal(by_default.roll, cvae.decode_free(z, genre, seq_len=12, feedback=PROBABILITIES).roll)
+    thresholded, probable = (Playing(feedback=feedback) for feedback in (THRESHOLDED, PROBABILITIES))
+    assert torch.equal(by_default.roll, cvae.decode_free(z, genre, 12, playing=thresholded).roll)
+    assert not torch.equal(by_default.roll, cvae.decode_free(z, genre, 12, playing=probable).roll)
 
 
 def test_decoder_depends_on_latent_and_genre() -> None:

@@ -104,8 +104,9 @@ def options_for(store: Path, folder: Path, genres: list[str] | None = None, **mo
         generator.start_at(rate)
         save_weights(generator, folder / "checkpoints" / f"hybrid_G_best_T{seq_len}.pth", **facts)
         save_weights(cvae, folder / "checkpoints" / f"hybrid_cvae_best_T{seq_len}.pth", **facts)
-    folders = {name: folder / name for name in ("checkpoints", "metrics", "runs")}
-    return ReportOptions(store=store, **folders, **{"real_clips": 1, "generated_clips": 2, **more})
+    folders = {name: folder / name for name in ("metrics", "runs")}
+    weights = (folder / "checkpoints",)
+    return ReportOptions(store=store, checkpoints=weights, **folders, **{"real_clips": 1, "generated_clips": 2, **more})
 
 
 def write(path: Path, *rows: dict[str, object]) -> None:
@@ -151,7 +152,7 @@ def test_page_without_results_names_all_that_is_missing_and_plays_the_clips(tiny
     assert_sound(page)
     assert page.all("html", lang="en")
     told = " ".join(page.text.split())
-    folders = f"--store {options.store} --metrics {options.metrics} --checkpoints {options.checkpoints}"
+    folders = f"--store {options.store} --metrics {options.metrics} --checkpoints {options.checkpoints[0]}"
     for files, command in {
         "fad_results.png, fad_results.csv": f"eval_fad_samples.py {folders}",
         "music-T32.csv, music-T64.csv": f"eval_music.py {folders}",
@@ -203,7 +204,7 @@ def test_empty_clips_are_shown_as_empty(tiny_store: Path, tmp_path: Path) -> Non
 def test_published_values_stand_beside_ours_marked_as_reported(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path, ["classical", "jazz", "rock"])
     facts = {"embedder": "net <1>", "synth": "synth 7", "soundfont": "piano.sf2", "soundfont_sha256": "abc123"}
-    known = {"T": 32, **facts, "note": "", "seed": 0}
+    known = {"T": 32, "origin": "generator", **facts, "note": "", "seed": 0}
     classical = {"genre_id": 0, "genre_name": "classical", "FAD": 12.3456, "n_real": 99, "n_fake": 1200}
     classical |= {"reported": 10.34, "reported_paper": 1.8}
     every = {"genre_id": -1, "genre_name": "all", "FAD": 8.7654, "FAD_infinity": "", "n_real": 3, "n_fake": 4}
@@ -215,9 +216,10 @@ def test_published_values_stand_beside_ours_marked_as_reported(tiny_store: Path,
     assert_sound(page)
     table = page.cells[: 2 * len(FAD_TABLE.columns)]
     classical, every = table[: len(FAD_TABLE.columns)], table[len(FAD_TABLE.columns) :]
-    assert classical[:6] == ["32", "classical", "99", "1,200", "0.500", "12.3"] and classical[-2:] == ["10.34", "1.80"]
-    assert every[5] == "8.8" and every[-2:] == ["6.79", "1.85"]
-    assert every[11] == "\N{EN DASH}", "no FAD for infinitely many clips"
+    assert classical[:7] == ["32", "generator", "classical", "99", "1,200", "0.500", "12.3"]
+    assert classical[-2:] == ["10.34", "1.80"]
+    assert every[6] == "8.8" and every[-2:] == ["6.79", "1.85"]
+    assert every[12] == "\N{EN DASH}", "no FAD for infinitely many clips"
     assert "reported: 6.79 (by AST), by [1]: 1.85, both on other music" in page.text
     assert "8.77" in page.text, "the headline"
     assert "net <1>" in page.text and "piano.sf2 (abc123)" in page.text

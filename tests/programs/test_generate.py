@@ -19,9 +19,9 @@ from common.files import save_plain
 from common.options import as_plain, parse_options
 from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
 from data.song import read_song
-from evaluation.samples.sampling import rolls_from_latents, sample_noise
+from evaluation.samples.sampling import play_latents, sample_noise
 from generate import generate
-from generation.music import Options, load_generator
+from generation.music import Options, load_player
 from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError, weights_content
 
@@ -43,10 +43,10 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model.roll.weight.mul_(8)
             model.roll.bias.copy_(BIAS.repeat(seq_len))
         save_weights(model, folder / f"hybrid_G_best_T{seq_len}.pth", **facts)
-    facts["seq_len"] = 32
     with torch.no_grad():
         model.roll.bias.fill_(-100.0)
     save_weights(model, folder / "silent.pth", **facts)
+    facts["seq_len"] = 32
     cvae = CVAE(len(GENRES), hidden=8)
     with torch.no_grad():
         cvae.frame.weight.mul_(8)
@@ -109,9 +109,9 @@ def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str
     assert sorted(path.name for path in options["output"].iterdir()) == sorted([*names, "sheet_T32_seed0.png"])
     assert sheet.name == "sheet_T32_seed0.png"
     assert has_color(sheet, FIRST_COLOR)
-    model = load_generator(Options(**options)).model
+    model = load_player(Options(**options)).model
     for genre_id in range(3):
-        expected = rolls_from_latents(model, sample_noise(0, 3, model.latent, 0), [genre_id] * 3).numpy()
+        expected = play_latents(model, sample_noise(0, 3, model.latent, 0), [genre_id] * 3, 32).numpy()
         assert 0.01 < expected.mean() < 0.05
         for number, roll in enumerate(expected):
             np.testing.assert_array_equal(read_roll(files[3 * genre_id + number], 32), roll)

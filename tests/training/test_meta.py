@@ -46,6 +46,7 @@ class MetaDraw(Draw):
 
     def __init__(self, stage: RollStage, position: Position) -> None:
         self._source, self._order, self._position = stage.train_windows, stage.order, position
+        self._transpose = False
 
     def normal(self, *shape: int) -> Tensor:
         return torch.empty(shape, device=META)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import train_cgan
 import train_cvae
 import train_hybrid
-from evaluation.samples.sampling import generate_rolls, rolls_from_latents
+from evaluation.samples.sampling import play_latents, sample_prior
 from models import CVAE, PAPER, Posterior, architectures, prior
 from models.architectures import Architecture
 from models.trained import load_trained
@@ -28,7 +28,7 @@ class GenreMeans(nn.Module):
     def sample(self, noise: Tensor, genre: Tensor) -> Tensor:
         return self.mean(genre) + noise
 
-    def kl(self, posterior: Posterior, genre: Tensor) -> Tensor:
+    def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
         shift = posterior.mean - self.mean(genre)
         return 0.5 * (shift.square() + posterior.log_variance.exp() - 1 - posterior.log_variance)
 
@@ -71,7 +71,8 @@ def test_generation_and_validation_ask_the_prior(tiny_store: Path, tmp_path: Pat
         generator.prior.mean.weight[1] = 3.0
     noise, genre = torch.randn(4, 32, dtype=torch.float64), [0, 1, 1, 2]
     z = noise + generator.prior.mean.weight.detach()[genre].double()
-    assert torch.equal(generate_rolls(generator, noise, genre), rolls_from_latents(generator, z, genre))
+    assert torch.equal(sample_prior(generator, noise, genre), z)
+    assert play_latents(generator, z, genre, 32).shape == (4, 128, 32)
     before = validate_generator(generator, stage.val_windows)
     with torch.no_grad():
         generator.prior.mean.weight[1] = -3.0

@@ -15,7 +15,7 @@ from evaluation.statistics.distances import frechet_distance
 from evaluation.statistics.roll_distance import roll_distance, roll_statistics
 from models import CVAE, rebuild
 from models.checkpoint import read_checkpoint
-from models.losses import bernoulli_nll, elbo_terms
+from models.losses import NLL, elbo_terms
 from training.validation import validate_cvae, validate_generator
 
 PINNED = {"reconstruction": 170.9, "kl": 0.9, "negative_elbo": 170.9}
@@ -26,13 +26,13 @@ def test_validation_is_the_same_at_every_call(pipeline: Path, tiny_store: Path) 
     cvae = rebuild(read_checkpoint(pipeline / "checkpoints" / "cvae_pretrained_last.pth"))
     generator = rebuild(read_checkpoint(pipeline / "checkpoints" / "generator_pretrained_last.pth"))
     for run in (
-        lambda: validate_cvae(cvae, windows, train_cvae.bernoulli_nll, beta=0.05),
+        lambda: validate_cvae(cvae, windows, NLL, beta=0.05),
         lambda: validate_generator(generator, windows),
     ):
         metrics = run()
         torch.rand(1)
         assert run() == metrics
-    metrics = validate_cvae(cvae, windows, train_cvae.bernoulli_nll, beta=0.5)
+    metrics = validate_cvae(cvae, windows, NLL, beta=0.5)
     assert metrics["negative_elbo"] == pytest.approx(metrics["reconstruction"] + 0.5 * metrics["kl"])
     logged = epochs_logged(pipeline / "runs" / "cvae")[-1]["val"]
     assert metrics["reconstruction"] == pytest.approx(logged["reconstruction"], rel=1e-5)
@@ -79,8 +79,8 @@ def test_genres_count_alike_however_many_windows_they_have(tmp_path: Path) -> No
     with torch.no_grad():  # no noise to speak of
         cvae.log_variance.weight.zero_()
         cvae.log_variance.bias.fill_(-10)
-    found = validate_cvae(cvae, windows, bernoulli_nll, beta=0.5)
-    terms = elbo_terms(cvae, windows.batch(torch.arange(len(windows))), torch.zeros(len(windows), 2), bernoulli_nll)
+    found = validate_cvae(cvae, windows, NLL, beta=0.5)
+    terms = elbo_terms(cvae, windows.batch(torch.arange(len(windows))), torch.zeros(len(windows), 2), NLL)
     of_window = terms.reconstruction + 0.5 * terms.kl.sum(1)
     means = [of_window[windows.genre == genre_id].mean().item() for genre_id in range(3)]
     assert found["negative_elbo"] == pytest.approx(sum(means) / 3, rel=1e-3)

@@ -1,0 +1,136 @@
+"""Causal attention over notes, in which time and pitch are relative, under a condition in every layer."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Wave lengths of the slowest and the fastest rotation, in frames or semitones, over 2 pi.
+_SLOWEST, _FASTEST = 200.0, 1.0
+_FEED_FORWARD = 3
+_FIRST_PLACES = 64
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine, (B, 1, N, head size / 2) each, of the angles that turn queries and keys."""
+
+    cosine: Tensor
+    sine: Tensor
+
+
+class Memory:
+    """Keys and values of the notes so far, for decoding note after note: (B, heads, places, head size) each."""
+
+    def __init__(self, like: Tensor, is_note: Tensor, heads: int, head_size: int) -> None:
+        """`is_note` bool (B, most notes): places for one; rolls that begin with fewer than others have gaps."""
+        self.keys = like.new_empty(len(is_note), heads, min(is_note.shape[1], _FIRST_PLACES), head_size)
+        self.values = torch.empty_like(self.keys)
+        self.visible = is_note[:, None, None]
+        self.length = 0
+
+    def add(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Append those of the next notes, (B, heads, n, head size); returns all so far, and which are visible."""
+        end = self.length + key.shape[2]
+        while end > self.keys.shape[2]:
+            self.keys = torch.cat([self.keys, torch.empty_like(self.keys)], dim=2)
+            self.values = torch.cat([self.values, torch.empty_like(self.values)], dim=2)
+        self.keys[:, :, self.length : end], self.values[:, :, self.length : end] = key, value
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end], self.visible[..., :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rolls but `rows`, int64 (b,)."""
+        self.keys, self.values, self.visible = self.keys[rows], self.values[rows], self.visible[rows]
+
+
+class RelativeTimeAndPitch(nn.Module):
+    """Rotary angles (Su et al. 2021) of two positions: half of each head turns with the onset, half with the pitch.
+
+    A product of a query and a key then depends on how far two notes lie apart, in frames and in semitones, and not
+    on where they stand: a phrase means the same later and in another key.
+    """
+
+    def __init__(self, head_size: int) -> None:
+        super().__init__()
+        if head_size % 4:
+            raise ValueError(f"the width of an attention head must be a multiple of 4, but is {head_size}")
+        ratio = _SLOWEST / _FASTEST
+        speed = ratio ** -torch.linspace(0, 1, head_size // 4, dtype=torch.float64) / _FASTEST
+        self.register_buffer("speed", speed.float(), persistent=False)
+
+    def forward(self, onset: Tensor, pitch: Tensor) -> Rotation:
+        """For onsets in frames and pitches in semitones, (B, N) each."""
+        places = torch.stack([onset, pitch], dim=-1).to(self.speed.dtype)
+        angle = (places[..., None] * self.speed).flatten(2)[:, None]
+        return Rotation(angle.cos(), angle.sin())
+
+
+def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
+    """Queries or keys (B, heads, N, head size) turned by their notes' angles."""
+    first, second = vectors.chunk(2, dim=-1)
+    cosine, sine = (part.to(vectors.dtype) for part in rotation)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+class Block(nn.Module):
+    """Attention to the notes so far, then a feed-forward layer; the condition scales and shifts what each is shown."""
+
+    def __init__(self, width: int, heads: int, condition_size: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.condition = nn.Linear(condition_size, 4 * width)
+        self.attend = nn.Linear(width, 3 * width, bias=False)
+        self.attended = nn.Linear(width, width, bias=False)
+        self.widen = nn.Linear(width, _FEED_FORWARD * width, bias=False)
+        self.narrow = nn.Linear(_FEED_FORWARD * width, width, bias=False)
+        # A block begins as the identity, and every condition as none.
+        for layer in (self.condition, self.attended, self.narrow):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.condition.bias)
+
+    def forward(self, notes: Tensor, scales: Tensor, rotation: Rotation, memory: Memory | None = None) -> Tensor:
+        """(B, N, width) from `notes` (B, N, width) and `scales` (B, N, 4 * width), what `condition` makes of theirs.
+
+        With `memory`, which holds the notes before, each sees those too.
+        """
+        scale_attention, shift_attention, scale_feed, shift_feed = scales.chunk(4, dim=-1)
+        notes = notes + self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory)
+        fed = modulate(notes, scale_feed, shift_feed)
+        return notes + self.narrow(F.relu(self.widen(fed)).square())
+
+    def _attention(self, notes: Tensor, rotation: Rotation, memory: Memory | None) -> Tensor:
+        batch, n_notes, width = notes.shape
+        heads = self.attend(notes).view(batch, n_notes, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)
+        query, key = rotate(query, rotation), rotate(key, rotation)
+        visible = None
+        if memory is not None:
+            key, value, visible = memory.add(key, value)
+        # One note after those of the memory sees them all; several at once are a beginning, and see the past alone.
+        if n_notes == 1:
+            mixed = F.scaled_dot_product_attention(query, key, value, visible)
+        else:
+            mixed = attend_to_past(query, key, value)
+        return self.attended(mixed.transpose(1, 2).reshape(batch, n_notes, width))
+
+
+def attend_to_past(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention, all (B, heads, N, head size).
+
+    Written out for half precision on a CPU, where the library's fused form takes up to seven times as long to derive.
+    """
+    if query.device.type != "cpu" or query.dtype == torch.float32:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    n = query.shape[2]
+    future = torch.full((n, n), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
+    products = torch.baddbmm(
+        future.expand(query.shape[0] * query.shape[1], n, n), query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2),
+        alpha=query.shape[3] ** -0.5,
+    )  # fmt: skip
+    return torch.bmm(products.softmax(-1), value.flatten(0, 1)).view_as(query)
+
+
+def modulate(vectors: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Vectors of length 1 (root mean square), scaled by 1 + `scale` and shifted; all of the same shape."""
+    return torch.addcmul(shift, F.rms_norm(vectors, vectors.shape[-1:]), 1 + scale)

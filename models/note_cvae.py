@@ -1,0 +1,189 @@
+"""Conditional variational autoencoder with a latent a second and a decoder over notes."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .cvae import LOG_VARIANCE_BOUND, MINIMUM_RATE, PITCHES
+from .note_decoder import NoteDecoder
+from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
+from .notes import Notes, notes_of, roll_of
+from .playing import Decoded, Playing
+from .prior import AUTOREGRESSIVE, PRIORS, Posterior
+
+# Notes to compute at a time, with the padding to the longest of their rolls: enough for a processor, not much more.
+_NOTES_AT_ONCE = 4096
+_HEAD_SIZE = 64
+
+
+class RollEncoder(nn.Module):
+    """Convolutions over time from a roll and its onsets to a mean and a log-variance for each stretch of 16 frames."""
+
+    STRETCH = 16
+
+    def __init__(self, latent: int, channels: int, condition_size: int) -> None:
+        super().__init__()
+        self.quarter = nn.Conv1d(2 * PITCHES, channels, 8, stride=4, padding=2)
+        self.sixteenth = nn.Conv1d(channels, channels, 8, stride=4, padding=2)
+        self.neighbours = nn.ModuleList(ConditionedConvolution(channels, condition_size) for _ in range(2))
+        self.moments = nn.Conv1d(channels, 2 * latent, 1)
+
+    def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, 128, T) with genre embeddings (B, ...)."""
+        onsets = roll * (1 - F.pad(roll[:, :, :-1], (1, 0)))
+        hidden = F.gelu(self.quarter(torch.cat([roll, onsets], dim=1)))
+        hidden = self.sixteenth(hidden)
+        for layer in self.neighbours:
+            hidden = layer(hidden, genre)
+        mean, log_variance = self.moments(hidden).float().transpose(1, 2).chunk(2, dim=2)
+        return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+
+
+class ConditionedConvolution(nn.Module):
+    """A residual convolution over neighbours in time, whose input a condition scales and shifts."""
+
+    def __init__(self, channels: int, condition_size: int) -> None:
+        super().__init__()
+        self.condition = nn.Linear(condition_size, 2 * channels)
+        self.mix = nn.Conv1d(channels, 2 * channels, 3, padding=1)
+        self.back = nn.Conv1d(2 * channels, channels, 1)
+        for layer in (self.condition, self.back):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
+        """(B, channels, n) from `hidden` of the same shape and `condition` (B, condition size)."""
+        scale, shift = self.condition(condition)[..., None].chunk(2, dim=1)
+        normal = F.group_norm(hidden, 1)
+        return hidden + self.back(F.gelu(self.mix(torch.addcmul(shift, normal, 1 + scale))))
+
+
+class NoteCVAE(nn.Module):
+    """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window."""
+
+    kind, network = "cvae", "notes"
+
+    def __init__(
+        self,
+        n_genres: int,
+        latent: int = 16,
+        hidden: int = 256,
+        depth: int = 4,
+        genre_size: int = 32,
+        horizon: int = 128,
+        prior: str = AUTOREGRESSIVE,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "n_genres": n_genres, "latent": latent, "hidden": hidden, "depth": depth, "genre_size": genre_size,
+            "horizon": horizon, "prior": prior,
+        }  # fmt: skip
+        channels, heads = 3 * hidden // 4, max(1, hidden // _HEAD_SIZE)
+        self.latent = latent
+        self.prior = PRIORS[prior](latent, n_genres)
+        self.genre = nn.Embedding(n_genres, genre_size)
+        self.encoder = RollEncoder(latent, channels, genre_size)
+        self.plan = Plan(latent, genre_size, channels)
+        self.decoder = NoteDecoder(PITCHES, horizon, RollEncoder.STRETCH, channels, hidden, depth, heads)
+
+    def attention_matrices(self) -> list[Tensor]:
+        """The weights of the decoder's attention and feed-forward layers, for an optimiser of matrices."""
+        blocks = self.decoder.blocks
+        return [layer.weight for b in blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
+
+    def noise_size(self, seq_len: int) -> int:
+        """How many numbers z has for a window of `seq_len` frames."""
+        return self.latent * (seq_len // RollEncoder.STRETCH)
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Begin at the training data's share of frames (128,) in which each pitch sounds, as bias of the next pitch."""
+        self.decoder.pitch_head.choices.bias.copy_(pitch_rate.clamp_min(MINIMUM_RATE).log())
+
+    def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
+        """Posterior of a batch as in `data.windows.Batch`; the roll (B, 128, T) has all that is looked at."""
+        mean, log_variance = self.encoder(roll, self.genre(genre))
+        return Posterior(mean.flatten(1), log_variance.flatten(1))
+
+    def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
+        """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), each note given those before it."""
+        condition = self.plan(z, self.genre(genre))
+        notes = notes_of(roll)
+        parts, places = [], []
+        # Rolls of like length together, so that little is computed for padding.
+        for rows in _split(notes.count + 1, _NOTES_AT_ONCE):
+            parts.append(self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]))
+            places.append(rows)
+        return -torch.cat(parts)[torch.cat(places).argsort()]
+
+
+    def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
+        """How many uniform numbers a window is drawn with, whatever its length; None where nothing is drawn."""
+        return (MOST_NOTES, NUMBERS_A_NOTE) if playing.temperature else None
+
+    @torch.no_grad()
+    def decode_free(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        seq_len: int,
+        uniform: Tensor | None = None,
+        playing: Playing = Playing(),
+    ) -> Decoded:
+        """`seq_len` frames, note after note, drawn with the numbers `uniform` (B, most notes, 3) in [0, 1).
+
+        Random ones if None.
+        """
+        roll = roll_of(self.play(z, genre, seq_len, uniform, playing), PITCHES, seq_len)
+        return Decoded(roll.float(), roll)
+
+    @torch.no_grad()
+    def play(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        seq_len: int,
+        uniform: Tensor | None = None,
+        playing: Playing = Playing(),
+        beginning: Notes | None = None,
+        first_frame: int = 0,
+    ) -> Notes:
+        """The notes of `decode_free`, whose durations may lead beyond the window's end.
+
+        `beginning` and `first_frame` go on with notes that are there, as in `models.note_sampling.draw_notes`.
+        """
+        if uniform is None:
+            uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
+        condition = self.plan(z, self.genre(genre))
+        return draw_notes(self.decoder, condition, seq_len, uniform, playing, beginning, first_frame)
+
+
+class Plan(nn.Module):
+    """What the decoder is told of every second: its latent, its neighbours', and the genre."""
+
+    def __init__(self, latent: int, genre_size: int, channels: int) -> None:
+        super().__init__()
+        self.latent = latent
+        self.widen = nn.Linear(latent + genre_size, channels)
+        self.neighbours = nn.ModuleList(ConditionedConvolution(channels, genre_size) for _ in range(2))
+
+    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
+        """(B, T / 16, channels) from z (B, T / 16 * latent) and genre embeddings (B, genre size)."""
+        seconds = z.view(len(z), -1, self.latent)
+        each = torch.cat([seconds, genre[:, None].expand(-1, seconds.shape[1], -1)], dim=2)
+        hidden = self.widen(each).transpose(1, 2)
+        for layer in self.neighbours:
+            hidden = layer(hidden, genre)
+        return hidden.transpose(1, 2)
+
+
+def _split(lengths: Tensor, most: int) -> list[Tensor]:
+    """Rows by length, int64, in parts that padded to their longest have at most `most` places, or one row."""
+    order = lengths.argsort()
+    parts, first = [], 0
+    sorted_lengths = lengths[order].tolist()
+    for last, length in enumerate(sorted_lengths):
+        if last > first and length * (last - first + 1) > most:
+            parts.append(order[first:last])
+            first = last
+    return [*parts, order[first:]]

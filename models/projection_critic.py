@@ -1,0 +1,48 @@
+"""Critic D(X, y) whose score asks for the genre by an inner product (Miyato and Koyama 2018)."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .critic import SLOPE
+from .cvae import PITCHES
+
+_STRIDED = 4
+
+
+class ProjectionCritic(nn.Module):
+    """Strided convolutions over the roll and its change from frame to frame; scores windows of any length.
+
+    The score is linear in the features' mean over time, plus their inner product with an embedding of the genre. Beside
+    the roll, a genre is one input among many, which training may come to ignore; here every feature is asked for it.
+    """
+
+    kind, network = "critic", "projection"
+
+    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128) -> None:
+        """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames it is trained for."""
+        super().__init__()
+        self.config = {"n_genres": n_genres, "seq_len": seq_len, "hidden": hidden}
+        self.seq_len = seq_len
+        channels = [hidden + hidden * level // _STRIDED for level in range(_STRIDED + 1)]
+        self.first = nn.Conv1d(2 * PITCHES, channels[0], 3, padding=1)
+        self.strided = nn.ModuleList(
+            nn.Conv1d(inputs, outputs, 5, stride=2, padding=2) for inputs, outputs in pairwise(channels)
+        )
+        self.linear = nn.Linear(channels[-1], 1)
+        self.genre = nn.Embedding(n_genres, channels[-1])
+        nn.init.zeros_(self.genre.weight)
+
+    def forward(self, roll: Tensor, genre: Tensor) -> Tensor:
+        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,)."""
+        change = F.pad(roll[:, :, 1:] - roll[:, :, :-1], (1, 0))
+        features = F.leaky_relu(self.first(torch.cat([roll, change], dim=1)), SLOPE)
+        for layer in self.strided:
+            features = F.leaky_relu(layer(features), SLOPE)
+        summary = features.mean(2)
+        return self.linear(summary)[:, 0] + (self.genre(genre) * summary).sum(1)
+
+    # All tensors fit windows of any length.
+    grown_tensors = ()

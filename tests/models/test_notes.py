@@ -1,0 +1,141 @@
+"""Rolls as lists of notes, their probabilities, and notes that are drawn: exact on rolls small enough to list."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.note_decoder import NoteDecoder
+from models.note_sampling import choose, draw_notes
+from models.notes import Notes, notes_of, roll_of
+from models.playing import Playing
+
+
+def every_roll(pitches: int, n_frames: int) -> Tensor:
+    """All binary rolls of a size, float64 (n, pitches, n_frames)."""
+    codes = torch.arange(2 ** (pitches * n_frames))[:, None]
+    return ((codes >> torch.arange(pitches * n_frames)) & 1).view(-1, pitches, n_frames).double()
+
+
+def decoder_of(pitches: int, horizon: int) -> NoteDecoder:
+    torch.manual_seed(0)
+    decoder = NoteDecoder(pitches, horizon, stretch=2, condition_size=8, width=16, depth=2, heads=2).double()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.normal_(std=0.15)
+    return decoder
+
+
+@torch.no_grad()
+def probabilities(decoder: NoteDecoder, condition: Tensor, rolls: Tensor) -> Tensor:
+    parts = rolls.split(8192)
+    each = [decoder.log_likelihood(condition.expand(len(part), -1, -1), notes_of(part), part) for part in parts]
+    return torch.cat(each).exp()
+
+
+def condition_for(n_frames: int) -> Tensor:
+    return torch.randn(1, -(-n_frames // 2), 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def listed(notes: Notes, row: int) -> list[tuple[int, int, int]]:
+    fields = (field[row, : int(notes.count[row])].tolist() for field in notes[:3])
+    return list(zip(*fields, strict=True))
+
+
+def test_the_notes_of_a_roll_and_back() -> None:
+    roll = torch.zeros(2, 128, 8)
+    roll[0, 60, 0:3] = roll[0, 64, 0:8] = roll[0, 60, 4:5] = roll[0, 0, 7] = 1
+    notes = notes_of(roll)
+    assert listed(notes, 0) == [(0, 60, 3), (0, 64, 8), (4, 60, 1), (7, 0, 1)]
+    assert listed(notes, 1) == [] and notes.count.tolist() == [4, 0]
+    assert torch.equal(roll_of(notes, 128, 8), roll > 0)
+    assert torch.equal(roll_of(notes, 128, 6), roll[:, :, :6] > 0), "what lasts longer is cut"
+
+
+def test_every_small_roll_is_one_list() -> None:
+    rolls = every_roll(3, 4)
+    notes = notes_of(rolls)
+    assert torch.equal(roll_of(notes, 3, 4), rolls > 0)
+    assert len({tuple(listed(notes, row)) for row in range(len(rolls))}) == len(rolls)
+
+
+def test_no_rolls_and_empty_ones() -> None:
+    assert roll_of(notes_of(torch.zeros(0, 128, 32)), 128, 32).shape == (0, 128, 32)
+    assert not roll_of(notes_of(torch.zeros(3, 128, 32)), 128, 32).any()
+
+
+@pytest.mark.parametrize(("pitches", "n_frames", "horizon"), [(4, 4, 4), (3, 5, 5), (2, 7, 9), (1, 9, 16)])
+def test_the_probabilities_of_all_rolls_sum_to_one(pitches: int, n_frames: int, horizon: int) -> None:
+    decoder, rolls = decoder_of(pitches, horizon), every_roll(pitches, n_frames)
+    each = probabilities(decoder, condition_for(n_frames), rolls)
+    assert each.sum().item() == pytest.approx(1, abs=1e-12)
+    assert (each > 0).all()
+
+
+def test_a_shorter_window_is_a_cut_of_a_longer_one() -> None:
+    """With the same condition in its frames, a window's probability is the sum of those that go on from it."""
+    decoder = decoder_of(3, 8)
+    # All that stands after the cut must be unknown before it: a note's embedding tells where it ends.
+    torch.nn.init.zeros_(decoder.duration.weight)
+    condition = condition_for(4)
+    longer = probabilities(decoder, condition, every_roll(3, 4)).view(4, 4, 4, 4, 4, 4)
+    # Cells of a roll are in the order of pitch and frame, the first the lowest bit of its number.
+    cut = longer.view(2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2).sum((0, 1, 4, 5, 8, 9)).flatten()
+    assert torch.allclose(cut, probabilities(decoder, condition[:, :1], every_roll(3, 2)), atol=1e-12)
+
+
+def test_drawn_rolls_are_as_frequent_as_they_are_probable() -> None:
+    decoder, rolls, condition = decoder_of(3, 3), every_roll(3, 3), condition_for(3)
+    expected, n = probabilities(decoder, condition, rolls), 100_000
+    uniform = torch.rand(n, 12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    drawn = roll_of(draw_notes(decoder, condition.expand(n, -1, -1), 3, uniform), 3, 3)
+    codes = (drawn.flatten(1).long() * 2 ** torch.arange(9)).sum(1)
+    found = torch.bincount(codes, minlength=len(rolls))
+    often = expected * n > 5
+    chi_squared = ((found - expected * n) ** 2 / (expected * n))[often].sum().item()
+    degrees = int(often.sum())
+    assert degrees > 200
+    assert abs(chi_squared - degrees) < 5 * (2 * degrees) ** 0.5
+
+
+def test_what_goes_on_from_a_beginning_is_as_probable_as_given_it() -> None:
+    decoder, rolls, condition = decoder_of(2, 4), every_roll(2, 4), condition_for(4)
+    begun = torch.tensor([[[1, 1, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [1, 0, 0, 0]]]).double()
+    notes, n, first_frame = notes_of(begun), 20_000, 2
+    uniform = torch.rand(2 * n, 12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    rows = torch.arange(2).repeat_interleave(n)
+    condition_of_all = condition.expand(2 * n, -1, -1)
+    drawn = draw_notes(decoder, condition_of_all, 4, uniform, beginning=notes.of(rows), first_frame=first_frame)
+    drawn = roll_of(drawn, 2, 4)
+    all_notes, each = notes_of(rolls), probabilities(decoder, condition, rolls)
+    for row in range(2):
+        fits = torch.tensor(
+            [
+                [note for note in listed(all_notes, roll) if note[0] < first_frame] == listed(notes, row)
+                for roll in range(len(rolls))
+            ]
+        )
+        given = torch.where(fits, each, 0.0)
+        given /= given.sum()
+        codes = (drawn[rows == row].flatten(1).long() * 2 ** torch.arange(8)).sum(1)
+        found = torch.bincount(codes, minlength=len(rolls)) / n
+        assert torch.allclose(found.double(), given, atol=0.015)
+
+
+def test_a_draw_follows_from_its_own_numbers_alone() -> None:
+    decoder, condition = decoder_of(8, 16), torch.randn(6, 8, 8, dtype=torch.float64)
+    uniform = torch.rand(6, 40, 3, dtype=torch.float64)
+    together = roll_of(draw_notes(decoder, condition, 16, uniform), 8, 16)
+    for row in range(6):
+        alone = draw_notes(decoder, condition[row : row + 1], 16, uniform[row : row + 1])
+        assert torch.equal(roll_of(alone, 8, 16)[0], together[row])
+
+
+def test_temperature_and_nucleus() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0]]).repeat(1000, 1)
+    uniform = torch.rand(1000)
+    assert (choose(logits, uniform, Playing(temperature=0)) == 1).all()
+    assert set(choose(logits, uniform, Playing(nucleus=0.7)).tolist()) == {1, 2}
+    assert set(choose(logits, uniform, Playing(nucleus=0.1)).tolist()) == {1}
+    assert set(choose(logits, uniform, Playing()).tolist()) == {0, 1, 2}
+    never = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
+    assert choose(never, torch.zeros(1), Playing()).item() == choose(never, torch.tensor([1 - 1e-7]), Playing()).item()

@@ -1,0 +1,78 @@
+"""Optimisers of the stages: Adam, and Muon for the matrices of attention layers with Adam for all else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.options import CheckedOptions, option
+
+BETAS = (0.9, 0.999)
+ADAM, MUON = OPTIMIZERS = ("adam", "muon")
+_MUON_BETAS, _MUON_WEIGHT_DECAY = (0.9, 0.98), 0.01
+
+
+@dataclass(frozen=True)
+class CVAEOptimizerOptions(CheckedOptions):
+    """How a CVAE is optimised."""
+
+    optimizer: str = option(
+        ADAM, "of the CVAE; muon makes the updates of attention matrices orthogonal, the rest is AdamW's",
+        choices=OPTIMIZERS,
+    )  # fmt: skip
+    matrix_learning_rate: float = option(0.02, "muon's, of attention matrices", above=0)
+
+
+class Together:
+    """Several optimisers of the parts of one model, used as one."""
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self._optimizers = list(optimizers)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        for optimizer in self._optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(place): optimizer.state_dict() for place, optimizer in enumerate(self._optimizers)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for place, optimizer in enumerate(self._optimizers):
+            optimizer.load_state_dict(state[str(place)])
+
+
+def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BETAS) -> torch.optim.Adam:
+    """Adam, in one kernel for all tensors where the device has it."""
+    return torch.optim.Adam(parameters, rate, betas, fused=parameters[0].is_cuda or None)
+
+
+def optimizer_of_cvae(cvae: nn.Module, rate: float, options: CVAEOptimizerOptions) -> torch.optim.Optimizer | Together:
+    """What trains a CVAE at the learning rate `rate`.
+
+    Muon (Jordan et al. 2024) has the matrices that the model names as `attention_matrices`.
+    """
+    parameters = list(cvae.parameters())
+    if options.optimizer == ADAM:
+        return adam(parameters, rate)
+    matrices = cvae.attention_matrices()
+    others = {id(parameter): parameter for parameter in parameters}
+    for matrix in matrices:
+        del others[id(matrix)]
+    rest, decay = list(others.values()), _MUON_WEIGHT_DECAY
+    fused = rest[0].is_cuda or None
+    return Together(
+        [
+            torch.optim.Muon(matrices, options.matrix_learning_rate, decay, adjust_lr_fn="original"),
+            torch.optim.AdamW(rest, rate, _MUON_BETAS, weight_decay=decay, fused=fused),
+        ]
+    )
