@@ -24,6 +24,7 @@ LEGEND = """\
 T = {T}, {n} generated clips of {checkpoint} and as many real ones of the {split} split.
 overlap: area that the distributions of generated and real clips share; 1 if they are alike.
 real halves: real clips against others of the same songs, absolute difference; what chance leaves.
+nearest: how much of a clip the nearest training window has, in any key; memorised: over half of its notes.
 training songs: real clips of those against the real ones; a generator that plays them back."""
 
 
@@ -33,6 +34,9 @@ class Options(ClipOptions):
 
     clips: int = option(
         1000, "generated and real clips of a genre; at most half of its real ones", minimum=1, maximum=1_000_000
+    )
+    novelty_clips: int = option(
+        100, "of these, to compare with every training window; 0 leaves novelty out", minimum=0, maximum=1_000_000
     )
 
 
@@ -44,7 +48,7 @@ def eval_music(options: Options) -> pd.DataFrame:
 
 
 def _measure(source: ClipSource, options: Options) -> pd.DataFrame:
-    frame = measure_music(source, options.clips)
+    frame = measure_music(source, options.clips, options.novelty_clips)
     every = of_all(frame)
     print(format_table(every, MUSIC_TABLE.columns))
     print(f"\noverlap by {source.trained.condition}")

@@ -27,6 +27,7 @@ from evaluation.statistics.distances import (
     random_halves,
     required_rows,
 )
+from evaluation.statistics.fidelity import Fidelity, fidelity
 from evaluation.statistics.rolls import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, REPORTED, Column, ResultTable
 
@@ -53,6 +54,11 @@ FAD_TABLE = ResultTable(
         Column("FAD_infinity", "FAD∞"),
         Column("KAD", "KAD"),
         Column("KAD_floor", "floor", BASELINE),
+        *(
+            column
+            for name in Fidelity._fields
+            for column in (Column(name, name), Column(f"{name}_train", "training clips", BASELINE))
+        ),
         Column("reported", "reported", REPORTED),
         Column("reported_paper", "reported by [1]", REPORTED),
     ),
@@ -194,6 +200,7 @@ def score(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     FAD_seeds: mean and standard deviation over the seeds of generation. *_floor: random disjoint halves of the real
     clips, `n_floor` in each. FAD_over_floor: only where the floor has as many clips as the distance. FAD_train:
     training clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance.
+    Precision, recall, density, coverage: see `evaluation.statistics.fidelity`.
     """
     cut = [stratum.cut(options.clips) for stratum in strata]
     reference = torch.cat([genre.reference for genre in cut])
@@ -212,6 +219,7 @@ def score(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
         **_against_training(cut),
         "KAD": defined(kernel_distance, reference, fakes[0]),
         **_infinity(cut, options.seed),
+        **_fidelity(cut, reference, fakes[0]),
     }
     same_n = row["n_floor"] == row["n_real"] == row["n_fake"]
     row["FAD_over_floor"] = row["FAD"] / row["FAD_floor"] if same_n and row["FAD_floor"] else np.nan
@@ -244,6 +252,18 @@ def _against_training(strata: list[Stratum]) -> dict[str, Any]:
     real = torch.cat([genre.reference[:n] for genre, n in zip(strata, counts, strict=True)])
     train = torch.cat([genre.train[:n] for genre, n in zip(strata, counts, strict=True)])
     return {"n_train": len(train), "FAD_train": defined(frechet_distance, real, train)}
+
+
+def _fidelity(strata: list[Stratum], reference: Tensor, fake: Tensor) -> dict[str, float]:
+    """Precision, recall, density and coverage of generated clips; *_train: of training clips in their place."""
+    row = {}
+    for suffix, clips in (("", fake), ("_train", torch.cat([genre.train[: len(genre.reference)] for genre in strata]))):
+        try:
+            values = fidelity(reference, clips)
+        except ValueError:
+            values = Fidelity(np.nan, np.nan, np.nan, np.nan)
+        row |= {f"{name}{suffix}": value for name, value in values._asdict().items()}
+    return row
 
 
 def _infinity(strata: list[Stratum], seed: int) -> dict[str, Any]:

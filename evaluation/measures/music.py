@@ -20,10 +20,12 @@ from common.errors import UserError
 from common.randomness import generator_at
 from evaluation.samples.clips import ClipSource, RealClips
 from evaluation.statistics.musical_features import FEATURES, musical_features
+from evaluation.statistics.novelty import NOVELTY, KnownWindows
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
 
 Features = dict[str, Tensor]
 
+ALL_FEATURES = FEATURES | NOVELTY
 HALVINGS = 10
 CHUNK = 200
 
@@ -50,8 +52,9 @@ MUSIC_TABLE = ResultTable(
 class GenreFeatures:
     """Features of the clips of a genre, float64 (n,) for each name, NaN where a clip has none.
 
-    `other_real` are as many further real clips, none of which is in `real`. `training` are real clips of the songs the
-    generator was trained on; empty where `real` are those, fewer than n where there are no more.
+    Those of novelty are of fewer clips, and of generated and real ones alone. `other_real` are as many further real
+    clips, none of which is in `real`. `training` are real clips of the songs the generator was trained on; empty where
+    `real` are those, fewer than n where there are no more.
     """
 
     genre_id: int
@@ -75,17 +78,23 @@ def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float:
     return float(torch.minimum(in_bin[0] / len(first), in_bin[1] / len(second)).sum())
 
 
-def measure_music(source: ClipSource, clips: int, *, progress: bool = True) -> pd.DataFrame:
+def measure_music(
+    source: ClipSource, clips: int, novelty_clips: int = 0, *, progress: bool = True
+) -> pd.DataFrame:
     """The rows of `compare_features` for the clips of `genre_features`, and how they were made."""
-    genres = genre_features(source, clips, progress=progress)
+    genres = genre_features(source, clips, novelty_clips, progress=progress)
     return compare_features(genres, source.genres, source.seed).assign(**source.facts)
 
 
-def genre_features(source: ClipSource, clips: int, *, progress: bool = True) -> list[GenreFeatures]:
+def genre_features(
+    source: ClipSource, clips: int, novelty_clips: int = 0, *, progress: bool = True
+) -> list[GenreFeatures]:
     """Features of generated and real clips of every genre that has at least two real ones.
 
     There are as many generated clips as real ones: `clips`, or half of the genre's real clips where that is fewer, so
-    that as many others are left to compare real with real. Raises `UserError` where no genre has two real clips.
+    that as many others are left to compare real with real. The first `novelty_clips` of them are compared with all
+    training windows, where the real ones are not of those songs themselves. Raises `UserError` where no genre has two
+    real clips.
     """
     n_real = [len(source.real_order(genre_id)) for genre_id in range(len(source.genres))]
     chosen = {genre_id: min(clips, n // 2) for genre_id, n in enumerate(n_real) if n >= 2}
@@ -96,7 +105,10 @@ def genre_features(source: ClipSource, clips: int, *, progress: bool = True) -> 
         )
     train = source.of_split("train")
     shown = tqdm(chosen.items(), source.title, disable=not progress)
-    return [_measure_genre(source, train, genre_id, n) for genre_id, n in shown]
+    known = None
+    if novelty_clips and source.windows.split != "train":
+        known = KnownWindows(train.windows.rolls(index) for index in torch.arange(len(train.windows)).split(CHUNK))
+    return [_measure_genre(source, train, genre_id, n, known, min(n, novelty_clips)) for genre_id, n in shown]
 
 
 def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> pd.DataFrame:
@@ -113,7 +125,8 @@ def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed
     rows = [
         {"genre_id": genre_id, "genre_name": name, "feature": feature, **_compare(members, feature, seed)}
         for genre_id, name, members in [*groups, (ALL_ID, ALL_NAME, list(genres))]
-        for feature in FEATURES
+        for feature in ALL_FEATURES
+        if all(feature in genre.generated for genre in genres)
     ]
     return pd.DataFrame(rows)
 
@@ -128,7 +141,9 @@ def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
     return wide, [Column("origin", "made by", LABEL), Column("feature", "feature", LABEL), *shares]
 
 
-def _measure_genre(source: ClipSource, train: RealClips, genre_id: int, n: int) -> GenreFeatures:
+def _measure_genre(
+    source: ClipSource, train: RealClips, genre_id: int, n: int, known: KnownWindows | None, n_novelty: int
+) -> GenreFeatures:
     def measure(clips: Callable[[Tensor], np.ndarray], index: Tensor) -> Features:
         """Features of `clips(index)`, in chunks that keep memory bounded."""
         frames_per_second = source.trained.frames_per_second
@@ -137,20 +152,25 @@ def _measure_genre(source: ClipSource, train: RealClips, genre_id: int, n: int) 
 
     order = source.real_order(genre_id)
     n_training = 0 if source.windows.split == "train" else n
+    generated = measure(lambda index: source.generated(genre_id, int(index[0]), len(index)), torch.arange(n))
+    real = measure(source.real, order[:n])
+    if known:
+        generated |= known.novelty(torch.from_numpy(source.generated(genre_id, 0, n_novelty)))
+        real |= known.novelty(torch.from_numpy(source.real(order[:n_novelty])))
     return GenreFeatures(
         genre_id,
-        generated=measure(lambda index: source.generated(genre_id, int(index[0]), len(index)), torch.arange(n)),
-        real=measure(source.real, order[:n]),
+        generated=generated,
+        real=real,
         other_real=measure(source.real, order[n : 2 * n]),
         training=measure(train.real, train.real_order(genre_id)[:n_training]),
     )
 
 
 def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> dict[str, Any]:
-    unit, width = FEATURES[feature]
-    generated, real, training = (
-        _defined([getattr(genre, kind)[feature] for genre in genres]) for kind in ("generated", "real", "training")
-    )
+    unit, width = ALL_FEATURES[feature]
+    kinds = "generated", "real", "training"
+    sides = {kind: [getattr(genre, kind).get(feature) for genre in genres] for kind in kinds}
+    generated, real, training = map(_defined, sides.values())
     halves_differ, halves_overlap = _between_halves(genres, feature, seed)
     return {
         "unit": unit,
@@ -176,19 +196,19 @@ def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) ->
     for halving in range(HALVINGS):
         halves: tuple[list[Tensor], list[Tensor]] = ([], [])
         for genre in genres:
-            every = torch.cat([genre.real[feature], genre.other_real[feature]])
+            every = torch.cat([clips[feature] for clips in (genre.real, genre.other_real) if feature in clips])
             order = torch.randperm(len(every), generator=generator_at("halves", seed, halving, genre.genre_id))
             for half, index in zip(halves, order.chunk(2), strict=True):
                 half.append(every[index])
         first, second = map(_defined, halves)
-        pairs.append((abs(_difference(first, second)), overlap_area(first, second, FEATURES[feature].bin_width)))
+        pairs.append((abs(_difference(first, second)), overlap_area(first, second, ALL_FEATURES[feature].bin_width)))
     differences, overlaps = zip(*pairs, strict=True)
     return float(np.mean(differences)), float(np.mean(overlaps))
 
 
-def _defined(parts: Sequence[Tensor]) -> Tensor:
-    """The values that are not NaN, of all parts together."""
-    values = torch.cat(list(parts))
+def _defined(parts: Sequence[Tensor | None]) -> Tensor:
+    """The values that are not NaN, of all parts that there are together."""
+    values = torch.cat([torch.empty(0, dtype=torch.float64), *(part for part in parts if part is not None)])
     return values[~values.isnan()]
 
 

@@ -15,7 +15,7 @@ import eval_music
 from common.errors import UserError
 from data.pianoroll import roll_notes
 from data.store import RollStore
-from evaluation.measures.music import compare_features, genre_features, overlap_area
+from evaluation.measures.music import ALL_FEATURES, compare_features, genre_features, overlap_area
 from evaluation.samples.clips import ClipSource, open_clip_sources
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.rolls import onsets
@@ -225,7 +225,7 @@ def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> 
         written = list(csv.DictReader(file))
     assert list(written[0])[:4] == ["genre_id", "genre_name", "feature", "unit"]
     assert [(row["genre_id"], row["feature"]) for row in written] == [
-        (str(genre_id), feature) for genre_id in (0, 1, 2, -1) for feature in FEATURES
+        (str(genre_id), feature) for genre_id in (0, 1, 2, -1) for feature in ALL_FEATURES
     ]
     for fact in ("split", "seed", "threshold", "checkpoint_sha256", "labels", "store_content"):
         assert all(row[fact] for row in written)
@@ -272,7 +272,7 @@ def test_a_generator_that_makes_the_real_clips_is_perfect(
 
     monkeypatch.setattr(ClipSource, "generated", real_clips)
     rows = [row for row in records(eval_music.eval_music(eval_music.Options(**trained))) if row["n_real"]]
-    assert len(rows) == 4 * len(FEATURES) - 1
+    assert len(rows) == 4 * len(ALL_FEATURES) - 1
     for row in rows:
         assert row["difference"] == 0
         assert row["overlap_area"] == pytest.approx(1)

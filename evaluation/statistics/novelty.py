@@ -1,0 +1,80 @@
+"""How near clips come to windows that are there: by cells and by notes, in any transposition."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from evaluation.statistics.musical_features import Feature
+from evaluation.statistics.rolls import onsets
+
+# Semitones: every key once.
+TRANSPOSITIONS = range(-5, 7)
+# A clip that shares more of its notes with one window is as good as known.
+MEMORISED = 0.5
+NOVELTY = {
+    "nearest_frame_F1": Feature("0 ... 1", 0.05),
+    "nearest_note_share": Feature("share of notes", 0.05),
+    "memorised": Feature("share of clips", 1),
+}
+# Windows to compare with at a time.
+_AT_ONCE = 8192
+
+
+class KnownWindows:
+    """Windows to compare clips with, as lists of sounding cells and of onsets."""
+
+    def __init__(self, rolls: Iterable[Tensor]) -> None:
+        """`rolls`: all windows, (B, 128, T) each, where a cell above 0 sounds."""
+        cells, notes = [], []
+        for batch in rolls:
+            sounding = batch > 0
+            cells.append(_rows(sounding))
+            notes.append(_rows(onsets(sounding)))
+        self._cells, self._notes = sparse.vstack(cells, "csr"), sparse.vstack(notes, "csr")
+
+    def novelty(self, clips: Tensor) -> dict[str, Tensor]:
+        """Every feature of `NOVELTY` for boolean clips (n, 128, T), float64 (n,) each, NaN for a silent clip.
+
+        In every transposition of the clips, and the windows as they are, so a passage at another place of a window is
+        not found. nearest_frame_F1: of the cells that sound, with the window that has most in common.
+        nearest_note_share: the largest share of the clip's notes, by pitch and onset, that a single window has, too.
+        memorised: 1 where that is more than half.
+        """
+        frame_f1, note_share = np.zeros(len(clips)), np.zeros(len(clips))
+        n_notes = onsets(clips).sum((1, 2)).numpy()
+        size_of_known = np.asarray(self._cells.sum(1)).ravel()
+        for semitones in TRANSPOSITIONS:
+            moved = _transposed(clips, semitones)
+            cells, notes = _rows(moved), _rows(onsets(moved))
+            size = np.asarray(cells.sum(1)).ravel()
+            for first in range(0, self._cells.shape[0], _AT_ONCE):
+                chosen = slice(first, first + _AT_ONCE)
+                shared = (cells @ self._cells[chosen].T).toarray()
+                total = size[:, None] + size_of_known[None, chosen]
+                frame_f1 = np.maximum(frame_f1, (2 * shared / np.maximum(total, 1)).max(1))
+                shared = (notes @ self._notes[chosen].T).toarray()
+                note_share = np.maximum(note_share, shared.max(1) / np.maximum(n_notes, 1))
+        silent = n_notes == 0
+        values = frame_f1, note_share, (note_share > MEMORISED).astype(float)
+        return {
+            name: torch.from_numpy(np.where(silent, np.nan, value)) for name, value in zip(NOVELTY, values, strict=True)
+        }
+
+
+def _rows(rolls: Tensor) -> sparse.csr_array:
+    """Boolean rolls (n, 128, T) as sparse rows of 128 T numbers, 0 and 1."""
+    return sparse.csr_array(rolls.flatten(1).numpy(), dtype=np.float32)
+
+
+def _transposed(rolls: Tensor, semitones: int) -> Tensor:
+    moved = torch.zeros_like(rolls)
+    if semitones > 0:
+        moved[:, semitones:] = rolls[:, :-semitones]
+    elif semitones < 0:
+        moved[:, :semitones] = rolls[:, -semitones:]
+    else:
+        moved = rolls
+    return moved
