@@ -8,6 +8,7 @@ The same command resumes a run that was stopped. Writes checkpoints/{generator,c
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
     "large": {
+        "checkpoints": Path("checkpoints/large"), "runs": Path("runs/large"),
         "architecture": LARGE, "epochs": 6, "batch_size": 32, "learning_rate": 2e-4, "critic_learning_rate": 4e-4,
         "gan_betas": (0.0, 0.9), "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "balance": "sampler",
         "transpose": True, "ema": 0.999,

@@ -9,6 +9,7 @@ The same command resumes a run that was stopped. Writes checkpoints/cvae_pretrai
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ PRESETS = {
     "paper": {},
     "paper-512": {},  # wider in the later stages alone
     "large": {
+        "checkpoints": Path("checkpoints/large"), "runs": Path("runs/large"),
         "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64, "learning_rate": 1.5e-3, "beta": 1.0,
         "free_nats": 6.0, "balance": "sampler", "transpose": True, "schedule": COSINE, "warm_up": 200,
         "optimizer": MUON, "clip_norm": 1.0, "ema": 0.999,

@@ -11,6 +11,7 @@ hybrid_G_T128_last.pth.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from models.weight_files import hybrid_file, pretrained_file
 from training.adversarial import (
     AdversarialOptions,
     CriticBatch,
+    GradientShare,
     adversarial_loss,
     build_adversaries,
     fake_roll,
@@ -45,6 +47,7 @@ PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
     "large": {
+        "checkpoints": Path("checkpoints/large"), "runs": Path("runs/large"),
         "architecture": LARGE, "epochs": (2, 2, 4), "batch_size": 32, "cvae_learning_rate": 5e-4, "optimizer": MUON,
         "matrix_learning_rate": 5e-3, "gan_learning_rate": 2e-4, "critic_learning_rate": 4e-4, "gan_betas": (0.0, 0.9),
         "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0,
@@ -151,14 +154,17 @@ class HybridStage(RollStage):
         terms = elbo_terms(cvae, batch, noise, options.reconstruction, options.free_nats)
         kl = terms.kl.sum(1)
         elbo_loss = self.weighted_mean(terms.reconstruction + options.beta * kl, batch.genre)
-        z = terms.z if options.encoder_gradient else terms.z.detach()
+        z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
+        share = GradientShare(terms.z, z)
         z = some_from_prior(z, batch.genre, cvae.prior, draw, options.prior_share)
         generator_loss = adversarial_loss(critic, fake_roll(generator, z, batch.genre, options.fakes), batch.genre)
         # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3)
         loss = options.alpha * elbo_loss + options.gamma * generator_loss
         self.update(loss, "cvae", "G")
         cvae_losses = {"reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
-        return {"loss": loss, **cvae_losses, "generator": generator_loss, **critic_losses}
+        return {
+            "loss": loss, **cvae_losses, "generator": generator_loss, "generator_share": share.value(), **critic_losses
+        }  # fmt: skip
 
     @torch.no_grad()
     def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:

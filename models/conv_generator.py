@@ -8,7 +8,7 @@ from .cvae import MINIMUM_RATE, PITCHES
 from .note_cvae import Plan, RollEncoder
 from .prior import AUTOREGRESSIVE, PRIORS
 
-_GROUPS = 8
+_GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
 
 
@@ -47,6 +47,8 @@ class ConvGenerator(nn.Module):
     ) -> None:
         """`hidden`: channels of the last level, half of the first's. `seq_len`: frames that it is trained for."""
         super().__init__()
+        if hidden % (_GROUPS * _DOUBLINGS):
+            raise ValueError(f"hidden must be a multiple of {_GROUPS * _DOUBLINGS}, but is {hidden}")
         self.config = {
             "n_genres": n_genres, "seq_len": seq_len, "latent": latent, "hidden": hidden, "genre_size": genre_size,
             "prior": prior,

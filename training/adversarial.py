@@ -106,6 +106,31 @@ def adversarial_loss(critic: nn.Module, fake: Tensor, genre: Tensor) -> Tensor:
     return -critic(fake, genre).float().mean()
 
 
+class GradientShare:
+    """What part of the gradient on z, through which L_G reaches the encoder, is that of L_G.
+
+    By Euclidean norms over a batch, |g_G| / (|g_G| + |g_ELBO|): 0 where L_G is cut off, 1/2 where both pull alike.
+    """
+
+    def __init__(self, z: Tensor, z_of_generator: Tensor) -> None:
+        """`z` is what the encoder gives, `z_of_generator` made of it, or a constant. Before the backward pass."""
+        self._whole = self._of_generator = z.new_zeros(1)
+        z.register_hook(self._keep_whole)
+        if z_of_generator.requires_grad:
+            z_of_generator.register_hook(self._keep_of_generator)
+
+    def _keep_whole(self, gradient: Tensor) -> None:
+        self._whole = gradient
+
+    def _keep_of_generator(self, gradient: Tensor) -> None:
+        self._of_generator = gradient
+
+    def value(self) -> Tensor:
+        """After the backward pass, a scalar."""
+        of_generator, of_elbo = self._of_generator.norm(), (self._whole - self._of_generator).norm()
+        return of_generator / (of_generator + of_elbo).clamp_min(1e-30)
+
+
 def fake_roll(generator: nn.Module, z: Tensor, genre: Tensor, fakes: str) -> Tensor:
     """What the critic sees of G(z, y), (B, 128, T); `fakes` is one of `FAKES`."""
     probabilities = generator(z, genre)

@@ -1,0 +1,142 @@
+"""Preset large goes through the three stages, resumes bit for bit, and refuses what does not fit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stages import arguments, assert_same_result, draw_at, epochs_logged, opened, stopping, terminate
+
+import train_cgan
+import train_cvae
+import train_hybrid
+import training.loop
+from common.errors import UserError
+from common.options import parse_options
+from models import ConvGenerator, NoteCVAE, ProjectionCritic
+from models.trained import load_trained
+from models.weight_files import LAST, hybrid_file, pretrained_file
+from training.adversarial import GradientShare
+from training.stage import Position
+
+SMALL = {
+    train_cvae: ["--hidden", "16", "--depth", "1", "--latent", "2", "--seq-len", "32", "--epochs", "2"],
+    train_cgan: ["--hidden", "16", "--epochs", "1"],
+    train_hybrid: ["--hidden", "16", "--seq-len", "32,64", "--epochs", "1,1"],
+}
+STAGES = (
+    (train_cvae, train_cvae.CVAEStage), (train_cgan, train_cgan.CGANStage), (train_hybrid, train_hybrid.HybridStage),
+)  # fmt: skip
+
+
+def options(program: Any, store: Path, folder: Path, *more: str) -> Any:
+    words = ["--preset", "large", *arguments(store, folder), *SMALL[program], *more]
+    return parse_options(program.Options, "", words, program.PRESETS)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three stages, uninterrupted."""
+    folder = tmp_path_factory.mktemp("large")
+    for program, stage in STAGES:
+        training.loop.train(stage(options(program, tiny_store, folder)))
+    return folder
+
+
+def test_weights_of_all_stages(whole: Path) -> None:
+    classes = {"cvae": NoteCVAE, "G": ConvGenerator, "D": ProjectionCritic}
+    for name, network in classes.items():
+        kind = network.kind
+        early = load_trained(whole / "checkpoints" / pretrained_file(kind), kind, "").model
+        late = load_trained(whole / "checkpoints" / hybrid_file(name, 64), kind, "", seq_len=64).model
+        assert type(early) is type(late) is network
+    of_32 = load_trained(whole / "checkpoints" / hybrid_file("G", 32, LAST), "generator", "").model
+    longer = of_32(torch.randn(2, of_32.noise_size(64)), torch.tensor([0, 1]))
+    assert longer.shape == (2, 128, 64), "its network knows windows of any length"
+
+
+def test_the_curriculum_keeps_every_tensor(whole: Path) -> None:
+    log = (whole / "runs" / "hybrid" / "log.txt").read_text()
+    assert ": kept" in log and ": grown" not in log and ": new" not in log
+
+
+def test_the_log_tells_how_much_of_the_gradient_is_the_generators(whole: Path) -> None:
+    shares = [epoch["train"]["generator_share"] for epoch in epochs_logged(whole / "runs" / "hybrid")]
+    assert all(0 < share < 1 for share in shares)
+
+
+@pytest.mark.parametrize(("program", "stage"), STAGES, ids=["cvae", "cgan", "hybrid"])
+def test_every_stage_goes_on_exactly(
+    program: Any, stage: Any, whole: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    earlier = [each for each, _ in STAGES][: [each for each, _ in STAGES].index(program)]
+    for before in earlier:
+        training.loop.train(dict(STAGES)[before](options(before, tiny_store, tmp_path)))
+    stopped = stopping(stage, 3, 8, by=terminate)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            training.loop.train(stopped(options(program, tiny_store, tmp_path)))
+    training.loop.train(stopped(options(program, tiny_store, tmp_path)))
+    for after in [each for each, _ in STAGES][len(earlier) + 1 :]:
+        training.loop.train(dict(STAGES)[after](options(after, tiny_store, tmp_path)))
+    for run in ("cvae", "cgan", "hybrid"):
+        assert_same_result(tmp_path, whole, run)
+
+
+def test_learning_rates_rise_and_fall_by_the_schedule(tiny_store: Path, tmp_path: Path) -> None:
+    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, "--warm-up", "4")))
+    rates = []
+    for step in range(20):
+        stage.set_rates(Position(stage.phases[0], step // 10, 16 * (step % 10)))
+        rates.append([group["lr"] for group in stage.optimizers["cvae"].param_groups])
+    muon, adam = zip(*rates, strict=True)
+    assert adam[0] == pytest.approx(1.5e-3 / 4) and max(adam) < 1.5e-3 and adam[-1] < 0.02 * 1.5e-3
+    assert list(adam[4:]) == sorted(adam[4:], reverse=True)
+    assert [each / 0.02 for each in muon] == pytest.approx([each / 1.5e-3 for each in adam])
+
+
+def test_windows_are_transposed_to_every_key(tiny_store: Path, tmp_path: Path) -> None:
+    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path)))
+    draw = draw_at(stage)
+    index = torch.zeros(500, dtype=torch.int64)
+    moved, plain = draw.batch_of(index), stage.train_windows.batch(index)
+    pitches = moved.roll.amax(2).argmax(1) - plain.roll.amax(2).argmax(1)
+    assert pitches.unique().tolist() == list(range(-5, 7))
+    difference = (moved.events[:, 1] - plain.events[:, 1]) * 127
+    torch.testing.assert_close(difference, pitches[moved.event_window].float(), atol=1e-4, rtol=0)
+
+
+def test_some_fakes_are_of_the_prior(tiny_store: Path, whole: Path) -> None:
+    stage = opened(train_cgan.CGANStage(options(train_cgan, tiny_store, whole, "--prior-share", "1")))
+    drawn = []
+    stage.models["generator"].prior.sample = lambda noise, genre: drawn.append(len(noise)) or noise
+    stage.iterate(draw_at(stage))
+    assert drawn == [16] * 3, "two critic steps and one of the generator"
+
+
+def test_the_share_of_a_gradient() -> None:
+    z = torch.zeros(3, requires_grad=True) * 1
+    z_of_generator = z.view_as(z)
+    share = GradientShare(z, z_of_generator)
+    (3 * z[0] + 4 * z[1] + 5 * z_of_generator[2]).backward()
+    assert share.value().item() == pytest.approx(0.5)
+    z = torch.zeros(3, requires_grad=True) * 1
+    share = GradientShare(z, z.detach())
+    z.sum().backward()
+    assert share.value() == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "more", "message"),
+    [
+        (train_cvae, ("--event-size", "3"), "architecture large has no event_size; leave the option out"),
+        (train_cgan, ("--hidden", "20"), "hidden must be a multiple of 16, but is 20"),
+        (train_cgan, ("--architecture", "paper"), "takes 2 numbers for 32 frames, but the CVAE's z has 4; give both"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    program: Any, more: tuple[str, ...], message: str, whole: Path, tiny_store: Path
+) -> None:
+    stage = dict(STAGES)[program](options(program, tiny_store, whole, "--restart", *more))
+    with pytest.raises(UserError, match=message):
+        opened(stage)
