@@ -4,6 +4,8 @@
     python generate.py --genre jazz,rock --count 20 --seed 1
     python generate.py --genre jazz --windows 4 --wav               # longer pieces, with a WAV file beside each
     python generate.py --reconstruct song.mid --genre jazz          # a file through the CVAE and back
+    python generate.py --source cvae --genre jazz --windows 4 --temperature 0.9
+    python generate.py --continue song.mid --genre jazz --windows 2 # what could come next (preset large)
     python generate.py --interpolate a.mid b.mid --genre jazz       # from one piece to another
 
 Clip k of a seed is the same whatever --count, --batch-size and the other genres are, and has the same latent in every
@@ -18,7 +20,7 @@ from audio.synthesis import open_renderer
 from common.errors import run_command
 from common.options import parse_options
 from generation.clips import make_clips
-from generation.from_files import interpolate_files, reconstruct
+from generation.from_files import continue_file, interpolate_files, reconstruct
 from generation.music import Options
 from models.checkpoint import CheckpointError
 from page.figures.roll_sheet import save_roll_sheet
@@ -30,7 +32,11 @@ def generate(options: Options) -> list[Path]:
     Raises `UserError` or `CheckpointError` with a sentence where something is missing.
     """
     renderer = open_renderer(options.synth, options.soundfont) if options.wav else None
-    make = reconstruct if options.reconstruct else interpolate_files if options.interpolate else make_clips
+    of_files = (
+        (options.reconstruct, reconstruct), (options.continue_file, continue_file),
+        (options.interpolate, interpolate_files),
+    )  # fmt: skip
+    make = next((maker for given, maker in of_files if given), make_clips)
     trained, rolls, sheet, rows, title = make(options)
     files = write_roll_files(options.output, rolls, trained.frames_per_second, renderer)
     path = options.output / f"{sheet}.png"

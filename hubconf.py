@@ -3,7 +3,7 @@
     import torch
     generator = torch.hub.load("path/to/this/repository", "generator_hybrid", source="local", seq_len=128)
     genre = torch.full((8,), generator.genres.index("jazz"))
-    z = generator.prior.sample(torch.randn(8, generator.latent), genre)
+    z = generator.prior.sample(torch.randn(8, generator.noise_size(128)), genre)
     roll = generator(z, genre) > 0.5  # (8, 128, T): does the pitch sound in the frame?
 
 Every model comes in eval mode, on the CPU, with the genre names it was trained on in `genres` (a name's position is the
@@ -11,8 +11,9 @@ genre id) and what these are in `condition`: genre, composer, mood. Weights are 
 repository, where the training scripts put them, or from `checkpoint_dir`. They are plain tensors: nothing is unpickled.
 Arguments of all entry points:
 
-    pretrained      load the trained weights; otherwise a new model of the paper's size, for `n_genres` genres
-    checkpoint_dir  folder of the weights; None is checkpoints/ in this repository
+    preset          "large", or "paper": the networks of the report
+    pretrained      load the trained weights; otherwise a new model of the preset's size, for `n_genres` genres
+    checkpoint_dir  folder of the weights; None is checkpoints/large/ or checkpoints/ in this repository
     n_genres        only with pretrained=False; a trained model knows its own number
     seq_len         hybrid models alone: 32, 64 or 128 frames
 
@@ -36,27 +37,32 @@ dependencies = ["torch"]
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent
 _WINDOW_LENGTHS = (32, 64, 128)
+_FOLDERS = {"paper": "checkpoints", "large": "checkpoints/large"}
 
 
 def cvae_standalone(
-    pretrained: bool = True, checkpoint_dir: str | os.PathLike[str] | None = None, n_genres: int = 4
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    n_genres: int = 4,
+    preset: str = "large",
 ) -> torch.nn.Module:
-    """CVAE after stage 1: q(z | X, E, y) and p(X | z, y), for windows of any length T, trained at T = 32.
+    """CVAE after stage 1: q(z | X, E, y) and p(X | z, y), for windows of any length T, trained at T = 32 (large: 128).
 
         cvae = torch.hub.load(path, "cvae_standalone", source="local")
         genre = torch.zeros(8, dtype=torch.long)
-        z = cvae.prior.sample(torch.randn(8, cvae.latent), genre)
+        z = cvae.prior.sample(torch.randn(8, cvae.noise_size(32)), genre)
         roll = cvae.decode_free(z, genre, seq_len=32).roll  # does the pitch sound in the frame? bool (8, 128, 32)
 
     `encode(roll, events, event_window, genre)`: piano rolls float32 (B, 128, T) of 0 and 1 at 16 frames a second; all
     notes of the batch, float32 (N, 3), as onset from the window's start / window length, pitch / 127, velocity / 127,
-    with the row of the batch each belongs to, int64 (N,); genre ids int64 (B,). Gives mean and log-variance of z,
-    float32 (B, latent). `decode(z, genre, roll)` gives logits (B, 128, T) with teacher forcing; `decode_free` above
-    runs on what it has played, and gives its `probability`, too.
+    with the row of the batch each belongs to, int64 (N,), which preset large does not look at; genre ids int64 (B,).
+    Gives mean and log-variance of z, float32 (B, `noise_size(T)`). `nll(z, genre, roll)` gives -log p(X | z, y) in
+    nats, (B,); `decode_free` above runs on what it has played. Of preset paper, `decode(z, genre, roll)` gives logits
+    (B, 128, T) with teacher forcing. Of preset large, `models.playing.Playing` has temperature and nucleus.
     """
     if not pretrained:
-        return _new_model("cvae", n_genres)
-    return _standalone("cvae", "train_cvae.py", checkpoint_dir)
+        return _new_model("cvae", preset, n_genres)
+    return _standalone("cvae", preset, "train_cvae.py", checkpoint_dir)
 
 
 def cvae_hybrid(
@@ -64,37 +70,41 @@ def cvae_hybrid(
     pretrained: bool = True,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     n_genres: int = 4,
+    preset: str = "large",
 ) -> torch.nn.Module:
     """CVAE after stage 3, best at windows of `seq_len` frames.
 
         cvae = torch.hub.load(path, "cvae_hybrid", source="local", seq_len=128)
         posterior = cvae.encode(roll, events, event_window, genre)
-        z = posterior.sample(torch.randn_like(posterior.mean))  # float32 (B, latent)
+        z = posterior.sample(torch.randn_like(posterior.mean))  # float32 (B, size of z)
 
     Inputs and outputs are those of `cvae_standalone`.
     """
     seq_len = _window_length(seq_len)
     if not pretrained:
-        return _new_model("cvae", n_genres)
-    return _hybrid("cvae", seq_len, checkpoint_dir)
+        return _new_model("cvae", preset, n_genres)
+    return _hybrid("cvae", preset, seq_len, checkpoint_dir)
 
 
 def generator_standalone(
-    pretrained: bool = True, checkpoint_dir: str | os.PathLike[str] | None = None, n_genres: int = 4
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    n_genres: int = 4,
+    preset: str = "large",
 ) -> torch.nn.Module:
     """Generator G(z, y) after stage 2, for windows of T = 32 frames (or the T it was trained at, `seq_len`).
 
         generator = torch.hub.load(path, "generator_standalone", source="local")
         genre = torch.zeros(8, dtype=torch.long)
-        z = generator.prior.sample(torch.randn(8, generator.latent), genre)
+        z = generator.prior.sample(torch.randn(8, generator.noise_size(128)), genre)
         roll = generator(z, genre)  # probabilities, float32 (8, 128, T)
 
-    In: `z` float32 (B, latent) of its prior, and genre ids int64 (B,). Out: probability that a pitch sounds in a
-    frame, float32 (B, 128, T), at 16 frames a second; the evaluation plays what is above 0.5.
+    In: `z` float32 (B, `noise_size(T)`) of its prior, and genre ids int64 (B,). Out: probability that a pitch sounds in
+    a frame, float32 (B, 128, T), at 16 frames a second; the evaluation plays what is above 0.5.
     """
     if not pretrained:
-        return _new_model("generator", n_genres, seq_len=_WINDOW_LENGTHS[0])
-    return _standalone("generator", "train_cgan.py", checkpoint_dir)
+        return _new_model("generator", preset, n_genres, seq_len=_WINDOW_LENGTHS[0])
+    return _standalone("generator", preset, "train_cgan.py", checkpoint_dir)
 
 
 def generator_hybrid(
@@ -102,24 +112,28 @@ def generator_hybrid(
     pretrained: bool = True,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     n_genres: int = 4,
+    preset: str = "large",
 ) -> torch.nn.Module:
     """Generator G(z, y) after stage 3, for windows of `seq_len` frames.
 
         generator = torch.hub.load(path, "generator_hybrid", source="local", seq_len=128)
         genre = torch.zeros(8, dtype=torch.long)
-        z = generator.prior.sample(torch.randn(8, generator.latent), genre)
+        z = generator.prior.sample(torch.randn(8, generator.noise_size(128)), genre)
         roll = generator(z, genre)  # probabilities, float32 (8, 128, 128)
 
     Inputs and outputs are those of `generator_standalone`.
     """
     seq_len = _window_length(seq_len)
     if not pretrained:
-        return _new_model("generator", n_genres, seq_len=seq_len)
-    return _hybrid("generator", seq_len, checkpoint_dir)
+        return _new_model("generator", preset, n_genres, seq_len=seq_len)
+    return _hybrid("generator", preset, seq_len, checkpoint_dir)
 
 
 def critic_standalone(
-    pretrained: bool = True, checkpoint_dir: str | os.PathLike[str] | None = None, n_genres: int = 4
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    n_genres: int = 4,
+    preset: str = "large",
 ) -> torch.nn.Module:
     """Critic D(X, y) after stage 2, for windows of T = 32 frames (or the T it was trained at, `seq_len`).
 
@@ -132,8 +146,8 @@ def critic_standalone(
     scores of one critic mean something.
     """
     if not pretrained:
-        return _new_model("critic", n_genres, seq_len=_WINDOW_LENGTHS[0])
-    return _standalone("critic", "train_cgan.py", checkpoint_dir)
+        return _new_model("critic", preset, n_genres, seq_len=_WINDOW_LENGTHS[0])
+    return _standalone("critic", preset, "train_cgan.py", checkpoint_dir)
 
 
 def critic_hybrid(
@@ -141,6 +155,7 @@ def critic_hybrid(
     pretrained: bool = True,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     n_genres: int = 4,
+    preset: str = "large",
 ) -> torch.nn.Module:
     """Critic D(X, y) after stage 3, for windows of `seq_len` frames.
 
@@ -153,8 +168,8 @@ def critic_hybrid(
     """
     seq_len = _window_length(seq_len)
     if not pretrained:
-        return _new_model("critic", n_genres, seq_len=seq_len)
-    return _hybrid("critic", seq_len, checkpoint_dir)
+        return _new_model("critic", preset, n_genres, seq_len=seq_len)
+    return _hybrid("critic", preset, seq_len, checkpoint_dir)
 
 
 def _window_length(seq_len: int) -> int:
@@ -163,36 +178,46 @@ def _window_length(seq_len: int) -> int:
     return int(seq_len)
 
 
-def _new_model(kind: str, n_genres: int, **sizes: int) -> torch.nn.Module:
-    """A model of the paper's size with random weights; its genres have numbers for names."""
-    models = _models()
-    model = models.build(kind, models.PAPER, n_genres=n_genres, **sizes).eval()
+def _new_model(kind: str, preset: str, n_genres: int, **sizes: int) -> torch.nn.Module:
+    """A model of the preset's size with random weights; its genres have numbers for names."""
+    model = _models().build(kind, _known(preset), n_genres=n_genres, **sizes).eval()
     model.genres, model.condition = [f"genre {genre}" for genre in range(n_genres)], "genre"
     return model
 
 
-def _standalone(kind: str, script: str, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
-    return _trained_model(kind, _models().weight_files.pretrained_file(kind), script, checkpoint_dir)
+def _known(preset: str) -> str:
+    if preset not in _FOLDERS:
+        raise ValueError(f"preset must be one of {', '.join(_FOLDERS)}, but is {preset!r}")
+    return preset
 
 
-def _hybrid(kind: str, seq_len: int, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
+def _standalone(
+    kind: str, preset: str, script: str, checkpoint_dir: str | os.PathLike[str] | None
+) -> torch.nn.Module:
+    return _trained_model(kind, preset, _models().weight_files.pretrained_file(kind), script, checkpoint_dir)
+
+
+def _hybrid(
+    kind: str, preset: str, seq_len: int, checkpoint_dir: str | os.PathLike[str] | None
+) -> torch.nn.Module:
     file_name = _models().weight_files.hybrid_file({"generator": "G", "critic": "D"}.get(kind, kind), seq_len)
-    return _trained_model(kind, file_name, "train_hybrid.py", checkpoint_dir, seq_len)
+    return _trained_model(kind, preset, file_name, "train_hybrid.py", checkpoint_dir, seq_len)
 
 
 def _trained_model(
     kind: str,
+    preset: str,
     file_name: str,
     script: str,
     checkpoint_dir: str | os.PathLike[str] | None,
     seq_len: int | None = None,
 ) -> torch.nn.Module:
     """The model of `kind` in a file that `script` writes. `seq_len` is the T it must be for; None takes any."""
-    path = pathlib.Path(checkpoint_dir or _REPOSITORY / "checkpoints") / file_name
+    path = pathlib.Path(checkpoint_dir or _REPOSITORY / _FOLDERS[_known(preset)]) / file_name
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such weights; {script} trains them. Put the file there, name its folder with checkpoint_dir, "
-            "or take an untrained model with pretrained=False"
+            f"{path}: no such weights; {script} --preset {preset} trains them. Put the file there, name its folder "
+            "with checkpoint_dir, or take an untrained model with pretrained=False"
         )
     trained = _models().trained.load_trained(path, kind, "put the right file there", seq_len=seq_len)
     trained.model.genres, trained.model.condition = trained.genres, trained.condition

@@ -19,6 +19,17 @@ def read_song_windows(
 
     Raises `UserError` where the file cannot be read or has no pitched note.
     """
+    song = _read(path, frames_per_second)
+    batch = song_windows(song, seq_len, genre_id, frames_per_second=frames_per_second, pad_end=True)
+    return batch, len(song.frames)
+
+
+def read_song_roll(path: Path, frames_per_second: int = FRAMES_PER_SECOND) -> np.ndarray:
+    """The piano roll of a MIDI file, bool (128, n_frames). Raises `UserError` as `read_song_windows` does."""
+    return np.unpackbits(_read(path, frames_per_second).frames, axis=1).T.astype(bool)
+
+
+def _read(path: Path, frames_per_second: int) -> Song:
     try:
         song = read_song(path, frames_per_second=frames_per_second)
     except MidiError as error:
@@ -27,8 +38,7 @@ def read_song_windows(
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not song.frames.any():
         raise UserError(f"{path}: no pitched note in it")
-    batch = song_windows(song, seq_len, genre_id, frames_per_second=frames_per_second, pad_end=True)
-    return batch, len(song.frames)
+    return song
 
 
 def song_windows(

@@ -6,11 +6,14 @@ import torch
 from common.errors import UserError
 from common.genres import choose_one_genre
 from common.text import short_name
-from data.song_windows import read_song_windows
+from data.song_windows import read_song_roll, read_song_windows
 from evaluation.measures.reconstruction import count, f1
-from evaluation.samples.sampling import interpolate
-from generation.music import Music, Options, decode, join, load_cvae, load_player
+from evaluation.samples.sampling import interpolate, play_through, sample_noise, sample_prior
+from generation.music import Music, Options, decode, join, load_cvae, load_player, performance
+from models.cvae import PITCHES
 from page.figures.roll_sheet import RollPanel
+
+_HEARD = 64  # frames of a song that its continuation begins with
 
 
 @torch.no_grad()
@@ -21,12 +24,18 @@ def reconstruct(options: Options) -> Music:
     name, seq_len = short_name(options.reconstruct.stem), trained.seq_len
     rate = trained.frames_per_second
     batch, n_frames = read_song_windows(options.reconstruct, seq_len, genre_id, frames_per_second=rate)
-    decoded = decode(options, trained, trained.model.encode(*batch).mean, genre_id)
+    z = trained.model.encode(*batch).mean
+    if trained.model.any_length:  # one piece, without seams between its windows
+        nothing = torch.zeros(1, PITCHES, len(batch.roll) * seq_len, dtype=torch.bool)
+        chances = [("feedback", options.seed)]
+        decoded = play_through(trained.model, z.view(1, -1), [genre_id], nothing, performance(options), chances).numpy()
+    else:
+        decoded = decode(options, trained, z, genre_id)
     original = np.concatenate(list(batch.roll.numpy() > 0), axis=1)[:, :n_frames]
     reconstructed = join(options, decoded)[:, :n_frames]
     counts = count(*(torch.from_numpy(roll)[None] for roll in (reconstructed, original)))
     told = f"frame F1 {f1(*map(float, counts)):.3f}"
-    print(f"{told} over {n_frames} frames in {len(decoded)} windows")
+    print(f"{told} over {n_frames} frames in {len(z)} windows")
     rolls = {f"{name}_original": original, f"{name}_reconstructed": reconstructed}
     rows = [[RollPanel(each.removeprefix(f"{name}_"), roll)] for each, roll in rolls.items()]
     title = f"{name} as {trained.genres[genre_id]}, {trained.path.name}: {told}"
@@ -65,3 +74,39 @@ def interpolate_files(options: Options) -> Music:
     rows += [[RollPanel(f"{name} {step:03d}", roll) for step, roll in enumerate(s)] for name, s in played.items()]
     title = f"A {name_a}\nB {name_b}\nas {trained.genres[genre_id]}, {trained.path.name}, {encoder.path.name}"
     return Music(trained, rolls, f"{stem}_sheet", rows, title)
+
+
+@torch.no_grad()
+def continue_file(options: Options) -> Music:
+    """A file and what the CVAE's note decoder makes of its end, going on from what was played.
+
+    The prior goes on from the latents of the last four seconds, the decoder from their notes. Raises `UserError` where
+    the weights are of a decoder that cannot.
+    """
+    trained = load_cvae(options, options.seq_len)
+    model, seq_len = trained.model, trained.seq_len
+    if not model.any_length:
+        raise UserError(f"{trained.path}: decodes single windows; --continue needs weights of --preset large")
+    genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
+    path, name = options.continue_file, short_name(options.continue_file.stem)
+    song = read_song_roll(path, trained.frames_per_second)
+    # The last of the song, after silence where it is shorter.
+    heard = np.zeros((PITCHES, _HEARD), bool)
+    heard[:, max(0, _HEARD - song.shape[1]) :] = song[:, -_HEARD:]
+    begun = torch.zeros(options.count, PITCHES, _HEARD + options.windows * seq_len, dtype=torch.bool)
+    begun[:, :, :_HEARD] = torch.from_numpy(heard)
+    genre_ids = [genre_id] * options.count
+    no_notes = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
+    last = begun[:1, :, :_HEARD].float(), *no_notes, torch.tensor([genre_id])
+    before = model.encode(*last).mean.expand(options.count, -1)
+    noise = sample_noise(0, options.count, model.noise_size(options.windows * seq_len), options.seed)
+    z = torch.cat([before.double(), sample_prior(model, noise, genre_ids, before)], dim=1)
+    chances = [("notes", options.seed, sample) for sample in range(options.count)]
+    played = play_through(model, z, genre_ids, begun, performance(options), chances, known=_HEARD).numpy()
+    new = [join(options, [roll[:, _HEARD:]]) for roll in played]
+    whole = [np.concatenate([song, roll], axis=1) for roll in new]
+    rolls = {f"{name}_continued_{number:03d}": roll for number, roll in enumerate(whole)}
+    rows = [[RollPanel(f"{number:03d}", roll)] for number, roll in enumerate(played)]
+    genre = trained.genres[genre_id]
+    title = f"the end of {name}, continued as {genre} after {_HEARD} frames, {trained.path.name}"
+    return Music(trained, rolls, f"{name}_continued_sheet", rows, title)

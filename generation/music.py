@@ -32,8 +32,13 @@ class Options(PlayingOptions):
     windows: int = option(1, "windows joined end to end in a clip", minimum=1)
     source: str = option(Generator.kind, "what plays: the generator, or the CVAE's decoder", choices=SOURCES)
     prior: bool = option(True, "draw z of the prior that was trained, if one was; --no-prior of N(0, I)")
-    correlation: float = option(0.9, "of neighbouring windows' latents: 0 unrelated, 1 equal", minimum=0, maximum=1)
+    correlation: float = option(
+        0.9, "of neighbouring windows' latents, where each has its own: 0 unrelated, 1 equal", minimum=0, maximum=1
+    )
     reconstruct: Path | None = option(None, "MIDI file to encode with the CVAE and decode again")
+    continue_file: Path | None = option(
+        None, "MIDI file to go on from, --windows windows long; for a note decoder", flag="--continue"
+    )
     interpolate: tuple[Path, Path] | None = option(None, "two MIDI files, to go from one's first window to the other's")
     steps: int = option(8, "steps of --interpolate, both ends included", minimum=2)
     seed: int = option(0, "decides the latents", minimum=0)
@@ -53,8 +58,8 @@ class Options(PlayingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reconstruct and self.interpolate:
-            raise UserError("give either --reconstruct or --interpolate, not both")
+        if sum(map(bool, (self.reconstruct, self.continue_file, self.interpolate))) > 1:
+            raise UserError("give only one of --reconstruct, --continue and --interpolate")
 
 
 class Music(NamedTuple):

@@ -65,6 +65,8 @@ class ConvGenerator(nn.Module):
         self.levels = nn.ModuleList(Level(inputs, outputs, hidden) for inputs, outputs in pairs)
         self.roll = nn.Conv1d(channels[-1], PITCHES, 3, padding=1)
 
+    any_length = True
+
     def noise_size(self, seq_len: int) -> int:
         """How many numbers z has for a window of `seq_len` frames."""
         return self.latent * (seq_len // RollEncoder.STRETCH)

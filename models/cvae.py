@@ -71,6 +71,9 @@ class CVAE(nn.Module):
         self.decoder = FrameGRU(PITCHES, genre_size, hidden)
         self.frame = nn.Linear(hidden, PITCHES)
 
+    # Whether z grows with the window, so that one z is a piece of any length.
+    any_length = False
+
     def noise_size(self, seq_len: int) -> int:
         """How many numbers z has for a window of `seq_len` frames: the same for all."""
         return self.latent

@@ -36,6 +36,9 @@ class Generator(nn.Module):
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
 
+    # Whether z grows with the window, so that one z is a piece of any length.
+    any_length = False
+
     def noise_size(self, seq_len: int) -> int:
         """How many numbers z has for a window of `seq_len` frames: the same for all."""
         return self.latent

@@ -1,5 +1,7 @@
 """Conditional variational autoencoder with a latent a second and a decoder over notes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,6 +93,8 @@ class NoteCVAE(nn.Module):
         blocks = self.decoder.blocks
         return [layer.weight for b in blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
 
+    any_length = True
+
     def noise_size(self, seq_len: int) -> int:
         """How many numbers z has for a window of `seq_len` frames."""
         return self.latent * (seq_len // RollEncoder.STRETCH)
@@ -156,6 +160,38 @@ class NoteCVAE(nn.Module):
             uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
         condition = self.plan(z, self.genre(genre))
         return draw_notes(self.decoder, condition, seq_len, uniform, playing, beginning, first_frame)
+
+
+    @torch.no_grad()
+    def play_on(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        roll: Tensor,
+        known: int,
+        numbers: Callable[[int], Tensor],
+        playing: Playing = Playing(),
+        window: int = 128,
+    ) -> Tensor:
+        """Fill rolls, bool (B, 128, n_frames), from frame `known` on, which is a multiple of 16; returns them filled.
+
+        `z` (B, size for n_frames) tells of the whole. Each part is drawn in the sight of half a `window` of frames
+        before it, as if the window began there, and notes that sound at its beginning go on: there is no seam.
+        `numbers` gives the uniform numbers (B, most notes, 3) of the k-th part.
+        """
+        condition, roll = self.plan(z, self.genre(genre)), roll.clone()
+        stretch, n_frames, part = RollEncoder.STRETCH, roll.shape[2], 0
+        while known < n_frames:
+            start = max(0, known - window // 2)
+            end = min(start + window, n_frames)
+            seconds = condition[:, start // stretch : -(-end // stretch)]
+            beginning = notes_of(roll[:, :, start:end])
+            notes = draw_notes(
+                self.decoder, seconds, end - start, numbers(part), playing, beginning, first_frame=known - start
+            )
+            roll[:, :, start:] |= roll_of(notes, PITCHES, n_frames - start)
+            known, part = end, part + 1
+        return roll
 
 
 class Plan(nn.Module):

@@ -54,17 +54,23 @@ class Autoregressive(nn.Module):
         nn.init.zeros_(self.moments.weight)
         nn.init.zeros_(self.moments.bias)
 
-    def sample(self, noise: Tensor, genre: Tensor) -> Tensor:
-        """z (B, size of z) from standard normal `noise` of the same shape, in its dtype; `genre` int64 (B,)."""
-        steps = noise.view(len(noise), -1, self.latent)
-        embedded, state = self.genre(genre), None
+    def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
+        """z (B, size of z) from standard normal `noise` of the same shape, in its dtype; `genre` int64 (B,).
+
+        `before` (B, size of another z): what it goes on from.
+        """
+        steps, drawn = noise.view(len(noise), -1, self.latent), []
+        embedded = self.genre(genre)
         state = torch.tanh(self.first_state(embedded))[None]
-        before, drawn = torch.zeros_like(steps[:, 0]), []
+        last = torch.zeros_like(steps[:, 0])
+        for known in () if before is None else before.view(len(before), -1, self.latent).unbind(1):
+            _, state = self.states(torch.cat([last, embedded], dim=1)[:, None], state)
+            last = known
         for step in steps.unbind(1):
-            states, state = self.states(torch.cat([before, embedded], dim=1)[:, None], state)
+            states, state = self.states(torch.cat([last, embedded], dim=1)[:, None], state)
             mean, log_variance = self._moments(states[:, 0])
-            before = mean + torch.exp(0.5 * log_variance) * step
-            drawn.append(before)
+            last = mean + torch.exp(0.5 * log_variance) * step
+            drawn.append(last)
         return torch.stack(drawn, dim=1).flatten(1)
 
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from models import Generator
 from models.cvae import PITCHES
+from models.note_sampling import MOST_NOTES, NUMBERS_A_NOTE
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 
 
@@ -100,13 +101,15 @@ def genre_ids_of(model: nn.Module, genre_ids: Sequence[int] | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sample_prior(model: nn.Module, noise: Tensor, genre_ids: Sequence[int] | Tensor) -> Tensor:
+def sample_prior(
+    model: nn.Module, noise: Tensor, genre_ids: Sequence[int] | Tensor, before: Tensor | None = None
+) -> Tensor:
     """z of the model's own prior, float64 (n, size of z) on the CPU, from noise of the same shape.
 
-    In float64 like the noise: the same on every machine.
+    In float64 like the noise: the same on every machine. `before`: latents that it goes on from, where it can.
     """
-    prior = copy.deepcopy(model.prior).cpu().double()
-    return prior.sample(noise.double(), torch.as_tensor(genre_ids, dtype=torch.int64))
+    prior, genre = copy.deepcopy(model.prior).cpu().double(), torch.as_tensor(genre_ids, dtype=torch.int64)
+    return prior.sample(noise.double(), genre, *(() if before is None else (before.double(),)))
 
 
 @torch.no_grad()
@@ -136,6 +139,39 @@ def play_latents(
                 uniform = torch.stack([random_numbers(shape, *chances[row]) for row in chosen.tolist()]).to(like.device)
             playing = player.decode_free(z[chosen], genre[chosen], seq_len, uniform, performance.playing).roll
         rolls.append(playing.cpu())
+    return torch.cat(rolls)
+
+
+@torch.no_grad()
+def play_through(
+    model: nn.Module,
+    z: Tensor,
+    genre_ids: Sequence[int] | Tensor,
+    begun: Tensor,
+    performance: Performance,
+    chances: Sequence[tuple[int | str, ...]],
+    known: int = 0,
+) -> Tensor:
+    """Pieces of any length, bool (n, 128, n_frames) on the CPU, of a model whose `any_length` holds.
+
+    `z` (n, size for n_frames) tells of the whole piece. A note decoder goes on from frame `known` of `begun`, bool
+    (n, 128, n_frames); a generator plays all of it at once.
+    """
+    if model.kind == Generator.kind:
+        return play_latents(model, z, genre_ids, begun.shape[2], performance)
+    player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
+    like = next(player.parameters())
+    rolls = []
+    for chosen in torch.arange(len(z)).split(performance.batch_size):
+        positions = [chances[row] for row in chosen.tolist()]
+
+        def numbers(part: int, positions: Sequence[tuple[int | str, ...]] = positions) -> Tensor:
+            of_part = [random_numbers((MOST_NOTES, NUMBERS_A_NOTE), *place, part) for place in positions]
+            return torch.stack(of_part).to(like.device)
+
+        genre = genre_ids_of(player, genre_ids)[chosen]
+        here = z[chosen].to(like), genre, begun[chosen].to(like.device)
+        rolls.append(player.play_on(*here, known, numbers, performance.playing).cpu())
     return torch.cat(rolls)
 
 

@@ -280,7 +280,7 @@ def test_errors_are_one_line(
     assert "a.mid: not a readable checkpoint" in told("--checkpoint", songs[0])
     assert "music of one genre: choose one of Classical, jazz, R&B / soul" in told(*known, "--reconstruct", songs[0])
     assert "one genre" in told(*known, "--interpolate", *songs, "--genre", "jazz,0")
-    assert "not both" in told(*known, "--interpolate", *songs, "--reconstruct", songs[0])
+    assert "give only one of" in told(*known, "--interpolate", *songs, "--reconstruct", songs[0])
     assert "none.mid: cannot be read" in told(*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid")
     small = ("--cvae", checkpoints / "small_cvae.pth")
     assert "differ in genres or latents" in told(*known, *small, "--genre", 1, "--interpolate", *songs)

@@ -90,6 +90,15 @@ def test_the_default_length_is_128(checkpoints: Path) -> None:
     assert load("generator_hybrid", checkpoint_dir=checkpoints).seq_len == 128
 
 
+@pytest.mark.parametrize("entry", [*STANDALONE, *HYBRID])
+def test_presets(entry: str) -> None:
+    large, paper = (load(entry, pretrained=False, preset=preset) for preset in ("large", "paper"))
+    assert large.kind == paper.kind and large.network != paper.network
+    assert load(entry, pretrained=False).network == large.network
+    with pytest.raises(ValueError, match="preset must be one of paper, large, but is 'huge'"):
+        load(entry, preset="huge")
+
+
 @pytest.mark.parametrize("seq_len", [0, 16, 33, 256, None, "128", [32]])
 @pytest.mark.parametrize("entry", HYBRID)
 @pytest.mark.parametrize("pretrained", [True, False])
@@ -122,7 +131,7 @@ def test_the_default_folder_is_checkpoints_beside_hubconf(tmp_path: Path, checkp
     shutil.copy(REPOSITORY / "hubconf.py", tmp_path)
     shutil.copytree(REPOSITORY / "models", tmp_path / "models")
     shutil.copytree(checkpoints, tmp_path / "checkpoints")
-    critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=32)
+    critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=32, preset="paper")
     assert_holds(critic, checkpoints / "hybrid_D_best_T32.pth")
 
 
@@ -143,7 +152,7 @@ def test_untrained_models_have_the_papers_size(entry: str) -> None:
     kind = {"cvae": CVAE, "generator": Generator, "critic": Critic}[entry.split("_")[0]]
     sizes = {} if kind is CVAE else {"seq_len": 64 if entry in HYBRID else 32}
     asked = {"seq_len": 64} if entry in HYBRID else {}
-    model = load(entry, pretrained=False, **asked)
+    model = load(entry, pretrained=False, preset="paper", **asked)
     assert model.config == kind(4, **sizes).config
     assert not model.training and len(model.genres) == 4
     fewer = load(entry, pretrained=False, n_genres=2, **asked)

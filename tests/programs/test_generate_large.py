@@ -1,0 +1,120 @@
+"""Generation by preset large: pieces of any length without seams, continued files, temperature."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from midi_files import example_song, write
+from weights import save_weights
+
+import generate as script
+from common.errors import UserError
+from data.song_windows import read_song_roll
+from generate import generate
+from generation.music import Options
+from models import CVAE, LARGE, build
+
+GENRES = ["classical", "jazz"]
+
+
+@pytest.fixture(autouse=True)
+def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights that play between C4 and C5, most notes a few frames long."""
+    folder = tmp_path_factory.mktemp("large")
+    torch.manual_seed(0)
+    facts = {"genres": GENRES, "frames_per_second": 16, "seq_len": 32}
+    cvae = build("cvae", LARGE, n_genres=2, hidden=16, depth=1, latent=2)
+    heads = cvae.decoder.wait_head.choices, cvae.decoder.pitch_head.choices, cvae.decoder.duration_head.choices
+    with torch.no_grad():
+        for parameter in cvae.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for head in heads:
+            head.bias.fill_(-8)
+        heads[0].bias[:6], heads[1].bias[60:73], heads[2].bias[:10] = 0, 0, 0
+    save_weights(cvae, folder / "hybrid_cvae_best_T32.pth", **facts)
+    generator = build("generator", LARGE, n_genres=2, seq_len=32, latent=2, hidden=16)
+    with torch.no_grad():
+        generator.roll.weight.mul_(20)
+        generator.roll.bias.fill_(-2)
+    save_weights(generator, folder / "hybrid_G_best_T32.pth", **facts)
+    save_weights(CVAE(2), folder / "frames.pth", **facts)
+    return folder
+
+
+@pytest.fixture
+def options(checkpoints: Path, tmp_path: Path) -> dict[str, object]:
+    return {"checkpoints": checkpoints, "seq_len": 32, "count": 3, "output": tmp_path / "samples", "genre": "jazz"}
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    return write(tmp_path / "song.mid", example_song(1, 0, 5))
+
+
+def rolls_of(files: list[Path], n_frames: int) -> list[np.ndarray]:
+    rolls = [read_song_roll(path) for path in files if path.suffix == ".mid"]
+    return [np.pad(roll, ((0, 0), (0, max(0, n_frames - roll.shape[1]))))[:, :n_frames] for roll in rolls]
+
+
+@pytest.mark.parametrize("source", ["cvae", "generator"])
+def test_pieces_of_several_windows(source: str, options: dict) -> None:
+    pieces = rolls_of(generate(Options(**options, source=source, windows=5)), 160)
+    assert len(pieces) == 3 and all(piece[:, 128:].any() for piece in pieces)
+    assert (pieces[0] != pieces[1]).any()
+    again = rolls_of(generate(Options(**options, source=source, windows=5, batch_size=1)), 160)
+    np.testing.assert_array_equal(pieces, again)
+
+
+def test_a_longer_piece_begins_with_the_shorter_one_as_far_as_its_plan_is_the_same(options: dict) -> None:
+    short, long = (rolls_of(generate(Options(**options, source="cvae", windows=n)), 192) for n in (4, 6))
+    assert any((one[:, :32] == other[:, :32]).all() for one, other in zip(short, long, strict=True))
+
+
+def test_no_note_is_cut_or_begun_by_a_seam(options: dict) -> None:
+    """Windows of 128 frames are played in sight of 64: as many notes end or begin at their ends as anywhere."""
+    pieces = np.stack(rolls_of(generate(Options(**{**options, "count": 60}, source="cvae", windows=8)), 256))
+    starts = (pieces[:, :, 1:] & ~pieces[:, :, :-1]).sum((0, 1))
+    held = (pieces[:, :, 1:] & pieces[:, :, :-1]).sum((0, 1))
+    for counts in (starts, held):
+        inner = counts[16:-16]
+        assert abs(counts[127] - inner.mean()) < 5 * inner.std()
+    assert held[127] > 0
+
+
+def test_temperature_0_takes_the_likeliest(options: dict) -> None:
+    first, second, third = rolls_of(generate(Options(**options, source="cvae", temperature=0.0, prior=False)), 32)
+    repeat = rolls_of(generate(Options(**options, source="cvae", temperature=0.0, prior=False)), 32)
+    np.testing.assert_array_equal([first, second, third], repeat)
+
+
+def test_a_file_is_continued(options: dict, song: Path) -> None:
+    original = read_song_roll(song)
+    n = original.shape[1]
+    continued = rolls_of(generate(Options(**options, continue_file=song, windows=2)), n + 64)
+    assert len(continued) == 3
+    for roll in continued:
+        # A note that sounds at the end of the file may go on.
+        np.testing.assert_array_equal(roll[:, : n - 1], original[:, : n - 1])
+        assert roll[:, n:].any()
+    assert (continued[0] != continued[1]).any()
+
+
+def test_a_decoder_of_frames_cannot_continue(options: dict, song: Path, checkpoints: Path) -> None:
+    with pytest.raises(UserError, match="decodes single windows; --continue needs weights of --preset large"):
+        generate(Options(**options, continue_file=song, cvae=checkpoints / "frames.pth"))
+
+
+def test_a_reconstruction_is_one_piece(options: dict, song: Path) -> None:
+    original, reconstructed = rolls_of(generate(Options(**options, reconstruct=song)), read_song_roll(song).shape[1])
+    assert original.shape == reconstructed.shape and reconstructed.any()
+
+
+def test_only_one_file_option() -> None:
+    with pytest.raises(UserError, match="give only one of --reconstruct, --continue and --interpolate"):
+        Options(reconstruct=Path("a.mid"), continue_file=Path("b.mid"))
