@@ -4,6 +4,9 @@
     python eval_fad_samples.py --embedders MTT_musicnn,MSD_musicnn  # embedders that need no download
     python eval_fad_samples.py --embedders MTT_musicnn --clips 50 --synth tinysoundfont     # quick
 
+    python eval_fad_samples.py --sources generator,cvae --latents normal,prior,posterior --temperature 0.9
+    python eval_fad_samples.py --save-clips clips                   # MIDI and WAV folders for other tools
+
 200 real test clips a genre and 200 of G(z, y) with z from its prior, thresholded, without notes under 2 frames, played
 as a piano at 16 kHz. Beside the distance: the same between real clips (floor) and of training clips, its spread over
 seeds of generation, its extrapolation to infinitely many clips, an unbiased kernel distance, and the empty clips.

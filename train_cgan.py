@@ -18,11 +18,13 @@ from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from models import CVAE, LARGE, PAPER_512, Posterior
 from models.checkpoint import CheckpointError
+from models.weight_files import pretrained_file
 from training.adversarial import (
     AdversarialOptions,
     CriticBatch,
     adversarial_loss,
     build_adversaries,
+    carry,
     fake_roll,
     own_parameters,
     some_from_prior,
@@ -69,6 +71,9 @@ class CGANStage(RollStage):
     def open(self) -> None:
         super().open()
         self.cvae = self.load_earlier("cvae", CVAE.kind, "train_cvae.py").to(self.device).requires_grad_(False)
+        self.initial = {}
+        if self.options.init_from:
+            self.initial = {name: self.load_initial(pretrained_file(name), name) for name in self.best_by}
 
     @torch.no_grad()
     def open_phase(self, phase: RollPhase) -> None:
@@ -82,11 +87,15 @@ class CGANStage(RollStage):
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
+        log = ["best by: distance of generated to real validation windows (evaluation/statistics/roll_distance.py)"]
         generator, critic = build_adversaries(self.options, self.cvae, len(self.genres), phase.seq_len)
-        self.models = {"generator": generator.to(self.device), "critic": critic.to(self.device)}
-        generator.start_at(self.train_windows.pitch_rate())
-        generator.prior.load_state_dict(self.cvae.prior.state_dict())
-        return ["best by: distance of generated to real validation windows (evaluation/statistics/roll_distance.py)"]
+        generator.start_at(self.train_windows.pitch_rate().cpu())
+        self.models = {"generator": generator, "critic": critic}
+        for name, (initial, lines) in self.initial.items():
+            log += [*lines, *carry(name, initial, self.models[name])]
+        self.models = {name: model.to(self.device) for name, model in self.models.items()}
+        self.models["generator"].prior.load_state_dict(self.cvae.prior.state_dict())
+        return log
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         parameters = {

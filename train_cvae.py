@@ -2,6 +2,8 @@
 
     python train_cvae.py --store store
     python train_cvae.py --store store --epochs 2 --device cpu      # a short run
+    python train_cvae.py --preset large --bf16                      # the larger networks
+    python train_cvae.py --preset large --init-from checkpoints/large --store my_store --epochs 3 --learning-rate 3e-4
     python train_cvae.py --dry-run                                  # print the options and stop
 
 The same command resumes a run that was stopped. Writes checkpoints/cvae_pretrained_{best,last}.pth.
@@ -20,6 +22,7 @@ from data.store import WINDOW_LENGTHS
 from models import ARCHITECTURES, LARGE, PAPER, build
 from models.checkpoint import CheckpointError
 from models.losses import NLL, elbo_terms
+from models.weight_files import pretrained_file
 from training.loop import train
 from training.optimizers import MUON, CVAEOptimizerOptions, optimizer_of_cvae
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
@@ -67,8 +70,19 @@ class CVAEStage(RollStage):
     def __init__(self, options: Options) -> None:
         super().__init__(options, [RollPhase.of(options.seq_len, options.epochs)], options.balance)
 
+    def open(self) -> None:
+        super().open()
+        self.initial = None
+        if self.options.init_from:
+            self.initial = self.load_initial(pretrained_file("cvae"), "cvae")
+
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
+        log = ["best by: validation ELBO, mean over genres"]
+        if self.initial:
+            cvae, lines = self.initial
+            self.models = {"cvae": cvae.to(self.device)}
+            return [*log, *lines]
         names = ("latent", "hidden", "depth", "event_size", "genre_size")
         sizes = {name: getattr(self.options, name) for name in names}
         try:
@@ -77,7 +91,7 @@ class CVAEStage(RollStage):
             raise UserError(f"{error}; leave the option out") from error
         cvae.start_at(self.train_windows.pitch_rate())
         self.models = {"cvae": cvae}
-        return ["best by: validation ELBO, mean over genres"]
+        return log
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"cvae": optimizer_of_cvae(self.models["cvae"], self.options.learning_rate, self.options)}

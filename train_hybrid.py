@@ -20,7 +20,7 @@ from common.errors import UserError, run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
-from models import CVAE, LARGE, PAPER_512, Critic, Generator, Posterior, carry_over
+from models import CVAE, LARGE, PAPER_512, Critic, Generator, Posterior
 from models.checkpoint import CheckpointError
 from models.losses import NLL, RECONSTRUCTIONS, SQUARED_ERROR, elbo_terms
 from models.weight_files import hybrid_file, pretrained_file
@@ -30,6 +30,7 @@ from training.adversarial import (
     GradientShare,
     adversarial_loss,
     build_adversaries,
+    carry,
     fake_roll,
     own_parameters,
     some_from_prior,
@@ -101,6 +102,13 @@ class HybridStage(RollStage):
 
     def open(self) -> None:
         super().open()
+        self.initial_log = []
+        if self.options.init_from:
+            self.pretrained = {}
+            for name, kind in {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}.items():
+                self.pretrained[name], lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
+                self.initial_log += lines
+            return
         self.pretrained = {"cvae": self.load_earlier("cvae", CVAE.kind, "train_cvae.py")}
         for name, kind in (("G", Generator.kind), ("D", Critic.kind)):
             if (self.checkpoints / pretrained_file(PRETRAINED[name])).exists():
@@ -109,13 +117,16 @@ class HybridStage(RollStage):
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name, phase.seq_len)
         log = ["best by: validation ELBO, mean over genres (cvae), distance of generated to real windows (G, D)"]
-        earlier, origin = self.models or self.pretrained, "" if self.models else f" from {pretrained_file('cvae')}"
+        earlier, origin = self.models or self.pretrained, ""
+        if not self.models:
+            log += self.initial_log
+            origin = "" if self.initial_log else f" from {pretrained_file('cvae')}"
         cvae = earlier["cvae"]
         log.append(f"cvae: all tensors kept{origin}")
         generator, critic = build_adversaries(self.options, cvae, len(self.genres), phase.seq_len)
         for name, model in (("G", generator), ("D", critic)):
             if name in earlier:
-                log += self._carry(name, earlier[name], model)
+                log += carry(name, earlier[name], model)
             else:
                 log.append(f"{name}: all tensors new, there is no {pretrained_file(PRETRAINED[name])}")
         if "G" not in earlier:
@@ -124,14 +135,6 @@ class HybridStage(RollStage):
             name: model.to(self.device) for name, model in (("cvae", cvae), ("G", generator), ("D", critic))
         }
         return log
-
-    def _carry(self, name: str, source: nn.Module, target: nn.Module) -> list[str]:
-        try:
-            how_carried = carry_over(source.cpu(), target)
-        except ValueError as error:
-            remedy = f"give --hidden {source.config['hidden']} and a T that fits, or move the file away"
-            raise UserError(f"{error}; {remedy}") from error
-        return [f"{name}.{tensor}: {how}" for tensor, how in how_carried.items()]
 
     def start(self) -> None:
         self.models["G"].prior = self.models["cvae"].prior  # one prior, trained with the CVAE

@@ -10,12 +10,16 @@ from data.pianoroll import pianoroll_to_pretty_midi
 
 
 def write_roll_files(
-    folder: Path, rolls: dict[str, np.ndarray], frames_per_second: int, renderer: Renderer | None = None
+    folder: Path,
+    rolls: dict[str, np.ndarray],
+    frames_per_second: int,
+    renderer: Renderer | None = None,
+    wav_folder: Path | None = None,
 ) -> list[Path]:
     """Write each roll, bool (128, T), as a MIDI file of its name and, with a renderer, as a WAV file of that name.
 
-    Makes the folder. Returns the paths, all MIDI files first. A WAV file lasts as long as its roll and the fading
-    after it, also where nothing sounds.
+    Makes the folder, and `wav_folder`, where the WAV files are to be apart. Returns the paths, all MIDI files first. A
+    WAV file lasts as long as its roll and the fading after it, also where nothing sounds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     midi_paths = [folder / f"{name}.mid" for name in rolls]
@@ -24,7 +28,9 @@ def write_roll_files(
             pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second).write(file)
     if renderer is None:
         return midi_paths
-    wav_paths = [path.with_suffix(".wav") for path in midi_paths]
+    wav_folder = wav_folder or folder
+    wav_folder.mkdir(parents=True, exist_ok=True)
+    wav_paths = [wav_folder / f"{name}.wav" for name in rolls]
     for path, audio in zip(wav_paths, renderer.render_rolls(rolls.values(), frames_per_second), strict=True):
         write_wav(path, audio)
     return midi_paths + wav_paths

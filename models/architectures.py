@@ -93,6 +93,24 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(tensor.isfinite().all())
 
 
+def adopt(source: nn.Module, n_genres: int, *, same_genres: bool) -> tuple[nn.Module, dict[str, str]]:
+    """A copy of `source` for `n_genres` genres, and what became of each tensor: "kept", or "new".
+
+    New are the embeddings of genres that are not the `same_genres`: each begins as the mean of the old ones.
+    """
+    target = type(source)(**{**source.config, "n_genres": n_genres})
+    weights, embeddings = source.state_dict(), set()
+    if not same_genres:
+        embeddings = {
+            f"{name}.weight" for name, module in target.named_modules()
+            if name.rpartition(".")[2] == "genre" and isinstance(module, nn.Embedding)
+        }  # fmt: skip
+    for name in embeddings:
+        weights[name] = weights[name].mean(0, keepdim=True).expand(n_genres, -1)
+    target.load_state_dict(weights, strict=True)
+    return target, {name: "new" if name in embeddings else "kept" for name in weights}
+
+
 def carry_over(source: nn.Module, target: nn.Module) -> dict[str, str]:
     """Copy what `source` learned into `target`, the same architecture at the same or a longer T.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import option
-from models import ARCHITECTURES, PAPER, build
+from models import ARCHITECTURES, PAPER, build, carry_over
 from models.losses import critic_loss, straight_through
 from training.roll_stage import Draw, RollStage, RollTrainingOptions
 
@@ -70,6 +70,16 @@ def build_adversaries(options: AdversarialOptions, cvae: nn.Module, n_genres: in
             f"{seq_len} frames, but the CVAE's z has {cvae.noise_size(seq_len)}; give both stages the same --preset"
         )
     return [generator, critic]
+
+
+def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:
+    """Copy what `source` learned into `target`; returns lines for the log. Raises `UserError` where they do not fit."""
+    try:
+        how_carried = carry_over(source.cpu(), target)
+    except ValueError as error:
+        remedy = f"give --hidden {source.config['hidden']} and a T that fits, or move the file away"
+        raise UserError(f"{error}; {remedy}") from error
+    return [f"{name}.{tensor}: {how}" for tensor, how in how_carried.items()]
 
 
 def own_parameters(generator: nn.Module) -> list[Tensor]:

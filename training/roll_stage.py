@@ -18,7 +18,8 @@ from common.randomness import generator_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, LABELS, RollStore
 from data.windows import Batch, WindowSource
-from models.trained import load_for
+from models import adopt
+from models.trained import load_for, load_trained
 from models.weight_files import BEST, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
@@ -38,6 +39,9 @@ class RollTrainingOptions(TrainingOptions):
         choices=LABELS,
     )
     transpose: bool = option(False, "transpose every training window at random, by -5 to +6 semitones")
+    init_from: Path | None = option(
+        None, "folder of weights to begin with, of other music and genres perhaps, instead of new ones"
+    )
     allow_other_songs: bool = option(False, "start from weights that were trained on other songs than the store's")
 
 
@@ -181,6 +185,23 @@ class RollStage(Stage):
         trained = load_for(self.store, path, kind, remedy, allow_other_songs=allow)
         self.earlier_weights[file_name] = trained.sha256
         return trained.model
+
+    def load_initial(self, file_name: str, kind: str) -> tuple[nn.Module, list[str]]:
+        """The weights that --init-from begins with, for the store's genres, and lines for the log.
+
+        Raises `CheckpointError` where they are not there or cannot be used, `UserError` for another frame rate.
+        """
+        path = self.options.init_from / file_name
+        trained = load_trained(path, kind, "name another folder with --init-from")
+        if trained.frames_per_second != self.store.frames_per_second:
+            raise UserError(
+                f"{path}: trained at {trained.frames_per_second} frames a second, but {self.store.folder} has "
+                f"{self.store.frames_per_second}; prepare the store at that rate"
+            )
+        same = (trained.genres, trained.condition) == (list(self.genres), self.store.condition)
+        model, how = adopt(trained.model, len(self.genres), same_genres=same)
+        self.earlier_weights[f"--init-from {file_name}"] = trained.sha256
+        return model, [f"{file_name}: {tensor}: {fate}" for tensor, fate in how.items()]
 
     def seed_weights(self, *position: int | str) -> None:
         """Make the initial weights of models built next a function of (seed, position)."""

@@ -6,8 +6,10 @@ each of several seeds. For all genres together, n of each genre is the same on b
 that mix genres in other proportions would be apart although each genre is alike.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from audio.roll_files import write_roll_files
+from audio.synthesis import Renderer
+from common.genres import genre_file_names
 from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from evaluation.published import FAD, FAD_PAPER, published_for
@@ -85,6 +90,9 @@ class FadOptions(ClipOptions, AudioOptions, EmptyClipOptions):
 
     clips: int = option(200, "clips of each genre, real and generated", minimum=2, maximum=1_000_000)
     generation_seeds: int = option(3, "seeds of generation, for the spread; FAD itself is of the first", minimum=1)
+    save_clips: Path | None = option(
+        None, "folder for all clips that are compared, for other tools: folders of MIDI and of WAV files"
+    )
     floor_seeds: int = option(10, "random divisions of the real clips, for the floor", minimum=1)
 
 
@@ -179,6 +187,8 @@ def _embed_genre(
         for number in range(options.generation_seeds)
     ]  # fmt: skip
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
+    if options.save_clips:
+        _save_clips(options.save_clips, source, embedder.renderer, genre_id, sets)
     title = f"{source.title} {source.genres[genre_id]}"
     embedded = {name: embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()}
     return {
@@ -191,6 +201,18 @@ def _embed_genre(
         )
         for each in embedder.embedders
     }
+
+
+def _save_clips(
+    folder: Path, source: ClipSource, renderer: Renderer, genre_id: int, sets: dict[str, Chosen]
+) -> None:
+    """Write a genre's clips as T128/{real, training, maker 0, ...}/{midi, wav}/jazz_000.{mid, wav}."""
+    maker = re.sub(r"\W+", "_", source.facts["origin"]).strip("_")
+    genre = genre_file_names(source.genres)[genre_id]
+    for name, chosen in sets.items():
+        below = folder / f"T{source.seq_len}" / name.replace("generated ", f"{maker}_seed")
+        rolls = {f"{genre}_{number:03d}": roll for number, roll in enumerate(chosen.rolls)}
+        write_roll_files(below / "midi", rolls, source.trained.frames_per_second, renderer, below / "wav")
 
 
 def score(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:

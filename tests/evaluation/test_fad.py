@@ -264,3 +264,20 @@ def test_a_generator_short_of_clips_is_compared_with_as_many(
     rows = records(measure_fad(source, options, embedder_of(options.cache)))
     assert [(row["n_real"], row["n_fake"]) for row in rows] == [(6, 6), (6, 6), (3, 3), (15, 15)]
     assert "only 3 of 6 generated clips were not empty in 20 times as many draws" in rows[2]["note"]
+
+
+def test_clips_are_saved_for_other_tools(options: FadOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = open_clip_sources(options)
+    written = {}
+
+    def write(folder: Path, rolls: dict, rate: int, renderer: object, wav_folder: Path) -> None:
+        assert (folder.name, wav_folder.name, folder.parent) == ("midi", "wav", wav_folder.parent)
+        written.setdefault(folder.parent.relative_to(tmp_path / "clips").as_posix(), {}).update(rolls)
+
+    monkeypatch.setattr("evaluation.measures.fad.write_roll_files", write)
+    saving = dataclasses.replace(options, save_clips=tmp_path / "clips")
+    measure_fad(source, saving, embedder_of(options.cache))
+    generated = [f"T32/generator_mlp_normal_seed{seed}" for seed in range(2)]
+    assert sorted(written) == sorted(["T32/real", "T32/training", *generated])
+    assert all(len([name for name in rolls if name.startswith("chords_")]) >= 6 for rolls in written.values())
+    np.testing.assert_array_equal(written["T32/real"]["chords_000"], source.real(source.real_order(0)[:1])[0])

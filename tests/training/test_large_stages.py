@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from corpus import rewrite_store
 from stages import arguments, assert_same_result, draw_at, epochs_logged, opened, stopping, terminate
 
 import train_cgan
@@ -13,7 +14,9 @@ import train_hybrid
 import training.loop
 from common.errors import UserError
 from common.options import parse_options
+from data.store import RollStore
 from models import ConvGenerator, NoteCVAE, ProjectionCritic
+from models.checkpoint import CheckpointError
 from models.trained import load_trained
 from models.weight_files import LAST, hybrid_file, pretrained_file
 from training.adversarial import GradientShare
@@ -140,3 +143,38 @@ def test_what_does_not_fit_is_refused(
     stage = dict(STAGES)[program](options(program, tiny_store, whole, "--restart", *more))
     with pytest.raises(UserError, match=message):
         opened(stage)
+
+
+def test_fine_tuning_on_other_genres_keeps_all_but_their_embeddings(
+    whole: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=["tango", "waltz", "polka"]).folder
+    initial = ["--init-from", str(whole / "checkpoints")]
+    stages = {program: stage(options(program, store, tmp_path, *initial)) for program, stage in STAGES}
+    cvae = opened(stages[train_cvae]).models["cvae"]
+    before = load_trained(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
+    for name, tensor in cvae.state_dict().items():
+        if name in ("genre.weight", "prior.genre.weight"):
+            expected = before.state_dict()[name].mean(0).expand_as(tensor)
+            torch.testing.assert_close(tensor, expected)
+        else:
+            assert torch.equal(tensor, before.state_dict()[name]), name
+    for program in (train_cvae, train_cgan, train_hybrid):
+        training.loop.train(dict(STAGES)[program](options(program, store, tmp_path, *initial)))
+    log = (tmp_path / "runs" / "cvae" / "log.txt").read_text()
+    assert "cvae_pretrained_best.pth: genre.weight: new" in log
+    assert "cvae_pretrained_best.pth: decoder.wait.weight: kept" in log
+    log = (tmp_path / "runs" / "hybrid" / "log.txt").read_text()
+    assert "hybrid_G_best_T32.pth: genre.weight: new" in log and "hybrid_D_best_T32.pth: first.weight: kept" in log
+    trained = load_trained(tmp_path / "checkpoints" / hybrid_file("G", 64), "generator", "")
+    assert trained.genres == ["tango", "waltz", "polka"]
+
+
+def test_the_same_genres_are_kept_with_their_embeddings(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
+    initial = ["--init-from", str(whole / "checkpoints")]
+    cvae = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, *initial))).models["cvae"]
+    before = load_trained(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
+    assert all(torch.equal(tensor, before.state_dict()[name]) for name, tensor in cvae.state_dict().items())
+    nowhere = options(train_cvae, tiny_store, tmp_path, "--init-from", str(tmp_path / "nowhere"))
+    with pytest.raises(CheckpointError, match=r"nowhere/cvae_pretrained_best.pth: no such .*folder with --init"):
+        opened(train_cvae.CVAEStage(nowhere))
