@@ -24,7 +24,7 @@ from models.checkpoint import CheckpointError
 from models.losses import NLL, elbo_terms
 from models.weight_files import pretrained_file
 from training.loop import train
-from training.optimizers import MUON, CVAEOptimizerOptions, optimizer_of_cvae
+from training.optimizers import MUON, OptimizerOptions, optimizer_of
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
 from training.stage import COSINE
 from training.validation import validate_cvae
@@ -45,7 +45,7 @@ SIZE = "(default: of the architecture)"
 
 
 @dataclass(frozen=True)
-class Options(RollTrainingOptions, CVAEOptimizerOptions):
+class Options(RollTrainingOptions, OptimizerOptions):
     """Stage 1 of the report."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
@@ -94,7 +94,7 @@ class CVAEStage(RollStage):
         return log
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"cvae": optimizer_of_cvae(self.models["cvae"], self.options.learning_rate, self.options)}
+        return {"cvae": optimizer_of(self.models["cvae"], self.options.learning_rate, self.options)}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
         cvae, batch = self.models["cvae"], draw.batch()

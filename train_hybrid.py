@@ -37,7 +37,7 @@ from training.adversarial import (
     train_critic,
 )
 from training.loop import train
-from training.optimizers import MUON, CVAEOptimizerOptions, adam, optimizer_of_cvae
+from training.optimizers import MUON, OptimizerOptions, adam, optimizer_of
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
 from training.stage import Phase
 from training.validation import validate_cvae, validate_generator
@@ -60,7 +60,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Options(AdversarialOptions, CVAEOptimizerOptions):
+class Options(AdversarialOptions, OptimizerOptions):
     """Stage 3 of the report."""
 
     seq_lens: tuple[int, ...] = option(
@@ -144,7 +144,7 @@ class HybridStage(RollStage):
         models, options = self.models, self.options
         critic_rate = options.critic_learning_rate or options.gan_learning_rate
         return {
-            "cvae": optimizer_of_cvae(models["cvae"], options.cvae_learning_rate, options),
+            "cvae": optimizer_of(models["cvae"], options.cvae_learning_rate, options),
             "G": adam(own_parameters(models["G"]), options.gan_learning_rate, options.gan_betas),
             "D": adam(list(models["D"].parameters()), critic_rate, options.gan_betas),
         }

@@ -137,11 +137,12 @@ class WindowSource:
 
 
 def transposed(roll: Tensor, semitones: Tensor) -> Tensor:
-    """Rolls (B, 128, T), each moved by its number of semitones, int64 (B,); what leaves the keyboard is lost."""
-    source = torch.arange(PITCHES, device=roll.device) - semitones[:, None]  # (B, 128)
-    on_keyboard = (source >= 0) & (source < PITCHES)
+    """Rolls (B, keys, T), each moved by its number of semitones, int64 (B,); what leaves the keyboard is lost."""
+    keys = roll.shape[1]
+    source = torch.arange(keys, device=roll.device) - semitones[:, None]  # (B, keys)
+    on_keyboard = (source >= 0) & (source < keys)
     frames = roll.transpose(1, 2)
-    moved = frames.gather(2, source.clamp(0, PITCHES - 1)[:, None].expand(-1, roll.shape[2], -1))
+    moved = frames.gather(2, source.clamp(0, keys - 1)[:, None].expand(-1, roll.shape[2], -1))
     return moved.mul_(on_keyboard[:, None]).transpose(1, 2)
 
 

@@ -12,6 +12,7 @@ from .critic import Critic
 from .cvae import CVAE
 from .generator import Generator
 from .note_cvae import NoteCVAE
+from .note_model import NoteModel
 from .projection_critic import ProjectionCritic
 
 
@@ -26,7 +27,7 @@ class Architecture:
 # What a weights file names: each class says what kind of model it is and what its network is called.
 NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
     (network.kind, network.network): network
-    for network in (CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic)
+    for network in (CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel)
 }
 # What a preset names.
 PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"

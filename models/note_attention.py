@@ -76,9 +76,9 @@ def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
 class Block(nn.Module):
     """Attention to the notes so far, then a feed-forward layer; the condition scales and shifts what each is shown."""
 
-    def __init__(self, width: int, heads: int, condition_size: int) -> None:
+    def __init__(self, width: int, heads: int, condition_size: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.condition = nn.Linear(condition_size, 4 * width)
         self.attend = nn.Linear(width, 3 * width, bias=False)
         self.attended = nn.Linear(width, width, bias=False)
@@ -95,9 +95,12 @@ class Block(nn.Module):
         With `memory`, which holds the notes before, each sees those too.
         """
         scale_attention, shift_attention, scale_feed, shift_feed = scales.chunk(4, dim=-1)
-        notes = notes + self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory)
+        notes = notes + self._drop(self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory))
         fed = modulate(notes, scale_feed, shift_feed)
-        return notes + self.narrow(F.relu(self.widen(fed)).square())
+        return notes + self._drop(self.narrow(F.relu(self.widen(fed)).square()))
+
+    def _drop(self, change: Tensor) -> Tensor:
+        return F.dropout(change, self.dropout, self.training) if self.dropout else change
 
     def _attention(self, notes: Tensor, rotation: Rotation, memory: Memory | None) -> Tensor:
         batch, n_notes, width = notes.shape

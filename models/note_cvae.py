@@ -14,7 +14,7 @@ from .playing import Decoded, Playing
 from .prior import AUTOREGRESSIVE, PRIORS, Posterior
 
 # Notes to compute at a time, with the padding to the longest of their rolls: enough for a processor, not much more.
-_NOTES_AT_ONCE = 4096
+NOTES_AT_ONCE = 4096
 _HEAD_SIZE = 64
 
 
@@ -90,8 +90,7 @@ class NoteCVAE(nn.Module):
 
     def attention_matrices(self) -> list[Tensor]:
         """The weights of the decoder's attention and feed-forward layers, for an optimiser of matrices."""
-        blocks = self.decoder.blocks
-        return [layer.weight for b in blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
+        return self.decoder.attention_matrices()
 
     any_length = True
 
@@ -115,7 +114,7 @@ class NoteCVAE(nn.Module):
         notes = notes_of(roll)
         parts, places = [], []
         # Rolls of like length together, so that little is computed for padding.
-        for rows in _split(notes.count + 1, _NOTES_AT_ONCE):
+        for rows in split_by_length(notes.count + 1, NOTES_AT_ONCE):
             parts.append(self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]))
             places.append(rows)
         return -torch.cat(parts)[torch.cat(places).argsort()]
@@ -213,7 +212,7 @@ class Plan(nn.Module):
         return hidden.transpose(1, 2)
 
 
-def _split(lengths: Tensor, most: int) -> list[Tensor]:
+def split_by_length(lengths: Tensor, most: int) -> list[Tensor]:
     """Rows by length, int64, in parts that padded to their longest have at most `most` places, or one row."""
     order = lengths.argsort()
     parts, first = [], 0

@@ -44,7 +44,15 @@ class NoteDecoder(nn.Module):
     """
 
     def __init__(
-        self, pitches: int, horizon: int, stretch: int, condition_size: int, width: int, depth: int, heads: int
+        self,
+        pitches: int,
+        horizon: int,
+        stretch: int,
+        condition_size: int,
+        width: int,
+        depth: int,
+        heads: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.pitches, self.horizon, self.stretch, self.width = pitches, horizon, stretch, width
@@ -55,7 +63,7 @@ class NoteDecoder(nn.Module):
         self.place = nn.Embedding(stretch + 1, width)  # within the stretch; the last is the window's first frame
         self.beginning = nn.Parameter(torch.zeros(width))
         self.rotation = RelativeTimeAndPitch(width // heads)
-        self.blocks = nn.ModuleList(Block(width, heads, condition_size) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, condition_size, dropout) for _ in range(depth))
         self.wait_head = Head(width, condition_size, horizon + 1)
         self.pitch_head = Head(width, condition_size, pitches)
         self.duration_head = Head(width, condition_size, horizon + 1)
@@ -66,6 +74,10 @@ class NoteDecoder(nn.Module):
             nn.init.normal_(table.weight, std=0.4)
         for table in (self.next_wait, self.next_place, self.next_pitch):
             nn.init.normal_(table.weight, std=0.4)
+
+    def attention_matrices(self) -> list[Tensor]:
+        """The weights of the attention and feed-forward layers."""
+        return [layer.weight for b in self.blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
 
     def embed(self, past: Past) -> Tensor:
         """(B, N, width), of the last note before each choice."""
@@ -88,18 +100,48 @@ class NoteDecoder(nn.Module):
     def _place(self, onset: Tensor) -> Tensor:
         return torch.where(onset == 0, self.stretch, onset % self.stretch)
 
-    def log_likelihood(self, condition: Tensor, notes: Notes, roll: Tensor) -> Tensor:
-        """log p(X | condition) in nats, float32 (B,), of rolls (B, P, T), whose notes are given.
+    def states(self, past: Past, condition: Tensor, before: Notes | None = None) -> Tensor:
+        """What stands before each choice, (B, N, width), of the notes of `past`, and those of the time `before`."""
+        if before is None:
+            return self._attend(past, condition)
+        # Each row: its notes before, then its own beginning and notes; padding last.
+        own = torch.arange(past.onset.shape[1], device=past.onset.device) + before.count[:, None]
+        earlier = torch.arange(before.onset.shape[1], device=own.device).expand(len(own), -1)
+        fields = []
+        for field, field_before in zip(past, Past.of(before), strict=True):
+            together = field.new_zeros(len(field), earlier.shape[1] + own.shape[1])
+            together.scatter_(1, earlier, field_before[:, 1:])
+            fields.append(together.scatter_(1, own, field))
+        state = self._attend(Past(*fields), condition)
+        return state.gather(1, own[..., None].expand(-1, -1, state.shape[2]))
 
-        `condition` (B, stretches, condition size).
-        """
-        past = Past.of(notes)
-        n_frames, n_stretches = roll.shape[2], condition.shape[1]
+    def _attend(self, past: Past, condition: Tensor) -> Tensor:
         state, rotation = self.embed(past), self.rotate(past)
-        here = self.stretch_of(past.onset, n_stretches)
+        here = self.stretch_of(past.onset, condition.shape[1])
         for block in self.blocks:
             state = block(state, at(block.condition(condition), here), rotation)
-        rules = Rules.of(roll, notes, past, self.horizon)
+        return state
+
+    def log_likelihood(
+        self,
+        condition: Tensor,
+        notes: Notes,
+        roll: Tensor,
+        lengths: Tensor | None = None,
+        before: Notes | None = None,
+    ) -> Tensor:
+        """log p(X | condition) in nats, float32 (B,), of rolls (B, P, T), whose notes are given.
+
+        `condition` (B, stretches, condition size). `lengths` (B,): frames of each roll, where some are shorter than T.
+        `before`: notes of the time before, their onsets negative, given which X has that probability; they are cut
+        where the roll begins, so that nothing is told of it.
+        """
+        past = Past.of(notes)
+        n_stretches = condition.shape[1]
+        n_frames = roll.new_full((len(roll),), roll.shape[2], dtype=torch.int64) if lengths is None else lengths
+        n_frames = n_frames[:, None]
+        here, state = self.stretch_of(past.onset, n_stretches), self.states(past, condition, before)
+        rules = Rules.of(roll, notes, past, n_frames, self.horizon)
         waits = self.wait_head(state, at(self.wait_head.condition(condition), here))
         waits = _precise(waits).masked_fill(~rules.wait, -torch.inf).log_softmax(-1)
         # A wait beyond the end of the window closes it: one for each roll, after its last note.
@@ -129,17 +171,17 @@ class NoteDecoder(nn.Module):
         """What the heads of pitch and of duration are told of the next note's onset, (B, N, width) each."""
         return list((self.next_wait(self._limited(wait)) + self.next_place(self._place(onset))).chunk(2, dim=-1))
 
-    def _duration(self, durations: Tensor, notes: Notes, n_frames: int) -> Tensor:
+    def _duration(self, durations: Tensor, notes: Notes, n_frames: Tensor) -> Tensor:
         """log p of each note's duration, (B, N), from log-probabilities (B, N, horizon + 1) of 1, 2, ..., more."""
         each = _chosen(durations, (notes.duration - 1).clamp(0, self.horizon))
-        row, note = (notes.onset + notes.duration == n_frames).nonzero().unbind(1)
+        row, note = ((notes.onset + notes.duration == n_frames) & (notes.duration > 0)).nonzero().unbind(1)
         shorter = torch.arange(self.horizon + 1, device=each.device) < notes.duration[row, note, None] - 1
         at_least = durations[row, note].masked_fill(shorter, -torch.inf).logsumexp(-1)
         return each.index_put((row, note), at_least)
 
     def stretch_of(self, onset: Tensor, n_stretches: int) -> Tensor:
         """The stretch in which a frame lies."""
-        return (onset // self.stretch).clamp_max(n_stretches - 1)
+        return (onset // self.stretch).clamp(0, n_stretches - 1)
 
 
 class Head(nn.Module):
@@ -165,19 +207,22 @@ class Rules(NamedTuple):
     pitch: Tensor
 
     @classmethod
-    def of(cls, roll: Tensor, notes: Notes, past: Past, horizon: int) -> "Rules":
-        """For every note of rolls (B, P, T), and for their ends: bool (B, N + 1, horizon + 1) and (B, N, P)."""
-        n_frames, rows = roll.shape[2], torch.arange(len(roll), device=roll.device)[:, None]
+    def of(cls, roll: Tensor, notes: Notes, past: Past, n_frames: Tensor, horizon: int) -> "Rules":
+        """For every note of rolls (B, P, T), and for their ends: bool (B, N + 1, horizon + 1) and (B, N, P).
+
+        `n_frames` (B, 1): how long each roll is.
+        """
+        longest, rows = roll.shape[2], torch.arange(len(roll), device=roll.device)[:, None]
         sounding = (roll != 0).transpose(1, 2)  # (B, T, P)
         silent_before = ~F.pad(sounding[:, :-1], (0, 0, 1, 0))
         keys = torch.arange(1, roll.shape[1] + 1, dtype=torch.int16, device=roll.device)
         highest_free = (silent_before * keys).amax(2).long() - 1  # (B, T)
         # Only after all keys have begun to sound is there a frame, or more, in which none can begin.
         full = sounding.all(2)
-        after = torch.arange(1, n_frames + 1, device=roll.device)
-        first_not_full = torch.where(full, n_frames, after - 1).flip(1).cummin(1).values.flip(1)
-        first_free = torch.where(full, F.pad(first_not_full[:, 1:], (0, 1), value=n_frames) + 1, after)
-        following = F.pad(notes.onset, (0, 1)).scatter(1, notes.count[:, None], n_frames)
+        after = torch.arange(1, longest + 1, device=roll.device)
+        first_not_full = torch.where(full, longest, after - 1).flip(1).cummin(1).values.flip(1)
+        first_free = torch.where(full, F.pad(first_not_full[:, 1:], (0, 1), value=longest) + 1, after)
+        following = F.pad(notes.onset, (0, 1)).scatter(1, notes.count[:, None], longest)
         last_of_frame = (following != past.onset) & (past.pitch >= 0)
         first_free = torch.where(last_of_frame, first_free[rows, past.onset], past.onset + 1)
         waits = allowed_waits(past.onset, past.pitch, highest_free[rows, past.onset], first_free, n_frames, horizon)
@@ -188,7 +233,7 @@ class Rules(NamedTuple):
 
 
 def allowed_waits(
-    onset: Tensor, pitch: Tensor, highest_free: Tensor, first_free: Tensor, n_frames: int, horizon: int
+    onset: Tensor, pitch: Tensor, highest_free: Tensor, first_free: Tensor, n_frames: Tensor | int, horizon: int
 ) -> Tensor:
     """Waits after a note at `onset` and `pitch`, bool (..., horizon + 1), that lead to a frame with a key to begin in.
 
@@ -196,8 +241,8 @@ def allowed_waits(
     any key can. Whatever leads beyond the end, `n_frames`, is allowed.
     """
     wait = torch.arange(horizon + 1, device=onset.device)
-    later = onset[..., None] + wait
-    allowed = (later >= first_free[..., None]) | (later >= n_frames)
+    to_end = (n_frames - onset)[..., None]
+    allowed = (onset[..., None] + wait >= first_free[..., None]) | (wait >= to_end)
     allowed[..., 0] = highest_free > pitch
     return allowed
 

@@ -15,11 +15,11 @@ _MUON_BETAS, _MUON_WEIGHT_DECAY = (0.9, 0.98), 0.01
 
 
 @dataclass(frozen=True)
-class CVAEOptimizerOptions(CheckedOptions):
-    """How a CVAE is optimised."""
+class OptimizerOptions(CheckedOptions):
+    """How a model with attention layers may be optimised."""
 
     optimizer: str = option(
-        ADAM, "of the CVAE; muon makes the updates of attention matrices orthogonal, the rest is AdamW's",
+        ADAM, "of a note decoder; muon makes the updates of attention matrices orthogonal, the rest is AdamW's",
         choices=OPTIMIZERS,
     )  # fmt: skip
     matrix_learning_rate: float = option(0.02, "muon's, of attention matrices", above=0)
@@ -56,15 +56,15 @@ def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BET
     return torch.optim.Adam(parameters, rate, betas, fused=parameters[0].is_cuda or None)
 
 
-def optimizer_of_cvae(cvae: nn.Module, rate: float, options: CVAEOptimizerOptions) -> torch.optim.Optimizer | Together:
-    """What trains a CVAE at the learning rate `rate`.
+def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> torch.optim.Optimizer | Together:
+    """What trains `model` at the learning rate `rate`.
 
     Muon (Jordan et al. 2024) has the matrices that the model names as `attention_matrices`.
     """
-    parameters = list(cvae.parameters())
+    parameters = list(model.parameters())
     if options.optimizer == ADAM:
         return adam(parameters, rate)
-    matrices = cvae.attention_matrices()
+    matrices = model.attention_matrices()
     others = {id(parameter): parameter for parameter in parameters}
     for matrix in matrices:
         del others[id(matrix)]

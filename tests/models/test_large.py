@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
-from models.note_cvae import NoteCVAE, _split
+from models.note_cvae import NoteCVAE, split_by_length
 from models.prior import Autoregressive, Posterior, StandardNormal, gaussian_kl
 
 GENRE = torch.tensor([0, 2, 1, 0])
@@ -44,8 +44,8 @@ def test_the_likelihood_does_not_depend_on_the_company(cvae: NoteCVAE) -> None:
     torch.testing.assert_close(together, alone)
 
 
-def test_rows_are_split_by_length() -> None:
-    parts = _split(torch.tensor([5, 1, 9, 2, 3]), 6)
+def test_rows_aresplit_by_length_by_length() -> None:
+    parts = split_by_length(torch.tensor([5, 1, 9, 2, 3]), 6)
     assert [part.tolist() for part in parts] == [[1, 3], [4], [0], [2]]
 
 

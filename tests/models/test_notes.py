@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from models.note_decoder import NoteDecoder
+from models.note_model import NoteModel
 from models.note_sampling import choose, draw_notes
 from models.notes import Notes, notes_of, roll_of
 from models.playing import Playing
@@ -139,3 +140,37 @@ def test_temperature_and_nucleus() -> None:
     assert set(choose(logits, uniform, Playing()).tolist()) == {0, 1, 2}
     never = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
     assert choose(never, torch.zeros(1), Playing()).item() == choose(never, torch.tensor([1 - 1e-7]), Playing()).item()
+
+
+def test_blocks_given_what_was_before_sum_to_one() -> None:
+    """Whatever was before, and in blocks shorter than the others of a batch."""
+    model = NoteModel(pitches=3, horizon=4, hidden=16, depth=2, dropout=0).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.15)
+    blocks, befores = every_roll(3, 4), every_roll(3, 3)[[0, 77, 300, 511]]
+    for before in befores:
+        for length in (4, 2):
+            # Beyond its length a block is silent.
+            fitting = blocks[~blocks[:, :, length:].any(2).any(1)]
+            with torch.no_grad():
+                nll = model.nll(fitting, torch.full((len(fitting),), length), before.expand(len(fitting), -1, -1))
+            assert (-nll.double()).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+def test_a_block_depends_on_what_was_before_and_not_on_its_company() -> None:
+    torch.manual_seed(0)
+    model = NoteModel(pitches=8, horizon=16, hidden=32, depth=1, dropout=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.2)
+    rolls = (torch.rand(5, 8, 16) < 0.2).float()
+    befores = (torch.rand(5, 8, 12) < 0.3).float()
+    befores[2] = 0
+    lengths = torch.tensor([16, 16, 9, 16, 1])
+    for row, length in enumerate(lengths.tolist()):
+        rolls[row, :, length:] = 0
+    together = model.nll(rolls, lengths, befores)
+    alone = [model.nll(rolls[[row]], lengths[[row]], befores[[row]]) for row in range(5)]
+    torch.testing.assert_close(together, torch.cat(alone))
+    assert not torch.allclose(together[:2], model.nll(rolls, lengths, torch.zeros_like(befores))[:2])

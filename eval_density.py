@@ -1,0 +1,55 @@
+"""How well the note decoder models music as such: nats a frame on the standard frame-level benchmarks.
+
+    python eval_density.py --frames benchmarks_mat --benchmark jsb --preset jsb --bf16
+    python eval_density.py --frames benchmarks_mat --benchmark piano --preset piano --seed 1
+
+Trains the decoder alone, without a latent, on the benchmark's training pieces and measures its test pieces: the mean
+negative log-likelihood of a frame, each given the past of its piece (as far back as --before), beside models that need
+no training and published figures. A piece is a chain of blocks of --block frames, so that the figure is an exact
+likelihood of all frames. The same command resumes a training that was stopped. Writes metrics/density.csv, a row for
+each benchmark, model and seed; weights and logs are in density/ below --checkpoints and --runs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from common.errors import run_command
+from common.options import option, parse_options
+from evaluation.measures.density import DENSITY_TABLE, add_row, measure_density
+from evaluation.tables import format_table
+from models.checkpoint import CheckpointError
+from training.density import DensityOptions, DensityStage
+from training.loop import train
+from training.optimizers import MUON
+
+COMMON = {"optimizer": MUON, "batch_size": 16, "schedule": "cosine", "warm_up": 100, "clip_norm": 1.0, "ema": 0.99}
+PRESETS = {
+    "jsb": {**COMMON, "benchmark": "jsb", "epochs": 120, "dropout": 0.3, "hidden": 128, "depth": 3},
+    "nottingham": {**COMMON, "benchmark": "nottingham", "epochs": 20},
+    "muse": {**COMMON, "benchmark": "muse", "epochs": 12},
+    "piano": {**COMMON, "benchmark": "piano", "epochs": 40, "dropout": 0.2},
+}
+
+
+@dataclass(frozen=True)
+class Options(DensityOptions):
+    """What is trained and measured, and where the table goes."""
+
+    metrics: Path = option(Path("metrics"), "folder for the table")
+
+
+def eval_density(options: Options) -> pd.DataFrame:
+    """Train, measure, print and write the table; returns its rows. Raises `UserError` or `CheckpointError`."""
+    stage = DensityStage(options)
+    train(stage)
+    frame = add_row(measure_density(stage), options.metrics)
+    print(format_table(frame, DENSITY_TABLE.columns))
+    print("nats a frame on the test split; published figures as commonly quoted, not checked")
+    print(DENSITY_TABLE.path(options.metrics))
+    return frame
+
+
+if __name__ == "__main__":
+    run_command(lambda: eval_density(parse_options(Options, __doc__, presets=PRESETS)), CheckpointError)
