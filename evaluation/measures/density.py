@@ -22,7 +22,7 @@ PUBLISHED = {
 }
 DENSITY_TABLE = ResultTable(
     "density.csv",
-    "eval_density.py",
+    "benchmarks/density.py",
     (
         Column("benchmark", "benchmark", LABEL),
         Column("model", "model", LABEL),

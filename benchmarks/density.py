@@ -1,7 +1,7 @@
 """How well the note decoder models music as such: nats a frame on the standard frame-level benchmarks.
 
-    python eval_density.py --frames benchmarks_mat --benchmark jsb --preset jsb --bf16
-    python eval_density.py --frames benchmarks_mat --benchmark piano --preset piano --seed 1
+    python benchmarks/density.py --frames benchmarks_mat --benchmark jsb --preset jsb --bf16
+    python benchmarks/density.py --frames benchmarks_mat --benchmark piano --preset piano --seed 1
 
 Trains the decoder alone, without a latent, on the benchmark's training pieces and measures its test pieces: the mean
 negative log-likelihood of a frame, each given the past of its piece (as far back as --before), beside models that need
@@ -10,8 +10,11 @@ likelihood of all frames. The same command resumes a training that was stopped. 
 each benchmark, model and seed; weights and logs are in density/ below --checkpoints and --runs.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pandas as pd
 
@@ -40,7 +43,7 @@ class Options(DensityOptions):
     metrics: Path = option(Path("metrics"), "folder for the table")
 
 
-def eval_density(options: Options) -> pd.DataFrame:
+def measure(options: Options) -> pd.DataFrame:
     """Train, measure, print and write the table; returns its rows. Raises `UserError` or `CheckpointError`."""
     stage = DensityStage(options)
     train(stage)
@@ -52,4 +55,4 @@ def eval_density(options: Options) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_command(lambda: eval_density(parse_options(Options, __doc__, presets=PRESETS)), CheckpointError)
+    run_command(lambda: measure(parse_options(Options, __doc__, presets=PRESETS)), CheckpointError)

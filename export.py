@@ -1,0 +1,104 @@
+"""Trained weights as files that other programs read: a folder for each model.
+
+    python export.py --checkpoints checkpoints/large --output exported
+    python export.py --checkpoint checkpoints/large/hybrid_G_best_T128.pth --half
+
+Writes exported/hybrid_G_best_T128/ with model.safetensors (the weights by name), config.json (what rebuilds the
+network: kind, network, arguments of its class in models/; genre names and the facts of its training) and README.md.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from common.errors import UserError, run_command
+from common.files import write_bytes, write_text
+from common.options import CheckedOptions, option, parse_options
+from models import describe
+from models.checkpoint import CheckpointError, read_checkpoint
+from models.trained import Trained, load_trained
+
+KINDS = ("cvae", "generator", "critic")
+CARD = """\
+# {name}
+
+A {kind} (network "{network}") of genre-conditioned piano-roll generation, for windows of {seq_len} frames at
+{frames_per_second} frames a second; {parameters:,} parameters. {condition}: {genres}.
+
+- `model.safetensors`: the weights, {dtype}, by the names of the module's parameters
+- `config.json`: the arguments of the module, and how it was trained
+
+Trained on {n_songs:,} songs with labels as {labels}, epoch {epoch}, chosen by {chosen_by}. To use it:
+
+```python
+import json, torch
+from safetensors.torch import load_file
+from models import rebuild  # of the repository that trained it
+config = json.load(open("config.json"))
+model = rebuild({{**config["model"], "weights": load_file("model.safetensors")}})
+```
+
+Validation metrics of that epoch: {metrics}.
+"""
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What to export, and where to."""
+
+    checkpoints: Path = option(Path("checkpoints"), "folder of weights; all of the best are exported")
+    checkpoint: Path | None = option(None, "a single file of weights instead")
+    output: Path = option(Path("exported"), "folder for the folders")
+    half: bool = option(False, "write the weights in half precision")
+
+
+def export(options: Options) -> list[Path]:
+    """Write a folder for each file of weights; returns the folders. Raises `UserError` or `CheckpointError`."""
+    paths = [options.checkpoint] if options.checkpoint else sorted(options.checkpoints.glob("*best*.pth"))
+    if not paths:
+        raise UserError(f"{options.checkpoints}: no weights there; train some, or name another folder")
+    return [_export(path, options) for path in paths]
+
+
+def _export(path: Path, options: Options) -> Path:
+    trained = load_trained(path, KINDS, "name weights that training wrote")
+    folder, facts = options.output / path.stem, read_checkpoint(path)["facts"]
+    description = describe(trained.model)
+    dtype = torch.float16 if options.half else torch.float32
+    weights = {name: tensor.to(dtype).contiguous() for name, tensor in description.pop("weights").items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / "model.safetensors", save(weights, {"format": "pt"}))
+    songs = facts.pop("training_songs")
+    config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": facts}
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_text(folder / "README.md", _card(trained, facts, len(songs), dtype))
+    print(f"{folder}: {path.name}, {sum(map(torch.numel, weights.values())):,} numbers")
+    return folder
+
+
+def _card(trained: Trained, facts: dict[str, Any], n_songs: int, dtype: torch.dtype) -> str:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in facts["metrics"].items())
+    return CARD.format(
+        name=trained.path.stem,
+        kind=trained.model.kind,
+        network=trained.model.network,
+        seq_len=trained.seq_len,
+        frames_per_second=trained.frames_per_second,
+        parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
+        condition=trained.condition.capitalize(),
+        genres=", ".join(trained.genres),
+        dtype=str(dtype).removeprefix("torch."),
+        n_songs=n_songs,
+        labels=trained.labels,
+        epoch=facts["epoch"],
+        chosen_by=facts["chosen_by"],
+        metrics=metrics,
+    )
+
+
+if __name__ == "__main__":
+    run_command(lambda: export(parse_options(Options, __doc__)), CheckpointError)

@@ -1,0 +1,61 @@
+"""export.py: folders that are read back without this code's weights files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from weights import save_weights
+
+from common.errors import UserError
+from export import Options, export
+from models import LARGE, PAPER, build, rebuild
+from models.checkpoint import CheckpointError
+from models.trained import load_trained
+from models.weight_files import hybrid_file, pretrained_file
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CVAE of preset large and a generator of preset paper."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    facts = {"epoch": 3, "chosen_by": "negative_elbo", "metrics": {"negative_elbo": 12.5}, "options": {"seed": 0}}
+    cvae = build("cvae", LARGE, n_genres=3, hidden=16, depth=1)
+    save_weights(cvae, folder / pretrained_file("cvae"), **facts)
+    save_weights(build("generator", PAPER, n_genres=3, seq_len=32), folder / pretrained_file("generator"), **facts)
+    return folder
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_exported_is_the_model(half: bool, checkpoints: Path, tmp_path: Path) -> None:
+    folders = export(Options(checkpoints=checkpoints, output=tmp_path, half=half))
+    names = [Path(pretrained_file(name)).stem for name in ("cvae", "generator")]
+    assert [folder.name for folder in folders] == names
+    folder = tmp_path / Path(pretrained_file("generator")).stem
+    trained = load_trained(checkpoints / pretrained_file("generator"), "generator", "")
+    config, weights = json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors")
+    assert all(tensor.dtype == (torch.float16 if half else torch.float32) for tensor in weights.values())
+    model = rebuild({**config["model"], "weights": weights})
+    for name, tensor in trained.model.state_dict().items():
+        expected = tensor.half().float() if half else tensor
+        assert torch.equal(model.state_dict()[name], expected), name
+    assert config["genres"] == trained.genres and config["training"]["epoch"] == 3
+    card = (folder / "README.md").read_text()
+    assert f"# {folder.name}" in card and ", ".join(trained.genres) in card and "{" not in card.split("```")[0]
+
+
+def test_the_code_of_the_card_works(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder,) = export(Options(checkpoint=checkpoints / pretrained_file("cvae"), output=tmp_path))
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    exec((folder / "README.md").read_text().split("```python\n")[1].split("```")[0], names)
+    assert names["model"].kind == "cvae"
+
+
+def test_what_cannot_be_exported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no weights there; train some"):
+        export(Options(checkpoints=tmp_path))
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        export(Options(checkpoint=tmp_path / hybrid_file("G", 32)))
