@@ -24,6 +24,7 @@ class Options(EvaluationOptions):
     """Options of this evaluation."""
 
     beta: float = option(0.01, "weight of the KL divergence in the report's ELBO", minimum=0)
+    importance_samples: int = option(8, "z a window for the importance weighted bound; 0 leaves it out", minimum=0)
 
 
 def eval_elbo(options: Options) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def eval_elbo(options: Options) -> pd.DataFrame:
 
 
 def _measure(subject: Subject, options: Options) -> ElboFrames:
-    frames = measure_elbo(subject, beta=options.beta)
+    frames = measure_elbo(subject, beta=options.beta, importance_samples=options.importance_samples)
     print(format_table(frames.genres, ELBO_TABLE.columns, subject.condition))
     print(
         f"T = {subject.windows.seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error "

@@ -1,5 +1,6 @@
 """What latents are sampled from: a part of the CVAE and of the generator, which travels in their weights files."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,10 @@ class Posterior(NamedTuple):
     def sample(self, noise: Tensor) -> Tensor:
         """z = mean + sigma * noise, with standard normal `noise` (B, size of z)."""
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log q(z | X, E, y) in nats, (B,)."""
+        return gaussian_log_density(z, self.mean, self.log_variance).sum(1)
 
     def detach(self) -> "Posterior":
         """The same, as a constant."""
@@ -34,6 +39,10 @@ class StandardNormal(nn.Module):
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
         """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z); `z` is a sample of the posterior."""
         return gaussian_kl(posterior, torch.zeros_like(z), torch.zeros_like(z))
+
+    def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
+        """log p(z | y) in nats, (B,)."""
+        return gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
 
 
 class Autoregressive(nn.Module):
@@ -75,19 +84,33 @@ class Autoregressive(nn.Module):
 
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
         """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z): that of each step given `z` before it."""
+        return gaussian_kl(posterior, *self._moments_given(z, genre))
+
+    def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
+        """log p(z | y) in nats, (B,)."""
+        return gaussian_log_density(z, *self._moments_given(z, genre)).sum(1)
+
+    def _moments_given(self, z: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of each step given `z` before it, (B, size of z) each."""
         # In float32: rounded latents would have a divergence of their own.
         with torch.autocast(z.device.type, enabled=False):
-            steps = z.float().view(len(z), -1, self.latent)
+            steps = z.to(self.moments.weight.dtype).view(len(z), -1, self.latent)
             embedded = self.genre(genre)
             before = torch.nn.functional.pad(steps[:, :-1], (0, 0, 1, 0))
             told = torch.cat([before, embedded[:, None].expand(-1, steps.shape[1], -1)], dim=2)
             states, _ = self.states(told, torch.tanh(self.first_state(embedded))[None])
             mean, log_variance = self._moments(states)
-        return gaussian_kl(posterior, mean.flatten(1), log_variance.flatten(1))
+        return mean.flatten(1), log_variance.flatten(1)
 
     def _moments(self, states: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.moments(states).chunk(2, dim=-1)
         return mean, log_variance.clamp(-10.0, 10.0)
+
+
+def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Of diagonal Gaussians, each dimension, of the shape of all three."""
+    squared = (z - mean).square() * torch.exp(-log_variance)
+    return -0.5 * (squared + log_variance + math.log(2 * math.pi))
 
 
 def gaussian_kl(posterior: Posterior, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -1,0 +1,118 @@
+"""Evaluations of preset large beside preset paper: every maker of clips, every origin of z, one table."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from frames import records
+from weights import save_weights
+
+import eval_elbo
+import eval_mse
+import eval_music
+from common.errors import UserError
+from data.store import RollStore
+from evaluation.measures.elbo import measure_elbo
+from evaluation.samples.clips import LATENTS, ClipOptions, open_clip_sources
+from evaluation.samples.subject import EvaluationOptions, open_subjects
+from models import LARGE, PAPER, build
+
+SMALL = {"cvae": {"hidden": 16, "depth": 1, "latent": 2}, "generator": {"hidden": 16, "latent": 2, "seq_len": 32}}
+
+
+@pytest.fixture
+def folders(tiny_store: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Random weights of both presets at T = 32, in checkpoints/ and in large/ below it."""
+    store = RollStore.open(tiny_store)
+    facts = {"genres": store.genres, "training_songs": torch.from_numpy(store.song_ids("train"))}
+    folders = tmp_path / "checkpoints", tmp_path / "checkpoints" / "large"
+    torch.manual_seed(0)
+    for folder, preset in zip(folders, (PAPER, LARGE), strict=True):
+        for kind, name in (("cvae", "cvae"), ("generator", "G")):
+            sizes = SMALL[kind] if preset == LARGE else {"seq_len": 32} if kind == "generator" else {}
+            model = build(kind, preset, n_genres=len(store.genres), **sizes)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+                if (kind, preset) == ("cvae", LARGE):
+                    model.decoder.wait_head.choices.bias[:6] += 5  # it would play hardly a note
+            save_weights(model, folder / f"hybrid_{name}_best_T32.pth", **facts)
+    return folders
+
+
+def options(cls: type, store: Path, folders: tuple[Path, ...], tmp_path: Path, **more: object) -> object:
+    return cls(store=store, checkpoints=folders, metrics=tmp_path / "metrics", device="cpu", **more)
+
+
+def test_every_maker_and_origin_of_z(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
+    chosen = options(
+        ClipOptions, tiny_store, folders, tmp_path, sources=("generator", "cvae"), latents=LATENTS, min_note_frames=1
+    )
+    sources = open_clip_sources(chosen)
+    origins = [source.facts["origin"] for source in sources]
+    assert origins == [
+        "generator (mlp), normal", "generator (mlp), posterior", "cvae (frame-gru), normal",
+        "cvae (frame-gru), posterior", "generator (convolutions), normal", "generator (convolutions), prior",
+        "generator (convolutions), posterior", "cvae (notes), normal", "cvae (notes), prior",
+        "cvae (notes), posterior",
+    ], "a prior that is N(0, I) has no row of its own"  # fmt: skip
+    for source in sources:
+        clips = source.generated(1, 0, 5)
+        assert clips.shape == (5, 128, 32) and clips.dtype == bool
+        np.testing.assert_array_equal(source.generated(1, 3, 2), clips[3:]), "a clip depends on its number alone"
+    of_notes = {source.latents: source.generated(1, 0, 5) for source in sources[-3:]}
+    assert (of_notes["normal"] != of_notes["prior"]).any() and (of_notes["prior"] != of_notes["posterior"]).any()
+    weights = {source.facts["checkpoint"] for source in sources}
+    assert weights == {f"{below}hybrid_{name}_best_T32.pth" for below in ("", "large/") for name in ("G", "cvae")}
+    assert sources[-1].facts["temperature"] == 1 and sources[0].facts["temperature"] is None
+
+
+def test_one_table_of_all_makers(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
+    how = {"sources": ("generator", "cvae"), "clips": 4, "novelty_clips": 2}
+    frame = eval_music.eval_music(options(eval_music.Options, tiny_store, folders, tmp_path, **how))
+    written = (tmp_path / "metrics" / "music-T32.csv").read_text()
+    assert frame["origin"].nunique() == 4 and all(origin in written for origin in frame["origin"].unique())
+    counts = frame.groupby("origin").size()
+    assert counts.nunique() == 1
+
+
+def test_a_temperature_is_used(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
+    clips = []
+    for temperature in (1.0, 0.2):
+        how = {"sources": ("cvae",), "temperature": temperature}
+        (source,) = open_clip_sources(options(ClipOptions, tiny_store, folders[1:], tmp_path, **how))
+        clips.append(source.generated(0, 0, 5))
+    assert (clips[0] != clips[1]).any()
+    with pytest.raises(UserError, match="--temperature must be at least 0"):
+        options(ClipOptions, tiny_store, folders, tmp_path, temperature=-1.0)
+
+
+def test_both_cvaes_in_one_table(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
+    mse = eval_mse.eval_mse(options(eval_mse.Options, tiny_store, folders, tmp_path))
+    forced = mse.groupby("origin")["MSE_cvae_mean"].first()
+    assert np.isnan(forced["cvae (notes)"]) and forced["cvae (frame-gru)"] > 0, "notes have no probability of cells"
+    assert (mse["frame_F1"] >= 0).all()
+    elbo = eval_elbo.eval_elbo(options(eval_elbo.Options, tiny_store, folders, tmp_path, importance_samples=4))
+    assert (elbo["bits_per_cell_importance"] < elbo["bits_per_cell"]).all(), "a tighter bound"
+
+
+def test_the_importance_weighted_bound_is_the_likelihood_where_z_is_ignored(
+    folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path
+) -> None:
+    """With the posterior at the prior every weight is p(X): as for one z, so for many."""
+    large = folders[1:]
+    subject = next(open_subjects(options(EvaluationOptions, tiny_store, large, tmp_path)))
+    cvae = subject.cvae
+    with torch.no_grad():
+        for parameter in (*cvae.plan.widen.parameters(), *cvae.prior.moments.parameters()):
+            parameter.zero_()
+        cvae.encoder.moments.weight.zero_(), cvae.encoder.moments.bias.zero_()
+    rows = records(measure_elbo(subject, beta=1.0, importance_samples=3, progress=False).genres)
+    for row in rows:
+        assert row["bits_per_cell_importance"] == pytest.approx(row["bits_per_cell"], rel=1e-5)
+        assert row["KL_Div_mean"] == pytest.approx(0, abs=1e-5)
+    other = dataclasses.replace(subject.options, batch_size=3)
+    again = records(measure_elbo(dataclasses.replace(subject, options=other), beta=1.0, progress=False).genres)
+    assert [row["bits_per_cell"] for row in again] == pytest.approx([row["bits_per_cell"] for row in rows])
