@@ -35,7 +35,7 @@ def folders(tiny_store: Path, tmp_path: Path) -> tuple[Path, Path]:
             model = build(kind, preset, n_genres=len(store.genres), **sizes)
             with torch.no_grad():
                 for parameter in model.parameters():
-                    parameter.add_(0.3 * torch.randn_like(parameter))
+                    parameter.add_(0.1 * torch.randn_like(parameter))
                 if (kind, preset) == ("cvae", LARGE):
                     model.decoder.wait_head.choices.bias[:6] += 30  # it would play hardly a note
             save_weights(model, folder / f"hybrid_{name}_best_T32.pth", **facts)
