@@ -15,9 +15,12 @@ import eval_music
 from common.errors import UserError
 from data.store import RollStore
 from evaluation.measures.elbo import measure_elbo
+from evaluation.measures.genre_classifier import TrainedClassifier
+from evaluation.measures.restyling import measure_restyling
 from evaluation.samples.clips import LATENTS, ClipOptions, open_clip_sources
 from evaluation.samples.subject import EvaluationOptions, open_subjects
 from models import LARGE, PAPER, build
+from models.playing import Decoded
 
 SMALL = {"cvae": {"hidden": 16, "depth": 1, "latent": 2}, "generator": {"hidden": 16, "latent": 2, "seq_len": 32}}
 
@@ -116,3 +119,32 @@ def test_the_importance_weighted_bound_is_the_likelihood_where_z_is_ignored(
     other = dataclasses.replace(subject.options, batch_size=3)
     again = records(measure_elbo(dataclasses.replace(subject, options=other), beta=1.0, progress=False).genres)
     assert [row["bits_per_cell"] for row in again] == pytest.approx([row["bits_per_cell"] for row in rows])
+
+
+def test_restyling_of_a_decoder_that_plays_the_genre_alone(
+    folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives back windows of the genre that it is told: all are taken for it, and little of the original is left."""
+    how = options(EvaluationOptions, tiny_store, folders[1:], tmp_path)
+    subject = next(open_subjects(how))
+    windows = subject.windows
+
+    def decode(z: torch.Tensor, genre: torch.Tensor, index: torch.Tensor) -> Decoded:
+        of_genre = (windows.genre == genre[0]).nonzero()[:, 0]
+        roll = windows.rolls(of_genre[torch.arange(len(index)) % len(of_genre)]) > 0
+        return Decoded(roll.float(), roll)
+
+    class OfChords(torch.nn.Module):
+        """Tells the genre by comparing with all windows."""
+
+        def forward(self, rolls: torch.Tensor) -> torch.Tensor:
+            known = windows.rolls(torch.arange(len(windows)))
+            nearest = torch.cdist(rolls.flatten(1), known.flatten(1)).argmin(1)
+            return 9.0 * torch.nn.functional.one_hot(windows.genre[nearest], len(subject.genres))
+
+    monkeypatch.setattr(type(subject), "decode_free", lambda self, *arguments: decode(*arguments))
+    frame = measure_restyling(subject, TrainedClassifier(OfChords(), {"classifier": "x"}), 3, 1, progress=False)
+    rows = frame.set_index(["from_name", "to_name"])
+    assert len(rows) == 9 and (rows["n"] == 3).all() and (rows["target_after"] == 1).all()
+    assert (rows["target_before"] == [1, 0, 0, 0, 1, 0, 0, 0, 1]).all() and (rows["target_real"] == 1).all()
+    assert (rows["chroma_F1"] >= rows["frame_F1"]).all() and (frame["frame_F1"] <= 1).all()
