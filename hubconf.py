@@ -37,7 +37,6 @@ dependencies = ["torch"]
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent
 _WINDOW_LENGTHS = (32, 64, 128)
-_FOLDERS = {"paper": "checkpoints", "large": "checkpoints/large"}
 
 
 def cvae_standalone(
@@ -186,8 +185,9 @@ def _new_model(kind: str, preset: str, n_genres: int, **sizes: int) -> torch.nn.
 
 
 def _known(preset: str) -> str:
-    if preset not in _FOLDERS:
-        raise ValueError(f"preset must be one of {', '.join(_FOLDERS)}, but is {preset!r}")
+    known = _models().weight_files.FOLDERS
+    if preset not in known:
+        raise ValueError(f"preset must be one of {', '.join(known)}, but is {preset!r}")
     return preset
 
 
@@ -213,7 +213,8 @@ def _trained_model(
     seq_len: int | None = None,
 ) -> torch.nn.Module:
     """The model of `kind` in a file that `script` writes. `seq_len` is the T it must be for; None takes any."""
-    path = pathlib.Path(checkpoint_dir or _REPOSITORY / _FOLDERS[_known(preset)]) / file_name
+    folder = checkpoint_dir or _REPOSITORY / _models().weight_files.FOLDERS[_known(preset)]
+    path = pathlib.Path(folder) / file_name
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such weights; {script} --preset {preset} trains them. Put the file there, name its folder "

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .cvae import MINIMUM_RATE, PITCHES
-from .note_cvae import Plan, RollEncoder
+from .latents import LatentOfSecond
+from .note_cvae import Plan
 from .prior import AUTOREGRESSIVE, PRIORS
 
 _GROUPS = 4
@@ -31,7 +32,7 @@ class Level(nn.Module):
         return self.skip(features) + self.again(F.gelu(mixed))
 
 
-class ConvGenerator(nn.Module):
+class ConvGenerator(LatentOfSecond, nn.Module):
     """From a column of features a second, doubled in time four times, to the frames of any number of seconds."""
 
     kind, network = "generator", "convolutions"
@@ -64,12 +65,6 @@ class ConvGenerator(nn.Module):
         pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
         self.levels = nn.ModuleList(Level(inputs, outputs, hidden) for inputs, outputs in pairs)
         self.roll = nn.Conv1d(channels[-1], PITCHES, 3, padding=1)
-
-    any_length = True
-
-    def noise_size(self, seq_len: int) -> int:
-        """How many numbers z has for a window of `seq_len` frames."""
-        return self.latent * (seq_len // RollEncoder.STRETCH)
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .gru import FrameGRU
+from .latents import LatentOfWindow
 from .playing import PROBABILITIES, SAMPLED, Decoded, Playing
 from .prior import PRIORS, STANDARD_NORMAL, Posterior
 
@@ -40,10 +41,12 @@ class EventEncoder(nn.Module):
         return total / count[:, None]
 
 
-class CVAE(nn.Module):
+class CVAE(LatentOfWindow, nn.Module):
     """q(z | X, E, y) and p(X | z, y); the decoder sees frame t-1 when it predicts frame t."""
 
     kind, network = "cvae", "frame-gru"
+    # What `Playing` leaves open that concerns this decoder.
+    plays_by = ("feedback",)
 
     def __init__(
         self,
@@ -70,13 +73,6 @@ class CVAE(nn.Module):
         self.first_state = nn.Linear(latent + genre_size, hidden)
         self.decoder = FrameGRU(PITCHES, genre_size, hidden)
         self.frame = nn.Linear(hidden, PITCHES)
-
-    # Whether z grows with the window, so that one z is a piece of any length.
-    any_length = False
-
-    def noise_size(self, seq_len: int) -> int:
-        """How many numbers z has for a window of `seq_len` frames: the same for all."""
-        return self.latent
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:

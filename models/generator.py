@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from .cvae import MINIMUM_RATE, PITCHES
+from .latents import LatentOfWindow
 from .prior import PRIORS, STANDARD_NORMAL
 
 
-class Generator(nn.Module):
+class Generator(LatentOfWindow, nn.Module):
     """[z, genre embedding] -> Linear ReLU Linear ReLU Linear -> sigmoid of a whole window."""
 
     kind, network = "generator", "mlp"
@@ -35,13 +36,6 @@ class Generator(nn.Module):
         )
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
-
-    # Whether z grows with the window, so that one z is a piece of any length.
-    any_length = False
-
-    def noise_size(self, seq_len: int) -> int:
-        """How many numbers z has for a window of `seq_len` frames: the same for all."""
-        return self.latent
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:

@@ -7,21 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .cvae import LOG_VARIANCE_BOUND, MINIMUM_RATE, PITCHES
+from .latents import FRAMES_A_SECOND, LatentOfSecond
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
-from .notes import Notes, notes_of, roll_of
+from .notes import Notes, by_length, notes_of, roll_of
 from .playing import Decoded, Playing
 from .prior import AUTOREGRESSIVE, PRIORS, Posterior
 
-# Notes to compute at a time, with the padding to the longest of their rolls: enough for a processor, not much more.
-NOTES_AT_ONCE = 4096
 _HEAD_SIZE = 64
 
 
 class RollEncoder(nn.Module):
-    """Convolutions over time from a roll and its onsets to a mean and a log-variance for each stretch of 16 frames."""
-
-    STRETCH = 16
+    """Convolutions over time from a roll and its onsets to a mean and a log-variance for each second, 16 frames."""
 
     def __init__(self, latent: int, channels: int, condition_size: int) -> None:
         super().__init__()
@@ -60,10 +57,11 @@ class ConditionedConvolution(nn.Module):
         return hidden + self.back(F.gelu(self.mix(torch.addcmul(shift, normal, 1 + scale))))
 
 
-class NoteCVAE(nn.Module):
+class NoteCVAE(LatentOfSecond, nn.Module):
     """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window."""
 
     kind, network = "cvae", "notes"
+    plays_by = ("temperature", "nucleus")
 
     def __init__(
         self,
@@ -86,17 +84,11 @@ class NoteCVAE(nn.Module):
         self.genre = nn.Embedding(n_genres, genre_size)
         self.encoder = RollEncoder(latent, channels, genre_size)
         self.plan = Plan(latent, genre_size, channels)
-        self.decoder = NoteDecoder(PITCHES, horizon, RollEncoder.STRETCH, channels, hidden, depth, heads)
+        self.decoder = NoteDecoder(PITCHES, horizon, FRAMES_A_SECOND, channels, hidden, depth, heads)
 
     def attention_matrices(self) -> list[Tensor]:
         """The weights of the decoder's attention and feed-forward layers, for an optimiser of matrices."""
         return self.decoder.attention_matrices()
-
-    any_length = True
-
-    def noise_size(self, seq_len: int) -> int:
-        """How many numbers z has for a window of `seq_len` frames."""
-        return self.latent * (seq_len // RollEncoder.STRETCH)
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
@@ -110,19 +102,15 @@ class NoteCVAE(nn.Module):
 
     def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), each note given those before it."""
-        condition = self.plan(z, self.genre(genre))
-        notes = notes_of(roll)
-        parts, places = [], []
-        # Rolls of like length together, so that little is computed for padding.
-        for rows in split_by_length(notes.count + 1, NOTES_AT_ONCE):
-            parts.append(self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]))
-            places.append(rows)
-        return -torch.cat(parts)[torch.cat(places).argsort()]
+        condition, notes = self.plan(z, self.genre(genre)), notes_of(roll)
+        return -by_length(
+            notes.count + 1,
+            lambda rows: self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]),
+        )
 
-
-    def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
-        """How many uniform numbers a window is drawn with, whatever its length; None where nothing is drawn."""
-        return (MOST_NOTES, NUMBERS_A_NOTE) if playing.temperature else None
+    def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int]:
+        """How many uniform numbers a window is drawn with, whatever its length."""
+        return MOST_NOTES, NUMBERS_A_NOTE
 
     @torch.no_grad()
     def decode_free(
@@ -160,30 +148,29 @@ class NoteCVAE(nn.Module):
         condition = self.plan(z, self.genre(genre))
         return draw_notes(self.decoder, condition, seq_len, uniform, playing, beginning, first_frame)
 
-
     @torch.no_grad()
     def play_on(
         self,
         z: Tensor,
         genre: Tensor,
-        roll: Tensor,
-        known: int,
+        begun: Tensor,
+        n_frames: int,
         numbers: Callable[[int], Tensor],
         playing: Playing = Playing(),
         window: int = 128,
     ) -> Tensor:
-        """Fill rolls, bool (B, 128, n_frames), from frame `known` on, which is a multiple of 16; returns them filled.
+        """Rolls, bool (B, 128, n_frames), that go on from `begun`, bool (B, 128, known), known a multiple of 16.
 
         `z` (B, size for n_frames) tells of the whole. Each part is drawn in the sight of half a `window` of frames
         before it, as if the window began there, and notes that sound at its beginning go on: there is no seam.
         `numbers` gives the uniform numbers (B, most notes, 3) of the k-th part.
         """
-        condition, roll = self.plan(z, self.genre(genre)), roll.clone()
-        stretch, n_frames, part = RollEncoder.STRETCH, roll.shape[2], 0
+        condition, known, part = self.plan(z, self.genre(genre)), begun.shape[2], 0
+        roll = F.pad(begun, (0, n_frames - known))
         while known < n_frames:
             start = max(0, known - window // 2)
             end = min(start + window, n_frames)
-            seconds = condition[:, start // stretch : -(-end // stretch)]
+            seconds = condition[:, start // FRAMES_A_SECOND : -(-end // FRAMES_A_SECOND)]
             beginning = notes_of(roll[:, :, start:end])
             notes = draw_notes(
                 self.decoder, seconds, end - start, numbers(part), playing, beginning, first_frame=known - start
@@ -210,15 +197,3 @@ class Plan(nn.Module):
         for layer in self.neighbours:
             hidden = layer(hidden, genre)
         return hidden.transpose(1, 2)
-
-
-def split_by_length(lengths: Tensor, most: int) -> list[Tensor]:
-    """Rows by length, int64, in parts that padded to their longest have at most `most` places, or one row."""
-    order = lengths.argsort()
-    parts, first = [], 0
-    sorted_lengths = lengths[order].tolist()
-    for last, length in enumerate(sorted_lengths):
-        if last > first and length * (last - first + 1) > most:
-            parts.append(order[first:last])
-            first = last
-    return [*parts, order[first:]]

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from .note_cvae import NOTES_AT_ONCE, split_by_length
+from .latents import FRAMES_A_SECOND
 from .note_decoder import NoteDecoder
-from .notes import Notes, notes_of
+from .notes import by_length, notes_of
 
 _HEAD_SIZE = 32
-_STRETCH = 16  # frames: where a note begins is told modulo this
 
 
 class NoteModel(nn.Module):
@@ -25,7 +24,7 @@ class NoteModel(nn.Module):
         }  # fmt: skip
         self.pitches, self.horizon = pitches, horizon
         heads = max(1, hidden // _HEAD_SIZE)
-        self.decoder = NoteDecoder(pitches, horizon, _STRETCH, 1, hidden, depth, heads, dropout)
+        self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, 1, hidden, depth, heads, dropout)
 
     def attention_matrices(self) -> list[Tensor]:
         """The weights of the attention and feed-forward layers, for an optimiser of matrices."""
@@ -39,10 +38,10 @@ class NoteModel(nn.Module):
         notes, earlier = notes_of(roll), notes_of(before)
         present = torch.arange(earlier.onset.shape[1], device=roll.device) < earlier.count[:, None]
         earlier = earlier._replace(onset=torch.where(present, earlier.onset - before.shape[2], 0))
-        parts, places = [], []
-        for rows in split_by_length(notes.count + earlier.count + 1, NOTES_AT_ONCE):
-            nothing = roll.new_zeros(len(rows), 1, 1)
-            given: Notes = earlier.of(rows)
-            parts.append(self.decoder.log_likelihood(nothing, notes.of(rows), roll[rows], lengths[rows], given))
-            places.append(rows)
-        return -torch.cat(parts)[torch.cat(places).argsort()]
+        nothing = roll.new_zeros(len(roll), 1, 1)  # no condition
+        return -by_length(
+            notes.count + earlier.count + 1,
+            lambda rows: self.decoder.log_likelihood(
+                nothing[rows], notes.of(rows), roll[rows], lengths[rows], earlier.of(rows)
+            ),
+        )

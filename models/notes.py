@@ -5,12 +5,15 @@ ordered by first frame, then pitch. So a list keeps these rules: first frames do
 ascend; no note lasts beyond the roll's end; and no pitch begins while it sounds, or in the very frame after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# Notes to compute at a time, with the padding to the longest of their rolls: enough for a processor, not much more.
+_AT_ONCE = 4096
 
 
 class Notes(NamedTuple):
@@ -68,3 +71,24 @@ def roll_of(notes: Notes, pitches: int, n_frames: int) -> Tensor:
     steps.index_put_((row, pitch, onset.clamp_max(n_frames)), one, accumulate=True)
     steps.index_put_((row, pitch, (onset + duration).clamp_max(n_frames)), -one, accumulate=True)
     return steps[:, :, :n_frames].cumsum(2) > 0
+
+
+def by_length(lengths: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """`compute(rows)` of all rows, in their order, asked for rows of like length (B,) together.
+
+    So little is computed for padding.
+    """
+    parts = split_by_length(lengths, _AT_ONCE)
+    return torch.cat([compute(rows) for rows in parts])[torch.cat(parts).argsort()]
+
+
+def split_by_length(lengths: Tensor, most: int) -> list[Tensor]:
+    """Rows by length, int64, in parts that padded to their longest have at most `most` places, or one row."""
+    order = lengths.argsort()
+    parts, first = [], 0
+    sorted_lengths = lengths[order].tolist()
+    for last, length in enumerate(sorted_lengths):
+        if last > first and length * (last - first + 1) > most:
+            parts.append(order[first:last])
+            first = last
+    return [*parts, order[first:]]

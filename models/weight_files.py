@@ -1,6 +1,8 @@
 """Names of the weights files, once for all: training writes them, evaluation, generation and torch.hub read them."""
 
 BEST, LAST = "best", "last"
+# Where each preset has its weights, from the root of the repository.
+FOLDERS = {"paper": "checkpoints", "large": "checkpoints/large"}
 
 
 def pretrained_file(model: str, which: str = BEST) -> str:

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
-from models.note_cvae import NoteCVAE, split_by_length
+from models.note_cvae import NoteCVAE
+from models.notes import split_by_length
 from models.prior import Autoregressive, Posterior, StandardNormal, gaussian_kl
 
 GENRE = torch.tensor([0, 2, 1, 0])
@@ -44,7 +45,7 @@ def test_the_likelihood_does_not_depend_on_the_company(cvae: NoteCVAE) -> None:
     torch.testing.assert_close(together, alone)
 
 
-def test_rows_aresplit_by_length_by_length() -> None:
+def test_rows_are_split_by_length() -> None:
     parts = split_by_length(torch.tensor([5, 1, 9, 2, 3]), 6)
     assert [part.tolist() for part in parts] == [[1, 3], [4], [0], [2]]
 
