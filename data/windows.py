@@ -4,6 +4,7 @@ No worker processes and no Python per sample: a batch is one gather of packed fr
 two bytes into sixteen cells, and one gather of notes.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from data.song import PITCHES
 from data.store import BYTES_PER_FRAME, RollStore
+
+# Semitones: every key once.
+TRANSPOSITIONS = range(-5, 7)
 
 
 class Batch(NamedTuple):
@@ -101,11 +105,16 @@ class WindowSource:
         """The piano rolls alone, float32 (B, 128, T)."""
         return self._rolls(self.to_device(index))
 
+    def all_rolls(self, batch_size: int = 512) -> Iterator[Tensor]:
+        """The piano rolls of all windows in their order, float32 (B, 128, T) at a time."""
+        for index in torch.arange(len(self)).split(batch_size):
+            yield self.rolls(index)
+
     def pitch_rate(self) -> Tensor:
         """Share of all frames in which each pitch sounds, float32 (128,)."""
         total = torch.zeros(PITCHES, device=self.device, dtype=torch.float32)
-        for index in torch.arange(len(self)).split(512):
-            total += self.rolls(index).mean(2).sum(0)
+        for rolls in self.all_rolls():
+            total += rolls.mean(2).sum(0)
         return total / max(len(self), 1)
 
     def to_device(self, index: Tensor) -> Tensor:
@@ -134,6 +143,11 @@ class WindowSource:
         seconds = (packed.onset_seconds[note] - self._first_second[index][window]).float()
         onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)
         return torch.stack([onset, packed.pitch[note] / 127, packed.velocity[note] / 127], dim=1), window
+
+
+def draw_semitones(n: int, generator: torch.Generator) -> Tensor:
+    """One of `TRANSPOSITIONS` for each of n windows, int64 (n,), where the generator is."""
+    return torch.randint(TRANSPOSITIONS.start, TRANSPOSITIONS.stop, (n,), generator=generator, device=generator.device)
 
 
 def transposed(roll: Tensor, semitones: Tensor) -> Tensor:

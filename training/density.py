@@ -12,10 +12,9 @@ from common.device import select_device
 from common.options import option
 from common.randomness import generator_at, seed_at
 from data.frames import BENCHMARKS, KEYS, FrameBlocks, read_benchmark
-from data.windows import transposed
+from data.windows import draw_semitones, transposed
 from models.note_model import NoteModel
 from training.optimizers import OptimizerOptions, optimizer_of
-from training.roll_stage import TRANSPOSITIONS
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 MODEL = "density"
@@ -81,7 +80,7 @@ class DensityStage(Stage):
         roll, lengths, before = blocks.batch(index, self.options.before)
         if self.options.transpose:
             at = generator_at("transpose", self.options.seed, position.epoch, position.example)
-            semitones = torch.randint(*TRANSPOSITIONS, (len(index),), generator=at)
+            semitones = draw_semitones(len(index), at)
             roll, before = transposed(roll, semitones), transposed(before, semitones)
         nll = self.models[MODEL].nll(*(each.to(self.device) for each in (roll, lengths, before)))
         loss = nll.sum() / lengths.sum().to(self.device)

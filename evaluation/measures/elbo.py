@@ -12,7 +12,7 @@ from common.randomness import generator_at
 from data.windows import PITCHES, Batch, WindowSource
 from evaluation.published import ELBO, published_for
 from evaluation.samples.subject import Subject
-from evaluation.statistics.rolls import previous_frame
+from evaluation.statistics.frame_baselines import FrameBaselines
 from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
 from models import Posterior
 
@@ -75,7 +75,7 @@ def measure_elbo(
     """
     cvae, windows = subject.cvae, subject.windows
     train = WindowSource(windows.store, "train", windows.seq_len, windows.device)
-    baselines = FrameBaselines.fit(train, subject.options.batch_size)
+    baselines = FrameBaselines.fit(train.all_rolls(subject.options.batch_size))
     noise = subject.noise()
     parts: dict[str, list[Tensor]] = {}
     for index in tqdm(list(subject.batches()), "windows", disable=not progress):
@@ -155,38 +155,3 @@ def _published(seq_len: int, genres: list[str]) -> pd.DataFrame:
     """The report's figures by genre name; no rows where there are none."""
     columns = ["reported_recon", "reported_KL", "reported_ELBO"]
     return pd.DataFrame.from_dict(published_for(ELBO, seq_len, genres), orient="index", columns=columns, dtype=float)
-
-
-class FrameBaselines(NamedTuple):
-    """Bernoulli models without a latent: the rate of each pitch, and its rate given whether it sounded before.
-
-    `rate` (128,), `rate_after` (2, 128): after silence, after sound.
-    """
-
-    rate: Tensor
-    rate_after: Tensor
-
-    @classmethod
-    def fit(cls, windows: WindowSource, batch_size: int) -> "FrameBaselines":
-        """Count over `windows`; half a cell is added to every count, so that no rate is 0 or 1."""
-        frames = torch.zeros(2, PITCHES, dtype=torch.float64)  # frames after silence, after sound
-        sounding = torch.zeros(2, PITCHES, dtype=torch.float64)
-        for index in torch.arange(len(windows)).split(batch_size):
-            roll = windows.rolls(index)
-            before = previous_frame(roll)
-            after_sound = torch.stack([(1 - before).sum((0, 2)), before.sum((0, 2))])
-            sounding += torch.stack([((1 - before) * roll).sum((0, 2)), (before * roll).sum((0, 2))]).cpu()
-            frames += after_sound.cpu()
-        rate = (sounding.sum(0) + 0.5) / (frames.sum(0) + 1)
-        rate_after = (sounding + 0.5) / (frames + 1)
-        return cls(rate.float().to(windows.device), rate_after.float().to(windows.device))
-
-    def nats(self, roll: Tensor) -> dict[str, Tensor]:
-        """Code length (B,) of rolls (B, 128, T) under either model."""
-        before = previous_frame(roll)
-        after = torch.lerp(self.rate_after[0, :, None], self.rate_after[1, :, None], before)
-        return {"pitch_mean": _code_length(self.rate[:, None], roll), "previous_frame": _code_length(after, roll)}
-
-
-def _code_length(rate: Tensor, roll: Tensor) -> Tensor:
-    return -(roll * rate.log() + (1 - roll) * torch.log1p(-rate)).sum((1, 2))

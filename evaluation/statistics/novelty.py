@@ -7,11 +7,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from data.windows import TRANSPOSITIONS, transposed
 from evaluation.statistics.musical_features import Feature
 from evaluation.statistics.rolls import onsets
 
-# Semitones: every key once.
-TRANSPOSITIONS = range(-5, 7)
 # A clip that shares more of its notes with one window is as good as known.
 MEMORISED = 0.5
 NOVELTY = {
@@ -47,7 +46,7 @@ class KnownWindows:
         n_notes = onsets(clips).sum((1, 2)).numpy()
         size_of_known = np.asarray(self._cells.sum(1)).ravel()
         for semitones in TRANSPOSITIONS:
-            moved = _transposed(clips, semitones)
+            moved = transposed(clips, torch.full((len(clips),), semitones))
             cells, notes = _rows(moved), _rows(onsets(moved))
             size = np.asarray(cells.sum(1)).ravel()
             for first in range(0, self._cells.shape[0], _AT_ONCE):
@@ -67,14 +66,3 @@ class KnownWindows:
 def _rows(rolls: Tensor) -> sparse.csr_array:
     """Boolean rolls (n, 128, T) as sparse rows of 128 T numbers, 0 and 1."""
     return sparse.csr_array(rolls.flatten(1).numpy(), dtype=np.float32)
-
-
-def _transposed(rolls: Tensor, semitones: int) -> Tensor:
-    moved = torch.zeros_like(rolls)
-    if semitones > 0:
-        moved[:, semitones:] = rolls[:, :-semitones]
-    elif semitones < 0:
-        moved[:, :semitones] = rolls[:, -semitones:]
-    else:
-        moved = rolls
-    return moved

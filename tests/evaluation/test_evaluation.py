@@ -14,10 +14,11 @@ import eval_elbo
 import eval_mse
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.measures.elbo import FrameBaselines, measure_elbo
+from evaluation.measures.elbo import measure_elbo
 from evaluation.measures.reconstruction import another_song, baseline_errors, count, f1, measure_reconstruction
 from evaluation.published import ELBO, MSE, published_for
 from evaluation.samples.subject import open_subjects
+from evaluation.statistics.frame_baselines import FrameBaselines
 from evaluation.statistics.rolls import onsets
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
@@ -78,7 +79,7 @@ def test_f1_of_known_rolls() -> None:
 
 def test_baseline_code_lengths_follow_the_counts(tiny_store: Path) -> None:
     windows = WindowSource(RollStore.open(tiny_store), "train", 32)
-    baselines = FrameBaselines.fit(windows, batch_size=7)
+    baselines = FrameBaselines.fit(windows.all_rolls(7))
     rolls = windows.rolls(torch.arange(len(windows)))
     pitch = int(rolls.sum((0, 2)).argmax())
     sounding = rolls[:, pitch]
