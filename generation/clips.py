@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from common.genres import choose_genres, genre_file_names
@@ -10,7 +9,6 @@ from data.pianoroll import roll_notes
 from evaluation.samples.sampling import play_latents, play_through, sample_prior, walk_noise
 from evaluation.tables import LABEL, Column, format_table
 from generation.music import Music, Options, join, load_player, performance
-from models.cvae import PITCHES
 from models.trained import Trained
 from page.figures.roll_sheet import RollPanel
 
@@ -73,8 +71,8 @@ def _play(options: Options, trained: Trained, noise: Tensor, genre_id: int) -> l
         z = sample_prior(model, z, genre_ids)
     chances = [("notes", options.seed, sample) for sample in range(len(z))]
     if model.any_length:
-        nothing = torch.zeros(len(z), PITCHES, options.windows * seq_len, dtype=torch.bool)
-        clips = play_through(model, z, genre_ids, nothing, performance(options), chances).numpy()
+        n_frames = options.windows * seq_len
+        clips = play_through(model, z, genre_ids, n_frames, performance(options), chances).numpy()
         return [join(options, [clip]) for clip in clips]
     windows = play_latents(model, z, genre_ids, seq_len, performance(options), chances).numpy()
     return [join(options, parts) for parts in np.split(windows, options.count)]

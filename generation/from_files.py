@@ -26,9 +26,9 @@ def reconstruct(options: Options) -> Music:
     batch, n_frames = read_song_windows(options.reconstruct, seq_len, genre_id, frames_per_second=rate)
     z = trained.model.encode(*batch).mean
     if trained.model.any_length:  # one piece, without seams between its windows
-        nothing = torch.zeros(1, PITCHES, len(batch.roll) * seq_len, dtype=torch.bool)
-        chances = [("feedback", options.seed)]
-        decoded = play_through(trained.model, z.view(1, -1), [genre_id], nothing, performance(options), chances).numpy()
+        whole, chances = z.view(1, -1), [("feedback", options.seed)]
+        how = len(batch.roll) * seq_len, performance(options), chances
+        decoded = play_through(trained.model, whole, [genre_id], *how).numpy()
     else:
         decoded = decode(options, trained, z, genre_id)
     original = np.concatenate(list(batch.roll.numpy() > 0), axis=1)[:, :n_frames]
@@ -91,18 +91,18 @@ def continue_file(options: Options) -> Music:
     path, name = options.continue_file, short_name(options.continue_file.stem)
     song = read_song_roll(path, trained.frames_per_second)
     # The last of the song, after silence where it is shorter.
-    heard = np.zeros((PITCHES, _HEARD), bool)
-    heard[:, max(0, _HEARD - song.shape[1]) :] = song[:, -_HEARD:]
-    begun = torch.zeros(options.count, PITCHES, _HEARD + options.windows * seq_len, dtype=torch.bool)
-    begun[:, :, :_HEARD] = torch.from_numpy(heard)
+    heard = torch.zeros(1, PITCHES, _HEARD, dtype=torch.bool)
+    heard[0, :, max(0, _HEARD - song.shape[1]) :] = torch.from_numpy(song[:, -_HEARD:])
     genre_ids = [genre_id] * options.count
     no_notes = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
-    last = begun[:1, :, :_HEARD].float(), *no_notes, torch.tensor([genre_id])
+    last = heard.float(), *no_notes, torch.tensor([genre_id])
     before = model.encode(*last).mean.expand(options.count, -1)
     noise = sample_noise(0, options.count, model.noise_size(options.windows * seq_len), options.seed)
     z = torch.cat([before.double(), sample_prior(model, noise, genre_ids, before)], dim=1)
     chances = [("notes", options.seed, sample) for sample in range(options.count)]
-    played = play_through(model, z, genre_ids, begun, performance(options), chances, known=_HEARD).numpy()
+    begun = heard.expand(options.count, -1, -1)
+    n_frames = _HEARD + options.windows * seq_len
+    played = play_through(model, z, genre_ids, n_frames, performance(options), chances, begun).numpy()
     new = [join(options, [roll[:, _HEARD:]]) for roll in played]
     whole = [np.concatenate([song, roll], axis=1) for roll in new]
     rolls = {f"{name}_continued_{number:03d}": roll for number, roll in enumerate(whole)}

@@ -107,7 +107,7 @@ def genre_features(
     shown = tqdm(chosen.items(), source.title, disable=not progress)
     known = None
     if novelty_clips and source.windows.split != "train":
-        known = KnownWindows(train.windows.rolls(index) for index in torch.arange(len(train.windows)).split(CHUNK))
+        known = KnownWindows(train.windows.all_rolls())
     return [_measure_genre(source, train, genre_id, n, known, min(n, novelty_clips)) for genre_id, n in shown]
 
 
@@ -144,23 +144,26 @@ def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
 def _measure_genre(
     source: ClipSource, train: RealClips, genre_id: int, n: int, known: KnownWindows | None, n_novelty: int
 ) -> GenreFeatures:
-    def measure(clips: Callable[[Tensor], np.ndarray], index: Tensor) -> Features:
-        """Features of `clips(index)`, in chunks that keep memory bounded."""
-        frames_per_second = source.trained.frames_per_second
-        parts = [musical_features(torch.from_numpy(clips(chunk)), frames_per_second) for chunk in index.split(CHUNK)]
-        return {name: torch.cat([part[name] for part in parts]) for name in FEATURES}
+    def measure(clips: Callable[[Tensor], np.ndarray], index: Tensor, n_novelty: int = 0) -> Features:
+        """Features of `clips(index)`, and the novelty of the first; in chunks that keep memory bounded."""
+        parts = []
+        for number, chunk in enumerate(index.split(CHUNK)):
+            rolls, left = torch.from_numpy(clips(chunk)), n_novelty - number * CHUNK
+            parts.append(musical_features(rolls, source.trained.frames_per_second))
+            if known and left > 0:
+                parts[-1] |= known.novelty(rolls[:left])
+        return {name: torch.cat([part[name] for part in parts if name in part]) for name in parts[0]}
 
     order = source.real_order(genre_id)
     n_training = 0 if source.windows.split == "train" else n
-    generated = measure(lambda index: source.generated(genre_id, int(index[0]), len(index)), torch.arange(n))
-    real = measure(source.real, order[:n])
-    if known:
-        generated |= known.novelty(torch.from_numpy(source.generated(genre_id, 0, n_novelty)))
-        real |= known.novelty(torch.from_numpy(source.real(order[:n_novelty])))
+
+    def generated(index: Tensor) -> np.ndarray:
+        return source.generated(genre_id, int(index[0]), len(index))
+
     return GenreFeatures(
         genre_id,
-        generated=generated,
-        real=real,
+        generated=measure(generated, torch.arange(n), n_novelty),
+        real=measure(source.real, order[:n], n_novelty),
         other_real=measure(source.real, order[n : 2 * n]),
         training=measure(train.real, train.real_order(genre_id)[:n_training]),
     )

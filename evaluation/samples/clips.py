@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from data.pianoroll import drop_short_notes
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.samples.sampling import Performance, PlayingOptions, play_latents, sample_noise, sample_prior
-from models import CVAE, Generator, NoteCVAE
+from models import CVAE, Generator
 from models.playing import Playing
 from models.prior import STANDARD_NORMAL
 from models.trained import Trained, load_for
@@ -134,14 +135,17 @@ class ClipSource(RealClips):
         rolls = play_latents(model, z, genre_ids, self.seq_len, self.performance, chances)
         return drop_short_notes(rolls.numpy(), self.min_note_frames)
 
+    @cached_property
+    def _training(self) -> RealClips:
+        return self.of_split("train")
+
     @torch.no_grad()
     def _of_training_windows(self, genre_id: int, first: int, noise: Tensor) -> Tensor:
         """z ~ q(z | X, E, y) of training windows of a genre, with `noise` (n, size of z), in the order of the seed."""
-        train = self.of_split("train")
-        order = train.real_order(genre_id)
+        order = self._training.real_order(genre_id)
         if not len(noise) or not len(order):
             return noise
-        batch = train.windows.batch(order[(first + torch.arange(len(noise))) % len(order)])
+        batch = self._training.windows.batch(order[(first + torch.arange(len(noise))) % len(order)])
         # On the CPU: clips are the same on every machine as far as float32 is.
         encoder = copy.deepcopy(self.encoder.model).cpu()
         return encoder.encode(*batch).sample(noise)
@@ -217,13 +221,9 @@ def _open_source(options: ClipOptions, store: RollStore, trained: Trained, laten
 
 def playing_facts(model: nn.Module, playing: Playing) -> dict[str, Any]:
     """What a row has to say of how a decoder played, as far as it concerns it."""
-    frames = model.network == CVAE.network
-    notes = model.network == NoteCVAE.network
-    return {
-        "feedback": playing.feedback if frames else None,
-        "temperature": playing.temperature if notes else None,
-        "nucleus": playing.nucleus if notes else None,
-    }
+    concerned = getattr(model, "plays_by", ())
+    names = "feedback", "temperature", "nucleus"
+    return {name: getattr(playing, name) if name in concerned else None for name in names}
 
 
 def facts_of(trained: Trained, store: RollStore, folders: Sequence[Path]) -> dict[str, str]:

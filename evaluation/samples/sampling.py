@@ -11,7 +11,6 @@ from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from models import Generator
 from models.cvae import PITCHES
-from models.note_sampling import MOST_NOTES, NUMBERS_A_NOTE
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 
 
@@ -95,9 +94,13 @@ class Performance:
     batch_size: int = 64
 
 
-def genre_ids_of(model: nn.Module, genre_ids: Sequence[int] | Tensor) -> Tensor:
-    """Genres int64 (n,), where the model is."""
-    return torch.as_tensor(genre_ids, dtype=torch.int64, device=next(model.parameters()).device)
+def _prepare(
+    model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, performance: Performance
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """The model that plays, latents in its dtype and genres int64 (n,), all in one place."""
+    player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
+    like = next(player.parameters())
+    return player, z.to(like), torch.as_tensor(genre_ids, dtype=torch.int64, device=like.device)
 
 
 @torch.no_grad()
@@ -126,17 +129,14 @@ def play_latents(
     `chances`: for each window the position whose random numbers decide what the decoder draws; None where it draws
     nothing, or may draw anything. Sample k is the same in whatever company it is made.
     """
-    player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
-    like = next(player.parameters())
-    z, genre = z.to(like), genre_ids_of(player, genre_ids)
+    player, z, genre = _prepare(model, z, genre_ids, performance)
     rolls = [torch.empty(0, PITCHES, seq_len, dtype=torch.bool)]
     for chosen in torch.arange(len(z)).split(performance.batch_size) if len(z) else ():
         if model.kind == Generator.kind:
             playing = player(z[chosen], genre[chosen]) > performance.playing.threshold
         else:
-            uniform, shape = None, player.chance_shape(seq_len, performance.playing)
-            if chances is not None and shape:
-                uniform = torch.stack([random_numbers(shape, *chances[row]) for row in chosen.tolist()]).to(like.device)
+            positions = None if chances is None else [chances[row] for row in chosen.tolist()]
+            uniform = draw_chances(player, seq_len, performance.playing, positions, z.device)
             playing = player.decode_free(z[chosen], genre[chosen], seq_len, uniform, performance.playing).roll
         rolls.append(playing.cpu())
     return torch.cat(rolls)
@@ -147,34 +147,46 @@ def play_through(
     model: nn.Module,
     z: Tensor,
     genre_ids: Sequence[int] | Tensor,
-    begun: Tensor,
+    n_frames: int,
     performance: Performance,
     chances: Sequence[tuple[int | str, ...]],
-    known: int = 0,
+    begun: Tensor | None = None,
 ) -> Tensor:
     """Pieces of any length, bool (n, 128, n_frames) on the CPU, of a model whose `any_length` holds.
 
-    `z` (n, size for n_frames) tells of the whole piece. A note decoder goes on from frame `known` of `begun`, bool
-    (n, 128, n_frames); a generator plays all of it at once.
+    `z` (n, size for n_frames) tells of the whole piece. A note decoder goes on from `begun`, bool (n, 128, known), if
+    given; a generator plays all of it at once.
     """
     if model.kind == Generator.kind:
-        return play_latents(model, z, genre_ids, begun.shape[2], performance)
-    player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
-    like = next(player.parameters())
+        return play_latents(model, z, genre_ids, n_frames, performance)
+    player, z, genre = _prepare(model, z, genre_ids, performance)
+    begun = torch.zeros(len(z), PITCHES, 0, dtype=torch.bool) if begun is None else begun
     rolls = []
     for chosen in torch.arange(len(z)).split(performance.batch_size):
         positions = [chances[row] for row in chosen.tolist()]
 
         def numbers(part: int, positions: Sequence[tuple[int | str, ...]] = positions) -> Tensor:
-            of_part = [random_numbers((MOST_NOTES, NUMBERS_A_NOTE), *place, part) for place in positions]
-            return torch.stack(of_part).to(like.device)
+            of_part = [(*position, part) for position in positions]
+            return draw_chances(player, n_frames, performance.playing, of_part, z.device)
 
-        genre = genre_ids_of(player, genre_ids)[chosen]
-        here = z[chosen].to(like), genre, begun[chosen].to(like.device)
-        rolls.append(player.play_on(*here, known, numbers, performance.playing).cpu())
+        here = z[chosen], genre[chosen], begun[chosen].to(z.device)
+        rolls.append(player.play_on(*here, n_frames, numbers, performance.playing).cpu())
     return torch.cat(rolls)
 
 
-def random_numbers(shape: tuple[int, ...], *position: int | str) -> Tensor:
-    """Uniform numbers in [0, 1), float64 on the CPU, that depend on the position alone."""
-    return torch.rand(shape, generator=generator_at(*position), dtype=torch.float64)
+def draw_chances(
+    decoder: nn.Module,
+    seq_len: int,
+    playing: Playing,
+    positions: Sequence[tuple[int | str, ...]] | None,
+    device: torch.device,
+) -> Tensor | None:
+    """The uniform numbers in [0, 1) that a decoder draws windows with, float64, each following from its position.
+
+    None where there are no positions, or the decoder draws nothing.
+    """
+    shape = decoder.chance_shape(seq_len, playing)
+    if shape is None or positions is None:
+        return None
+    each = [torch.rand(shape, generator=generator_at(*position), dtype=torch.float64) for position in positions]
+    return torch.stack(each).to(device)

@@ -16,7 +16,7 @@ from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.samples.clips import facts_of, playing_facts
-from evaluation.samples.sampling import PlayingOptions, random_numbers
+from evaluation.samples.sampling import PlayingOptions, draw_chances
 from models import CVAE
 from models.playing import Decoded
 from models.trained import load_for
@@ -72,11 +72,9 @@ class Subject:
 
     def decode_free(self, z: Tensor, genre: Tensor, index: Tensor) -> Decoded:
         """What the decoder makes of z (B, latent) of the windows at `index`, running on its own."""
-        playing, seq_len, uniform = self.options.playing, self.windows.seq_len, None
-        shape = self.cvae.chance_shape(seq_len, playing)
-        if shape:
-            numbers = [random_numbers(shape, "feedback", self.options.seed, window) for window in index.tolist()]
-            uniform = torch.stack(numbers).to(z.device)
+        playing, seq_len = self.options.playing, self.windows.seq_len
+        positions = [("feedback", self.options.seed, window) for window in index.tolist()]
+        uniform = draw_chances(self.cvae, seq_len, playing, positions, z.device)
         return self.cvae.decode_free(z, genre, seq_len, uniform, playing)
 
 
