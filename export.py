@@ -10,7 +10,6 @@ network: kind, network, arguments of its class in models/; genre names and the f
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -19,7 +18,7 @@ from common.errors import UserError, run_command
 from common.files import write_bytes, write_text
 from common.options import CheckedOptions, option, parse_options
 from models import describe
-from models.checkpoint import CheckpointError, read_checkpoint
+from models.checkpoint import CheckpointError
 from models.trained import Trained, load_trained
 
 KINDS = ("cvae", "generator", "critic")
@@ -66,21 +65,22 @@ def export(options: Options) -> list[Path]:
 
 def _export(path: Path, options: Options) -> Path:
     trained = load_trained(path, KINDS, "name weights that training wrote")
-    folder, facts = options.output / path.stem, read_checkpoint(path)["facts"]
+    folder = options.output / path.stem
     description = describe(trained.model)
     dtype = torch.float16 if options.half else torch.float32
     weights = {name: tensor.to(dtype).contiguous() for name, tensor in description.pop("weights").items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / "model.safetensors", save(weights, {"format": "pt"}))
-    songs = facts.pop("training_songs")
+    facts = {name: fact for name, fact in trained.facts.items() if name != "training_songs"}
     config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": facts}
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
-    write_text(folder / "README.md", _card(trained, facts, len(songs), dtype))
+    write_text(folder / "README.md", _card(trained, dtype))
     print(f"{folder}: {path.name}, {sum(map(torch.numel, weights.values())):,} numbers")
     return folder
 
 
-def _card(trained: Trained, facts: dict[str, Any], n_songs: int, dtype: torch.dtype) -> str:
+def _card(trained: Trained, dtype: torch.dtype) -> str:
+    facts = trained.facts
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in facts["metrics"].items())
     return CARD.format(
         name=trained.path.stem,
@@ -92,7 +92,7 @@ def _card(trained: Trained, facts: dict[str, Any], n_songs: int, dtype: torch.dt
         condition=trained.condition.capitalize(),
         genres=", ".join(trained.genres),
         dtype=str(dtype).removeprefix("torch."),
-        n_songs=n_songs,
+        n_songs=len(trained.training_songs),
         labels=trained.labels,
         epoch=facts["epoch"],
         chosen_by=facts["chosen_by"],

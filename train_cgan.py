@@ -8,7 +8,6 @@ The same command resumes a run that was stopped. Writes checkpoints/{generator,c
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +15,11 @@ from torch import Tensor, nn
 from common.errors import run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import CVAE, LARGE, PAPER_512, Posterior
+from models import CVAE, PAPER_512, Posterior
 from models.checkpoint import CheckpointError
 from models.weight_files import pretrained_file
 from training.adversarial import (
+    LARGE_ADVERSARIES,
     AdversarialOptions,
     CriticBatch,
     adversarial_loss,
@@ -38,12 +38,7 @@ from training.validation import validate_generator
 PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
-    "large": {
-        "checkpoints": Path("checkpoints/large"), "runs": Path("runs/large"),
-        "architecture": LARGE, "epochs": 6, "batch_size": 32, "learning_rate": 2e-4, "critic_learning_rate": 4e-4,
-        "gan_betas": (0.0, 0.9), "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "balance": "sampler",
-        "transpose": True, "ema": 0.999,
-    },
+    "large": {**LARGE_ADVERSARIES, "epochs": 6, "learning_rate": 2e-4},
     "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
     "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
 }

@@ -11,21 +11,28 @@ The same command resumes a run that was stopped. Writes checkpoints/cvae_pretrai
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import ARCHITECTURES, LARGE, PAPER, build
+from models import ARCHITECTURES, LARGE, PAPER
 from models.checkpoint import CheckpointError
 from models.losses import NLL, elbo_terms
 from models.weight_files import pretrained_file
 from training.loop import train
 from training.optimizers import MUON, OptimizerOptions, optimizer_of
-from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
+from training.roll_stage import (
+    BALANCES,
+    Draw,
+    RollPhase,
+    RollStage,
+    RollTrainingOptions,
+    build_sized,
+    in_folder_of,
+)
 from training.stage import COSINE
 from training.validation import validate_cvae
 
@@ -33,10 +40,9 @@ PRESETS = {
     "paper": {},
     "paper-512": {},  # wider in the later stages alone
     "large": {
-        "checkpoints": Path("checkpoints/large"), "runs": Path("runs/large"),
-        "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64, "learning_rate": 1.5e-3, "beta": 1.0,
-        "free_nats": 6.0, "balance": "sampler", "transpose": True, "schedule": COSINE, "warm_up": 200,
-        "optimizer": MUON, "clip_norm": 1.0, "ema": 0.999,
+        **in_folder_of(LARGE), "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64,
+        "learning_rate": 1.5e-3, "beta": 1.0, "free_nats": 6.0, "balance": "sampler", "transpose": True,
+        "schedule": COSINE, "warm_up": 200, "optimizer": MUON, "clip_norm": 1.0, "ema": 0.999,
     },
     "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
     "smoke": {"epochs": 1, "batch_size": 64},
@@ -85,10 +91,7 @@ class CVAEStage(RollStage):
             return [*log, *lines]
         names = ("latent", "hidden", "depth", "event_size", "genre_size")
         sizes = {name: getattr(self.options, name) for name in names}
-        try:
-            cvae = build("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
-        except ValueError as error:
-            raise UserError(f"{error}; leave the option out") from error
+        cvae = build_sized("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
         cvae.start_at(self.train_windows.pitch_rate())
         self.models = {"cvae": cvae}
         return log

@@ -11,7 +11,6 @@ hybrid_G_T128_last.pth.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +19,12 @@ from common.errors import UserError, run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from data.windows import Batch
-from models import CVAE, LARGE, PAPER_512, Critic, Generator, Posterior
+from models import CVAE, PAPER_512, Critic, Generator, Posterior
 from models.checkpoint import CheckpointError
 from models.losses import NLL, RECONSTRUCTIONS, SQUARED_ERROR, elbo_terms
 from models.weight_files import hybrid_file, pretrained_file
 from training.adversarial import (
+    LARGE_ADVERSARIES,
     AdversarialOptions,
     CriticBatch,
     GradientShare,
@@ -48,11 +48,9 @@ PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
     "large": {
-        "checkpoints": Path("checkpoints/large"), "runs": Path("runs/large"),
-        "architecture": LARGE, "epochs": (2, 2, 4), "batch_size": 32, "cvae_learning_rate": 5e-4, "optimizer": MUON,
-        "matrix_learning_rate": 5e-3, "gan_learning_rate": 2e-4, "critic_learning_rate": 4e-4, "gan_betas": (0.0, 0.9),
-        "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0,
-        "balance": "sampler", "transpose": True, "clip_norm": 1.0, "ema": 0.999,
+        **LARGE_ADVERSARIES, "epochs": (2, 2, 4), "cvae_learning_rate": 5e-4, "optimizer": MUON,
+        "matrix_learning_rate": 5e-3, "gan_learning_rate": 2e-4, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0,
+        "clip_norm": 1.0,
     },
     "demo": {"epochs": (2, 2, 3), "batch_size": 64, "cvae_learning_rate": 1e-3, "gan_learning_rate": 1e-3},
     "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},

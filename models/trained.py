@@ -18,7 +18,7 @@ class Trained:
 
     `seq_len`: frames of the windows it was trained on. `labels`: "given", or "shuffled" where the songs had genres at
     random. `trained_on`: a short hash of the training songs, whose ids are `training_songs`, int64 (n,), sorted.
-    `sha256` is that of the file, its first twelve hexadecimal digits.
+    `sha256` is that of the file, its first twelve hexadecimal digits. `facts`: all that the file says of its making.
     """
 
     path: Path
@@ -31,6 +31,7 @@ class Trained:
     trained_on: str
     training_songs: Tensor
     sha256: str
+    facts: dict[str, Any]
 
 
 def load_trained(path: Path, kind: str | tuple[str, ...], remedy: str, *, seq_len: int | None = None) -> Trained:
@@ -59,6 +60,7 @@ def load_trained(path: Path, kind: str | tuple[str, ...], remedy: str, *, seq_le
             trained_on=facts["trained_on"],
             training_songs=facts["training_songs"],
             sha256=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+            facts=facts,
         )
         if len(trained.genres) != trained.model.config["n_genres"]:
             raise KeyError("names of its genres")

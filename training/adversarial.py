@@ -9,12 +9,18 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import option
-from models import ARCHITECTURES, PAPER, build, carry_over
+from models import ARCHITECTURES, LARGE, PAPER, carry_over
 from models.losses import critic_loss, straight_through
-from training.roll_stage import Draw, RollStage, RollTrainingOptions
+from training.roll_stage import Draw, RollStage, RollTrainingOptions, build_sized, in_folder_of
 
 SOFT, BINARY = FAKES = ("soft", "binary")
 SIZE = "of the architecture"
+# What preset large says of generator and critic, in both stages.
+LARGE_ADVERSARIES = {
+    **in_folder_of(LARGE), "architecture": LARGE, "batch_size": 32, "critic_learning_rate": 4e-4,
+    "gan_betas": (0.0, 0.9), "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "balance": "sampler",
+    "transpose": True, "ema": 0.999,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,8 @@ def build_adversaries(options: AdversarialOptions, cvae: nn.Module, n_genres: in
         "n_genres": n_genres, "seq_len": seq_len, "hidden": options.hidden, "genre_size": options.genre_size,
     }  # fmt: skip
     latents = {"latent": cvae.latent, "prior": cvae.config["prior"]}
-    try:
-        generator = build("generator", options.architecture, **sizes, **latents)
-        critic = build("critic", options.architecture, **sizes)
-    except ValueError as error:
-        raise UserError(f"{error}; leave the option out") from error
+    generator = build_sized("generator", options.architecture, **sizes, **latents)
+    critic = build_sized("critic", options.architecture, **sizes)
     if generator.noise_size(seq_len) != cvae.noise_size(seq_len):
         raise UserError(
             f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "

@@ -17,14 +17,13 @@ from common.options import option
 from common.randomness import generator_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, LABELS, RollStore
-from data.windows import Batch, WindowSource
-from models import adopt
+from data.windows import Batch, WindowSource, draw_semitones
+from models import adopt, build
 from models.trained import load_for, load_trained
-from models.weight_files import BEST, pretrained_file
+from models.weight_files import BEST, FOLDERS, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 BALANCES = ("weights", "sampler", "none")
-TRANSPOSITIONS = (-5, 7)  # semitones, the last excluded: every key once
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,19 @@ class RollTrainingOptions(TrainingOptions):
         None, "folder of weights to begin with, of other music and genres perhaps, instead of new ones"
     )
     allow_other_songs: bool = option(False, "start from weights that were trained on other songs than the store's")
+
+
+def in_folder_of(preset: str) -> dict[str, Path]:
+    """Options of a preset that keeps weights and logs apart from those of others."""
+    return {"checkpoints": Path(FOLDERS[preset]), "runs": Path("runs") / preset}
+
+
+def build_sized(kind: str, architecture: str, **arguments: Any) -> nn.Module:
+    """`models.build` with sizes that the user has chosen. Raises `UserError` where they do not fit."""
+    try:
+        return build(kind, architecture, **arguments)
+    except ValueError as error:
+        raise UserError(f"{error}; leave the option out") from error
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class Draw:
     def _semitones(self, n: int) -> Tensor | None:
         if not self._transpose:
             return None
-        return torch.randint(*TRANSPOSITIONS, (n,), generator=self._generator, device=self._source.device)
+        return draw_semitones(n, self._generator)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal noise."""
