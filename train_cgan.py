@@ -75,7 +75,7 @@ class CGANStage(RollStage):
         """Open the windows and encode them, once for all where they stay as they are: the CVAE is frozen."""
         super().open_phase(phase)
         self.posteriors, windows = None, self.train_windows
-        if self.options.transpose:
+        if self.options.transpose or self.options.move_windows:
             return
         parts = [self.cvae.encode(*windows.batch(i)) for i in torch.arange(len(windows)).split(_ENCODED_AT_ONCE)]
         self.posteriors = Posterior(*map(torch.cat, zip(*parts, strict=True)))

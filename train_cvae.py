@@ -42,7 +42,8 @@ PRESETS = {
     "large": {
         **in_folder_of(LARGE), "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64,
         "learning_rate": 1.5e-3, "beta": 1.0, "free_nats": 6.0, "balance": "sampler", "transpose": True,
-        "schedule": COSINE, "warm_up": 200, "optimizer": MUON, "clip_norm": 1.0, "ema": 0.999,
+        "move_windows": True, "dropout": 0.1, "schedule": COSINE, "warm_up": 200, "optimizer": MUON, "clip_norm": 1.0,
+        "ema": 0.999,
     },
     "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
     "smoke": {"epochs": 1, "batch_size": 64},

@@ -49,8 +49,8 @@ PRESETS = {
     "paper-512": {"architecture": PAPER_512},
     "large": {
         **LARGE_ADVERSARIES, "epochs": (2, 2, 4), "cvae_learning_rate": 5e-4, "optimizer": MUON,
-        "matrix_learning_rate": 5e-3, "gan_learning_rate": 2e-4, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0,
-        "clip_norm": 1.0,
+        "matrix_learning_rate": 5e-3, "dropout": 0.1, "gan_learning_rate": 2e-4, "reconstruction": NLL, "beta": 1.0,
+        "free_nats": 6.0, "clip_norm": 1.0,
     },
     "demo": {"epochs": (2, 2, 3), "batch_size": 64, "cvae_learning_rate": 1e-3, "gan_learning_rate": 1e-3},
     "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},
@@ -106,11 +106,13 @@ class HybridStage(RollStage):
             for name, kind in {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}.items():
                 self.pretrained[name], lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
                 self.initial_log += lines
-            return
-        self.pretrained = {"cvae": self.load_earlier("cvae", CVAE.kind, "train_cvae.py")}
-        for name, kind in (("G", Generator.kind), ("D", Critic.kind)):
-            if (self.checkpoints / pretrained_file(PRETRAINED[name])).exists():
-                self.pretrained[name] = self.load_earlier(PRETRAINED[name], kind, "train_cgan.py")
+        else:
+            self.pretrained = {"cvae": self.load_earlier("cvae", CVAE.kind, "train_cvae.py")}
+            for name, kind in (("G", Generator.kind), ("D", Critic.kind)):
+                if (self.checkpoints / pretrained_file(PRETRAINED[name])).exists():
+                    self.pretrained[name] = self.load_earlier(PRETRAINED[name], kind, "train_cgan.py")
+        if self.options.reconstruction != NLL and not hasattr(self.pretrained["cvae"], "squared_error"):
+            raise UserError(f"a note decoder has no probabilities of cells: give --reconstruction {NLL}")
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name, phase.seq_len)

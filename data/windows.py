@@ -4,6 +4,7 @@ No worker processes and no Python per sample: a batch is one gather of packed fr
 two bytes into sixteen cells, and one gather of notes.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -73,20 +74,33 @@ class WindowSource:
         self.store = store
         self._frames_per_second = store.frames_per_second
         song, first_frame = store.windows(split, seq_len)
-        first_note, last_note, seconds = _note_ranges(store, song, first_frame, seq_len)
         self.song = torch.from_numpy(song)
         self.genre_on_host = torch.from_numpy(store.genre_of_song[song])
         self.genre = self.genre_on_host.to(self.device)
+        self._packed = _PackedStore.on(store, self.device)
+        self._begin_at(first_frame)
+
+    def _begin_at(self, first_frame: np.ndarray) -> None:
+        """Let windows begin at frames of the store, int64 (n_windows,)."""
+        self._first_frame_on_host = first_frame
+        first_note, last_note, seconds = _note_ranges(self.store, self.song.numpy(), first_frame, self.seq_len)
         self._first_frame = torch.from_numpy(first_frame).to(self.device)
         self._first_note = torch.from_numpy(first_note).to(self.device)
         # The host must know how many notes a batch has, without asking the device for it.
         self._n_notes_on_host = torch.from_numpy(last_note - first_note)
         self._n_notes = self._n_notes_on_host.to(self.device)
-        self._packed = _PackedStore.on(store, self.device)
         self._first_second = torch.from_numpy(seconds).to(self._packed.time_dtype).to(self.device)
 
     def __len__(self) -> int:
         return len(self.song)
+
+    def moved(self, frames: Tensor) -> "WindowSource":
+        """The same windows, each `frames`, int64 (n_windows,) on the host, later, or as far as its song goes."""
+        songs = [self.store.songs[song] for song in self.song.tolist()]
+        last = np.array([song.frame_offset + song.n_frames - self.seq_len for song in songs], np.int64)
+        source = copy.copy(self)
+        source._begin_at(np.minimum(self._first_frame_on_host + frames.numpy(), last))
+        return source
 
     def batch(self, index: Tensor, semitones: Tensor | None = None) -> Batch:
         """The windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device.
@@ -170,9 +184,10 @@ def _note_ranges(
     for start, end in zip(starts, np.append(starts[1:], len(song))[: len(starts)], strict=True):
         row = store.songs[song[start]]
         onsets = store.onset_seconds[row.note_offset : row.note_offset + row.n_notes]
-        bounds = np.arange(end - start + 1) * (seq_len / store.frames_per_second)
-        places = row.note_offset + np.searchsorted(onsets, bounds)
-        first[start:end], last[start:end], seconds[start:end] = places[:-1], places[1:], bounds[:-1]
+        frame = first_frame[start:end] - row.frame_offset
+        seconds[start:end] = frame / store.frames_per_second
+        first[start:end] = row.note_offset + np.searchsorted(onsets, seconds[start:end])
+        last[start:end] = row.note_offset + np.searchsorted(onsets, (frame + seq_len) / store.frames_per_second)
     return first, last, seconds
 
 

@@ -76,14 +76,15 @@ def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
 class Block(nn.Module):
     """Attention to the notes so far, then a feed-forward layer; the condition scales and shifts what each is shown."""
 
-    def __init__(self, width: int, heads: int, condition_size: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, condition_size: int) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.condition = nn.Linear(condition_size, 4 * width)
         self.attend = nn.Linear(width, 3 * width, bias=False)
         self.attended = nn.Linear(width, width, bias=False)
         self.widen = nn.Linear(width, _FEED_FORWARD * width, bias=False)
         self.narrow = nn.Linear(_FEED_FORWARD * width, width, bias=False)
+        self.drop = nn.Dropout(0.0)  # of what each part adds; training sets it
         # A block begins as the identity, and every condition as none.
         for layer in (self.condition, self.attended, self.narrow):
             nn.init.zeros_(layer.weight)
@@ -95,12 +96,9 @@ class Block(nn.Module):
         With `memory`, which holds the notes before, each sees those too.
         """
         scale_attention, shift_attention, scale_feed, shift_feed = scales.chunk(4, dim=-1)
-        notes = notes + self._drop(self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory))
+        notes = notes + self.drop(self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory))
         fed = modulate(notes, scale_feed, shift_feed)
-        return notes + self._drop(self.narrow(F.relu(self.widen(fed)).square()))
-
-    def _drop(self, change: Tensor) -> Tensor:
-        return F.dropout(change, self.dropout, self.training) if self.dropout else change
+        return notes + self.drop(self.narrow(F.relu(self.widen(fed)).square()))
 
     def _attention(self, notes: Tensor, rotation: Rotation, memory: Memory | None) -> Tensor:
         batch, n_notes, width = notes.shape

@@ -52,7 +52,6 @@ class NoteDecoder(nn.Module):
         width: int,
         depth: int,
         heads: int,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.pitches, self.horizon, self.stretch, self.width = pitches, horizon, stretch, width
@@ -63,7 +62,7 @@ class NoteDecoder(nn.Module):
         self.place = nn.Embedding(stretch + 1, width)  # within the stretch; the last is the window's first frame
         self.beginning = nn.Parameter(torch.zeros(width))
         self.rotation = RelativeTimeAndPitch(width // heads)
-        self.blocks = nn.ModuleList(Block(width, heads, condition_size, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, condition_size) for _ in range(depth))
         self.wait_head = Head(width, condition_size, horizon + 1)
         self.pitch_head = Head(width, condition_size, pitches)
         self.duration_head = Head(width, condition_size, horizon + 1)

@@ -15,16 +15,12 @@ class NoteModel(nn.Module):
 
     kind, network = "density", "notes"
 
-    def __init__(
-        self, pitches: int = 88, horizon: int = 128, hidden: int = 192, depth: int = 4, dropout: float = 0.1
-    ) -> None:
+    def __init__(self, pitches: int = 88, horizon: int = 128, hidden: int = 192, depth: int = 4) -> None:
         super().__init__()
-        self.config = {
-            "pitches": pitches, "horizon": horizon, "hidden": hidden, "depth": depth, "dropout": dropout,
-        }  # fmt: skip
+        self.config = {"pitches": pitches, "horizon": horizon, "hidden": hidden, "depth": depth}
         self.pitches, self.horizon = pitches, horizon
         heads = max(1, hidden // _HEAD_SIZE)
-        self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, 1, hidden, depth, heads, dropout)
+        self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, 1, hidden, depth, heads)
 
     def attention_matrices(self) -> list[Tensor]:
         """The weights of the attention and feed-forward layers, for an optimiser of matrices."""

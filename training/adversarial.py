@@ -19,7 +19,7 @@ SIZE = "of the architecture"
 LARGE_ADVERSARIES = {
     **in_folder_of(LARGE), "architecture": LARGE, "batch_size": 32, "critic_learning_rate": 4e-4,
     "gan_betas": (0.0, 0.9), "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "balance": "sampler",
-    "transpose": True, "ema": 0.999,
+    "transpose": True, "move_windows": True, "ema": 0.999,
 }  # fmt: skip
 
 

@@ -34,7 +34,6 @@ class DensityOptions(TrainingOptions, OptimizerOptions):
     transpose: bool = option(True, "transpose every training block at random, by -5 to +6 semitones")
     hidden: int = option(192, "width of the attention layers", minimum=4, maximum=4096)
     depth: int = option(4, "attention layers", minimum=1, maximum=100)
-    dropout: float = option(0.1, "share of what each layer adds that is dropped in training", minimum=0, maximum=0.9)
 
 
 class DensityStage(Stage):
@@ -66,7 +65,7 @@ class DensityStage(Stage):
 
     def build_models(self, phase: Phase) -> list[str]:
         torch.manual_seed(seed_at("weights", self.options.seed, self.name))
-        sizes = {name: getattr(self.options, name) for name in ("hidden", "depth", "dropout")}
+        sizes = {name: getattr(self.options, name) for name in ("hidden", "depth")}
         model = NoteModel(KEYS, max(self.options.block, self.options.before), **sizes)
         self.models = {MODEL: model.to(self.device)}
         return [f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters", "best by: nats a frame"]

@@ -1,4 +1,4 @@
-"""Optimisers of the stages: Adam, and Muon for the matrices of attention layers with Adam for all else."""
+"""How networks are optimised: Adam, Muon for the matrices of attention layers with Adam for all else; dropout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from common.errors import UserError
 from common.options import CheckedOptions, option
 
 BETAS = (0.9, 0.999)
@@ -16,13 +17,16 @@ _MUON_BETAS, _MUON_WEIGHT_DECAY = (0.9, 0.98), 0.01
 
 @dataclass(frozen=True)
 class OptimizerOptions(CheckedOptions):
-    """How a model with attention layers may be optimised."""
+    """How a model with attention layers may be trained."""
 
     optimizer: str = option(
         ADAM, "of a note decoder; muon makes the updates of attention matrices orthogonal, the rest is AdamW's",
         choices=OPTIMIZERS,
     )  # fmt: skip
     matrix_learning_rate: float = option(0.02, "muon's, of attention matrices", above=0)
+    dropout: float = option(
+        0.0, "share of what each layer of a note decoder adds that is dropped in training", minimum=0, maximum=0.9
+    )
 
 
 class Together:
@@ -57,11 +61,17 @@ def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BET
 
 
 def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> torch.optim.Optimizer | Together:
-    """What trains `model` at the learning rate `rate`.
+    """What trains `model` at the learning rate `rate`; its dropout becomes that of the options.
 
-    Muon (Jordan et al. 2024) has the matrices that the model names as `attention_matrices`.
+    Muon (Jordan et al. 2024) has the matrices that the model names as `attention_matrices`. Raises `UserError` where
+    the model has no attention layers, but the options are about them.
     """
-    parameters = list(model.parameters())
+    parameters, has_attention = list(model.parameters()), hasattr(model, "attention_matrices")
+    if not has_attention and (options.optimizer == MUON or options.dropout):
+        raise UserError("--optimizer muon and --dropout are for note decoders (--preset large); leave them out")
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = options.dropout
     if options.optimizer == ADAM:
         return adam(parameters, rate)
     matrices = model.attention_matrices()

@@ -38,6 +38,7 @@ class RollTrainingOptions(TrainingOptions):
         choices=LABELS,
     )
     transpose: bool = option(False, "transpose every training window at random, by -5 to +6 semitones")
+    move_windows: bool = option(False, "cut the training windows at other frames of their songs in every epoch")
     init_from: Path | None = option(
         None, "folder of weights to begin with, of other music and genres perhaps, instead of new ones"
     )
@@ -131,6 +132,7 @@ class RollStage(Stage):
     def open_phase(self, phase: RollPhase) -> None:
         """Open the windows of the phase's T. Raises `UserError` where there are none."""
         self.train_windows = WindowSource(self.store, "train", phase.seq_len, self.device)
+        self._moved: tuple[int, WindowSource] | None = None
         self.val_windows = WindowSource(self.store, "val", phase.seq_len, self.device)
         for windows in (self.train_windows, self.val_windows):
             if len(windows) < 2:
@@ -152,7 +154,17 @@ class RollStage(Stage):
         return len(self.train_windows)
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
-        return self.iterate(Draw(self.train_windows, self.order, self.options, position))
+        return self.iterate(Draw(self._windows_of(position.epoch), self.order, self.options, position))
+
+    def _windows_of(self, epoch: int) -> WindowSource:
+        """The training windows as they are cut in an epoch."""
+        windows = self.train_windows
+        if not self.options.move_windows:
+            return windows
+        if self._moved is None or self._moved[0] != epoch:
+            at = generator_at("move", self.options.seed, windows.seq_len, epoch)
+            self._moved = epoch, windows.moved(torch.randint(windows.seq_len, (len(windows),), generator=at))
+        return self._moved[1]
 
     @abstractmethod
     def iterate(self, draw: Draw) -> dict[str, Tensor]:

@@ -60,10 +60,11 @@ def expected_events(store: RollStore, song: int, first_frame: int, seq_len: int)
     return np.array(events, np.float64).reshape(-1, 3)
 
 
-def assert_windows_of_store(source: WindowSource) -> None:
-    """Every window of the source, against the arrays of its store."""
+def assert_windows_of_store(source: WindowSource, moved: np.ndarray | int = 0) -> None:
+    """Every window of the source, against the arrays of its store, so many frames later."""
     store, seq_len = source.store, source.seq_len
     song, first_frame = store.windows(source.split, seq_len)
+    first_frame = first_frame + moved
     batch = everything(source)
     cells = np.unpackbits(store.frames, axis=1)
     for window, (song_index, first) in enumerate(zip(song, first_frame, strict=True)):
@@ -94,6 +95,15 @@ def test_windows_of_random_songs(tmp_path: Path, seq_len: int) -> None:
     source = WindowSource(write_store(tmp_path, songs), "train", seq_len)
     assert len(source) == sum(length // seq_len for length in lengths)
     assert_windows_of_store(source)
+
+
+def test_moved_windows_stay_in_their_songs(tmp_path: Path) -> None:
+    songs = [random_song(length, [0.5, 33, 40.2, 69, 95.9], length) for length in (32, 64, 75, 100)]
+    source = WindowSource(write_store(tmp_path, songs), "train", 32)
+    moved = source.moved(torch.tensor([5, 5, 5, 0, 31, 4, 1, 31]))
+    assert_windows_of_store(moved, np.array([0, 5, 0, 0, 11, 4, 1, 4]))
+    assert_windows_of_store(source)
+    assert_windows_of_store(source.moved(torch.zeros(8, dtype=torch.int64)))
 
 
 def test_windows_end_with_their_song(tmp_path: Path) -> None:

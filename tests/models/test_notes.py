@@ -144,7 +144,7 @@ def test_temperature_and_nucleus() -> None:
 
 def test_blocks_given_what_was_before_sum_to_one() -> None:
     """Whatever was before, and in blocks shorter than the others of a batch."""
-    model = NoteModel(pitches=3, horizon=4, hidden=16, depth=2, dropout=0).double()
+    model = NoteModel(pitches=3, horizon=4, hidden=16, depth=2).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.15)
@@ -160,7 +160,7 @@ def test_blocks_given_what_was_before_sum_to_one() -> None:
 
 def test_a_block_depends_on_what_was_before_and_not_on_its_company() -> None:
     torch.manual_seed(0)
-    model = NoteModel(pitches=8, horizon=16, hidden=32, depth=1, dropout=0)
+    model = NoteModel(pitches=8, horizon=16, hidden=32, depth=1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.2)

@@ -1,5 +1,6 @@
 """Preset large goes through the three stages, resumes bit for bit, and refuses what does not fit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,27 @@ def test_learning_rates_rise_and_fall_by_the_schedule(tiny_store: Path, tmp_path
     assert [each / 0.02 for each in muon] == pytest.approx([each / 1.5e-3 for each in adam])
 
 
+@pytest.mark.parametrize("more", [("--optimizer", "muon"), ("--dropout", "0.1")])
+def test_what_is_for_note_decoders_is_refused_for_others(
+    more: tuple[str, str], tiny_store: Path, tmp_path: Path
+) -> None:
+    words = [*arguments(tiny_store, tmp_path), *more]
+    stage = train_cvae.CVAEStage(parse_options(train_cvae.Options, "", words, train_cvae.PRESETS))
+    with pytest.raises(UserError, match="are for note decoders"):
+        opened(stage)
+
+
+def test_every_epoch_cuts_windows_at_other_frames(tiny_store: Path, tmp_path: Path) -> None:
+    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path)))
+    drawn = []
+    stage.iterate = lambda draw: drawn.append(draw.batch_of(torch.arange(stage.n_examples)).events) or {}
+    stage.options = replace(stage.options, transpose=False)
+    for epoch, example in ((0, 0), (0, 16), (1, 0), (0, 0)):
+        stage.train_step(Position(stage.phases[0], epoch, example))
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[3])
+    assert drawn[0].shape != drawn[2].shape or not torch.equal(drawn[0], drawn[2])
+
+
 def test_windows_are_transposed_to_every_key(tiny_store: Path, tmp_path: Path) -> None:
     stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path)))
     draw = draw_at(stage)
@@ -135,6 +157,8 @@ def test_the_share_of_a_gradient() -> None:
         (train_cvae, ("--event-size", "3"), "architecture large has no event_size; leave the option out"),
         (train_cgan, ("--hidden", "20"), "hidden must be a multiple of 16, but is 20"),
         (train_cgan, ("--architecture", "paper"), "takes 2 numbers for 32 frames, but the CVAE's z has 4; give both"),
+        (train_cvae, ("--architecture", "paper", "--depth", "1"), "architecture paper has no depth"),
+        (train_hybrid, ("--reconstruction", "squared-error"), "has no probabilities of cells: give --reconstruction"),
     ],
 )
 def test_what_does_not_fit_is_refused(
