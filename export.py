@@ -4,10 +4,16 @@
     python export.py --checkpoint checkpoints/large/hybrid_G_best_T128.pth --half
 
 Writes exported/hybrid_G_best_T128/ with model.safetensors (the weights by name), config.json (what rebuilds the
-network: kind, network, arguments of its class in models/; genre names and the facts of its training) and README.md.
+network: kind, network, arguments of its class in models/; genre names and the facts of its training) and README.md;
+of a generator also model.onnx, which takes z, float32 (batch, size of z), and genre, int64 (batch,), and gives the
+probabilities of cells, float32 (batch, 128, T).
 """
 
+import contextlib
+import io
 import json
+import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +23,15 @@ from safetensors.torch import save
 from common.errors import UserError, run_command
 from common.files import write_bytes, write_text
 from common.options import CheckedOptions, option, parse_options
-from models import describe
+from models import Generator, describe
 from models.checkpoint import CheckpointError
 from models.trained import Trained, load_trained
 
 KINDS = ("cvae", "generator", "critic")
+ONNX = """\
+- `model.onnx`: z, float32 (batch, {noise}), and genre, int64 (batch,), to the probabilities of cells, float32
+  (batch, 128, {seq_len}), in single precision; `onnxruntime` and others run it
+"""
 CARD = """\
 # {name}
 
@@ -30,7 +40,7 @@ A {kind} (network "{network}") of genre-conditioned piano-roll generation, for w
 
 - `model.safetensors`: the weights, {dtype}, by the names of the module's parameters
 - `config.json`: the arguments of the module, and how it was trained
-
+{onnx}
 Trained on {n_songs:,} songs with labels as {labels}, epoch {epoch}, chosen by {chosen_by}. To use it:
 
 ```python
@@ -75,20 +85,42 @@ def _export(path: Path, options: Options) -> Path:
     config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": facts}
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     write_text(folder / "README.md", _card(trained, dtype))
+    if trained.model.kind == Generator.kind:
+        write_bytes(folder / "model.onnx", _onnx(trained))
     print(f"{folder}: {path.name}, {sum(map(torch.numel, weights.values())):,} numbers")
     return folder
 
 
+def _onnx(trained: Trained) -> bytes:
+    """A generator, z and genre to probabilities, as an ONNX graph for batches of any size."""
+    example = torch.zeros(2, trained.model.noise_size(trained.seq_len)), torch.zeros(2, dtype=torch.int64)
+    of_batch, file = {0: torch.export.Dim("batch")}, io.BytesIO()
+    # The exporter speaks of packages that it does without.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            trained.model, example, input_names=["z", "genre"], output_names=["probabilities"], dynamo=True,
+            dynamic_shapes=(of_batch, of_batch), verbose=False,
+        )  # fmt: skip
+        program.save(file)
+    return file.getvalue()
+
+
 def _card(trained: Trained, dtype: torch.dtype) -> str:
-    facts = trained.facts
+    facts, model = trained.facts, trained.model
+    onnx = ""
+    if model.kind == Generator.kind:
+        onnx = ONNX.format(noise=model.noise_size(trained.seq_len), seq_len=trained.seq_len)
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in facts["metrics"].items())
     return CARD.format(
         name=trained.path.stem,
-        kind=trained.model.kind,
-        network=trained.model.network,
+        kind=model.kind,
+        network=model.network,
+        onnx=onnx,
         seq_len=trained.seq_len,
         frames_per_second=trained.frames_per_second,
-        parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         condition=trained.condition.capitalize(),
         genres=", ".join(trained.genres),
         dtype=str(dtype).removeprefix("torch."),

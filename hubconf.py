@@ -194,27 +194,26 @@ def _known(preset: str) -> str:
 def _standalone(
     kind: str, preset: str, script: str, checkpoint_dir: str | os.PathLike[str] | None
 ) -> torch.nn.Module:
-    return _trained_model(kind, preset, _models().weight_files.pretrained_file(kind), script, checkpoint_dir)
+    path = _folder(preset, checkpoint_dir) / _models().weight_files.pretrained_file(kind)
+    return _trained_model(kind, preset, path, script)
+
+
+def _folder(preset: str, checkpoint_dir: str | os.PathLike[str] | None) -> pathlib.Path:
+    return pathlib.Path(checkpoint_dir or _REPOSITORY / _models().weight_files.FOLDERS[_known(preset)])
 
 
 def _hybrid(
     kind: str, preset: str, seq_len: int, checkpoint_dir: str | os.PathLike[str] | None
 ) -> torch.nn.Module:
-    file_name = _models().weight_files.hybrid_file({"generator": "G", "critic": "D"}.get(kind, kind), seq_len)
-    return _trained_model(kind, preset, file_name, "train_hybrid.py", checkpoint_dir, seq_len)
+    name = {"generator": "G", "critic": "D"}.get(kind, kind)
+    path = _models().trained.hybrid_path(_folder(preset, checkpoint_dir), name, seq_len)
+    return _trained_model(kind, preset, path, "train_hybrid.py", seq_len)
 
 
 def _trained_model(
-    kind: str,
-    preset: str,
-    file_name: str,
-    script: str,
-    checkpoint_dir: str | os.PathLike[str] | None,
-    seq_len: int | None = None,
+    kind: str, preset: str, path: pathlib.Path, script: str, seq_len: int | None = None
 ) -> torch.nn.Module:
     """The model of `kind` in a file that `script` writes. `seq_len` is the T it must be for; None takes any."""
-    folder = checkpoint_dir or _REPOSITORY / _models().weight_files.FOLDERS[_known(preset)]
-    path = pathlib.Path(folder) / file_name
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such weights; {script} --preset {preset} trains them. Put the file there, name its folder "

@@ -36,8 +36,8 @@ from evaluation.statistics.projections import ISOMAP_NEIGHBORS, MAX_DIMENSIONS, 
 from evaluation.tables import format_table, of_all
 from models import CVAE
 from models.checkpoint import CheckpointError
-from models.trained import Trained, load_for
-from models.weight_files import hybrid_file, pretrained_file
+from models.trained import Trained, hybrid_path, load_for
+from models.weight_files import pretrained_file
 from page.figures.scatter_sheet import Scatter, save_scatter_sheet
 
 
@@ -89,7 +89,7 @@ def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
     wanted = {
         "stage 1": (options.checkpoints / pretrained_file("cvae"), "run train_cvae.py"),
         "hybrid": (
-            options.checkpoints / hybrid_file("cvae", options.seq_len), "run train_hybrid.py, or take another --seq-len"
+            hybrid_path(options.checkpoints, "cvae", options.seq_len), "run train_hybrid.py, or take another --seq-len"
         ),
     }  # fmt: skip
     present = {name: place for name, place in wanted.items() if place[0].exists()}

@@ -18,8 +18,7 @@ from data.store import WINDOW_LENGTHS
 from evaluation.samples.clips import SOURCES
 from evaluation.samples.sampling import Performance, PlayingOptions, play_latents
 from models import CVAE, Generator
-from models.trained import Trained, load_trained
-from models.weight_files import hybrid_file
+from models.trained import Trained, hybrid_path, load_trained
 from page.figures.roll_sheet import SheetRows
 
 
@@ -75,17 +74,23 @@ class Music(NamedTuple):
 def load_player(options: Options) -> Trained:
     """What plays: the generator, or the CVAE, whose decoder does."""
     model = "G" if options.source == Generator.kind else "cvae"
-    path = options.checkpoint or options.checkpoints / hybrid_file(model, options.seq_len)
     remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
-    trained = load_trained(path, SOURCES, remedy)
+    if options.checkpoint:
+        trained = load_trained(options.checkpoint, SOURCES, remedy)
+    else:
+        path = hybrid_path(options.checkpoints, model, options.seq_len)
+        trained = load_trained(path, SOURCES, remedy, seq_len=options.seq_len)
     if not options.exact:
         trained.model.to(select_device(options.device))
     return trained
 
 
 def load_cvae(options: Options, seq_len: int) -> Trained:
-    path = options.cvae or options.checkpoints / hybrid_file("cvae", seq_len)
-    return load_trained(path, CVAE.kind, "run train_hybrid.py first, or name weights with --cvae")
+    """What encodes files, for windows of `seq_len` frames, or of its own T where --cvae names it."""
+    remedy = "run train_hybrid.py first, or name weights with --cvae"
+    if options.cvae:
+        return load_trained(options.cvae, CVAE.kind, remedy)
+    return load_trained(hybrid_path(options.checkpoints, "cvae", seq_len), CVAE.kind, remedy, seq_len=seq_len)
 
 
 def performance(options: Options) -> Performance:

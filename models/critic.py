@@ -23,6 +23,7 @@ class Activations(NamedTuple):
 class Critic(nn.Module):
     """Two strided convolutions over time and two linear layers; the genre embedding stands beside every frame."""
 
+    any_length = False
     kind, network = "critic", "convolutions"
 
     def __init__(self, n_genres: int, seq_len: int, hidden: int = 32, genre_size: int = 4) -> None:

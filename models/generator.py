@@ -45,7 +45,7 @@ class Generator(LatentOfWindow, nn.Module):
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,)."""
         hidden = self.trunk(torch.cat([z, self.genre(genre)], dim=1))
-        return self.roll(hidden).view(len(z), self.seq_len, PITCHES).transpose(1, 2)
+        return self.roll(hidden).unflatten(1, (self.seq_len, PITCHES)).transpose(1, 2)
 
     def forward(self, z: Tensor, genre: Tensor) -> Tensor:
         """Probabilities (B, 128, T) that a cell sounds."""

@@ -81,7 +81,7 @@ def elbo_terms(
     error = (cvae.nll if reconstruction == NLL else cvae.squared_error)(z, genre, roll)
     kl = cvae.prior.kl(posterior, z, genre)
     if free_nats:
-        parts = kl.view(len(kl), -1, cvae.latent)
+        parts = kl.unflatten(1, (-1, cvae.latent))
         costs = parts.sum(2).mean(0) > free_nats
         of_prior_alone = cvae.prior.kl(posterior.detach(), z.detach(), genre).view_as(parts)
         kl = torch.where(costs[:, None], parts, of_prior_alone).flatten(1)

@@ -191,7 +191,7 @@ class Plan(nn.Module):
 
     def forward(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, T / 16, channels) from z (B, T / 16 * latent) and genre embeddings (B, genre size)."""
-        seconds = z.view(len(z), -1, self.latent)
+        seconds = z.unflatten(1, (-1, self.latent))
         each = torch.cat([seconds, genre[:, None].expand(-1, seconds.shape[1], -1)], dim=2)
         hidden = self.widen(each).transpose(1, 2)
         for layer in self.neighbours:

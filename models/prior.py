@@ -68,11 +68,11 @@ class Autoregressive(nn.Module):
 
         `before` (B, size of another z): what it goes on from.
         """
-        steps, drawn = noise.view(len(noise), -1, self.latent), []
+        steps, drawn = noise.unflatten(1, (-1, self.latent)), []
         embedded = self.genre(genre)
         state = torch.tanh(self.first_state(embedded))[None]
         last = torch.zeros_like(steps[:, 0])
-        for known in () if before is None else before.view(len(before), -1, self.latent).unbind(1):
+        for known in () if before is None else before.unflatten(1, (-1, self.latent)).unbind(1):
             _, state = self.states(torch.cat([last, embedded], dim=1)[:, None], state)
             last = known
         for step in steps.unbind(1):
@@ -94,7 +94,7 @@ class Autoregressive(nn.Module):
         """Mean and log-variance of each step given `z` before it, (B, size of z) each."""
         # In float32: rounded latents would have a divergence of their own.
         with torch.autocast(z.device.type, enabled=False):
-            steps = z.to(self.moments.weight.dtype).view(len(z), -1, self.latent)
+            steps = z.to(self.moments.weight.dtype).unflatten(1, (-1, self.latent))
             embedded = self.genre(genre)
             before = torch.nn.functional.pad(steps[:, :-1], (0, 0, 1, 0))
             told = torch.cat([before, embedded[:, None].expand(-1, steps.shape[1], -1)], dim=2)

@@ -20,6 +20,7 @@ class ProjectionCritic(nn.Module):
     """
 
     kind, network = "critic", "projection"
+    any_length = True
 
     def __init__(self, n_genres: int, seq_len: int, hidden: int = 128) -> None:
         """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames it is trained for."""

@@ -1,24 +1,26 @@
 """A trained model, and what its weights file says of how it was made."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from .architectures import rebuild
+from .architectures import NETWORKS, rebuild
 from .checkpoint import CheckpointError, read_checkpoint
+from .weight_files import hybrid_file
 
 
 @dataclass(frozen=True)
 class Trained:
     """`genres`: names, the position is the genre id; `condition` is what they are: genre, composer, mood, ...
 
-    `seq_len`: frames of the windows it was trained on. `labels`: "given", or "shuffled" where the songs had genres at
-    random. `trained_on`: a short hash of the training songs, whose ids are `training_songs`, int64 (n,), sorted.
-    `sha256` is that of the file, its first twelve hexadecimal digits. `facts`: all that the file says of its making.
+    `seq_len`: frames of the windows it was trained on, or was loaded for. `labels`: "given", or "shuffled" where the
+    songs had genres at random. `trained_on`: a short hash of the training songs, whose ids are `training_songs`, int64
+    (n,), sorted. `sha256` is that of the file, its first twelve hexadecimal digits. `facts`: all that the file says of
+    its making.
     """
 
     path: Path
@@ -38,8 +40,8 @@ def load_trained(path: Path, kind: str | tuple[str, ...], remedy: str, *, seq_le
     """The model in the weights file `path`, in eval mode on the CPU.
 
     Raises `CheckpointError` with `remedy` where the file is missing or damaged, holds no model of `kind` ("cvae",
-    "generator", "critic", or one of several), was trained at another T than `seq_len`, or does not fit its own
-    description.
+    "generator", "critic", or one of several), was trained at another T than `seq_len` and knows no other, or does not
+    fit its own description.
     """
     content = read_checkpoint(path, remedy)
     kinds = (kind,) if isinstance(kind, str) else kind
@@ -69,9 +71,28 @@ def load_trained(path: Path, kind: str | tuple[str, ...], remedy: str, *, seq_le
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: damaged or of another version ({reason}); {remedy}") from error
-    if seq_len not in (None, trained.seq_len):
+    if seq_len in (None, trained.seq_len):
+        return trained
+    if not trained.model.any_length:
         raise CheckpointError(f"{path}: trained on windows of T = {trained.seq_len}, not {seq_len}; {remedy}")
-    return trained
+    return replace(trained, seq_len=seq_len)
+
+
+def hybrid_path(folder: Path, model: str, seq_len: int) -> Path:
+    """Weights of stage 3 for windows of `seq_len` frames; `model` is "cvae", "G" or "D".
+
+    Those of that T, there or not; but where they are not, those of a longer T, if their network knows windows of any.
+    """
+    own = folder / hybrid_file(model, seq_len)
+    others = [] if own.exists() else sorted(folder.glob(hybrid_file(model, "*")))
+    return next((path for path in others if _knows(path, seq_len)), own)
+
+
+def _knows(path: Path, shorter: int) -> bool:
+    """Whether the weights are of a longer T than `shorter`, and of a network that knows windows of any length."""
+    content = read_checkpoint(path, "remove it")
+    network = NETWORKS.get((content.get("kind"), content.get("network")))
+    return network is not None and network.any_length and content["facts"]["seq_len"] > shorter
 
 
 class LabelledMusic(Protocol):

@@ -10,6 +10,6 @@ def pretrained_file(model: str, which: str = BEST) -> str:
     return f"{model}_pretrained_{which}.pth"
 
 
-def hybrid_file(model: str, seq_len: int, which: str = BEST) -> str:
-    """Weights of stage 3 at one T; `model` is "cvae", "G" or "D"."""
+def hybrid_file(model: str, seq_len: int | str, which: str = BEST) -> str:
+    """Weights of stage 3 at one T ("*" for a pattern of all); `model` is "cvae", "G" or "D"."""
     return f"hybrid_{model}_best_T{seq_len}.pth" if which == BEST else f"hybrid_{model}_T{seq_len}_last.pth"

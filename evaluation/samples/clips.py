@@ -23,7 +23,7 @@ from evaluation.samples.sampling import Performance, PlayingOptions, play_latent
 from models import CVAE, Generator
 from models.playing import Playing
 from models.prior import STANDARD_NORMAL
-from models.trained import Trained, load_for
+from models.trained import Trained, hybrid_path, load_for
 from models.weight_files import hybrid_file
 
 SOURCES = (Generator.kind, CVAE.kind)
@@ -171,12 +171,16 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     if options.checkpoint:
         players = [load_any(options, store, options.checkpoint)]
     else:
-        files = [hybrid_file(_MODEL_OF[source], seq_len) for seq_len in options.seq_lens for source in options.sources]
-        paths = [folder / file for folder in options.checkpoints for file in files]
-        players = [load_any(options, store, path) for path in paths if path.exists()]
+        wanted = [(seq_len, _MODEL_OF[source]) for seq_len in options.seq_lens for source in options.sources]
+        players = [
+            load_any(options, store, path, seq_len)
+            for folder in options.checkpoints for seq_len, model in wanted
+            if (path := hybrid_path(folder, model, seq_len)).exists()
+        ]  # fmt: skip
         if not players:
             folders, what = ", ".join(map(str, options.checkpoints)), " or ".join(options.sources)
-            raise UserError(f"{folders}: no {what} there ({', '.join(files)}); {_REMEDY}")
+            files = ", ".join(hybrid_file(model, seq_len) for seq_len, model in wanted)
+            raise UserError(f"{folders}: no {what} there ({files}); {_REMEDY}")
     return [
         _open_source(options, store, player, latents)
         for player in players
@@ -184,9 +188,9 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     ]
 
 
-def load_any(options: ClipOptions, store: RollStore, path: Path) -> Trained:
+def load_any(options: ClipOptions, store: RollStore, path: Path, seq_len: int | None = None) -> Trained:
     """A generator or a CVAE. Raises `CheckpointError` where it cannot be used for the store."""
-    return load_for(store, path, SOURCES, _REMEDY, allow_other_songs=options.allow_other_songs)
+    return load_for(store, path, SOURCES, _REMEDY, seq_len=seq_len, allow_other_songs=options.allow_other_songs)
 
 
 def _different(latents: tuple[str, ...], model: nn.Module) -> list[str]:
@@ -199,8 +203,8 @@ def _open_source(options: ClipOptions, store: RollStore, trained: Trained, laten
     real = open_real_clips(options, trained.seq_len, store)
     encoder = trained
     if latents == POSTERIOR and trained.model.kind != CVAE.kind:
-        path = trained.path.parent / hybrid_file("cvae", trained.seq_len)
-        encoder = load_for(store, path, CVAE.kind, _REMEDY, allow_other_songs=options.allow_other_songs)
+        path, allow = hybrid_path(trained.path.parent, "cvae", trained.seq_len), options.allow_other_songs
+        encoder = load_for(store, path, CVAE.kind, _REMEDY, seq_len=trained.seq_len, allow_other_songs=allow)
     if not options.exact:
         trained.model.to(select_device(options.device))
     facts = {

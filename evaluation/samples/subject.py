@@ -19,8 +19,7 @@ from evaluation.samples.clips import facts_of, playing_facts
 from evaluation.samples.sampling import PlayingOptions, draw_chances
 from models import CVAE
 from models.playing import Decoded
-from models.trained import load_for
-from models.weight_files import hybrid_file
+from models.trained import hybrid_path, load_for
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,22 @@ def open_subjects(options: EvaluationOptions) -> Iterator[Subject]:
     """
     store, device = RollStore.open(options.store), select_device(options.device)
     prepare_process(device)
-    files = [hybrid_file("cvae", seq_len) for seq_len in options.seq_lens]
-    paths = [folder / file for folder in options.checkpoints for file in files]
-    present = [options.checkpoint] if options.checkpoint else [path for path in paths if path.exists()]
-    for path in present or paths[:1]:
-        yield _open_subject(options, store, path, device)
+    paths = [
+        (hybrid_path(folder, CVAE.kind, seq_len), seq_len)
+        for folder in options.checkpoints for seq_len in options.seq_lens
+    ]  # fmt: skip
+    if options.checkpoint:
+        paths = [(options.checkpoint, None)]
+    for path, seq_len in [each for each in paths if each[0].exists()] or paths[:1]:
+        yield _open_subject(options, store, path, seq_len, device)
 
 
-def _open_subject(options: EvaluationOptions, store: RollStore, path: Path, device: torch.device) -> Subject:
+def _open_subject(
+    options: EvaluationOptions, store: RollStore, path: Path, seq_len: int | None, device: torch.device
+) -> Subject:
     remedy = "run train_hybrid.py first, take other --seq-len, or name --checkpoint"
-    trained = load_for(store, path, CVAE.kind, remedy, allow_other_songs=options.allow_other_songs)
+    allow = options.allow_other_songs
+    trained = load_for(store, path, CVAE.kind, remedy, seq_len=seq_len, allow_other_songs=allow)
     windows = WindowSource(store, options.split, trained.seq_len, device)
     if not len(windows):
         raise UserError(f"{options.store}: no {options.split} window of {trained.seq_len} frames")

@@ -11,9 +11,10 @@ from torch import nn
 from weights import save_weights
 
 from common.files import save_plain
-from models import CVAE, Critic, Generator, rebuild
+from models import CVAE, LARGE, Critic, Generator, build, rebuild
 from models.checkpoint import CheckpointError, read_checkpoint, weights_content
-from models.trained import load_for, load_trained
+from models.trained import hybrid_path, load_for, load_trained
+from models.weight_files import hybrid_file
 
 
 @pytest.mark.parametrize("model", [CVAE(3, hidden=8), Generator(3, 64, hidden=8), Critic(3, 64, hidden=8)])
@@ -40,6 +41,19 @@ def test_rebuild_is_strict(tmp_path: Path) -> None:
     del checkpoint["weights"]["linear2.bias"]
     with pytest.raises(RuntimeError, match=r"linear2\.bias"):
         rebuild(checkpoint)
+
+
+def test_networks_for_windows_of_any_length_serve_shorter_ones_that_have_no_weights(tmp_path: Path) -> None:
+    large = build("critic", LARGE, n_genres=3, seq_len=64, hidden=16)
+    own, longer, of_paper = (tmp_path / hybrid_file(*each) for each in (("D", 32), ("D", 64), ("G", 64)))
+    save_weights(large, longer)
+    save_weights(Generator(3, 64, hidden=8), of_paper)
+    assert hybrid_path(tmp_path, "D", 32) == longer == hybrid_path(tmp_path, "D", 64)
+    assert load_trained(longer, "critic", "", seq_len=32).seq_len == 32
+    assert hybrid_path(tmp_path, "D", 128) == tmp_path / hybrid_file("D", 128), "a longer T is another matter"
+    assert hybrid_path(tmp_path, "G", 32) == tmp_path / hybrid_file("G", 32), "its network knows one T alone"
+    save_weights(large, own)
+    assert hybrid_path(tmp_path, "D", 32) == own
 
 
 def test_a_failed_write_leaves_the_old_weights(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -52,6 +54,21 @@ def test_the_code_of_the_card_works(checkpoints: Path, tmp_path: Path, monkeypat
     names: dict[str, object] = {}
     exec((folder / "README.md").read_text().split("```python\n")[1].split("```")[0], names)
     assert names["model"].kind == "cvae"
+
+
+@pytest.mark.parametrize(("preset", "sizes"), [(PAPER, {}), (LARGE, {"hidden": 16, "latent": 2})])
+def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = build("generator", preset, n_genres=3, seq_len=32, **sizes).eval()
+    facts = {"epoch": 3, "chosen_by": "roll_distance", "metrics": {}, "options": {}}
+    (folder,) = export(Options(checkpoint=save_weights(model, tmp_path / "G.pth", **facts), output=tmp_path))
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    z, genre = torch.randn(5, model.noise_size(32)), torch.tensor([0, 1, 2, 1, 0])
+    (found,) = session.run(["probabilities"], {"z": z.numpy(), "genre": genre.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(z, genre).numpy(), rtol=0, atol=1e-6)
+    card = (folder / "README.md").read_text()
+    assert f"(batch, {model.noise_size(32)})" in card and "{" not in card.split("```")[0]
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
