@@ -17,8 +17,9 @@ from data.pianoroll import drop_short_notes
 from data.store import WINDOW_LENGTHS
 from evaluation.samples.clips import SOURCES
 from evaluation.samples.sampling import Performance, PlayingOptions, play_latents
-from models import CVAE, Generator
+from models import CVAE, LARGE, Generator
 from models.trained import Trained, hybrid_path, load_trained
+from models.weight_files import FOLDERS
 from page.figures.roll_sheet import SheetRows
 
 
@@ -29,7 +30,7 @@ class Options(PlayingOptions):
     genre: str = option(ALL, "names or numbers, with commas, or all; with a MIDI file to encode, its one genre")
     count: int = option(8, "clips of each genre", minimum=1)
     windows: int = option(1, "windows joined end to end in a clip", minimum=1)
-    source: str = option(Generator.kind, "what plays: the generator, or the CVAE's decoder", choices=SOURCES)
+    source: str = option(CVAE.kind, "what plays: the CVAE's decoder, or the generator", choices=SOURCES)
     prior: bool = option(True, "draw z of the prior that was trained, if one was; --no-prior of N(0, I)")
     correlation: float = option(
         0.9, "of neighbouring windows' latents, where each has its own: 0 unrelated, 1 equal", minimum=0, maximum=1
@@ -43,7 +44,9 @@ class Options(PlayingOptions):
     seed: int = option(0, "decides the latents", minimum=0)
     min_note_frames: int = option(1, "drop notes of fewer frames; 1 keeps all", minimum=1)
     seq_len: int = option(128, "frames in a window: which of the hybrid weights to load", choices=WINDOW_LENGTHS)
-    checkpoints: Path = option(Path("checkpoints"), "folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth")
+    checkpoints: Path = option(
+        Path(FOLDERS[LARGE]), "folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth"
+    )
     checkpoint: Path | None = option(None, "other weights of a generator or a CVAE; their T counts, not --seq-len")
     cvae: Path | None = option(None, "other weights for the CVAE; with --reconstruct their T counts")
     batch_size: int = option(64, "windows to generate at a time; the result does not depend on it", minimum=1)
@@ -53,7 +56,6 @@ class Options(PlayingOptions):
     wav: bool = option(False, "write the sound of each MIDI file, too")
     synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
     soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav; without it the one that pretty_midi ships")
-
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,6 +38,9 @@ class RollTrainingOptions(TrainingOptions):
         choices=LABELS,
     )
     transpose: bool = option(False, "transpose every training window at random, by -5 to +6 semitones")
+    epoch_windows: int | None = option(
+        None, "windows in an epoch, others in each, where that is less than all", minimum=2
+    )
     move_windows: bool = option(False, "cut the training windows at other frames of their songs in every epoch")
     init_from: Path | None = option(
         None, "folder of weights to begin with, of other music and genres perhaps, instead of new ones"
@@ -151,7 +154,7 @@ class RollStage(Stage):
 
     @property
     def n_examples(self) -> int:
-        return len(self.train_windows)
+        return min(len(self.train_windows), self.options.epoch_windows or len(self.train_windows))
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         return self.iterate(Draw(self._windows_of(position.epoch), self.order, self.options, position))

@@ -64,6 +64,7 @@ def test_every_maker_and_origin_of_z(folders: tuple[Path, Path], tiny_store: Pat
     for source in sources:
         clips = source.generated(1, 0, 5)
         assert clips.shape == (5, 128, 32) and clips.dtype == bool
+        assert source.generated(1, 5, 0).shape == (0, 128, 32)
         np.testing.assert_array_equal(source.generated(1, 3, 2), clips[3:]), "a clip depends on its number alone"
     of_notes = {source.latents: source.generated(1, 0, 5) for source in sources[-3:]}
     assert (of_notes["normal"] != of_notes["prior"]).any() and (of_notes["prior"] != of_notes["posterior"]).any()

@@ -64,7 +64,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def options(checkpoints: Path, tmp_path: Path) -> dict[str, object]:
-    return {"checkpoints": checkpoints, "seq_len": 32, "count": 3, "output": tmp_path / "samples"}
+    how = {"source": "generator", "seq_len": 32, "count": 3}
+    return {"checkpoints": checkpoints, "output": tmp_path / "samples", **how}
 
 
 @pytest.fixture
@@ -270,10 +271,11 @@ def test_errors_are_one_line(
     def told(*arguments: object) -> str:
         return error_line(capsys, *arguments)
 
-    assert f"{tmp_path}/hybrid_G_best_T64.pth: no such checkpoint; run train_hybrid.py first" in told(
+    assert f"{tmp_path}/hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py first" in told(
         "--checkpoints", tmp_path, "--seq-len", 64
     )
-    known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"])
+    assert "hybrid_G_best_T64.pth: no such" in told("--checkpoints", tmp_path, "--seq-len", 64, "--source", "generator")
+    known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"], "--source", "generator")
     assert "critic.pth: holds critic, not a generator" in told("--checkpoint", checkpoints / "critic.pth")
     assert "no_genres.pth: damaged or of another" in told("--checkpoint", checkpoints / "no_genres.pth")
     assert "nan.pth: its weights are not finite (roll.bias)" in told("--checkpoint", checkpoints / "nan.pth")

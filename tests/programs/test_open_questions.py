@@ -1,0 +1,51 @@
+"""The report's open questions: every way is trained once, measured at T = 128, and told with its spread."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_embedders import embedder_of
+
+import benchmarks.open_questions as script
+import evaluation.measures.genre_classifier as genre_classifier
+from benchmarks.open_questions import BASE, RANDOM, Options, answer, summary
+
+
+@pytest.fixture
+def options(tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    tiny = {"epoch_windows": 20, "batch_size": 16, "hidden": 16}
+    monkeypatch.setattr(script, "SMALL_CVAE", {**tiny, "depth": 1, "latent": 2, "epochs": 1})
+    monkeypatch.setattr(script, "SMALL_CGAN", {**tiny, "epochs": 1})
+    monkeypatch.setattr(script, "SMALL_HYBRID", {**tiny, "epochs": (1, 1, 1)})
+    monkeypatch.setattr(script, "open_clip_embedder", lambda options, rate: embedder_of(tmp_path / "cache"))
+    monkeypatch.setattr(genre_classifier, "CHECKS", 1)
+    monkeypatch.setattr(
+        script, "ClassifierOptions", lambda cache: genre_classifier.ClassifierOptions(cache=cache, classifier_steps=2)
+    )
+    folders = {name: tmp_path / name for name in ("work", "metrics", "cache")}
+    return Options(store=tiny_store, question=("labels",), clips=2, **folders)
+
+
+def test_ways_are_trained_once_and_measured(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = answer(options)
+    counts = frame.groupby(["way", "seed"]).size().to_dict()
+    assert counts == {(BASE, 0): 6, (BASE, 1): 6, (RANDOM, 0): 4, (RANDOM, 1): 4}, "the base has z of the encoder, too"
+    assert frame["genre_accuracy"].notna().all()
+    assert (frame["FAD"].notna() == (frame["n_fake"] >= 2)).all(), "clips of hardly trained generators are empty"
+    assert frame["bits_per_cell"].notna().sum() == len(frame) / 2, "of the CVAEs"
+    assert set(frame["schedule"]) == {"20, 20, 20"}
+    bits = frame.dropna(subset=["bits_per_cell"]).groupby(["way", "seed"])["bits_per_cell"].first()
+    assert bits.nunique() == 4, "seeds and ways are trainings of their own"
+    monkeypatch.setattr(script, "train", lambda stage: pytest.fail("trained again"))
+    again = answer(options)
+    pd.testing.assert_frame_equal(again, frame, check_dtype=False, rtol=1e-5)
+
+
+def test_the_spread_is_half_the_range_over_seeds() -> None:
+    columns = {"KAD": 0.0, "genre_accuracy": 0.5, "genre_accuracy_real": 0.7, "n_empty": 0, "bits_per_cell": 0.03}
+    rows = [
+        {"way": way, "origin": "cvae", "FAD": distance, "schedule": "1, 1, 1", **columns}
+        for way, distance in ((BASE, 1.0), (RANDOM, 7.0), (BASE, 2.0), (RANDOM, 8.0), ("other", 9.0))
+    ]
+    found = summary(pd.DataFrame(rows), [RANDOM, BASE])
+    assert found[["way", "FAD", "FAD_range", "seeds"]].values.tolist() == [[RANDOM, 7.5, 0.5, 2], [BASE, 1.5, 0.5, 2]]
