@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 
 # What `make evaluate` measures, and how; all of it can be given on the command line, as in `make evaluate CLIPS=100`.
 STORE ?= store
+# Folders with commas are set beside one another; SOURCES may be generator,cvae, LATENTS normal,prior,posterior.
 CHECKPOINTS ?= checkpoints
+SOURCES ?= generator
+LATENTS ?= normal
+TEMPERATURE ?= 1
 RUNS ?= runs
 METRICS ?= metrics
 CACHE ?= cache
@@ -18,9 +22,10 @@ GENERATION_SEEDS ?= 3
 LATENT_WINDOWS ?= 10000
 CLASSIFIER_STEPS ?= 1200
 
-DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints RUNS=demo/runs METRICS=demo/metrics CACHE=demo/cache \
+DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOURCES=generator,cvae LATENTS=prior RUNS=demo/runs METRICS=demo/metrics CACHE=demo/cache \
 	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=24 GENERATION_SEEDS=2 LATENT_WINDOWS=1500 CLASSIFIER_STEPS=150
 TRAIN := --store demo/store --checkpoints demo/checkpoints --runs demo/runs --preset demo
+TRAIN_LARGE := --store demo/store --checkpoints demo/checkpoints/large --runs demo/runs/large --preset large-demo
 
 .PHONY: env demo evaluate test lint benchmarks clean
 
@@ -37,16 +42,22 @@ demo: env
 	$(BIN)/python train_cvae.py $(TRAIN)
 	$(BIN)/python train_cgan.py $(TRAIN)
 	$(BIN)/python train_hybrid.py $(TRAIN)
+	$(BIN)/python train_cvae.py $(TRAIN_LARGE)
+	$(BIN)/python train_cgan.py $(TRAIN_LARGE)
+	$(BIN)/python train_hybrid.py $(TRAIN_LARGE)
 	$(MAKE) evaluate $(DEMO)
-	$(BIN)/python generate.py --checkpoints demo/checkpoints --output demo/samples --count 4 --wav --synth tinysoundfont
+	$(BIN)/python generate.py --checkpoints demo/checkpoints/large --output demo/samples --count 4 --wav --synth tinysoundfont
+	$(BIN)/python generate.py --output demo/shipped --count 4 --wav --synth tinysoundfont
 	@echo
 	@echo "This was a short run on a small corpus, to show that everything works. It is not the published recipe, and"
 	@echo "the distances are of 24 clips a genre by an offline embedder, not of 200 by the report's."
 	@echo "To read and to hear: demo/metrics/report.html. The music is in demo/samples, the logs are in demo/runs."
+	@echo "Clips of the weights that come with the repository, trained for hours on other music, are in demo/shipped."
 
 # Every evaluation of trained weights, and the page that shows them.
 evaluate: env
 	$(BIN)/python evaluate.py --store $(STORE) --checkpoints $(CHECKPOINTS) --runs $(RUNS) --metrics $(METRICS) \
+		--sources $(SOURCES) --latents $(LATENTS) --temperature $(TEMPERATURE) \
 		--cache $(CACHE) --seq-len $(SEQ_LENS) --embedders $(EMBEDDERS) $(if $(AST_DIR),--ast-dir $(AST_DIR)) \
 		--synth $(SYNTH) --clips $(CLIPS) --generation-seeds $(GENERATION_SEEDS) \
 		--latent-windows $(LATENT_WINDOWS) --classifier-steps $(CLASSIFIER_STEPS)

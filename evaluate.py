@@ -2,6 +2,7 @@
 
     python evaluate.py --store store
     python evaluate.py --store lmd_store --embedders ast,MTT_musicnn --ast-dir ast --clips 100
+    python evaluate.py --checkpoints checkpoints,checkpoints/large --sources generator,cvae --latents normal,prior
     python evaluate.py --commands                         # print what would be run, and stop
 
 Runs the evaluations one after another, as one would by hand; the first that fails ends it. The control experiment is
@@ -24,6 +25,8 @@ from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
 from data.store import SHUFFLED, WINDOW_LENGTHS
 from evaluation.published import MSE
+from evaluation.samples.clips import LATENTS, NORMAL, SOURCES
+from models import Generator
 from models.weight_files import hybrid_file
 
 
@@ -32,7 +35,15 @@ class Options(CheckedOptions):
     """What is measured, and how."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    checkpoints: Path = option(Path("checkpoints"), "folder of the trained weights")
+    checkpoints: tuple[Path, ...] = option(
+        (Path("checkpoints"),), "folder of the trained weights, or folders with commas, to set beside one another"
+    )
+    sources: tuple[str, ...] = option((Generator.kind,), "what makes clips of latents", choices=SOURCES)
+    latents: tuple[str, ...] = option(
+        (NORMAL,), "where latents come from: N(0, I), the prior of the genre, or the encoder of training windows",
+        choices=LATENTS,
+    )  # fmt: skip
+    temperature: float = option(1.0, "of a note decoder", minimum=0, maximum=100)
     runs: Path = option(Path("runs"), "folder of the training logs")
     metrics: Path = option(Path("metrics"), "folder for tables, figures and the page")
     cache: Path = option(Path("cache"), "folder of embeddings and classifiers, which are used again")
@@ -57,31 +68,35 @@ def list_commands(options: Options) -> Iterator[Command]:
     """The programs to run, in their order, and the options of each."""
     lengths = {"seq_len": options.seq_lens}
     here = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
+    playing = {name: getattr(options, name) for name in ("sources", "latents", "temperature")}
+    first = here | {"checkpoints": options.checkpoints[0]}
     music = {"store": options.store, "metrics": options.metrics}
     sound = {name: getattr(options, name) for name in ("embedders", "ast_dir", "synth", "clips", "cache")}
-    yield from _of_both_labels(options, here, sound, options.generation_seeds)
+    yield from _of_both_labels(options, here, playing, sound, options.generation_seeds)
     yield "-m evaluation.damage", music | lengths | sound
-    yield "eval_mse.py", here | lengths
+    decoding = {"temperature": options.temperature}
+    yield "eval_mse.py", here | lengths | decoding
     for seq_len in options.seq_lens:
         if seq_len in MSE:
             yield "eval_mse.py", here | {"seq_len": (seq_len,), "leak_target": True}
-    yield "eval_music.py", here | lengths
-    yield "-m evaluation.latent_plots", here | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
-    if any((options.checkpoints / SHUFFLED / hybrid_file("G", seq_len)).exists() for seq_len in options.seq_lens):
-        control = {name: here[name] / SHUFFLED for name in ("checkpoints", "metrics")}
-        yield from _of_both_labels(options, here | control, sound, 1)
-        yield "-m evaluation.compare_labels", here | lengths
-    yield "report.py", here | lengths | {"runs": options.runs, "synth": options.synth}
+    yield "eval_music.py", here | lengths | playing
+    yield "-m evaluation.latent_plots", first | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
+    shuffled = options.checkpoints[0] / SHUFFLED
+    if any((shuffled / hybrid_file("G", seq_len)).exists() for seq_len in options.seq_lens):
+        control = {"checkpoints": shuffled, "metrics": options.metrics / SHUFFLED}
+        yield from _of_both_labels(options, here | control, playing, sound, 1)
+        yield "-m evaluation.compare_labels", first | lengths
+    yield "report.py", here | lengths | playing | {"runs": options.runs, "synth": options.synth}
 
 
 def _of_both_labels(
-    options: Options, places: dict[str, Any], sound: dict[str, Any], seeds: int
+    options: Options, places: dict[str, Any], playing: dict[str, Any], sound: dict[str, Any], seeds: int
 ) -> Iterator[Command]:
     """What is measured of weights with labels as given and of those with labels at random."""
     lengths = {"seq_len": options.seq_lens}
-    yield "eval_fad_samples.py", places | lengths | sound | {"generation_seeds": seeds}
+    yield "eval_fad_samples.py", places | lengths | playing | sound | {"generation_seeds": seeds}
     classifier = {"classifier_steps": options.classifier_steps, "cache": options.cache}
-    yield "eval_genre.py", places | lengths | classifier
+    yield "eval_genre.py", places | lengths | playing | classifier
     yield "eval_elbo.py", places | lengths
 
 

@@ -39,6 +39,7 @@ PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
     "large": {**LARGE_ADVERSARIES, "epochs": 6, "learning_rate": 2e-4},
+    "large-demo": {**LARGE_ADVERSARIES, "hidden": 64, "epochs": 1, "learning_rate": 2e-4, "ema": 0.99},
     "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
     "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
 }

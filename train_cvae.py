@@ -36,15 +36,17 @@ from training.roll_stage import (
 from training.stage import COSINE
 from training.validation import validate_cvae
 
+LARGE_CVAE = {
+    **in_folder_of(LARGE), "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64,
+    "learning_rate": 1.5e-3, "beta": 1.0, "free_nats": 6.0, "balance": "sampler", "transpose": True,
+    "move_windows": True, "dropout": 0.1, "schedule": COSINE, "warm_up": 200, "optimizer": MUON, "clip_norm": 1.0,
+    "ema": 0.999,
+}  # fmt: skip
 PRESETS = {
     "paper": {},
     "paper-512": {},  # wider in the later stages alone
-    "large": {
-        **in_folder_of(LARGE), "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64,
-        "learning_rate": 1.5e-3, "beta": 1.0, "free_nats": 6.0, "balance": "sampler", "transpose": True,
-        "move_windows": True, "dropout": 0.1, "schedule": COSINE, "warm_up": 200, "optimizer": MUON, "clip_norm": 1.0,
-        "ema": 0.999,
-    },
+    "large": LARGE_CVAE,
+    "large-demo": {**LARGE_CVAE, "hidden": 64, "depth": 2, "epochs": 6, "warm_up": 20, "ema": 0.99},
     "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
     "smoke": {"epochs": 1, "batch_size": 64},
 }

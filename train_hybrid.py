@@ -39,19 +39,21 @@ from training.adversarial import (
 from training.loop import train
 from training.optimizers import MUON, OptimizerOptions, adam, optimizer_of
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
-from training.stage import Phase
+from training.stage import COSINE, Phase
 from training.validation import validate_cvae, validate_generator
 
 # What the models are called in the files of stage 2.
 PRETRAINED = {"G": "generator", "D": "critic"}
+LARGE_HYBRID = {
+    **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "batch_size": 64, "schedule": COSINE, "warm_up": 100, "optimizer": MUON,
+    "cvae_learning_rate": 7e-4, "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 3e-4,
+    "critic_learning_rate": 6e-4, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0, "clip_norm": 1.0,
+}  # fmt: skip
 PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
-    "large": {
-        **LARGE_ADVERSARIES, "epochs": (2, 2, 4), "cvae_learning_rate": 5e-4, "optimizer": MUON,
-        "matrix_learning_rate": 5e-3, "dropout": 0.1, "gan_learning_rate": 2e-4, "reconstruction": NLL, "beta": 1.0,
-        "free_nats": 6.0, "clip_norm": 1.0,
-    },
+    "large": LARGE_HYBRID,
+    "large-demo": {**LARGE_HYBRID, "hidden": 64, "epochs": (1, 1, 2), "warm_up": 20, "ema": 0.99},
     "demo": {"epochs": (2, 2, 3), "batch_size": 64, "cvae_learning_rate": 1e-3, "gan_learning_rate": 1e-3},
     "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},
 }

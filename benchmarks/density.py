@@ -1,13 +1,16 @@
-"""How well the note decoder models music as such: nats a frame on the standard frame-level benchmarks.
+"""How well the decoders model music as such: nats a frame on the standard frame-level benchmarks.
 
     python benchmarks/density.py --frames benchmarks_mat --benchmark jsb --preset jsb --bf16
     python benchmarks/density.py --frames benchmarks_mat --benchmark piano --preset piano --seed 1
+    python benchmarks/density.py --frames benchmarks_mat --preset jsb --latent 8                # a bound, with a latent
+    python benchmarks/density.py --frames benchmarks_mat --preset frames --benchmark jsb        # the published decoder
 
-Trains the decoder alone, without a latent, on the benchmark's training pieces and measures its test pieces: the mean
-negative log-likelihood of a frame, each given the past of its piece (as far back as --before), beside models that need
-no training and published figures. A piece is a chain of blocks of --block frames, so that the figure is an exact
-likelihood of all frames. The same command resumes a training that was stopped. Writes metrics/density.csv, a row for
-each benchmark, model and seed; weights and logs are in density/ below --checkpoints and --runs.
+Trains a decoder alone, without a latent unless one is asked for, on the benchmark's training pieces and measures its
+test pieces: the mean negative log-likelihood of a frame, each given the past of its piece (as far back as --before),
+beside models that need no training and published figures. A piece is a chain of blocks of --block frames, so that the
+figure is an exact likelihood of all frames; with a latent an upper bound of its nats. The same command resumes a
+training that was stopped. Writes metrics/density.csv, a row for each benchmark, model and seed; weights and logs are in
+density/ below --checkpoints and --runs.
 """
 
 import sys
@@ -23,16 +26,22 @@ from common.options import option, parse_options
 from evaluation.measures.density import DENSITY_TABLE, add_row, measure_density
 from evaluation.tables import format_table
 from models.checkpoint import CheckpointError
-from training.density import DensityOptions, DensityStage
+from training.density import FRAMES, DensityOptions, DensityStage
 from training.loop import train
 from training.optimizers import MUON
 
-COMMON = {"optimizer": MUON, "batch_size": 16, "schedule": "cosine", "warm_up": 100, "clip_norm": 1.0, "ema": 0.99}
+COMMON = {
+    "optimizer": MUON, "batch_size": 16, "schedule": "cosine", "warm_up": 100, "clip_norm": 1.0, "ema": 0.99,
+    "dropout": 0.1,
+}  # fmt: skip
 PRESETS = {
     "jsb": {**COMMON, "benchmark": "jsb", "epochs": 120, "dropout": 0.3, "hidden": 128, "depth": 3},
     "nottingham": {**COMMON, "benchmark": "nottingham", "epochs": 20},
     "muse": {**COMMON, "benchmark": "muse", "epochs": 12},
     "piano": {**COMMON, "benchmark": "piano", "epochs": 40, "dropout": 0.2},
+    "frames": {
+        "decoder": FRAMES, "hidden": 16, "epochs": 100, "batch_size": 16, "learning_rate": 5e-3, "clip_norm": 1.0,
+    },
 }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .conv_generator import ConvGenerator
 from .critic import Critic
 from .cvae import CVAE
+from .frame_model import FrameModel
 from .generator import Generator
 from .note_cvae import NoteCVAE
 from .note_model import NoteModel
@@ -27,7 +28,7 @@ class Architecture:
 # What a weights file names: each class says what kind of model it is and what its network is called.
 NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
     (network.kind, network.network): network
-    for network in (CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel)
+    for network in (CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel, FrameModel)
 }
 # What a preset names.
 PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"

@@ -20,15 +20,15 @@ _HEAD_SIZE = 64
 class RollEncoder(nn.Module):
     """Convolutions over time from a roll and its onsets to a mean and a log-variance for each second, 16 frames."""
 
-    def __init__(self, latent: int, channels: int, condition_size: int) -> None:
+    def __init__(self, latent: int, channels: int, condition_size: int, pitches: int = PITCHES) -> None:
         super().__init__()
-        self.quarter = nn.Conv1d(2 * PITCHES, channels, 8, stride=4, padding=2)
+        self.quarter = nn.Conv1d(2 * pitches, channels, 8, stride=4, padding=2)
         self.sixteenth = nn.Conv1d(channels, channels, 8, stride=4, padding=2)
         self.neighbours = nn.ModuleList(ConditionedConvolution(channels, condition_size) for _ in range(2))
         self.moments = nn.Conv1d(channels, 2 * latent, 1)
 
     def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, 128, T) with genre embeddings (B, ...)."""
+        """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, ...)."""
         onsets = roll * (1 - F.pad(roll[:, :, :-1], (1, 0)))
         hidden = F.gelu(self.quarter(torch.cat([roll, onsets], dim=1)))
         hidden = self.sixteenth(hidden)

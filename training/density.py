@@ -1,4 +1,4 @@
-"""A stage that trains the note decoder alone on a frame-level benchmark."""
+"""A stage that trains a decoder as a model of density on a frame-level benchmark."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,26 +13,33 @@ from common.options import option
 from common.randomness import generator_at, seed_at
 from data.frames import BENCHMARKS, KEYS, FrameBlocks, read_benchmark
 from data.windows import draw_semitones, transposed
+from models.frame_model import FrameModel
 from models.note_model import NoteModel
 from training.optimizers import OptimizerOptions, optimizer_of
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 MODEL = "density"
+NOTES, FRAMES = DECODERS = ("notes", "frames")
 _AT_ONCE = 32  # blocks, where nothing is trained
 
 
 @dataclass(frozen=True)
 class DensityOptions(TrainingOptions, OptimizerOptions):
-    """The note decoder alone, and how it is trained."""
+    """Which decoder, and how it is trained."""
 
     frames: Path = option(Path("frames"), "folder with the MATLAB files of the benchmarks")
     benchmark: str = option("jsb", "which of them", choices=tuple(BENCHMARKS))
     epochs: int = option(20, "passes over the training pieces", minimum=1, maximum=1_000_000)
-    learning_rate: float = option(1.5e-3, "AdamW's", above=0)
+    decoder: str = option(NOTES, "of notes, or the published one of frames", choices=DECODERS)
+    latent: int = option(
+        0, "numbers of a latent, for every 16 frames (notes) or a block (frames): a bound; 0 none",
+        minimum=0, maximum=4096,
+    )
+    learning_rate: float = option(1.5e-3, "Adam's", above=0)
     block: int = option(128, "frames whose notes are modelled together", minimum=2, maximum=4096)
     before: int = option(64, "frames before a block that it is given", minimum=0, maximum=4096)
     transpose: bool = option(True, "transpose every training block at random, by -5 to +6 semitones")
-    hidden: int = option(192, "width of the attention layers", minimum=4, maximum=4096)
+    hidden: int = option(192, "width of the attention or recurrent layers", minimum=4, maximum=4096)
     depth: int = option(4, "attention layers", minimum=1, maximum=100)
 
 
@@ -43,11 +50,11 @@ class DensityStage(Stage):
     best_by = {MODEL: "nats_per_frame"}
     averaged = (MODEL,)
     free_options = Stage.free_options | {"frames", "metrics"}
-    fixed_options = frozenset(("benchmark", "block", "hidden", "depth"))
+    fixed_options = frozenset(("benchmark", "decoder", "latent", "block", "hidden", "depth"))
 
     def __init__(self, options: DensityOptions) -> None:
         """Raises `UserError` where the device is not there."""
-        place = f"{options.benchmark}_seed{options.seed}"
+        place = f"{options.benchmark}_{options.decoder}_latent{options.latent}_seed{options.seed}"
         folder, checkpoints = options.runs / MODEL / place, options.checkpoints / MODEL / place
         phases = [Phase("train", options.epochs)]
         super().__init__(options, phases, select_device(options.device), folder, checkpoints)
@@ -65,8 +72,13 @@ class DensityStage(Stage):
 
     def build_models(self, phase: Phase) -> list[str]:
         torch.manual_seed(seed_at("weights", self.options.seed, self.name))
-        sizes = {name: getattr(self.options, name) for name in ("hidden", "depth")}
-        model = NoteModel(KEYS, max(self.options.block, self.options.before), **sizes)
+        options = self.options
+        if options.decoder == NOTES:
+            horizon = max(options.block, options.before)
+            model = NoteModel(KEYS, horizon, options.hidden, options.depth, options.latent)
+        else:
+            model = FrameModel(KEYS, options.hidden, options.latent)
+            model.start_at(torch.cat(self.pieces["train"]).float().mean(0))
         self.models = {MODEL: model.to(self.device)}
         return [f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters", "best by: nats a frame"]
 
@@ -81,10 +93,15 @@ class DensityStage(Stage):
             at = generator_at("transpose", self.options.seed, position.epoch, position.example)
             semitones = draw_semitones(len(index), at)
             roll, before = transposed(roll, semitones), transposed(before, semitones)
-        nll = self.models[MODEL].nll(*(each.to(self.device) for each in (roll, lengths, before)))
-        loss = nll.sum() / lengths.sum().to(self.device)
+        at = generator_at("latent", self.options.seed, position.epoch, position.example)
+        loss = self._nats(self.models[MODEL], (roll, lengths, before), at).sum() / lengths.sum().to(self.device)
         self.update(loss, MODEL)
         return {"nats_per_frame": loss}
+
+    def _nats(self, model: nn.Module, blocks: tuple[Tensor, Tensor, Tensor], at: torch.Generator) -> Tensor:
+        """Nats (B,) of rolls, their lengths and the frames before them; `at` draws the noise of latents."""
+        noise = torch.randn(len(blocks[0]), model.noise_size(blocks[0].shape[2]), generator=at)
+        return model.nats(*(each.to(self.device) for each in (*blocks, noise)))
 
     def _blocks_of(self, epoch: int) -> tuple[FrameBlocks, Tensor]:
         """The blocks of an epoch, and `n_examples` of them in a random order."""
@@ -102,13 +119,12 @@ class DensityStage(Stage):
         return {"nats_per_frame": self.nats_per_frame(models[MODEL], "val")}
 
     @torch.no_grad()
-    def nats_per_frame(self, model: NoteModel, split: str) -> float:
-        """Mean negative log-likelihood of a frame over all pieces of a split."""
+    def nats_per_frame(self, model: nn.Module, split: str) -> float:
+        """Mean negative log-likelihood of a frame, or its bound, over all pieces of a split."""
         blocks = FrameBlocks.of(self.pieces[split], self.options.block)
-        total = 0.0
+        total, at = 0.0, generator_at("latent", self.options.seed, split)
         for index in torch.arange(len(blocks)).split(_AT_ONCE):
-            batch = blocks.batch(index, self.options.before)
-            total += model.nll(*(each.to(self.device) for each in batch)).double().sum().item()
+            total += self._nats(model, blocks.batch(index, self.options.before), at).double().sum().item()
         return total / int(blocks.length.sum())
 
     def facts(self, phase: Phase) -> dict[str, Any]:

@@ -25,7 +25,8 @@ DENSITY_TABLE = ResultTable(
     "benchmarks/density.py",
     (
         Column("benchmark", "benchmark", LABEL),
-        Column("model", "model", LABEL),
+        Column("model", "decoder", LABEL),
+        Column("latent", "latent"),
         Column("seed", "seed"),
         Column("parameters", "parameters"),
         Column("epochs", "epochs"),
@@ -38,7 +39,7 @@ DENSITY_TABLE = ResultTable(
         Column("RNN_NADE", "RNN-NADE", REPORTED),
     ),
 )
-_ROW = ["benchmark", "model", "seed"]
+_ROW = ["benchmark", "model", "latent", "seed"]
 
 
 def measure_density(stage: Any) -> pd.DataFrame:
@@ -52,6 +53,7 @@ def measure_density(stage: Any) -> pd.DataFrame:
     row = {
         "benchmark": options.benchmark,
         "model": model.network,
+        "latent": model.latent,
         "seed": options.seed,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": options.epochs,

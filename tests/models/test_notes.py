@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.frame_model import FrameModel
 from models.note_decoder import NoteDecoder
 from models.note_model import NoteModel
 from models.note_sampling import choose, draw_notes
@@ -142,9 +143,10 @@ def test_temperature_and_nucleus() -> None:
     assert choose(never, torch.zeros(1), Playing()).item() == choose(never, torch.tensor([1 - 1e-7]), Playing()).item()
 
 
-def test_blocks_given_what_was_before_sum_to_one() -> None:
+@pytest.mark.parametrize("notes", [True, False], ids=["notes", "frames"])
+def test_blocks_given_what_was_before_sum_to_one(notes: bool) -> None:
     """Whatever was before, and in blocks shorter than the others of a batch."""
-    model = NoteModel(pitches=3, horizon=4, hidden=16, depth=2).double()
+    model = (NoteModel(3, 4, hidden=16, depth=2) if notes else FrameModel(3, hidden=8)).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.15)
@@ -154,13 +156,23 @@ def test_blocks_given_what_was_before_sum_to_one() -> None:
             # Beyond its length a block is silent.
             fitting = blocks[~blocks[:, :, length:].any(2).any(1)]
             with torch.no_grad():
-                nll = model.nll(fitting, torch.full((len(fitting),), length), before.expand(len(fitting), -1, -1))
-            assert (-nll.double()).exp().sum().item() == pytest.approx(1, abs=1e-9)
+                n = len(fitting)
+                nll = model.nats(fitting, torch.full((n,), length), before.expand(n, -1, -1), torch.empty(n, 0))
+            assert (-nll.double()).exp().sum().item() == pytest.approx(1, abs=1e-9 if notes else 1e-6)
 
 
-def test_a_block_depends_on_what_was_before_and_not_on_its_company() -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        NoteModel(pitches=8, horizon=16, hidden=32, depth=1),
+        NoteModel(pitches=8, horizon=16, hidden=32, depth=1, latent=2),
+        FrameModel(pitches=8, hidden=8),
+        FrameModel(pitches=8, hidden=8, latent=2),
+    ],
+    ids=["notes", "notes bound", "frames", "frames bound"],
+)
+def test_a_block_depends_on_what_was_before_and_not_on_its_company(model: nn.Module) -> None:
     torch.manual_seed(0)
-    model = NoteModel(pitches=8, horizon=16, hidden=32, depth=1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.2)
@@ -170,7 +182,8 @@ def test_a_block_depends_on_what_was_before_and_not_on_its_company() -> None:
     lengths = torch.tensor([16, 16, 9, 16, 1])
     for row, length in enumerate(lengths.tolist()):
         rolls[row, :, length:] = 0
-    together = model.nll(rolls, lengths, befores)
-    alone = [model.nll(rolls[[row]], lengths[[row]], befores[[row]]) for row in range(5)]
+    noise = torch.randn(5, model.noise_size(16))
+    together = model.nats(rolls, lengths, befores, noise)
+    alone = [model.nats(rolls[[row]], lengths[[row]], befores[[row]], noise[[row]]) for row in range(5)]
     torch.testing.assert_close(together, torch.cat(alone))
-    assert not torch.allclose(together[:2], model.nll(rolls, lengths, torch.zeros_like(befores))[:2])
+    assert not torch.allclose(together[:2], model.nats(rolls, lengths, torch.zeros_like(befores), noise)[:2])
