@@ -8,12 +8,14 @@
 
 Every model comes in eval mode, on the CPU, with the genre names it was trained on in `genres` (a name's position is the
 genre id) and what these are in `condition`: genre, composer, mood. Weights are read from checkpoints/ in this
-repository, where the training scripts put them, or from `checkpoint_dir`. They are plain tensors: nothing is unpickled.
+repository, where the training scripts put them, or else from released/, whose weights come with it (MODEL_CARD.md), or
+from `checkpoint_dir`. They are plain tensors: nothing is unpickled.
 Arguments of all entry points:
 
     preset          "large", or "paper": the networks of the report
     pretrained      load the trained weights; otherwise a new model of the preset's size, for `n_genres` genres
-    checkpoint_dir  folder of the weights; None is checkpoints/large/ or checkpoints/ in this repository
+    checkpoint_dir  folder of the weights; None is checkpoints/large/ or checkpoints/ in this repository where training
+                    has put some there, else released/large/ or released/paper/
     n_genres        only with pretrained=False; a trained model knows its own number
     seq_len         hybrid models alone: 32, 64 or 128 frames
 
@@ -199,7 +201,7 @@ def _standalone(
 
 
 def _folder(preset: str, checkpoint_dir: str | os.PathLike[str] | None) -> pathlib.Path:
-    return pathlib.Path(checkpoint_dir or _REPOSITORY / _models().weight_files.FOLDERS[_known(preset)])
+    return pathlib.Path(checkpoint_dir or _models().weight_files.folder_of(_known(preset), _REPOSITORY))
 
 
 def _hybrid(

@@ -19,7 +19,7 @@ from evaluation.samples.clips import SOURCES
 from evaluation.samples.sampling import Performance, PlayingOptions, play_latents
 from models import CVAE, LARGE, Generator
 from models.trained import Trained, hybrid_path, load_trained
-from models.weight_files import FOLDERS
+from models.weight_files import FOLDERS, folder_of
 from page.figures.roll_sheet import SheetRows
 
 
@@ -44,8 +44,12 @@ class Options(PlayingOptions):
     seed: int = option(0, "decides the latents", minimum=0)
     min_note_frames: int = option(1, "drop notes of fewer frames; 1 keeps all", minimum=1)
     seq_len: int = option(128, "frames in a window: which of the hybrid weights to load", choices=WINDOW_LENGTHS)
-    checkpoints: Path = option(
-        Path(FOLDERS[LARGE]), "folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth"
+    preset: str = option(
+        LARGE, "whose weights: your own below checkpoints/, or else those that come with the repository",
+        choices=tuple(FOLDERS),
+    )  # fmt: skip
+    checkpoints: Path | None = option(
+        None, "another folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth"
     )
     checkpoint: Path | None = option(None, "other weights of a generator or a CVAE; their T counts, not --seq-len")
     cvae: Path | None = option(None, "other weights for the CVAE; with --reconstruct their T counts")
@@ -61,6 +65,11 @@ class Options(PlayingOptions):
         super().__post_init__()
         if sum(map(bool, (self.reconstruct, self.continue_file, self.interpolate))) > 1:
             raise UserError("give only one of --reconstruct, --continue and --interpolate")
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights are."""
+        return self.checkpoints or folder_of(self.preset)
 
 
 class Music(NamedTuple):
@@ -80,7 +89,7 @@ def load_player(options: Options) -> Trained:
     if options.checkpoint:
         trained = load_trained(options.checkpoint, SOURCES, remedy)
     else:
-        path = hybrid_path(options.checkpoints, model, options.seq_len)
+        path = hybrid_path(options.folder, model, options.seq_len)
         trained = load_trained(path, SOURCES, remedy, seq_len=options.seq_len)
     if not options.exact:
         trained.model.to(select_device(options.device))
@@ -92,7 +101,7 @@ def load_cvae(options: Options, seq_len: int) -> Trained:
     remedy = "run train_hybrid.py first, or name weights with --cvae"
     if options.cvae:
         return load_trained(options.cvae, CVAE.kind, remedy)
-    return load_trained(hybrid_path(options.checkpoints, "cvae", seq_len), CVAE.kind, remedy, seq_len=seq_len)
+    return load_trained(hybrid_path(options.folder, "cvae", seq_len), CVAE.kind, remedy, seq_len=seq_len)
 
 
 def performance(options: Options) -> Performance:

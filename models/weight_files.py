@@ -1,8 +1,17 @@
 """Names of the weights files, once for all: training writes them, evaluation, generation and torch.hub read them."""
 
+from pathlib import Path
+
 BEST, LAST = "best", "last"
-# Where each preset has its weights, from the root of the repository.
+# Where training puts the weights of each preset, and where those are that come with the repository.
 FOLDERS = {"paper": "checkpoints", "large": "checkpoints/large"}
+RELEASED = Path(__file__).resolve().parents[1] / "released"
+
+
+def folder_of(preset: str, root: Path = Path()) -> Path:
+    """Where the weights of a preset are: those of your own training below `root`, or those of the repository."""
+    own = root / FOLDERS[preset]
+    return own if any(own.glob("*.pth")) else RELEASED / preset
 
 
 def pretrained_file(model: str, which: str = BEST) -> str:

@@ -133,6 +133,9 @@ def test_the_default_folder_is_checkpoints_beside_hubconf(tmp_path: Path, checkp
     shutil.copytree(checkpoints, tmp_path / "checkpoints")
     critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=32, preset="paper")
     assert_holds(critic, checkpoints / "hybrid_D_best_T32.pth")
+    shutil.move(tmp_path / "checkpoints", tmp_path / "released" / "paper")
+    critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=64, preset="paper")
+    assert_holds(critic, checkpoints / "hybrid_D_best_T64.pth")
 
 
 def test_a_file_of_another_model_is_refused(checkpoints: Path, tmp_path: Path) -> None:
