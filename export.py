@@ -1,7 +1,7 @@
 """Trained weights as files that other programs read: a folder for each model.
 
-    python export.py --checkpoints checkpoints/large --output exported
-    python export.py --checkpoint checkpoints/large/hybrid_G_best_T128.pth --half
+    python export.py --checkpoints released/large --output exported
+    python export.py --checkpoint released/large/hybrid_G_best_T128.pth --half
 
 Writes exported/hybrid_G_best_T128/ with model.safetensors (the weights by name), config.json (what rebuilds the
 network: kind, network, arguments of its class in models/; genre names and the facts of its training) and README.md;

@@ -3,7 +3,7 @@
     python train_cvae.py --store store
     python train_cvae.py --store store --epochs 2 --device cpu      # a short run
     python train_cvae.py --preset large --bf16                      # the larger networks
-    python train_cvae.py --preset large --init-from checkpoints/large --store my_store --epochs 3 --learning-rate 3e-4
+    python train_cvae.py --preset large --init-from released/large --store my_store --epochs 3 --learning-rate 3e-4
     python train_cvae.py --dry-run                                  # print the options and stop
 
 The same command resumes a run that was stopped. Writes checkpoints/cvae_pretrained_{best,last}.pth.
