@@ -21,6 +21,7 @@ from data.store import WINDOW_LENGTHS
 from models import ARCHITECTURES, LARGE, PAPER
 from models.checkpoint import CheckpointError
 from models.losses import NLL, elbo_terms
+from models.prior import PRIORS
 from models.weight_files import pretrained_file
 from training.loop import train
 from training.optimizers import MUON, OptimizerOptions, optimizer_of
@@ -32,6 +33,7 @@ from training.roll_stage import (
     RollTrainingOptions,
     build_sized,
     in_folder_of,
+    with_prior,
 )
 from training.stage import COSINE
 from training.validation import validate_cvae
@@ -66,6 +68,7 @@ class Options(RollTrainingOptions, OptimizerOptions):
     architecture: str = option(PAPER, "named sizes of the CVAE", choices=tuple(ARCHITECTURES["cvae"]))
     latent: int | None = option(None, f"dimensions of z {SIZE}", minimum=1, maximum=4096)
     hidden: int | None = option(None, f"width of the recurrent or attention layers {SIZE}", minimum=1, maximum=4096)
+    prior: str | None = option(None, "what z is drawn from (default: of the architecture)", choices=tuple(PRIORS))
     depth: int | None = option(None, f"attention layers of the note decoder {SIZE}", minimum=1, maximum=100)
     event_size: int | None = option(None, f"numbers that embed a window's notes {SIZE}", minimum=1, maximum=4096)
     genre_size: int | None = option(None, f"numbers that embed a genre {SIZE}", minimum=1, maximum=4096)
@@ -83,7 +86,9 @@ class CVAEStage(RollStage):
         super().open()
         self.initial = None
         if self.options.init_from:
-            self.initial = self.load_initial(pretrained_file("cvae"), "cvae")
+            cvae, lines = self.load_initial(pretrained_file("cvae"), "cvae")
+            cvae, of_prior = with_prior(cvae, self.options.prior)
+            self.initial = cvae, [*lines, *of_prior]
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
@@ -92,7 +97,7 @@ class CVAEStage(RollStage):
             cvae, lines = self.initial
             self.models = {"cvae": cvae.to(self.device)}
             return [*log, *lines]
-        names = ("latent", "hidden", "depth", "event_size", "genre_size")
+        names = ("latent", "hidden", "depth", "event_size", "genre_size", "prior")
         sizes = {name: getattr(self.options, name) for name in names}
         cvae = build_sized("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
         cvae.start_at(self.train_windows.pitch_rate())

@@ -22,6 +22,7 @@ from data.windows import Batch
 from models import CVAE, PAPER_512, Critic, Generator, Posterior
 from models.checkpoint import CheckpointError
 from models.losses import NLL, RECONSTRUCTIONS, SQUARED_ERROR, elbo_terms
+from models.prior import PRIORS
 from models.weight_files import hybrid_file, pretrained_file
 from training.adversarial import (
     LARGE_ADVERSARIES,
@@ -38,12 +39,12 @@ from training.adversarial import (
 )
 from training.loop import train
 from training.optimizers import MUON, OptimizerOptions, adam, optimizer_of
-from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
+from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, with_prior
 from training.stage import COSINE, Phase
 from training.validation import validate_cvae, validate_generator
 
-# What the models are called in the files of stage 2.
-PRETRAINED = {"G": "generator", "D": "critic"}
+KINDS = {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}
+EARLIER_STAGE = {CVAE.kind: "train_cvae.py", Generator.kind: "train_cgan.py", Critic.kind: "train_cgan.py"}
 LARGE_HYBRID = {
     **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "batch_size": 64, "schedule": COSINE, "warm_up": 100, "optimizer": MUON,
     "cvae_learning_rate": 7e-4, "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 3e-4,
@@ -78,6 +79,9 @@ class Options(AdversarialOptions, OptimizerOptions):
         SQUARED_ERROR, "first term of L_ELBO: of the cells' probabilities, or nll in nats", choices=RECONSTRUCTIONS
     )
     free_nats: float = option(0.0, "KL of a part of z (a second, or the window) that costs nothing, nats", minimum=0)
+    prior: str | None = option(
+        None, "what z is drawn from, begun anew where the CVAE came with another", choices=tuple(PRIORS)
+    )
     encoder_gradient: bool = option(True, "let L_G shape the latent space: its gradient reaches the encoder")
     balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
@@ -102,17 +106,20 @@ class HybridStage(RollStage):
 
     def open(self) -> None:
         super().open()
-        self.initial_log = []
-        if self.options.init_from:
-            self.pretrained = {}
-            for name, kind in {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}.items():
-                self.pretrained[name], lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
+        self.pretrained, self.initial_log = {}, []
+        for name, kind in KINDS.items():
+            earlier = pretrained_file(kind)
+            if self.options.init_from:
+                model, lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
                 self.initial_log += lines
-        else:
-            self.pretrained = {"cvae": self.load_earlier("cvae", CVAE.kind, "train_cvae.py")}
-            for name, kind in (("G", Generator.kind), ("D", Critic.kind)):
-                if (self.checkpoints / pretrained_file(PRETRAINED[name])).exists():
-                    self.pretrained[name] = self.load_earlier(PRETRAINED[name], kind, "train_cgan.py")
+            elif kind == CVAE.kind or (self.checkpoints / earlier).exists():
+                model = self.load_earlier(kind, kind, EARLIER_STAGE[kind])
+            else:
+                continue
+            if kind != Critic.kind:
+                model, lines = with_prior(model, self.options.prior)
+                self.initial_log += lines
+            self.pretrained[name] = model
         if self.options.reconstruction != NLL and not hasattr(self.pretrained["cvae"], "squared_error"):
             raise UserError(f"a note decoder has no probabilities of cells: give --reconstruction {NLL}")
 
@@ -122,7 +129,7 @@ class HybridStage(RollStage):
         earlier, origin = self.models or self.pretrained, ""
         if not self.models:
             log += self.initial_log
-            origin = "" if self.initial_log else f" from {pretrained_file('cvae')}"
+            origin = "" if self.options.init_from else f" from {pretrained_file('cvae')}"
         cvae = earlier["cvae"]
         log.append(f"cvae: all tensors kept{origin}")
         generator, critic = build_adversaries(self.options, cvae, len(self.genres), phase.seq_len)
@@ -130,7 +137,7 @@ class HybridStage(RollStage):
             if name in earlier:
                 log += carry(name, earlier[name], model)
             else:
-                log.append(f"{name}: all tensors new, there is no {pretrained_file(PRETRAINED[name])}")
+                log.append(f"{name}: all tensors new, there is no {pretrained_file(KINDS[name])}")
         if "G" not in earlier:
             generator.start_at(self.train_windows.pitch_rate().cpu())
         self.models = {

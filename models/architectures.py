@@ -95,22 +95,30 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(tensor.isfinite().all())
 
 
-def adopt(source: nn.Module, n_genres: int, *, same_genres: bool) -> tuple[nn.Module, dict[str, str]]:
+def adopt(
+    source: nn.Module, n_genres: int, *, same_genres: bool, prior: str | None = None
+) -> tuple[nn.Module, dict[str, str]]:
     """A copy of `source` for `n_genres` genres, and what became of each tensor: "kept", or "new".
 
-    New are the embeddings of genres that are not the `same_genres`: each begins as the mean of the old ones.
+    New are the embeddings of genres that are not the `same_genres`: each begins as the mean of the old ones; and all of
+    the prior, where it is to be another one.
     """
-    target = type(source)(**{**source.config, "n_genres": n_genres})
-    weights, embeddings = source.state_dict(), set()
+    changes = {"n_genres": n_genres} | ({"prior": prior} if prior else {})
+    target = type(source)(**{**source.config, **changes})
+    weights, new = source.state_dict(), set()
     if not same_genres:
-        embeddings = {
+        new = {
             f"{name}.weight" for name, module in target.named_modules()
             if name.rpartition(".")[2] == "genre" and isinstance(module, nn.Embedding)
         }  # fmt: skip
-    for name in embeddings:
-        weights[name] = weights[name].mean(0, keepdim=True).expand(n_genres, -1)
+        for name in new:
+            weights[name] = weights[name].mean(0, keepdim=True).expand(n_genres, -1)
+    if prior not in (None, source.config.get("prior")):
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("prior.")}
+        of_prior = {name: tensor for name, tensor in target.state_dict().items() if name.startswith("prior.")}
+        weights, new = weights | of_prior, new | set(of_prior)
     target.load_state_dict(weights, strict=True)
-    return target, {name: "new" if name in embeddings else "kept" for name in weights}
+    return target, {name: "new" if name in new else "kept" for name in weights}
 
 
 def carry_over(source: nn.Module, target: nn.Module) -> dict[str, str]:

@@ -61,6 +61,17 @@ def build_sized(kind: str, architecture: str, **arguments: Any) -> nn.Module:
         raise UserError(f"{error}; leave the option out") from error
 
 
+def with_prior(model: nn.Module, prior: str | None) -> tuple[nn.Module, list[str]]:
+    """A CVAE or generator with its own prior, if `prior` is that kind or None, or else a new one of that kind.
+
+    Beside it lines for the log.
+    """
+    if prior in (None, model.config["prior"]):
+        return model, []
+    adopted, _ = adopt(model, model.config["n_genres"], same_genres=True, prior=prior)
+    return adopted, [f"prior of the {model.kind}: all tensors new, of the kind {prior}"]
+
+
 @dataclass(frozen=True)
 class RollPhase(Phase):
     """Epochs on windows of `seq_len` frames."""
