@@ -31,6 +31,10 @@ class Options(PlayingOptions):
     count: int = option(8, "clips of each genre", minimum=1)
     windows: int = option(1, "windows joined end to end in a clip", minimum=1)
     source: str = option(CVAE.kind, "what plays: the CVAE's decoder, or the generator", choices=SOURCES)
+    temperature: float = option(
+        0.8, "of a note decoder: 1 draws from the model, less keeps to what is likely, 0 takes the likeliest",
+        minimum=0, maximum=100,
+    )  # fmt: skip
     prior: bool = option(True, "draw z of the prior that was trained, if one was; --no-prior of N(0, I)")
     correlation: float = option(
         0.9, "of neighbouring windows' latents, where each has its own: 0 unrelated, 1 equal", minimum=0, maximum=1
