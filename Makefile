@@ -22,7 +22,8 @@ GENERATION_SEEDS ?= 3
 LATENT_WINDOWS ?= 10000
 CLASSIFIER_STEPS ?= 1200
 
-DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOURCES=generator,cvae LATENTS=prior RUNS=demo/runs METRICS=demo/metrics CACHE=demo/cache \
+DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOURCES=generator,cvae LATENTS=prior \
+	RUNS=demo/runs METRICS=demo/metrics CACHE=demo/cache \
 	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=24 GENERATION_SEEDS=2 LATENT_WINDOWS=1500 CLASSIFIER_STEPS=150
 TRAIN := --store demo/store --checkpoints demo/checkpoints --runs demo/runs --preset demo
 TRAIN_LARGE := --store demo/store --checkpoints demo/checkpoints/large --runs demo/runs/large --preset large-demo
