@@ -66,7 +66,7 @@ class CGANStage(RollStage):
 
     def open(self) -> None:
         super().open()
-        self.cvae = self.load_earlier("cvae", CVAE.kind, "train_cvae.py").to(self.device).requires_grad_(False)
+        self.cvae = self.load_earlier(CVAE.kind, "train_cvae.py").to(self.device).requires_grad_(False)
         self.initial = {}
         if self.options.init_from:
             self.initial = {name: self.load_initial(pretrained_file(name), name) for name in self.best_by}

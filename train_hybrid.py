@@ -113,7 +113,7 @@ class HybridStage(RollStage):
                 model, lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
                 self.initial_log += lines
             elif kind == CVAE.kind or (self.checkpoints / earlier).exists():
-                model = self.load_earlier(kind, kind, EARLIER_STAGE[kind])
+                model = self.load_earlier(kind, EARLIER_STAGE[kind])
             else:
                 continue
             if kind != Critic.kind:

@@ -29,7 +29,7 @@ import train_cvae
 import train_hybrid
 from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
-from data.store import SHUFFLED
+from data.store import SHUFFLED, WINDOW_LENGTHS
 from evaluation.measures.elbo import measure_elbo
 from evaluation.measures.fad import FadOptions, measure_fad
 from evaluation.measures.genre_accuracy import measure_genre_accuracy
@@ -37,7 +37,7 @@ from evaluation.measures.genre_classifier import ClassifierOptions, open_classif
 from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import LATENTS, NORMAL, PRIOR, SOURCES, open_clip_sources
 from evaluation.samples.subject import EvaluationOptions, open_subjects
-from evaluation.tables import ALL_ID, BASELINE, LABEL, Column, ResultTable, format_table, read_csv
+from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table, of_all, read_csv
 from models import CVAE, LARGE
 from models.checkpoint import CheckpointError
 from models.weight_files import pretrained_file
@@ -109,7 +109,7 @@ class Options(CheckedOptions):
 
 def train_way(options: Options, way: str, seed: int) -> Path:
     """The folder of stage 3's weights of a way of training, which is trained unless it is there."""
-    changes = dict(WAYS[way])
+    changes = WAYS[way]
     labels = {"labels": changes["labels"]} if "labels" in changes else {}
     shared = options.work / f"seed{seed}"
     _train(train_cvae, train_cvae.CVAEStage, shared, options, seed, SMALL_CVAE | labels)
@@ -145,11 +145,11 @@ def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...])
         sources[0].of_split("train"), sources[0].of_split("val"), ClassifierOptions(cache=options.cache)
     )
     (subject,) = open_subjects(EvaluationOptions(**common, **playing))
-    bits = _of_all(measure_elbo(subject, beta=1.0).genres)["bits_per_cell"]
+    bits = of_all(measure_elbo(subject, beta=1.0).genres).iloc[0]["bits_per_cell"]
     rows = []
     for source in sources:
-        distance = _of_all(measure_fad(source, fad_options, embedder))
-        genre = _of_all(measure_genre_accuracy(source, classifier, options.clips))
+        distance = of_all(measure_fad(source, fad_options, embedder)).iloc[0]
+        genre = of_all(measure_genre_accuracy(source, classifier, options.clips)).iloc[0]
         rows.append(
             {
                 "way": way,
@@ -161,21 +161,17 @@ def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...])
                 "bits_per_cell": bits if source.trained.model.kind == CVAE.kind else float("nan"),
                 "schedule": _schedule(way),
                 "temperature": options.temperature,
-                "store_content": sources[0].facts["store_content"],
+                "store_content": source.facts["store_content"],
             }
         )
     return pd.DataFrame(rows)
 
 
-def _of_all(frame: pd.DataFrame) -> pd.Series:
-    return frame[frame["genre_id"] == ALL_ID].iloc[0]
-
-
 def _schedule(way: str) -> str:
     """Windows that stage 3 trains on at each T."""
     stage = SMALL_HYBRID | WAYS[way]
-    epochs = dict(zip(stage.get("seq_lens", (32, 64, 128)), stage["epochs"], strict=True))
-    return ", ".join(str(epochs.get(seq_len, 0) * stage["epoch_windows"]) for seq_len in (32, 64, 128))
+    epochs = dict(zip(stage.get("seq_lens", WINDOW_LENGTHS), stage["epochs"], strict=True))
+    return ", ".join(str(epochs.get(seq_len, 0) * stage["epoch_windows"]) for seq_len in WINDOW_LENGTHS)
 
 
 def summary(frame: pd.DataFrame, ways: list[str]) -> pd.DataFrame:

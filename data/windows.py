@@ -96,8 +96,8 @@ class WindowSource:
 
     def moved(self, frames: Tensor) -> "WindowSource":
         """The same windows, each `frames`, int64 (n_windows,) on the host, later, or as far as its song goes."""
-        songs = [self.store.songs[song] for song in self.song.tolist()]
-        last = np.array([song.frame_offset + song.n_frames - self.seq_len for song in songs], np.int64)
+        end_of_song = np.array([song.frame_offset + song.n_frames for song in self.store.songs], np.int64)
+        last = end_of_song[self.song.numpy()] - self.seq_len
         source = copy.copy(self)
         source._begin_at(np.minimum(self._first_frame_on_host + frames.numpy(), last))
         return source

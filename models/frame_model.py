@@ -55,6 +55,6 @@ class FrameModel(nn.Module):
         heard = nn.functional.pad(before, keys)
         logits = self.cvae.decode(z, of_one, torch.cat([heard, whole], dim=2))[:, below : below + self.pitches]
         logits = logits[:, :, before.shape[2] :]
-        cells = nn.functional.softplus(logits).sum(1) - (logits * roll).sum(1)  # (B, T)
+        cells = nn.functional.binary_cross_entropy_with_logits(logits, roll, reduction="none").sum(1)  # (B, T)
         counts = torch.arange(roll.shape[2], device=roll.device) < lengths[:, None]
         return cells.masked_fill(~counts, 0.0).sum(1) + kl

@@ -212,12 +212,12 @@ class RollStage(Stage):
         """Mean of a loss (B,), each window weighted by its genre, int64 (B,)."""
         return (self.genre_weights[genre] * loss).mean()
 
-    def load_earlier(self, model: str, kind: str, program: str) -> nn.Module:
+    def load_earlier(self, kind: str, program: str) -> nn.Module:
         """The best weights of an earlier stage; their file becomes part of the run's identity.
 
         Raises `CheckpointError` where they are not there, or were trained on other music.
         """
-        file_name = pretrained_file(model, BEST)
+        file_name = pretrained_file(kind, BEST)
         remedy = f"run {program} first, or name its folder with --checkpoints"
         path, allow = self.checkpoints / file_name, self.options.allow_other_songs
         trained = load_for(self.store, path, kind, remedy, allow_other_songs=allow)
