@@ -56,8 +56,8 @@ WAYS: dict[str, dict[str, Any]] = {
     BASE: {},
     RANDOM: {"labels": SHUFFLED},
     "T = 128 alone": {"seq_lens": (128,), "epochs": (11,), "epoch_windows": 2000},  # as many frames
-    "half the epochs": {"epochs": (1, 1, 2)},
-    "twice the epochs": {"epochs": (4, 4, 8)},
+    "half the windows": {"epoch_windows": 2000},
+    "a quarter of the windows": {"epoch_windows": 1000},
     "gamma / 10": {"gamma": 0.05},
     "gamma x 10": {"gamma": 5.0},
     "L_G cut off": {"encoder_gradient": False},
@@ -66,7 +66,7 @@ QUESTIONS = {
     "labels": [BASE, RANDOM],
     "prior": [BASE],
     "curriculum": [BASE, "T = 128 alone"],
-    "epochs": ["half the epochs", BASE, "twice the epochs"],
+    "epochs": ["a quarter of the windows", "half the windows", BASE],
     "weights": ["gamma / 10", BASE, "gamma x 10"],
     "encoder": [BASE, "L_G cut off"],
 }
