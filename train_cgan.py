@@ -38,8 +38,8 @@ from training.validation import validate_generator
 PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
-    "large": {**LARGE_ADVERSARIES, "epochs": 6, "learning_rate": 2e-4},
-    "large-demo": {**LARGE_ADVERSARIES, "hidden": 64, "epochs": 1, "learning_rate": 2e-4, "ema": 0.99},
+    "large": {**LARGE_ADVERSARIES, "epochs": 4, "learning_rate": 1e-3},
+    "large-demo": {**LARGE_ADVERSARIES, "hidden": 64, "epochs": 1, "learning_rate": 1e-3, "warm_up": 20, "ema": 0.99},
     "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
     "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
 }
@@ -103,20 +103,20 @@ class CGANStage(RollStage):
         return {name: adam(each, rates[name], self.options.gan_betas) for name, each in parameters.items()}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        critic_losses = train_critic(self, "critic", self._critic_batches(draw), self.options)
-        _, fake, genre = self._real_and_fake(draw, draw.index())
-        loss = adversarial_loss(self.models["critic"], fake, genre)
+        critic_losses = train_critic(self, "critic", self._critic_batches(draw), draw, self.options)
+        batch = self._real_and_fake(draw, draw.index())
+        loss = adversarial_loss(self.models["critic"], batch.fake, batch.genre, batch.z_fake)
         self.update(loss, "generator")
         return {"generator": loss, **critic_losses}
 
     def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
         for stream in range(1, self.options.critic_steps + 1):
             with torch.no_grad():
-                real, fake, genre = self._real_and_fake(draw, draw.index(stream))
-            yield CriticBatch(real, fake, genre, draw.uniform(len(genre)))
+                batch = self._real_and_fake(draw, draw.index(stream))
+            yield batch
 
-    def _real_and_fake(self, draw: Draw, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Windows at `index`, what G makes of z ~ q(z | X, E, y) of theirs (and of the prior's), and their genres."""
+    def _real_and_fake(self, draw: Draw, index: Tensor) -> CriticBatch:
+        """Windows at `index` with z ~ q(z | X, E, y), and what G makes of these z (and of the prior's)."""
         if self.posteriors is None:
             batch = draw.batch_of(index)
             real, genre, posterior = batch.roll, batch.genre, self.cvae.encode(*batch)
@@ -124,9 +124,9 @@ class CGANStage(RollStage):
             index = self.train_windows.to_device(index)
             real, genre = self.train_windows.rolls(index), self.train_windows.genre[index]
             posterior = Posterior(*(field[index] for field in self.posteriors))
-        generator, z = self.models["generator"], posterior.sample(draw.normal(*posterior.mean.shape))
-        z = some_from_prior(z, genre, generator.prior, draw, self.options.prior_share)
-        return real, fake_roll(generator, z, genre, self.options.fakes), genre
+        generator, z_real = self.models["generator"], posterior.sample(draw.normal(*posterior.mean.shape))
+        z_fake = some_from_prior(z_real, genre, generator.prior, draw, self.options.prior_share)
+        return CriticBatch(real, fake_roll(generator, z_fake, genre, self.options.fakes), z_real, z_fake, genre)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return validate_generator(models["generator"], self.val_windows)

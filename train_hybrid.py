@@ -40,13 +40,13 @@ from training.adversarial import (
 from training.loop import train
 from training.optimizers import MUON, OptimizerOptions, adam, optimizer_of
 from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, with_prior
-from training.stage import COSINE, Phase
+from training.stage import Phase
 from training.validation import validate_cvae, validate_generator
 
 KINDS = {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}
 EARLIER_STAGE = {CVAE.kind: "train_cvae.py", Generator.kind: "train_cgan.py", Critic.kind: "train_cgan.py"}
 LARGE_HYBRID = {
-    **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "batch_size": 64, "schedule": COSINE, "warm_up": 100, "optimizer": MUON,
+    **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "optimizer": MUON,
     "cvae_learning_rate": 7e-4, "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 3e-4,
     "critic_learning_rate": 6e-4, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0, "clip_norm": 1.0,
 }  # fmt: skip
@@ -160,7 +160,7 @@ class HybridStage(RollStage):
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
         options, cvae, generator, critic = self.options, self.models["cvae"], self.models["G"], self.models["D"]
-        critic_losses = train_critic(self, "D", self._critic_batches(draw), options)
+        critic_losses = train_critic(self, "D", self._critic_batches(draw), draw, options)
         batch = draw.batch()
         noise = draw.normal(len(batch.genre), cvae.noise_size(self.train_windows.seq_len))
         terms = elbo_terms(cvae, batch, noise, options.reconstruction, options.free_nats)
@@ -169,7 +169,8 @@ class HybridStage(RollStage):
         z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
         share = GradientShare(terms.z, z)
         z = some_from_prior(z, batch.genre, cvae.prior, draw, options.prior_share)
-        generator_loss = adversarial_loss(critic, fake_roll(generator, z, batch.genre, options.fakes), batch.genre)
+        fake = fake_roll(generator, z, batch.genre, options.fakes)
+        generator_loss = adversarial_loss(critic, fake, batch.genre, z)
         # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3)
         loss = options.alpha * elbo_loss + options.gamma * generator_loss
         self.update(loss, "cvae", "G")
@@ -194,10 +195,10 @@ class HybridStage(RollStage):
             posterior = self.models["cvae"].encode(*batch)
             parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *posterior)), strict=True)
             for roll, genre, mean, log_variance in parts:
-                z = Posterior(mean, log_variance).sample(draw.normal(*mean.shape))
-                z = some_from_prior(z, genre, self.models["cvae"].prior, draw, self.options.prior_share)
-                fake = fake_roll(self.models["G"], z, genre, self.options.fakes)
-                yield CriticBatch(roll, fake, genre, draw.uniform(len(genre)))
+                z_real = Posterior(mean, log_variance).sample(draw.normal(*mean.shape))
+                z_fake = some_from_prior(z_real, genre, self.models["cvae"].prior, draw, self.options.prior_share)
+                fake = fake_roll(self.models["G"], z_fake, genre, self.options.fakes)
+                yield CriticBatch(roll, fake, z_real, z_fake, genre)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return {

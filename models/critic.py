@@ -38,8 +38,8 @@ class Critic(nn.Module):
         self.linear1 = nn.Linear(hidden // 2 * seq_len // 4, hidden)
         self.linear2 = nn.Linear(hidden, 1)
 
-    def forward(self, roll: Tensor, genre: Tensor) -> Tensor:
-        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,)."""
+    def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
+        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,); it does not hear z."""
         return self.score(self.first_layer(roll) + self.genre_layer(genre)).score
 
     def first_layer(self, roll: Tensor) -> Tensor:

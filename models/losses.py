@@ -22,18 +22,27 @@ def straight_through(probabilities: Tensor) -> Tensor:
 
 
 def critic_loss(
-    critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float, drift: float = 0.0
+    critic: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    genre: Tensor,
+    mix: Tensor,
+    penalty: float,
+    drift: float = 0.0,
+    latents: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """WGAN-GP critic loss (report, section 2.2.2; Gulrajani et al. 2017, algorithm 1).
 
     E[D(fake)] - E[D(real)] + penalty * E[(||grad D(mix * real + (1 - mix) * fake)|| - 1)^2], for rolls (B, 128, T) and
     `mix` (B,) uniform in [0, 1]; and `drift` * E[D(real)^2], which keeps scores near 0 (Karras et al. 2018). Returns
     the loss, the Wasserstein estimate E[D(real)] - E[D(fake)] and the mean gradient norm. Fakes are taken as constants.
+    `latents`: z of the real and of the fake rolls, (B, size of z) each, for a critic that hears them.
     A critic needs `forward` alone; one that has a `score_and_gradient_norm` of its own is asked that on a CPU, for
     which it is made.
     """
     own = getattr(critic, "score_and_gradient_norm", None) if real.device.type == "cpu" else None
-    score_real, score_fake, norm = (own or partial(score_and_gradient_norm, critic))(real, fake.detach(), genre, mix)
+    by_autograd = partial(score_and_gradient_norm, critic, latents=latents)
+    score_real, score_fake, norm = (own or by_autograd)(real, fake.detach(), genre, mix)
     distance = score_real.float().mean() - score_fake.float().mean()
     norm = norm.float()
     loss = penalty * (norm - 1).square().mean() - distance
@@ -43,11 +52,23 @@ def critic_loss(
 
 
 def score_and_gradient_norm(
-    critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor
+    critic: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    genre: Tensor,
+    mix: Tensor,
+    latents: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores (B,) of real and fake rolls and the gradient's norm (B,) between them, by autograd, for any critic."""
+    """Scores (B,) of real and fake rolls and the gradient's norm (B,) between them, by autograd, for any critic.
+
+    `latents` are mixed like the rolls; the gradient is that with respect to the roll.
+    """
     mixed = torch.lerp(fake, real, mix[:, None, None].to(real.dtype)).requires_grad_()
-    score_real, score_fake, score_mixed = critic(torch.cat([real, fake, mixed]), genre.repeat(3)).chunk(3)
+    z = None
+    if latents is not None:
+        of_real, of_fake = latents
+        z = torch.cat([of_real, of_fake, torch.lerp(of_fake, of_real, mix[:, None].to(of_real.dtype))])
+    score_real, score_fake, score_mixed = critic(torch.cat([real, fake, mixed]), genre.repeat(3), z).chunk(3)
     (gradient,) = torch.autograd.grad(score_mixed.sum(), mixed, create_graph=True)
     # The root has no derivative at 0; a clamp there gives none, where autograd would give NaN.
     norm = gradient.float().square().flatten(1).sum(1).clamp_min(1e-20).sqrt()

@@ -1,4 +1,4 @@
-"""Critic D(X, y) whose score asks for the genre by an inner product (Miyato and Koyama 2018)."""
+"""Critic D(X, y, z) whose score asks for genre and latent by inner products (Miyato and Koyama 2018)."""
 
 from itertools import pairwise
 
@@ -17,15 +17,21 @@ class ProjectionCritic(nn.Module):
 
     The score is linear in the features' mean over time, plus their inner product with an embedding of the genre. Beside
     the roll, a genre is one input among many, which training may come to ignore; here every feature is asked for it.
+    With `latent`, each second's features are asked for the second's latent in the same way: the critic tells pairs of
+    a window and the encoder's z of it from pairs of z and what G makes of it (Donahue et al. 2017, Dumoulin et al.
+    2017), so that G cannot please it by clips that are all alike.
     """
 
     kind, network = "critic", "projection"
     any_length = True
 
-    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128) -> None:
-        """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames it is trained for."""
+    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128, latent: int = 0) -> None:
+        """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames it is trained for.
+
+        `latent`: numbers of z a second that it hears; 0 for none.
+        """
         super().__init__()
-        self.config = {"n_genres": n_genres, "seq_len": seq_len, "hidden": hidden}
+        self.config = {"n_genres": n_genres, "seq_len": seq_len, "hidden": hidden, "latent": latent}
         self.seq_len = seq_len
         channels = [hidden + hidden * level // _STRIDED for level in range(_STRIDED + 1)]
         self.first = nn.Conv1d(2 * PITCHES, channels[0], 3, padding=1)
@@ -35,15 +41,25 @@ class ProjectionCritic(nn.Module):
         self.linear = nn.Linear(channels[-1], 1)
         self.genre = nn.Embedding(n_genres, channels[-1])
         nn.init.zeros_(self.genre.weight)
+        self.latent = nn.Linear(latent, channels[-1], bias=False) if latent else None
+        if self.latent:
+            nn.init.zeros_(self.latent.weight)
 
-    def forward(self, roll: Tensor, genre: Tensor) -> Tensor:
-        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,)."""
+    def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
+        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent).
+
+        Without `z`, the score that z = 0 has.
+        """
         change = F.pad(roll[:, :, 1:] - roll[:, :, :-1], (1, 0))
         features = F.leaky_relu(self.first(torch.cat([roll, change], dim=1)), SLOPE)
         for layer in self.strided:
             features = F.leaky_relu(layer(features), SLOPE)
         summary = features.mean(2)
-        return self.linear(summary)[:, 0] + (self.genre(genre) * summary).sum(1)
+        score = self.linear(summary)[:, 0] + (self.genre(genre) * summary).sum(1)
+        if self.latent is None or z is None:
+            return score
+        of_second = features.transpose(1, 2)  # (B, T / 16, channels)
+        return score + (self.latent(z.unflatten(1, (of_second.shape[1], -1))) * of_second).sum(2).mean(1)
 
     # All tensors fit windows of any length.
     grown_tensors = ()

@@ -12,14 +12,15 @@ from common.options import option
 from models import ARCHITECTURES, LARGE, PAPER, carry_over
 from models.losses import critic_loss, straight_through
 from training.roll_stage import Draw, RollStage, RollTrainingOptions, build_sized, in_folder_of
+from training.stage import COSINE
 
 SOFT, BINARY = FAKES = ("soft", "binary")
 SIZE = "of the architecture"
 # What preset large says of generator and critic, in both stages.
 LARGE_ADVERSARIES = {
-    **in_folder_of(LARGE), "architecture": LARGE, "batch_size": 32, "critic_learning_rate": 4e-4,
-    "gan_betas": (0.0, 0.9), "critic_steps": 2, "drift": 1e-3, "prior_share": 0.5, "balance": "sampler",
-    "transpose": True, "move_windows": True, "ema": 0.999,
+    **in_folder_of(LARGE), "architecture": LARGE, "batch_size": 64, "schedule": COSINE, "warm_up": 100,
+    "critic_learning_rate": 2e-3, "gan_betas": (0.0, 0.9), "critic_steps": 2, "critic_hears_z": True, "drift": 1e-3,
+    "prior_share": 0.5, "balance": "sampler", "transpose": True, "move_windows": True, "ema": 0.999,
 }  # fmt: skip
 
 
@@ -42,18 +43,22 @@ class AdversarialOptions(RollTrainingOptions):
     prior_share: float = option(
         0.0, "share of the fakes whose z is drawn from the prior, not of the encoder's", minimum=0, maximum=1
     )
+    critic_hears_z: bool = option(
+        False, "the critic judges pairs of a roll and its z, not rolls alone (architecture large)"
+    )
     drift: float = option(0.0, "weight of the mean square of the scores of real windows", minimum=0)
     penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
     fakes: str = option(SOFT, "what the critic sees: probabilities, or 0 and 1 by straight-through", choices=FAKES)
 
 
 class CriticBatch(NamedTuple):
-    """Real and generated rolls (B, 128, T), their genres int64 (B,), and where to mix them, (B,) in [0, 1)."""
+    """Real and generated rolls (B, 128, T), both their latents (B, size of z), and the genres int64 (B,) they share."""
 
     real: Tensor
     fake: Tensor
+    z_real: Tensor
+    z_fake: Tensor
     genre: Tensor
-    mix: Tensor
 
 
 def build_adversaries(options: AdversarialOptions, cvae: nn.Module, n_genres: int, seq_len: int) -> list[nn.Module]:
@@ -66,13 +71,13 @@ def build_adversaries(options: AdversarialOptions, cvae: nn.Module, n_genres: in
     }  # fmt: skip
     latents = {"latent": cvae.latent, "prior": cvae.config["prior"]}
     generator = build_sized("generator", options.architecture, **sizes, **latents)
-    critic = build_sized("critic", options.architecture, **sizes)
     if generator.noise_size(seq_len) != cvae.noise_size(seq_len):
         raise UserError(
             f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "
             f"{seq_len} frames, but the CVAE's z has {cvae.noise_size(seq_len)}; give both stages the same --preset"
         )
-    return [generator, critic]
+    heard = {"latent": cvae.latent} if options.critic_hears_z else {}
+    return [generator, build_sized("critic", options.architecture, **sizes, **heard)]
 
 
 def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:
@@ -101,22 +106,25 @@ def some_from_prior(z: Tensor, genre: Tensor, prior: nn.Module, draw: Draw, shar
 
 
 def train_critic(
-    stage: RollStage, critic_name: str, batches: Iterable[CriticBatch], options: AdversarialOptions
+    stage: RollStage, critic_name: str, batches: Iterable[CriticBatch], draw: Draw, options: AdversarialOptions
 ) -> dict[str, Tensor]:
-    """An update of the critic on each of `batches`.
+    """An update of the critic on each of `batches`, which `draw` mixes.
 
     Returns the last update's loss, Wasserstein estimate and gradient norm.
     """
     critic = stage.models[critic_name]
     for batch in batches:
-        loss, distance, norm = critic_loss(critic, *batch, options.penalty, options.drift)
+        mix, latents = draw.uniform(len(batch.genre)), (batch.z_real, batch.z_fake)
+        loss, distance, norm = critic_loss(
+            critic, batch.real, batch.fake, batch.genre, mix, options.penalty, options.drift, latents
+        )
         stage.update(loss, critic_name)
     return {"critic": loss, "wasserstein": distance, "gradient_norm": norm}
 
 
-def adversarial_loss(critic: nn.Module, fake: Tensor, genre: Tensor) -> Tensor:
-    """L_G = -E[D(fake)] (report, section 2.2.2)."""
-    return -critic(fake, genre).float().mean()
+def adversarial_loss(critic: nn.Module, fake: Tensor, genre: Tensor, z: Tensor) -> Tensor:
+    """L_G = -E[D(fake)] (report, section 2.2.2). Its gradient comes by way of the fakes alone, not by a critic's z."""
+    return -critic(fake, genre, z.detach()).float().mean()
 
 
 class GradientShare:

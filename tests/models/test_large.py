@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
@@ -121,6 +121,33 @@ def test_generator_and_critic_take_windows_of_any_length() -> None:
         loss, _, norm = critic_loss(critic, rolls(seq_len), fake, GENRE, torch.rand(4), 10.0, drift=1e-3)
         loss.backward()
         assert norm.isfinite() and critic.first.weight.grad.any()
+
+
+def test_the_critic_asks_each_seconds_features_for_its_latent() -> None:
+    torch.manual_seed(0)
+    critic = build("critic", LARGE, n_genres=3, seq_len=32, hidden=16, latent=5)
+    roll, z = rolls(64), torch.randn(4, 4 * 5)
+    assert torch.equal(critic(roll, GENRE, z), critic(roll, GENRE)), "it begins deaf to z"
+    nn.init.normal_(critic.latent.weight)
+    of_second = [torch.zeros_like(z).index_copy(1, at, z[:, at]) for at in torch.arange(20).split(5)]
+    of_z = [critic(roll, GENRE, each) - critic(roll, GENRE) for each in (z, *of_second)]
+    torch.testing.assert_close(of_z[0], sum(of_z[1:]))
+    assert (critic(roll, GENRE, z.roll(1, 0)) != critic(roll, GENRE, z)).all()
+
+
+def test_latents_are_mixed_like_the_rolls() -> None:
+    torch.manual_seed(0)
+    critic = build("critic", LARGE, n_genres=3, seq_len=32, hidden=16, latent=5)
+    nn.init.normal_(critic.latent.weight)
+    real, fake, mix = rolls(32), torch.rand(4, 128, 32), torch.rand(4)
+    latents = torch.randn(4, 10), torch.randn(4, 10)
+    between = (fake + mix[:, None, None] * (real - fake)).requires_grad_()
+    z = latents[1] + mix[:, None] * (latents[0] - latents[1])
+    (gradient,) = torch.autograd.grad(critic(between, GENRE, z).sum(), between)
+    _, distance, norm = critic_loss(critic, real, fake, GENRE, mix, 10.0, latents=latents)
+    torch.testing.assert_close(norm, gradient.flatten(1).norm(dim=1).mean().detach())
+    wanted = (critic(real, GENRE, latents[0]) - critic(fake, GENRE, latents[1])).mean().detach()
+    torch.testing.assert_close(distance, wanted)
 
 
 def test_the_generator_hears_z_where_it_sounds_and_the_genre_everywhere() -> None:

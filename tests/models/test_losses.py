@@ -102,8 +102,8 @@ class OnlyForward(nn.Module):
         super().__init__()
         self.critic = critic
 
-    def forward(self, roll: Tensor, genre: Tensor) -> Tensor:
-        return self.critic(roll, genre)
+    def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
+        return self.critic(roll, genre, z)
 
 
 @pytest.mark.parametrize("seq_len", [4, 32, 64])

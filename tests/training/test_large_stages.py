@@ -1,5 +1,6 @@
 """Preset large goes through the three stages, resumes bit for bit, and refuses what does not fit."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from models import ConvGenerator, NoteCVAE, ProjectionCritic
 from models.checkpoint import CheckpointError
 from models.trained import load_trained
 from models.weight_files import LAST, hybrid_file, pretrained_file
-from training.adversarial import GradientShare
+from training.adversarial import GradientShare, adversarial_loss
 from training.stage import Position
 
 SMALL = {
@@ -57,6 +58,25 @@ def test_weights_of_all_stages(whole: Path) -> None:
     of_32 = load_trained(whole / "checkpoints" / hybrid_file("G", 32, LAST), "generator", "").model
     longer = of_32(torch.randn(2, of_32.noise_size(64)), torch.tensor([0, 1]))
     assert longer.shape == (2, 128, 64), "its network knows windows of any length"
+
+
+def test_the_critic_learns_of_z_unless_told_not_to(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
+    for file_name in (pretrained_file("critic"), hybrid_file("D", 64)):
+        assert load_trained(whole / "checkpoints" / file_name, "critic", "").model.latent.weight.any()
+    shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
+    deaf = options(train_cgan, tiny_store, tmp_path, "--no-critic-hears-z", "--restart")
+    training.loop.train(train_cgan.CGANStage(deaf))
+    assert load_trained(tmp_path / "checkpoints" / pretrained_file("critic"), "critic", "").model.latent is None
+
+
+def test_the_adversarial_loss_reaches_z_by_way_of_the_fakes_alone() -> None:
+    critic = ProjectionCritic(2, 32, hidden=16, latent=2)
+    torch.nn.init.normal_(critic.latent.weight)
+    z, fake, genre = torch.randn(2, 4, requires_grad=True), torch.rand(2, 128, 32, requires_grad=True), torch.arange(2)
+    loss = adversarial_loss(critic, fake, genre, z)
+    torch.testing.assert_close(loss, -critic(fake, genre, z).mean())
+    of_fake, of_z = torch.autograd.grad(loss, [fake, z], allow_unused=True)
+    assert of_fake.any() and of_z is None
 
 
 def test_the_curriculum_keeps_every_tensor(whole: Path) -> None:

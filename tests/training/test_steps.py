@@ -168,4 +168,4 @@ def test_the_critics_windows_are_encoded_together_or_alone(
         z = stage.models["cvae"].encode(*windows).sample(draw.normal(BATCH, 32))
         torch.testing.assert_close(batch.fake, stage.models["G"](z, windows.genre))
         assert torch.equal(batch.real, windows.roll) and torch.equal(batch.genre, windows.genre)
-        assert torch.equal(batch.mix, draw.uniform(BATCH)) and not batch.fake.requires_grad
+        assert torch.equal(batch.z_real, z) and torch.equal(batch.z_fake, z) and not batch.fake.requires_grad
