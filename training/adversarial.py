@@ -19,7 +19,7 @@ SIZE = "of the architecture"
 # What preset large says of generator and critic, in both stages.
 LARGE_ADVERSARIES = {
     **in_folder_of(LARGE), "architecture": LARGE, "batch_size": 64, "schedule": COSINE, "warm_up": 100,
-    "critic_learning_rate": 2e-3, "gan_betas": (0.0, 0.9), "critic_steps": 2, "critic_hears_z": True, "drift": 1e-3,
+    "critic_learning_rate": 1e-3, "gan_betas": (0.0, 0.9), "critic_steps": 2, "critic_hears_z": True, "drift": 1e-3,
     "prior_share": 0.5, "balance": "sampler", "transpose": True, "move_windows": True, "ema": 0.999,
 }  # fmt: skip
 
