@@ -39,7 +39,10 @@ PRESETS = {
     "paper": {},
     "paper-512": {"architecture": PAPER_512},
     "large": {**LARGE_ADVERSARIES, "epochs": 2, "learning_rate": 5e-4, "ema": 0.995},
-    "large-demo": {**LARGE_ADVERSARIES, "hidden": 64, "epochs": 1, "learning_rate": 1e-3, "warm_up": 20, "ema": 0.99},
+    "large-demo": {
+        **LARGE_ADVERSARIES, "hidden": 64, "epochs": 4, "learning_rate": 1e-3, "critic_learning_rate": 2e-3,
+        "warm_up": 20, "ema": 0.99,
+    },
     "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
     "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
 }

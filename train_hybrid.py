@@ -47,8 +47,8 @@ KINDS = {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}
 EARLIER_STAGE = {CVAE.kind: "train_cvae.py", Generator.kind: "train_cgan.py", Critic.kind: "train_cgan.py"}
 LARGE_HYBRID = {
     **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "optimizer": MUON,
-    "cvae_learning_rate": 7e-4, "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 3e-4,
-    "critic_learning_rate": 6e-4, "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0, "clip_norm": 1.0,
+    "cvae_learning_rate": 7e-4, "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 5e-4,
+    "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0, "clip_norm": 1.0,
 }  # fmt: skip
 PRESETS = {
     "paper": {},

@@ -6,6 +6,7 @@
     python benchmarks/open_questions.py --store store --question epochs         # of stage 3
     python benchmarks/open_questions.py --store store --question weights        # gamma of L_G (alpha is 1)
     python benchmarks/open_questions.py --store store --question encoder        # L_G reaches the encoder, or not
+    python benchmarks/open_questions.py --store store --question critic         # it hears z, or rolls and genres alone
 
 Each way of training goes through the three stages, at a reduced size and schedule, which every row tells. Stages 1 and
 2 of a seed are trained once for all ways that share them. Measured at T = 128, z of the prior (and of N(0, I) and the
@@ -39,7 +40,7 @@ from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import LATENTS, PRIOR, SOURCES, open_clip_sources
 from evaluation.samples.subject import EvaluationOptions, open_subjects
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table, of_all, read_csv
-from models import CVAE, LARGE
+from models import CVAE, LARGE, Critic, Generator
 from models.checkpoint import CheckpointError
 from models.weight_files import pretrained_file
 from training.loop import train
@@ -48,10 +49,10 @@ SEQ_LEN = 128
 # Reduced sizes and schedules of the stages; what is not here is preset large's.
 COMMON = {"epoch_windows": 4000, "schedule": "cosine", "warm_up": 50, "ema": 0.99}
 SMALL_CVAE = {**COMMON, "hidden": 128, "depth": 2, "epochs": 6}
-SMALL_CGAN = {**COMMON, "hidden": 64, "epochs": 6, "batch_size": 64}
-SMALL_HYBRID = {**COMMON, "hidden": 64, "epochs": (2, 2, 4), "batch_size": 64}
+SMALL_CGAN = {**COMMON, "hidden": 64, "epochs": 8, "learning_rate": 1e-3, "critic_learning_rate": 2e-3}
+SMALL_HYBRID = {**COMMON, "hidden": 64, "epochs": (2, 2, 4)}
 BASE, RANDOM = "as published", "labels at random"
-# What each way of training changes in stage 3, or in all (labels).
+# What each way of training changes in stage 3; labels in all stages, what the critic hears in stage 2, too.
 WAYS: dict[str, dict[str, Any]] = {
     BASE: {},
     RANDOM: {"labels": SHUFFLED},
@@ -61,6 +62,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "gamma / 10": {"gamma": 0.05},
     "gamma x 10": {"gamma": 5.0},
     "L_G cut off": {"encoder_gradient": False},
+    "critic deaf to z": {"critic_hears_z": False},
 }
 QUESTIONS = {
     "labels": [BASE, RANDOM],
@@ -69,6 +71,7 @@ QUESTIONS = {
     "epochs": ["a quarter of the windows", "half the windows", BASE],
     "weights": ["gamma / 10", BASE, "gamma x 10"],
     "encoder": [BASE, "L_G cut off"],
+    "critic": [BASE, "critic deaf to z"],
 }
 TABLE = ResultTable(
     "open_questions.csv",
@@ -111,17 +114,24 @@ class Options(CheckedOptions):
 def train_way(options: Options, way: str, seed: int) -> Path:
     """The folder of stage 3's weights of a way of training, which is trained unless it is there."""
     changes = WAYS[way]
-    labels = {"labels": changes["labels"]} if "labels" in changes else {}
+    labels, hearing = ({name: changes[name]} if name in changes else {} for name in ("labels", "critic_hears_z"))
+    weights = Path("checkpoints", *labels.values())
     shared = options.work / f"seed{seed}"
-    _train(train_cvae, train_cvae.CVAEStage, shared, options, seed, SMALL_CVAE | labels)
-    _train(train_cgan, train_cgan.CGANStage, shared, options, seed, SMALL_CGAN | labels)
     own = shared / way.replace(" ", "_").replace("/", "by")
-    below = Path(*labels.values())
-    (own / "checkpoints" / below).mkdir(parents=True, exist_ok=True)
-    for kind in ("cvae", "generator", "critic"):
-        shutil.copy(shared / "checkpoints" / below / pretrained_file(kind), own / "checkpoints" / below)
+    _train(train_cvae, train_cvae.CVAEStage, shared, options, seed, SMALL_CVAE | labels)
+    second = own if hearing else shared
+    _hand_on(shared / weights, second / weights, CVAE.kind)
+    _train(train_cgan, train_cgan.CGANStage, second, options, seed, SMALL_CGAN | labels | hearing)
+    _hand_on(second / weights, own / weights, CVAE.kind, Generator.kind, Critic.kind)
     _train(train_hybrid, train_hybrid.HybridStage, own, options, seed, SMALL_HYBRID | changes)
-    return own / "checkpoints" / below
+    return own / weights
+
+
+def _hand_on(source: Path, target: Path, *kinds: str) -> None:
+    """Copy weights of earlier stages to where the next one looks for them."""
+    target.mkdir(parents=True, exist_ok=True)
+    for kind in kinds if source != target else ():
+        shutil.copy(source / pretrained_file(kind), target)
 
 
 def _train(

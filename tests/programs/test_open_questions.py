@@ -1,5 +1,6 @@
 """The report's open questions: every way is trained once, measured at T = 128, and told with its spread."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,9 @@ from fake_embedders import embedder_of
 import benchmarks.open_questions as script
 import evaluation.measures.genre_classifier as genre_classifier
 from benchmarks.open_questions import BASE, RANDOM, Options, answer, summary
+from models import CVAE, Critic
+from models.trained import load_trained
+from models.weight_files import pretrained_file
 
 
 @pytest.fixture
@@ -39,6 +43,15 @@ def test_ways_are_trained_once_and_measured(options: Options, monkeypatch: pytes
     monkeypatch.setattr(script, "train", lambda stage: pytest.fail("trained again"))
     again = answer(options)
     pd.testing.assert_frame_equal(again, frame, check_dtype=False, rtol=1e-5)
+
+
+def test_a_way_that_changes_stage_2_begins_there(options: Options) -> None:
+    frame = answer(dataclasses.replace(options, question=("critic",)))
+    assert set(frame["way"]) == {BASE, "critic deaf to z"}
+    deaf = options.work / "seed3" / "critic_deaf_to_z" / "checkpoints"
+    assert load_trained(deaf / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
+    of_shared = (options.work / "seed3" / "checkpoints" / pretrained_file(CVAE.kind)).read_bytes()
+    assert of_shared == (deaf / pretrained_file(CVAE.kind)).read_bytes()
 
 
 def test_the_spread_is_half_the_range_over_seeds() -> None:
