@@ -64,12 +64,13 @@ def score_and_gradient_norm(
     `latents` are mixed like the rolls; the gradient is that with respect to the roll.
     """
     mixed = torch.lerp(fake, real, mix[:, None, None].to(real.dtype)).requires_grad_()
-    z = None
+    z = z_mixed = None
     if latents is not None:
-        of_real, of_fake = latents
-        z = torch.cat([of_real, of_fake, torch.lerp(of_fake, of_real, mix[:, None].to(of_real.dtype))])
-    score_real, score_fake, score_mixed = critic(torch.cat([real, fake, mixed]), genre.repeat(3), z).chunk(3)
-    (gradient,) = torch.autograd.grad(score_mixed.sum(), mixed, create_graph=True)
+        z_real, z_fake = latents
+        z, z_mixed = torch.cat(latents), torch.lerp(z_fake, z_real, mix[:, None].to(z_real.dtype))
+    score_real, score_fake = critic(torch.cat([real, fake]), genre.repeat(2), z).chunk(2)
+    # On its own: the gradient, and its derivative, are of the mixed rolls alone.
+    (gradient,) = torch.autograd.grad(critic(mixed, genre, z_mixed).sum(), mixed, create_graph=True)
     # The root has no derivative at 0; a clamp there gives none, where autograd would give NaN.
     norm = gradient.float().square().flatten(1).sum(1).clamp_min(1e-20).sqrt()
     return score_real, score_fake, norm

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,8 +49,7 @@ class ProjectionCritic(nn.Module):
 
         Without `z`, the score that z = 0 has.
         """
-        change = F.pad(roll[:, :, 1:] - roll[:, :, :-1], (1, 0))
-        features = F.leaky_relu(self.first(torch.cat([roll, change], dim=1)), SLOPE)
+        features = F.leaky_relu(self._of_roll_and_change(roll), SLOPE)
         for layer in self.strided:
             features = F.leaky_relu(layer(features), SLOPE)
         summary = features.mean(2)
@@ -60,6 +58,16 @@ class ProjectionCritic(nn.Module):
             return score
         of_second = features.transpose(1, 2)  # (B, T / 16, channels)
         return score + (self.latent(z.unflatten(1, (of_second.shape[1], -1))) * of_second).sum(2).mean(1)
+
+    def _of_roll_and_change(self, roll: Tensor) -> Tensor:
+        """The first layer, (B, channels, T), of the roll (B, 128, T) and its change, with silence before and after.
+
+        Both are linear in the roll: one convolution of it is as good as that of the two stacked, and spares their
+        copies, which took a quarter of a training step.
+        """
+        of_roll, of_change = self.first.weight.split(PITCHES, dim=1)
+        kernel = F.pad(of_roll + of_change, (1, 1)) - F.pad(of_change, (0, 2))
+        return F.conv1d(roll, kernel, self.first.bias, padding=2)
 
     # All tensors fit windows of any length.
     grown_tensors = ()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
@@ -121,6 +122,15 @@ def test_generator_and_critic_take_windows_of_any_length() -> None:
         loss, _, norm = critic_loss(critic, rolls(seq_len), fake, GENRE, torch.rand(4), 10.0, drift=1e-3)
         loss.backward()
         assert norm.isfinite() and critic.first.weight.grad.any()
+
+
+def test_the_critics_first_layer_is_that_of_the_roll_and_its_change() -> None:
+    torch.manual_seed(0)
+    critic = build("critic", LARGE, n_genres=3, seq_len=32, hidden=16)
+    padded = F.pad(rolls(32), (1, 1))
+    change = F.pad(padded, (1, 0)).diff(dim=2)
+    stacked = F.conv1d(torch.cat([padded, change], dim=1), critic.first.weight, critic.first.bias)
+    torch.testing.assert_close(critic._of_roll_and_change(rolls(32)), stacked)
 
 
 def test_the_critic_asks_each_seconds_features_for_its_latent() -> None:
