@@ -143,8 +143,9 @@ def critic_standalone(
         genre = torch.zeros(8, dtype=torch.long)
         score = critic(roll, genre)  # float32 (8,), higher for what looks real
 
-    In: rolls float32 (B, 128, T) in [0, 1] and genre ids int64 (B,). Out: float32 (B,). Only differences between the
-    scores of one critic mean something.
+    In: rolls float32 (B, 128, T) in [0, 1] and genre ids int64 (B,); and to the critic of preset large, which judges
+    pairs, the latents `z` that the rolls were made of, or that the CVAE encodes them as: `critic(roll, genre, z)`.
+    Out: float32 (B,). Only differences between the scores of one critic mean something.
     """
     if not pretrained:
         return _new_model("critic", preset, n_genres, seq_len=_WINDOW_LENGTHS[0])
