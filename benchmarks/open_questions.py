@@ -91,7 +91,7 @@ TABLE = ResultTable(
         Column("schedule", "windows at T = 32, 64, 128", LABEL),
     ),
 )
-_ROW = ["way", "seed", "origin"]
+_KEY = ["way", "seed", "origin"]
 
 
 @dataclass(frozen=True)
@@ -201,16 +201,14 @@ def summary(frame: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
 def answer(options: Options) -> pd.DataFrame:
     """Train what is not there, measure, print and write the table. Raises `UserError` or `CheckpointError`."""
     path = TABLE.path(options.metrics)
-    frame = read_csv(path) if path.exists() else pd.DataFrame(columns=_ROW)
+    frame = read_csv(path) if path.exists() else pd.DataFrame(columns=_KEY)
     for question in options.question:
         for seed in options.seeds:
             for way in QUESTIONS[question]:
                 latents = LATENTS if way == BASE else (PRIOR,)
                 if ((frame["way"] == way) & (frame["seed"] == seed)).any():
                     continue
-                made = measure_way(options, way, seed, latents)
-                frame = pd.concat([frame, made], ignore_index=True) if len(frame) else made
-                TABLE.write(frame, options.metrics)
+                frame = TABLE.add(measure_way(options, way, seed, latents), options.metrics, _KEY)
         print(f"\n{question}")
         print(format_table(summary(frame, QUESTIONS[question]), TABLE.columns))
     print(f"mean over seeds, +- half of the range between them\n{path}")

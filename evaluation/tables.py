@@ -65,6 +65,18 @@ class ResultTable:
         write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
         return path
 
+    def add(self, frame: pd.DataFrame, metrics: Path, key: Sequence[str]) -> pd.DataFrame:
+        """Write the table with the rows of `frame`, sorted by `key`; returns it. Rows of the same key are replaced.
+
+        Raises `UserError` where the file is no table.
+        """
+        path = self.path(metrics)
+        if path.exists():
+            frame = pd.concat([read_csv(path), frame]).drop_duplicates(key, keep="last")
+        frame = frame.sort_values(list(key)).reset_index(drop=True)
+        self.write(frame, metrics)
+        return frame
+
     def write_lengths(self, frame: pd.DataFrame, metrics: Path) -> list[Path]:
         """Write the rows of each T to its file; returns the paths."""
         return [self.write(rows, metrics, seq_len) for seq_len, rows in frame.groupby("T", sort=False)]

@@ -1,13 +1,12 @@
 """Nats a frame on the frame-level benchmarks, beside what needs no training and what was published."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
 from evaluation.statistics.frame_baselines import FrameBaselines
-from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, read_csv
+from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable
 from models import rebuild
 from models.checkpoint import read_checkpoint
 from models.weight_files import BEST
@@ -39,7 +38,7 @@ DENSITY_TABLE = ResultTable(
         Column("RNN_NADE", "RNN-NADE", REPORTED),
     ),
 )
-_ROW = ["benchmark", "model", "latent", "seed"]
+DENSITY_KEY = ["benchmark", "model", "latent", "seed"]
 
 
 def measure_density(stage: Any) -> pd.DataFrame:
@@ -68,13 +67,3 @@ def measure_density(stage: Any) -> pd.DataFrame:
         "dropout": options.dropout,
     }
     return pd.DataFrame([row])
-
-
-def add_row(frame: pd.DataFrame, metrics: Path) -> pd.DataFrame:
-    """The rows of the table in the folder with those of `frame`, which replace others alike; written."""
-    path = DENSITY_TABLE.path(metrics)
-    if path.exists():
-        frame = pd.concat([read_csv(path), frame]).drop_duplicates(_ROW, keep="last")
-    frame = frame.sort_values(_ROW).reset_index(drop=True)
-    DENSITY_TABLE.write(frame, metrics)
-    return frame
