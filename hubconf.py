@@ -15,7 +15,7 @@ Arguments of all entry points:
     preset          "large", or "paper": the networks of the report
     pretrained      load the trained weights; otherwise a new model of the preset's size, for `n_genres` genres
     checkpoint_dir  folder of the weights; None is checkpoints/large/ or checkpoints/ in this repository where training
-                    has put some there, else released/, which has those of preset large
+                    has put some there, else released/
     n_genres        only with pretrained=False; a trained model knows its own number
     seq_len         hybrid models alone: 32, 64 or 128 frames
 
