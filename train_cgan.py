@@ -25,9 +25,8 @@ from training.adversarial import (
     adversarial_loss,
     build_adversaries,
     carry,
-    fake_roll,
+    critic_batch,
     own_parameters,
-    some_from_prior,
     train_critic,
 )
 from training.loop import train
@@ -127,9 +126,7 @@ class CGANStage(RollStage):
             index = self.train_windows.to_device(index)
             real, genre = self.train_windows.rolls(index), self.train_windows.genre[index]
             posterior = Posterior(*(field[index] for field in self.posteriors))
-        generator, z_real = self.models["generator"], posterior.sample(draw.normal(*posterior.mean.shape))
-        z_fake = some_from_prior(z_real, genre, generator.prior, draw, self.options.prior_share)
-        return CriticBatch(real, fake_roll(generator, z_fake, genre, self.options.fakes), z_real, z_fake, genre)
+        return critic_batch(self.models["generator"], real, genre, posterior, draw, self.options)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return validate_generator(models["generator"], self.val_windows)

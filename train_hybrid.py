@@ -32,6 +32,7 @@ from training.adversarial import (
     adversarial_loss,
     build_adversaries,
     carry,
+    critic_batch,
     fake_roll,
     own_parameters,
     some_from_prior,
@@ -46,9 +47,9 @@ from training.validation import validate_cvae, validate_generator
 KINDS = {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}
 EARLIER_STAGE = {CVAE.kind: "train_cvae.py", Generator.kind: "train_cgan.py", Critic.kind: "train_cgan.py"}
 LARGE_HYBRID = {
-    **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "optimizer": MUON,
-    "cvae_learning_rate": 7e-4, "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 5e-4,
-    "reconstruction": NLL, "beta": 1.0, "free_nats": 6.0, "clip_norm": 1.0,
+    **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "optimizer": MUON, "cvae_learning_rate": 7e-4,
+    "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 5e-4, "reconstruction": NLL, "beta": 1.0,
+    "free_nats": 6.0, "clip_norm": 1.0,
 }  # fmt: skip
 PRESETS = {
     "paper": {},
@@ -192,13 +193,11 @@ class HybridStage(RollStage):
         for first in range(0, steps, together):
             sizes = [len(index) for index in indexes[first : first + together]]
             batch: Batch = draw.batch_of(torch.cat(indexes[first : first + together]))
-            posterior = self.models["cvae"].encode(*batch)
-            parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *posterior)), strict=True)
+            moments = self.models["cvae"].encode(*batch)
+            parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *moments)), strict=True)
             for roll, genre, mean, log_variance in parts:
-                z_real = Posterior(mean, log_variance).sample(draw.normal(*mean.shape))
-                z_fake = some_from_prior(z_real, genre, self.models["cvae"].prior, draw, self.options.prior_share)
-                fake = fake_roll(self.models["G"], z_fake, genre, self.options.fakes)
-                yield CriticBatch(roll, fake, z_real, z_fake, genre)
+                posterior = Posterior(mean, log_variance)
+                yield critic_batch(self.models["G"], roll, genre, posterior, draw, self.options)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return {

@@ -23,7 +23,7 @@ import pandas as pd
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.measures.density import DENSITY_KEY, DENSITY_TABLE, measure_density
+from evaluation.measures.density import DENSITY_TABLE, measure_density
 from evaluation.tables import format_table
 from models.checkpoint import CheckpointError
 from training.density import FRAMES, DensityOptions, DensityStage
@@ -56,7 +56,7 @@ def measure(options: Options) -> pd.DataFrame:
     """Train, measure, print and write the table; returns its rows. Raises `UserError` or `CheckpointError`."""
     stage = DensityStage(options)
     train(stage)
-    frame = DENSITY_TABLE.add(measure_density(stage), options.metrics, DENSITY_KEY)
+    frame = DENSITY_TABLE.add(measure_density(stage), options.metrics)
     print(format_table(frame, DENSITY_TABLE.columns))
     print("nats a frame on the test split; published figures as commonly quoted, not checked")
     print(DENSITY_TABLE.path(options.metrics))

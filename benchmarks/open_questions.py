@@ -90,8 +90,8 @@ TABLE = ResultTable(
         Column("bits_per_cell", "bits / cell"),
         Column("schedule", "windows at T = 32, 64, 128", LABEL),
     ),
+    key=("way", "seed", "origin"),
 )
-_KEY = ["way", "seed", "origin"]
 
 
 @dataclass(frozen=True)
@@ -201,14 +201,14 @@ def summary(frame: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
 def answer(options: Options) -> pd.DataFrame:
     """Train what is not there, measure, print and write the table. Raises `UserError` or `CheckpointError`."""
     path = TABLE.path(options.metrics)
-    frame = read_csv(path) if path.exists() else pd.DataFrame(columns=_KEY)
+    frame = read_csv(path) if path.exists() else pd.DataFrame(columns=TABLE.key)
     for question in options.question:
         for seed in options.seeds:
             for way in QUESTIONS[question]:
                 latents = LATENTS if way == BASE else (PRIOR,)
                 if ((frame["way"] == way) & (frame["seed"] == seed)).any():
                     continue
-                frame = TABLE.add(measure_way(options, way, seed, latents), options.metrics, _KEY)
+                frame = TABLE.add(measure_way(options, way, seed, latents), options.metrics)
         print(f"\n{question}")
         print(format_table(summary(frame, QUESTIONS[question]), TABLE.columns))
     print(f"mean over seeds, +- half of the range between them\n{path}")

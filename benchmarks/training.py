@@ -7,8 +7,11 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -69,9 +72,9 @@ def stages(store: Path, device: str, folder: Path) -> None:
     print(f"\nMemory high-water marks of all this: {peak_memory_mb(hybrid.device)}")
 
 
-def plain_critic_loss(critic: Critic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor) -> Tensor:
-    """The baseline: the gradient penalty by autograd's double backward."""
-    score_real, score_fake, norm = score_and_gradient_norm(critic, real, fake, genre, mix)
+def plain_critic_loss(scores: Callable[..., tuple[Tensor, Tensor, Tensor]], *batch: Any) -> Tensor:
+    """The baseline: the gradient penalty by autograd's double backward, as `scores` does it."""
+    score_real, score_fake, norm = scores(*batch)
     return score_fake.mean() - score_real.mean() + 10 * (norm - 1).square().mean()
 
 
@@ -84,19 +87,18 @@ class StackedCritic(ProjectionCritic):
         return F.conv1d(torch.cat([padded, change], dim=1), self.first.weight, self.first.bias)
 
 
-def critic_loss_of_all_together(
+def scores_of_all_together(
     critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor
-) -> Tensor:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The baseline: real, fake and mixed rolls in one batch, through all of which the double backward goes."""
     mixed = torch.lerp(fake, real, mix[:, None, None]).requires_grad_()
     score_real, score_fake, score_mixed = critic(torch.cat([real, fake, mixed]), genre.repeat(3)).chunk(3)
     (gradient,) = torch.autograd.grad(score_mixed.sum(), mixed, create_graph=True)
-    norm = gradient.square().flatten(1).sum(1).sqrt()
-    return score_fake.mean() - score_real.mean() + 10 * (norm - 1).square().mean()
+    return score_real, score_fake, gradient.square().flatten(1).sum(1).sqrt()
 
 
 def kernels() -> None:
-    """Forward and backward on the CPU, against torch.nn.GRU and autograd's double backward of all rolls."""
+    """Forward and backward on the CPU, against torch.nn.GRU and autograd's double backward."""
     rows = []
     for seq_len in (32, 128):
         roll = (torch.rand(BATCH, seq_len, 128) < 0.04).float()
@@ -117,12 +119,13 @@ def kernels() -> None:
         critic, fake = Critic(4, seq_len), Generator(4, seq_len)(torch.randn(BATCH, 32), genre).detach()
         real, mix = roll.transpose(1, 2), torch.rand(BATCH)
         batch = (critic, real, fake, genre, mix)
-        theirs = seconds(lambda batch=batch: plain_critic_loss(*batch).backward())
+        theirs = seconds(lambda batch=batch: plain_critic_loss(score_and_gradient_norm, *batch).backward())
         ours = seconds(lambda batch=batch: critic_loss(*batch, 10.0)[0].backward())
         rows.append([f"critic step, T = {seq_len}", f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])
         few = [field[:LARGE_BATCH] for field in batch[1:]]
         stacked, critic = StackedCritic(4, seq_len), ProjectionCritic(4, seq_len)
-        theirs = seconds(lambda critic=stacked, few=few: critic_loss_of_all_together(critic, *few).backward())
+        plain = partial(plain_critic_loss, scores_of_all_together, stacked, *few)
+        theirs = seconds(lambda plain=plain: plain().backward())
         ours = seconds(lambda critic=critic, few=few: critic_loss(critic, *few, 10.0)[0].backward())
         name = f"critic step of preset large, T = {seq_len} (baseline: as described, all in one batch)"
         rows.append([name, f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])

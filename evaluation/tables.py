@@ -44,13 +44,15 @@ class ResultTable:
     """A table that `program` writes, "eval_mse.py" or "-m evaluation.damage".
 
     `file` is its name in the folder of results; with {T} in it, each T has a file of its own. `columns` are those to
-    show, in their order; the file has more. Rows compare where they agree in `protocol`.
+    show, in their order; the file has more. Rows compare where they agree in `protocol`. `key` tells the rows of a
+    table apart that is added to.
     """
 
     file: str
     program: str
     columns: tuple[Column, ...]
     protocol: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
 
     @property
     def of_one_length(self) -> bool:
@@ -65,15 +67,15 @@ class ResultTable:
         write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
         return path
 
-    def add(self, frame: pd.DataFrame, metrics: Path, key: Sequence[str]) -> pd.DataFrame:
+    def add(self, frame: pd.DataFrame, metrics: Path) -> pd.DataFrame:
         """Write the table with the rows of `frame`, sorted by `key`; returns it. Rows of the same key are replaced.
 
         Raises `UserError` where the file is no table.
         """
         path = self.path(metrics)
         if path.exists():
-            frame = pd.concat([read_csv(path), frame]).drop_duplicates(key, keep="last")
-        frame = frame.sort_values(list(key)).reset_index(drop=True)
+            frame = pd.concat([read_csv(path), frame]).drop_duplicates(self.key, keep="last")
+        frame = frame.sort_values(list(self.key)).reset_index(drop=True)
         self.write(frame, metrics)
         return frame
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import option
-from models import ARCHITECTURES, LARGE, PAPER, carry_over
+from models import ARCHITECTURES, LARGE, PAPER, Posterior, carry_over
 from models.losses import critic_loss, straight_through
 from training.roll_stage import Draw, RollStage, RollTrainingOptions, build_sized, in_folder_of
 from training.stage import COSINE
@@ -103,6 +103,15 @@ def some_from_prior(z: Tensor, genre: Tensor, prior: nn.Module, draw: Draw, shar
     with torch.no_grad():
         drawn = prior.sample(draw.normal(count, z.shape[1]), genre[:count])
     return torch.cat([drawn, z[count:]])
+
+
+def critic_batch(
+    generator: nn.Module, roll: Tensor, genre: Tensor, posterior: Posterior, draw: Draw, options: AdversarialOptions
+) -> CriticBatch:
+    """Windows with z ~ q(z | X, y) of their `posterior`, and what G makes of these z (and of its prior's)."""
+    z_real = posterior.sample(draw.normal(*posterior.mean.shape))
+    z_fake = some_from_prior(z_real, genre, generator.prior, draw, options.prior_share)
+    return CriticBatch(roll, fake_roll(generator, z_fake, genre, options.fakes), z_real, z_fake, genre)
 
 
 def train_critic(

@@ -37,8 +37,8 @@ DENSITY_TABLE = ResultTable(
         Column("RNN_RBM", "RNN-RBM", REPORTED),
         Column("RNN_NADE", "RNN-NADE", REPORTED),
     ),
+    key=("benchmark", "model", "latent", "seed"),
 )
-DENSITY_KEY = ["benchmark", "model", "latent", "seed"]
 
 
 def measure_density(stage: Any) -> pd.DataFrame:

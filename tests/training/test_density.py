@@ -10,7 +10,7 @@ from stages import stopping, terminate
 
 from common.options import parse_options
 from data.frames import BENCHMARKS
-from evaluation.measures.density import DENSITY_KEY, DENSITY_TABLE, measure_density
+from evaluation.measures.density import DENSITY_TABLE, measure_density
 from models.checkpoint import read_checkpoint
 from training.density import DensityOptions, DensityStage
 from training.loop import train
@@ -46,7 +46,7 @@ def test_a_decoder_is_trained_and_measured(decoder: str, latent: int, frames: Pa
     stage.build_models(stage.phases[0])
     before = stage.nats_per_frame(stage.models["density"].eval(), "test")
     train(stage)
-    row = DENSITY_TABLE.add(measure_density(stage), tmp_path / "metrics", DENSITY_KEY).iloc[0]
+    row = DENSITY_TABLE.add(measure_density(stage), tmp_path / "metrics").iloc[0]
     assert row["nats_per_frame"] < before and row["latent"] == latent
     assert 0 < row["previous_frame"] < row["key_rate"], "chords are held"
     assert row["RNN_NADE"] == 5.56
