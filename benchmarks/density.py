@@ -36,9 +36,9 @@ COMMON = {
 }  # fmt: skip
 PRESETS = {
     "jsb": {**COMMON, "benchmark": "jsb", "epochs": 120, "dropout": 0.3, "hidden": 128, "depth": 3},
-    "nottingham": {**COMMON, "benchmark": "nottingham", "epochs": 20},
-    "muse": {**COMMON, "benchmark": "muse", "epochs": 12},
-    "piano": {**COMMON, "benchmark": "piano", "epochs": 40, "dropout": 0.2},
+    "nottingham": {**COMMON, "benchmark": "nottingham", "epochs": 8},
+    "muse": {**COMMON, "benchmark": "muse", "epochs": 6},
+    "piano": {**COMMON, "benchmark": "piano", "epochs": 12, "dropout": 0.2},
     "frames": {
         "decoder": FRAMES, "hidden": 16, "epochs": 100, "batch_size": 16, "learning_rate": 5e-3, "clip_norm": 1.0,
     },
