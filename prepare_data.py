@@ -4,10 +4,11 @@
     python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --genre-column composer
     python prepare_data.py --builtin --store store        # real music that comes with the music21 package
 
-The CSV needs the columns path (below --midi-dir) and genre_id (0, 1, ...); genre, artist, title and split are used
-where present. With --genre-column, the names in that column are what the music is conditioned on, and genre_id is not
-needed. Running it again does nothing while files, labels and settings are unchanged and the store is undamaged. Files
-that cannot be used are listed with the reason in rejected.csv inside the store; the others are not affected.
+The CSV needs the columns path (below --midi-dir) and genre_id (0, 1, ...); genre, artist, title, split, source and
+confidence are used where present, as label_data.py writes them. With --genre-column, the names in that column are what
+the music is conditioned on, and genre_id is not needed. Running it again does nothing while files, labels and settings
+are unchanged and the store is undamaged. Files that cannot be used are listed with the reason in rejected.csv inside
+the store; the others are not affected.
 """
 
 import time
@@ -38,6 +39,9 @@ class Options(CheckedOptions):
     store: Path = option(Path("store"), "folder to write")
     genres: tuple[str, ...] = option((), "names of genre 0, 1, ...; without them, the CSV's column genre")
     genre_column: str | None = option(None, "column of names to condition on instead of genre_id, as in composer")
+    min_confidence: float | None = option(
+        None, "leave out rows whose column confidence is below", minimum=0, maximum=1
+    )
     allow_outside: bool = option(False, "allow paths and links that lead out of --midi-dir")
     builtin: bool = option(False, "use scores that the music21 package ships")
     all: bool = option(False, "with --builtin: every score, not a balanced part of them")
@@ -73,6 +77,7 @@ def prepare_data(options: Options) -> None:
             options.store,
             genres=[name.strip() for name in options.genres] or None,
             genre_column=options.genre_column,
+            min_confidence=options.min_confidence,
             allow_outside=options.allow_outside,
             settings=Settings(max_minutes=options.max_minutes),
             workers=options.workers,

@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -67,10 +67,12 @@ def parse_options(
     description: str,
     arguments: Sequence[str] | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    dry_run: Callable[[Options], object] | None = None,
 ) -> Options:
     """Parse the command line into `cls`; `--dry-run` prints the result as JSON and exits.
 
-    `presets` maps a name to the fields it changes; the first is the default. Raises SystemExit(2) with one line, as
+    `presets` maps a name to the fields it changes; the first is the default. `dry_run` prints what else a program can
+    tell beforehand. Raises SystemExit(2) with one line, as
     argparse does, for an unknown or unreadable option, and `UserError` for a value out of range.
     """
     types = get_type_hints(cls)
@@ -83,11 +85,13 @@ def parse_options(
     parser.add_argument("--dry-run", action="store_true", help="print the resolved options and exit")
     parsed = vars(parser.parse_args(arguments))
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in parsed.items()}
-    dry_run = given.pop("dry_run")
+    told_alone = given.pop("dry_run")
     preset = presets[given.pop("preset")] if presets else {}
     options = cls(**{**preset, **given})
-    if dry_run:
+    if told_alone:
         print(json.dumps(as_plain(options), indent=2))
+        if dry_run:
+            dry_run(options)
         raise SystemExit(0)
     return options
 

@@ -11,7 +11,7 @@ from common.errors import UserError
 from data.label_csv import read_label_csv
 
 SPLITS = ("train", "val", "test")
-GENRE = "genre"
+GENRE, CONFIDENCE = "genre", "confidence"
 _SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IDS_SHOWN = 10
 
@@ -21,7 +21,8 @@ class Labels:
     """What a label CSV says.
 
     `table`: one usable row a file: `path` (as written, with forward slashes, without "." and empty parts), `genre_id`
-    int64, `artist`, `title` and `split` ("" where left open). `names`: of genre 0, 1, ... `condition`: what they are
+    int64, `artist`, `title` and `split` ("" where left open), `label_source` ("" where not told) and `confidence` (NaN
+    where not told). `names`: of genre 0, 1, ... `condition`: what they are
     names of. `made_ids`: whether the ids were made from the names. `rejected`: `path` and `reason` of the rows that
     cannot be used. `warnings`: sentences.
     """
@@ -34,13 +35,20 @@ class Labels:
     warnings: list[str]
 
 
-def read_labels(csv_path: Path, *, genre_column: str | None = None, names: Sequence[str] | None = None) -> Labels:
-    """Read `path,genre_id` and, where present, the columns genre, artist, title and split; others are ignored.
+def read_labels(
+    csv_path: Path,
+    *,
+    genre_column: str | None = None,
+    names: Sequence[str] | None = None,
+    min_confidence: float | None = None,
+) -> Labels:
+    """Read `path,genre_id` and, where present, the columns genre, artist, title, split, source and confidence.
 
     With `genre_column`, that column's names are the condition, and genre_id is not needed: the ids follow the names in
     alphabetical order, so that adding files moves none unless they bring a new name. Without it, `names` or else the
     column genre name the ids. Names are compared without case, and the first spelling wins. Without artist and title
-    columns these are taken from the path: folder and file name.
+    columns these are taken from the path: folder and file name. Rows with less than `min_confidence`, or none, are
+    rejected.
 
     Raises `UserError` where the file is missing or is no such table, where ids have gaps or names and ids do not match,
     or where a name could be taken for an id or for all genres.
@@ -48,11 +56,12 @@ def read_labels(csv_path: Path, *, genre_column: str | None = None, names: Seque
     if not csv_path.is_file():
         raise UserError(f"{csv_path}: no such label file; give a CSV with the columns path,genre_id")
     column = genre_column.strip().casefold() if genre_column else None
-    raw, too_many = read_label_csv(csv_path, ["path", column or "genre_id"])
+    needed = ["path", column or "genre_id", *([CONFIDENCE] if min_confidence is not None else [])]
+    raw, too_many = read_label_csv(csv_path, needed)
     table = _files(raw).assign(line=raw.index)
     table[GENRE] = _column(raw, column or GENRE)
     table["id_text"] = "" if column else raw["genre_id"].str.replace(r"\.0$", "", regex=True)
-    problem = _problems(table, too_many, column, raw)
+    problem = _problems(table, too_many, column, raw, min_confidence)
     bad = problem != ""
     reasons = [f"{reason} (line {line} of {csv_path.name})" for line, reason in problem[bad].items()]
     rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons})
@@ -95,6 +104,8 @@ def _files(raw: pd.DataFrame) -> pd.DataFrame:
             "artist": artist.where(artist != "", pd.Series(folders, raw.index, dtype=str)),
             "title": title.where(title != "", pd.Series(stems, raw.index, dtype=str)),
             "split": _column(raw, "split").str.lower(),
+            "label_source": _column(raw, "source"),
+            CONFIDENCE: pd.to_numeric(_column(raw, CONFIDENCE), errors="coerce"),
         }
     )
 
@@ -110,7 +121,9 @@ def _column(raw: pd.DataFrame, name: str) -> pd.Series:
     return raw[name] if name in raw else pd.Series("", raw.index, dtype=str)
 
 
-def _problems(table: pd.DataFrame, too_many: pd.Series, column: str | None, raw: pd.DataFrame) -> pd.Series:
+def _problems(
+    table: pd.DataFrame, too_many: pd.Series, column: str | None, raw: pd.DataFrame, min_confidence: float | None
+) -> pd.Series:
     """Why each row cannot be used, or ""; brings `split` into its short form."""
     problem = pd.Series("", table.index, dtype=object)
 
@@ -127,6 +140,10 @@ def _problems(table: pd.DataFrame, too_many: pd.Series, column: str | None, raw:
         note(~is_id, "genre_id {} is not a whole number of 0 or more", raw["genre_id"])
     note(~table["split"].isin(_SPLIT_NAMES), "split {} is none of train, val, test", table["split"])
     table["split"] = table["split"].map(_SPLIT_NAMES).fillna("")
+    if min_confidence is not None:
+        told = _column(raw, CONFIDENCE)
+        note(table[CONFIDENCE].isna(), "confidence {} is no number", told)
+        note(table[CONFIDENCE] < min_confidence, f"confidence {{}} is below {min_confidence:g}", told)
     good = table["path"][problem == ""].str.normalize("NFC")
     note(good.duplicated().reindex(table.index, fill_value=False), "listed more than once")
     return problem

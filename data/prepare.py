@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import locked_folder
+from common.files import hash_of_file, locked_folder
 from common.text import printable
 from data.labels import SPLITS, Labels, check_names, read_labels
 from data.midi_files import find_files
@@ -54,6 +55,7 @@ class _Inputs:
     problems: list[str]
     warnings: list[str]
     settings: Settings
+    record: dict[str, Any] | None
 
     def hash(self) -> str:
         """Hash of everything the store depends on; a file counts by its size and time of change."""
@@ -63,7 +65,7 @@ class _Inputs:
             changed=[stat.st_mtime_ns if stat else -1 for stat in stats],
             problem=self.problems,
         )
-        facts = [asdict(self.settings), self.labels.names, self.labels.condition, self.warnings]
+        facts = [asdict(self.settings), self.labels.names, self.labels.condition, self.warnings, self.record]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for part in (table, self.labels.rejected):
             digest.update(part.to_csv(index=False).encode())
@@ -77,6 +79,7 @@ def prepare_store(
     *,
     genres: Sequence[str] | None = None,
     genre_column: str | None = None,
+    min_confidence: float | None = None,
     allow_outside: bool = False,
     settings: Settings = Settings(),
     workers: int | None = None,
@@ -86,14 +89,20 @@ def prepare_store(
     """Make the roll store `folder` out of the MIDI files below `midi_dir` that `labels_csv` lists.
 
     `genres` names the genre ids in order; without it the CSV's genre column does; `genre_column` makes them from the
-    names in another column. Files that cannot enter are listed in rejected.csv. Returns the store, and whether it was
-    made now (False: it was there, whole, and files, labels and settings are unchanged since). What the user should
-    know stands in the store's `info["warnings"]`. The old store stays in place until the new one is complete.
+    names in another column. Rows with less than `min_confidence` stay out. Files that cannot enter are listed in
+    rejected.csv. Returns the store, and whether it was made now (False: it was there, whole, and files, labels and
+    settings are unchanged since). What the user should know stands in the store's `info["warnings"]`. The old store
+    stays in place until the new one is complete.
 
     Raises `UserError` where the labels are unusable, a genre has no training song, the folder holds something else, or
     another process is making the same store.
     """
-    inputs = _gather(midi_dir, labels_csv, genres, genre_column, allow_outside, settings)
+    if not midi_dir.is_dir():
+        raise UserError(f"{midi_dir}: no such folder", "midi_dir")
+    if genres is not None:
+        check_names(genres)
+    labels = read_labels(labels_csv, genre_column=genre_column, names=genres, min_confidence=min_confidence)
+    inputs = _gather(midi_dir, labels_csv, labels, allow_outside, settings)
     inputs_hash = inputs.hash()
     require_place_for_store(folder)
     if not rebuild and not has_unfinished(folder):
@@ -110,19 +119,7 @@ def prepare_store(
         return RollStore.open(folder), True
 
 
-def _gather(
-    midi_dir: Path,
-    labels_csv: Path,
-    genres: Sequence[str] | None,
-    genre_column: str | None,
-    allow_outside: bool,
-    settings: Settings,
-) -> _Inputs:
-    if not midi_dir.is_dir():
-        raise UserError(f"{midi_dir}: no such folder", "midi_dir")
-    if genres is not None:
-        check_names(genres)
-    labels = read_labels(labels_csv, genre_column=genre_column, names=genres)
+def _gather(midi_dir: Path, labels_csv: Path, labels: Labels, allow_outside: bool, settings: Settings) -> _Inputs:
     paths = labels.table["path"].tolist()
     found = find_files(paths, midi_dir, allow_outside=allow_outside)
     if not any(found.files):
@@ -131,7 +128,23 @@ def _gather(
             f"({found.problems[0]})",
             "outside" if "leads out" in found.problems[0] else "midi_dir",
         )
-    return _Inputs(labels, found.files, found.problems, [*labels.warnings, *found.warnings], settings)
+    record, warnings = _record_of(labels_csv)
+    warnings = [*labels.warnings, *found.warnings, *warnings]
+    return _Inputs(labels, found.files, found.problems, warnings, settings, record)
+
+
+def _record_of(labels_csv: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """What label_data.py wrote beside a CSV of how it was made, if that is the CSV as it is now, and warnings."""
+    path = labels_csv.with_suffix(".json")
+    try:
+        told = json.loads(path.read_bytes())
+        if told["csv_sha256"] == hash_of_file(labels_csv):
+            return {name: told[name] for name in ("files_of_source", "second_opinion")}, []
+    except FileNotFoundError:
+        return None, []
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, [f"{path.name} is no record of labels: left out"]
+    return None, [f"{path.name} is of {labels_csv.name} as it was before it was changed: left out"]
 
 
 def _unchanged(folder: Path, inputs_hash: str) -> RollStore | None:
@@ -160,7 +173,9 @@ def _write_store(folder: Path, inputs: _Inputs, inputs_hash: str, workers: int |
             rejected, warnings = pd.concat([rejected, left_out], ignore_index=True), [*warnings, *more]
         _require_training_songs(songs, names, rejected)
         columns = list(SongRow.__dataclass_fields__)
-        rows = [SongRow(*row) for row in songs[columns].astype(object).itertuples(index=False, name=None)]
+        told = songs[columns].astype(object)
+        told["confidence"] = told["confidence"].where(songs["confidence"].notna(), None)
+        rows = [SongRow(*row) for row in told.itertuples(index=False, name=None)]
         info = {
             "condition": labels.condition,
             "genres": names,
@@ -170,6 +185,7 @@ def _write_store(folder: Path, inputs: _Inputs, inputs_hash: str, workers: int |
             "accepted": len(rows),
             "rejected": len(rejected),
             "warnings": [*inputs.warnings, *warnings],
+            "labels": inputs.record,
             "numpy": np.__version__,
         }
         writer.finish(rows, info, rejected)

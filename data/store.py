@@ -26,8 +26,8 @@ import pandas as pd
 from common.errors import UserError
 from common.files import hash_of_file
 
-# 2: hashes of every file and of the content, the name of the condition.
-FORMAT_VERSION = 2
+# 2: hashes of every file and of the content, the name of the condition. 3: where labels come from.
+FORMAT_VERSION = 3
 BYTES_PER_FRAME = 16
 # The curriculum, in frames.
 WINDOW_LENGTHS = (32, 64, 128)
@@ -47,7 +47,10 @@ _CONTENT_HASH_DIGITS, _FILE_HASH_DIGITS = 16, 64
 
 @dataclass(frozen=True)
 class SongRow:
-    """A row of songs.csv. Offsets and counts are in frames and notes of the store's arrays."""
+    """A row of songs.csv. Offsets and counts are in frames and notes of the store's arrays.
+
+    `label_source` and `confidence` (0 to 1) are the label CSV's, "" and None where it tells none.
+    """
 
     path: str
     genre_id: int
@@ -59,6 +62,8 @@ class SongRow:
     n_frames: int
     note_offset: int
     n_notes: int
+    label_source: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +120,19 @@ class RollStore:
     def content_hash(self) -> str:
         """Identifies arrays, songs, genres and settings: the same for the same data on any machine, at any time."""
         return self.info["content_hash"]
+
+    def label_facts(self) -> dict[str, Any]:
+        """Where the labels come from, and how often a second source says the same, as a share; "" and NaN if unknown.
+
+        From the record that label_data.py writes beside its CSV.
+        """
+        told = self.info.get("labels") or {}
+        second = told.get("second_opinion") or {}
+        return {
+            "label_sources": ", ".join(f"{name} {count}" for name, count in told.get("files_of_source", {}).items()),
+            "label_agreement": second.get("agreement", float("nan")),
+            "label_kappa": second.get("kappa") if second.get("kappa") is not None else float("nan"),
+        }
 
     @cached_property
     def genre_of_song(self) -> np.ndarray:
@@ -237,5 +255,6 @@ def _check_size_and_sample(path: Path, expected: dict[str, Any]) -> None:
 
 def _read_songs(path: Path) -> list[SongRow]:
     kinds = {field.name: np.int64 if field.type in (int, "int") else str for field in fields(SongRow)}
-    table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
-    return [SongRow(*row) for row in table.astype(object).itertuples(index=False, name=None)]
+    table = pd.read_csv(path, dtype=kinds, keep_default_na=False).astype(object)
+    table["confidence"] = [float(text) if text else None for text in table["confidence"]]
+    return [SongRow(*row) for row in table.itertuples(index=False, name=None)]

@@ -230,7 +230,7 @@ def playing_facts(model: nn.Module, playing: Playing) -> dict[str, Any]:
     return {name: getattr(playing, name) if name in concerned else None for name in names}
 
 
-def facts_of(trained: Trained, store: RollStore, folders: Sequence[Path]) -> dict[str, str]:
+def facts_of(trained: Trained, store: RollStore, folders: Sequence[Path]) -> dict[str, Any]:
     """What a row has to say of the weights and the music that it is about; weights below the first of `folders`."""
     below = trained.path.is_relative_to(folders[0])
     return {
@@ -239,5 +239,6 @@ def facts_of(trained: Trained, store: RollStore, folders: Sequence[Path]) -> dic
         "trained_on": trained.trained_on,
         "labels": trained.labels,
         "condition": trained.condition,
+        **store.label_facts(),
         "store_content": store.content_hash,
     }

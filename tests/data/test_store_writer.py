@@ -261,7 +261,7 @@ def test_a_half_copied_store_is_made_again(corpus: Path) -> None:
 
 def test_a_store_of_another_format_is_made_again(corpus: Path) -> None:
     content = content_of(make_store(corpus)[0].folder)
-    old = content["store.json"].replace(b'"format_version": 2', b'"format_version": 1', 1)
+    old = content["store.json"].replace(b'"format_version": 3', b'"format_version": 1', 1)
     write(corpus / "store/store.json", old)
     store, made = make_store(corpus)
     assert made and content_of(store.folder) == content
