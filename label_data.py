@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
-from labelling.llm import Answer, LlmSettings, Song, ask, plan
 
 from common.errors import UserError, run_command
 from common.files import write_text
@@ -27,6 +26,7 @@ from labelling.dgm import DgmMap
 from labelling.files import MidiFile, find_midi_files, read_file_list, with_md5
 from labelling.genre_map import SHIPPED, GenreMap, Verdict
 from labelling.labels import Judgement, in_order, judge, label
+from labelling.llm import Answer, LlmSettings, Song, ask, plan
 from labelling.msd import Problem
 from labelling.names import song_keys
 from labelling.record import describe_sources, record, summary, write_record
@@ -75,6 +75,8 @@ class Options(CheckedOptions):
             raise UserError(
                 "no source to take genres from: give --msd-h5, --metadata, --annotations, --folders, --llm ..."
             )
+        if self.llm and LLM not in self.order:
+            raise UserError(f"--order leaves {LLM} out, but --llm asks it: name it there, or leave --llm out")
         if self.check and not self.llm:
             raise UserError("--check measures a model: give --llm, too")
 

@@ -22,7 +22,7 @@ LABEL, OURS, BASELINE, REPORTED, SHARE = "label", "ours", "baseline", "reported"
 NONE = "-"
 # Texts that could be taken for numbers: a hash such as 1234e5, a genre called 1984.
 _TEXTS = re.compile(
-    r"genre_name|condition|origin|latents|note|unit|feature|measure|embedder|labels|trained_on|feedback|.*checkpoint|.*sha256|.*content"
+    r"genre_name|condition|origin|latents|note|unit|feature|measure|embedder|labels|label_sources|trained_on|feedback|.*checkpoint|.*sha256|.*content"
 )
 
 

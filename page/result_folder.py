@@ -30,6 +30,8 @@ FACTS = {
     "soundfont": "SoundFont",
     "classifier": "genre classifier",
     "labels": "labels in training",
+    "label_sources": "sources of the labels, and files that each decides",
+    "label_agreement": "share of the files with a second source whose label that source confirms",
     "checkpoint": "weights",
     "trained_on": "songs trained on",
     "store_content": "store",

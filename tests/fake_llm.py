@@ -1,9 +1,9 @@
 """A language model's server with the interface of OpenAI, on loopback, that answers well, or badly on demand."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ def last_word(artist: str, title: str) -> str:
     return title.split()[-1]
 
 
-class FakeLlm(AbstractContextManager):
+class FakeLlm(contextlib.AbstractContextManager):
     """Says of each song what `genre_of(artist, title)` does, "unknown" where that is no valid answer.
 
     `faults` answer the next requests instead, one each, and `always` all that remain. `bodies` and `headers` are what
@@ -127,12 +127,13 @@ def _handler(llm: FakeLlm) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(ConnectionError):  # who asked may not have waited
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,13 +1,16 @@
 """label_data.py as a user runs it: from files and catalogues to the CSV that prepare_data.py takes."""
 
 import json
+import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from corpus import ROWS
+from fake_llm import FakeLlm
 
 from common.errors import UserError
 from data.prepare import prepare_store
@@ -22,7 +25,13 @@ def folder(corpus: Path) -> Path:
     """The corpus, whose folders are called slow and fast, with a table of these two and tags of the two "artists"."""
     (corpus / "labels.csv").unlink()
     (corpus / "map.toml").write_text(MAP, encoding="utf-8")
-    rows = ["artist,title,mbtags", "Slow,A,\"['adagio', 'presto', 'adagio']\"", "The Fast,B,\"['presto']\"", "C,D,\"[1]\"", "E"]
+    rows = [
+        "artist,title,mbtags",
+        "Slow,A,\"['adagio', 'presto', 'adagio']\"",
+        "The Fast,B,\"['presto']\"",
+        'C,D,"[1]"',
+        "E",
+    ]
     (corpus / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
     return corpus
 
@@ -80,6 +89,7 @@ def test_what_no_source_knows_is_listed_with_the_reason(folder: Path) -> None:
     [
         (["--folders"], "give --midi-dir FOLDER, or --files LIST"),
         (["--midi-dir", "x"], "no source to take genres from"),
+        (["--midi-dir", "x", "--folders", "--llm", "m", "--order", "folder"], "--order leaves llm out"),
         (["--midi-dir", "x", "--folders", "--check", "3"], "--check measures a model"),
         (["--midi-dir", "x", "--folders", "--order", "tags"], "--order must be one of annotation, title"),
         (["--midi-dir", "x", "--folders"], "x: no such folder"),
@@ -121,3 +131,41 @@ def test_published_csvs_load(folder: Path) -> None:
     store, _ = prepare_store(folder / "midi", folder / "published.csv", folder / "store", workers=1, progress=False)
     assert store.genres == ["rock"] and any("differ in case" in note for note in store.info["warnings"])
     assert {song.confidence for song in store.songs} == {None}
+
+
+def ask_a_model(folder: Path, *arguments: str, server: FakeLlm) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "label_data.py"), "--midi-dir", "midi", "--genre-map", "map.toml"]
+    command += ["--metadata", "metadata.csv", "--llm", "some-model", "--requests-per-minute", "60000", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | server.environment)
+
+
+def test_a_model_labels_what_remains_and_is_measured(folder: Path) -> None:
+    """The folder "fast" has tags; "slow" has none, and of one song the model knows nothing."""
+    (folder / "metadata.csv").write_text("artist,title,mbtags\nFast,B,\"['presto']\"\n", encoding="utf-8")
+    with FakeLlm(lambda artist, title: {"song 2": "unknown"}.get(title, artist)) as server:
+        plan = ask_a_model(folder, "--dry-run", server=server)
+        assert plan.returncode == 0 and "3 songs to ask some-model for" in plan.stdout and not server.bodies
+        done = ask_a_model(folder, server=server)
+        assert done.returncode == 0, done.stderr
+        assert sorted(chain(*server.asked)) == ["song 0", "song 1", "song 2"]
+        again = ask_a_model(folder, server=server)
+        assert again.stdout == done.stdout and len(server.bodies) == 1
+    labels = pd.read_csv(folder / "labels.csv")
+    assert labels.groupby("source")["confidence"].unique().map(list).to_dict() == {"llm": [0.75], "mbtags": [1.0]}
+    assert pd.read_csv(folder / "unlabelled.csv")["reason"].tolist() == ["llm: says unknown"]
+    assert json.loads((folder / "labels.json").read_text())["llm"] == "some-model"
+
+
+def test_a_model_is_asked_for_annotated_songs_to_measure_it(folder: Path) -> None:
+    rows = ["0\tfast\tsong 0\taaaa\tfast/song 0.mid", "1\tfast\tsong 1\tbbbb\tfast/song 1.mid"]
+    (folder / "list.txt").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "map.json").write_text(json.dumps({"masd": {"aaaa": ["presto"], "bbbb": ["presto"]}}), encoding="utf-8")
+    sources = ["--files", "list.txt", "--midi-genre-map", "map.json", "--check", "1"]
+    with FakeLlm(lambda artist, title: "slow") as server:
+        done = ask_a_model(folder, *sources, server=server)
+        assert len(list(chain(*server.asked))) == 1
+    assert done.returncode == 0 and "annotation masd" in done.stdout
+    pairs = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["agreement"]
+    with_model = {row["one"]: (row["files"], row["agreement"]) for row in pairs if row["other"] == "llm"}
+    assert with_model == {"annotation masd": (1, 0), "mbtags": (1, 0)}
+    assert set(pd.read_csv(folder / "labels.csv")["genre"]) == {"fast"}
