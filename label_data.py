@@ -142,10 +142,10 @@ def _songs_to_ask(
         if keys:
             songs.setdefault(Song(keys[0], file.artist, file.title), []).append(number)
     by_chance = sorted(songs, key=lambda song: sha256(song.key.encode()).digest())
-    checked = [song for song in by_chance if annotated.intersection(songs[song])][: options.check]
+    checked = set([song for song in by_chance if annotated.intersection(songs[song])][: options.check])
     return {
         song: numbers for song, numbers in songs.items()
-        if song in set(checked) or any(files[number].path not in labelled for number in numbers)
+        if song in checked or any(files[number].path not in labelled for number in numbers)
     }  # fmt: skip
 
 
