@@ -7,11 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .adversarial_vae import AdversarialVAE, AttributeClassifier
 from .conv_generator import ConvGenerator
 from .critic import Critic
 from .cvae import CVAE
 from .frame_model import FrameModel
 from .generator import Generator
+from .measure_vae import MeasureVAE
 from .note_cvae import NoteCVAE
 from .note_model import NoteModel
 from .projection_critic import ProjectionCritic
@@ -28,7 +30,10 @@ class Architecture:
 # What a weights file names: each class says what kind of model it is and what its network is called.
 NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
     (network.kind, network.network): network
-    for network in (CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel, FrameModel)
+    for network in (
+        CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel, FrameModel,
+        MeasureVAE, AdversarialVAE, AttributeClassifier,
+    )
 }
 # What a preset names.
 PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"

@@ -64,10 +64,13 @@ class FrameGRU(nn.Module):
     def _gates(self, frames: Tensor, constant: Tensor | None) -> Tensor:
         """What the inputs contribute to the gates, (T, directions, 3 * hidden, B)."""
         from_frame, from_constant, bias = self.input_weights()
-        batch, n_frames, _ = frames.shape
-        gates = nn.functional.linear(frames, from_frame)
+        batch, n_frames = frames.shape[:2]
+        gates = self._from_frames(frames, from_frame)
         fixed = bias if constant is None else nn.functional.linear(constant, from_constant, bias)[:, None]
         return (gates + fixed).permute(1, 2, 0).reshape(n_frames, len(self._suffixes()), -1, batch).contiguous()
+
+    def _from_frames(self, frames: Tensor, weight: Tensor) -> Tensor:
+        return nn.functional.linear(frames, weight)
 
     def _suffixes(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.gru.bidirectional else ("",)

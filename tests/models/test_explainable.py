@@ -1,0 +1,135 @@
+"""MeasureVAE and AdversarialVAE: published sizes, and decoders that give what a step after the other gives."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
+from models.measure_vae import MeasureVAE, attribute_loss
+
+TOKENS = torch.randint(9, (6, 24), generator=torch.Generator().manual_seed(0))
+ATTRIBUTES = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def measures() -> MeasureVAE:
+    torch.manual_seed(0)
+    return MeasureVAE(9, latent=4, hidden=12, embedding=3, relu_logits=False)
+
+
+@pytest.fixture
+def adversarial() -> AdversarialVAE:
+    torch.manual_seed(0)
+    return AdversarialVAE(9, n_attributes=2, start=8, latent=4, hidden=12)
+
+
+@pytest.mark.parametrize(("latent", "millions"), [(4, 16.93), (256, 17.70)])
+def test_measure_vae_has_the_published_size(latent: int, millions: float) -> None:
+    with torch.device("meta"):
+        model = MeasureVAE(116, latent)
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_is_played_freely_is_what_is_likeliest_after_it(measures: MeasureVAE, training: bool) -> None:
+    """In training with the dropout of the one pass in the other."""
+    measures.train(training)
+    logits, heard = measures.decode_free(measures.encode(TOKENS).mean)
+    assert logits.shape == (6, 24, 9) and torch.equal(logits.argmax(2), heard) and len(heard.unique()) > 1
+    if not training:
+        torch.testing.assert_close(measures.decode(measures.encode(TOKENS).mean, heard), logits)
+
+
+def library_step(cells: list[nn.GRUCell], inputs: Tensor, states: list[Tensor]) -> None:
+    for layer, cell in enumerate(cells):
+        states[layer] = cell(inputs, states[layer])
+        inputs = states[layer]
+
+
+def cell_of(gru: nn.GRU) -> nn.GRUCell:
+    cell = nn.GRUCell(gru.input_size, gru.hidden_size)
+    cell.load_state_dict({name.removesuffix("_l0"): tensor for name, tensor in gru.state_dict().items()})
+    return cell
+
+
+def test_measures_are_decoded_as_by_the_librarys_cells(measures: MeasureVAE) -> None:
+    """Beat by beat and tick by tick, as the equations are published."""
+    measures.eval()
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
+    beats, ticks = ([cell_of(gru.gru) for gru in grus] for grus in (measures.beat_gru, measures.tick_gru))
+    states = list(F.selu(measures.beat_start(z)).chunk(2, dim=1))
+    before, logits, heard = measures.first.expand(6, -1), [], []
+    for _ in range(4):
+        library_step(beats, measures.beat_input.expand(6, 1), states)
+        own = list(F.selu(measures.tick_start(states[1])).chunk(2, dim=1))
+        for _ in range(6):
+            library_step(ticks, torch.cat([before, F.selu(measures.tick_input(states[1]))], dim=1), own)
+            logits.append(measures.output(own[1]))
+            heard.append(logits[-1].argmax(1))
+            before = measures.played(heard[-1])
+    ours, tokens = measures.decode_free(z)
+    assert torch.equal(tokens, torch.stack(heard, dim=1))
+    torch.testing.assert_close(ours, torch.stack(logits, dim=1))
+
+
+def test_adversarial_vae_decodes_as_by_the_librarys_cells(adversarial: AdversarialVAE) -> None:
+    """With vectors of 0 and 1; true tokens are heard in every third step."""
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
+    is_told = torch.arange(24) % 3 == 0
+    cells = [cell_of(adversarial.lower.gru), cell_of(adversarial.upper.gru)]
+    token, logits = torch.full((6,), 8), []
+    low, high = torch.tanh(adversarial.first_state(z)), None
+    for step in range(24):
+        low = cells[0](torch.cat([F.one_hot(token, 9).float(), z, ATTRIBUTES], dim=1), low)
+        high = cells[1](low, low if high is None else high)
+        logits.append(adversarial.output(high))
+        token = TOKENS[:, step] if is_told[step] else logits[-1].argmax(1)
+    ours, _ = adversarial.decode_free(z, ATTRIBUTES, 24, TOKENS, is_told)
+    torch.testing.assert_close(ours, torch.stack(logits, dim=1))
+
+
+@pytest.mark.parametrize("name", ["measures", "adversarial"])
+def test_a_few_rows_are_learned(name: str, request: pytest.FixtureRequest) -> None:
+    """By heart, running freely, which needs gradients through encoder and decoder."""
+    model = request.getfixturevalue(name).eval()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    more = (ATTRIBUTES,) if name == "adversarial" else ()
+    for _ in range(150):
+        loss = F.cross_entropy(model.decode(model.encode(TOKENS).mean, *more, TOKENS).flatten(0, 1), TOKENS.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(parameter.grad is not None for parameter in model.mean.parameters())
+    played = model.decode_free(model.encode(TOKENS).mean, *more, *((24,) if more else ()))[1]
+    assert (played == TOKENS).float().mean() > 0.9
+
+
+def test_the_attribute_loss_is_of_order_alone() -> None:
+    attribute = torch.tensor([0.1, 0.5, 0.2, 0.5])
+    assert attribute_loss(100 * attribute, attribute) == pytest.approx(0, abs=1e-6)
+    # Two pairs out of sixteen are level in the attribute; the other ten off the diagonal are the wrong way round.
+    assert attribute_loss(-100 * attribute, attribute) == pytest.approx(2 * 10 / 16, abs=1e-6)
+    assert attribute_loss(torch.zeros(4), attribute) == pytest.approx(10 / 16)
+    assert attribute_loss(torch.tensor([0.0, 0.1]), torch.tensor([0.0, 1.0])) == pytest.approx(
+        2 * (1 - torch.tanh(torch.tensor(1.0)).item()) / 4
+    )
+
+
+def test_the_classifier_and_its_adversary_want_the_opposite() -> None:
+    torch.manual_seed(0)
+    classifier, z = AttributeClassifier(4, 2, 3), torch.randn(5, 4)
+    classes = torch.tensor([[0, 2], [1, 1], [2, 0], [0, 0], [1, 2]])
+    logits = classifier(z)
+    assert logits.shape == (5, 2, 3)
+    hot = F.one_hot(classes, 3).float()
+    p = torch.sigmoid(logits)
+    expected = -(hot * p.log() + (1 - hot) * (1 - p).log()).mean()
+    torch.testing.assert_close(classifier.loss(z, classes), expected)
+    torch.testing.assert_close(classifier.fooled_loss(z, classes), -((1 - hot) * p.log() + hot * (1 - p).log()).mean())
+
+
+def test_scheduled_sampling_tells_less_and_less() -> None:
+    """The values that the schedule's source gives."""
+    told = [probability_of_truth(iteration) for iteration in (2_000, 5_000, 7_000, 10_000, 10_000_000)]
+    assert told == pytest.approx([0.99, 0.87, 0.48, 0.04, 0], abs=0.006)
