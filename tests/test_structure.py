@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "page.figures": {"common", "data"},
     "page": {"common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "evaluation", "page.figures"},
     "labelling": {"common", "data", "evaluation.tables"},
+    "explainable": {"common", "data", "models", "training", "evaluation.statistics", "evaluation.tables"},
     "training": {"common", "data", "models", "evaluation.statistics"},
     "generation": {"common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "page.figures"},
 }

@@ -1,0 +1,74 @@
+"""Correlations of every latent dimension, or control, with every attribute."""
+
+import numpy as np
+from scipy.special import stdtr
+from scipy.stats import rankdata
+
+# With fewer rows chance alone gives one predictor an R^2 of more than .1, which is 1 / (N - 1) in the mean.
+MIN_ROWS = 10
+
+
+def pearson(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
+    """Pearson's r of z (N, D) and attributes (N, K), float64 (D, K) in [-1, 1].
+
+    A constant dimension goes with nothing: 0. NaN for a constant attribute, a column that is not finite, and for fewer
+    than `MIN_ROWS` rows.
+    """
+    if len(z) < MIN_ROWS:
+        return np.full((z.shape[1], attributes.shape[1]), np.nan)
+    known, unknown = finite_columns(z), finite_columns(attributes)
+    with np.errstate(invalid="ignore"):
+        r = np.clip(_unit_columns(known).T @ _unit_columns(unknown), -1, 1)
+    r[is_constant(known)] = 0
+    r[:, ~has_spread(unknown)] = np.nan
+    return r
+
+
+def spearman(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
+    """Spearman's rho, float64 (D, K): Pearson's r of the ranks, where equal values share their mean rank."""
+    if len(z) < MIN_ROWS:
+        return np.full((z.shape[1], attributes.shape[1]), np.nan)
+    return pearson(rankdata(finite_columns(z), axis=0), rankdata(finite_columns(attributes), axis=0))
+
+
+def p_value(r: np.ndarray, n_rows: int) -> np.ndarray:
+    """Two-sided p of correlations under independence, by t = r sqrt((N - 2) / (1 - r^2)) of N - 2 degrees of freedom.
+
+    For Spearman's rho this is the usual approximation, good from a few dozen rows. NaN stays NaN.
+    """
+    with np.errstate(divide="ignore"):
+        t = np.abs(r) * np.sqrt((n_rows - 2) / (1 - np.square(r)))
+    return 2 * stdtr(n_rows - 2, -t)
+
+
+def finite_columns(values: np.ndarray) -> np.ndarray:
+    """Columns (N, K) as float64, those with a value that is not finite wholly NaN."""
+    values = np.asarray(values, np.float64)
+    return np.where(np.isfinite(values).all(0), values, np.nan)
+
+
+def is_constant(values: np.ndarray) -> np.ndarray:
+    """Which columns (N, K) hold one value throughout, bool (K,); also where there are no rows."""
+    return (values == values[:1]).all(0)
+
+
+def has_spread(values: np.ndarray) -> np.ndarray:
+    """Which columns (N, K) are finite and hold more than one value, bool (K,)."""
+    return np.isfinite(values).all(0) & ~is_constant(values)
+
+
+def subsample(n_rows: int, max_rows: int | None, seed: int) -> np.ndarray:
+    """Indices of `max_rows` rows in order, drawn without replacement by `seed`; of all rows where there are no more."""
+    if max_rows is None or n_rows <= max_rows:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
+
+
+def _unit_columns(values: np.ndarray) -> np.ndarray:
+    """Columns centred and scaled to length 1; what becomes of constant ones is of no account."""
+    centred = values - values.mean(0)
+    # Twice, since squares of very small numbers would be 0.
+    for size in (lambda columns: np.abs(columns).max(0), lambda columns: np.linalg.norm(columns, axis=0)):
+        length = size(centred)
+        centred = centred / np.where(length == 0, 1, length)
+    return centred

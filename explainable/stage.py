@@ -1,0 +1,180 @@
+"""The stage that trains a model of the study, and what its two kinds share: rows, attributes, noise, validation."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.device import select_device
+from common.errors import UserError
+from common.options import option
+from common.randomness import generator_at, seed_at
+from explainable.attributes import (
+    ATTRIBUTES,
+    AVERAGE_INTERVAL_JUMP,
+    NOTE_DENSITY,
+    NOTE_RANGE,
+    RHYTHMIC_COMPLEXITY,
+    attribute_index,
+)
+from explainable.measures import Measures, Part
+from models.prior import Posterior
+from training.optimizers import adam
+from training.stage import Phase, Position, Stage, TrainingOptions
+
+VAE = "vae"
+FOLDER = "explainable"
+# What a number of attributes stands for; the first is given dimension 0 of z, and so on.
+NAMED_ATTRIBUTES = {
+    "2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY),
+    "4": (RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP),
+}
+_AT_ONCE = 1024  # rows, where nothing is trained
+
+
+@dataclass(frozen=True)
+class ExplainableOptions(TrainingOptions):
+    """Options that both models share; widths and rates are the published ones by default."""
+
+    data: Path = option(Path("measures/irish_folk"), "data set that explainable.prepare made")
+    latent: int = option(32, "numbers of z", minimum=1, maximum=4096)
+    attributes: tuple[str, ...] = option(
+        ("4",), f"that can be controlled: 2, 4, or names with commas out of {', '.join(ATTRIBUTES)}"
+    )
+    learning_rate: float = option(1e-4, "Adam's", above=0)
+    epochs: int = option(30, "passes over the training rows, or as many of them as an epoch has", minimum=1)
+    epoch_rows: int | None = option(None, "rows in an epoch, others in each, where that is less than all", minimum=2)
+    validation_rows: int = option(4096, "of validation rows so many at most, the same in every epoch", minimum=2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.attribute_names:
+            attribute_index(name)
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        return (
+            NAMED_ATTRIBUTES.get(self.attributes[0], self.attributes) if len(self.attributes) == 1 else self.attributes
+        )
+
+
+class Rows(NamedTuple):
+    """Rows of tokens int64 (B, length) and the chosen attributes float32 (B, n)."""
+
+    tokens: Tensor
+    attributes: Tensor
+
+
+class ExplainableStage(Stage):
+    """A stage on the rows of a data set. Subclasses say which models and what a step is."""
+
+    name, examples = FOLDER, "rows"
+    free_options = Stage.free_options | {"data", "validation_rows"}
+    fixed_options = frozenset(("latent", "attributes", "hidden"))
+    network: str  # of the model
+
+    def __init__(self, options: ExplainableOptions) -> None:
+        """Raises `UserError` where the device is not there."""
+        controlled = "-".join(options.attributes)
+        place = Path(FOLDER) / options.data.name / f"{self.network}_z{options.latent}_{controlled}_seed{options.seed}"
+        phases = [Phase("train", options.epochs)]
+        super().__init__(
+            options, phases, select_device(options.device), options.runs / place, options.checkpoints / place
+        )
+
+    def open(self) -> None:
+        """Open the data set. Raises `UserError` where there is none."""
+        self.measures = Measures.open(self.options.data)
+
+    def open_phase(self, phase: Phase) -> None:
+        train, val = self.measures.part("train"), self.measures.part("val")
+        for split, part in (("train", train), ("val", val)):
+            if len(part) < 2:
+                raise UserError(f"{self.measures.folder}: {len(part)} rows of {split}; give it more tunes")
+        self.train_rows = self._rows(train)
+        chosen = np.random.default_rng(0).permutation(len(val))[: self.options.validation_rows]
+        self.val_rows = Rows(*(field[torch.from_numpy(np.sort(chosen))] for field in self._rows(val)))
+        self._order: tuple[int, Tensor] | None = None
+
+    def _rows(self, part: Part) -> Rows:
+        columns = [attribute_index(name) for name in self.options.attribute_names]
+        # Tokens stay bytes until a batch is made: transposed training sets are large.
+        return Rows(torch.from_numpy(part.tokens), torch.from_numpy(part.attributes[:, columns]))
+
+    @property
+    def n_examples(self) -> int:
+        return min(len(self.train_rows.tokens), self.options.epoch_rows or len(self.train_rows.tokens))
+
+    def batch(self, position: Position) -> Rows:
+        """The rows of a step, on the device."""
+        if self._order is None or self._order[0] != position.epoch:
+            at = generator_at("rows", self.options.seed, position.epoch)
+            self._order = position.epoch, torch.randperm(len(self.train_rows.tokens), generator=at)
+        index = self._order[1][: self.n_examples][position.example :][: self.options.batch_size]
+        return self._on_device(self.train_rows, index)
+
+    def _on_device(self, rows: Rows, index: Tensor | slice) -> Rows:
+        return Rows(rows.tokens[index].to(self.device).long(), rows.attributes[index].to(self.device))
+
+    def noise(self, n: int, *position: int | str) -> Tensor:
+        """Standard normal noise for z, (n, latent), that depends on the position alone."""
+        at = generator_at("noise", self.options.seed, *position)
+        return torch.randn(n, self.options.latent, generator=at).to(self.device)
+
+    def seed_weights(self) -> None:
+        """Make the initial weights a function of the seed."""
+        torch.manual_seed(seed_at("weights", self.options.seed, self.network))
+
+    def adam(self, model: nn.Module) -> torch.optim.Optimizer:
+        return adam(list(model.parameters()), self.options.learning_rate)
+
+    @abstractmethod
+    def losses(
+        self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor
+    ) -> dict[str, Tensor]:
+        """The parts of the loss, scalars, "loss" the first: what is minimised."""
+
+    @abstractmethod
+    def play(self, model: nn.Module, z: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Logits and tokens of the decoder running freely."""
+
+    @torch.no_grad()
+    def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Loss, its parts and the accuracy of all tokens, the decoder running freely from sampled z."""
+        model, n = models[VAE], len(self.val_rows.tokens)
+        noise, sums = self.noise(n, "validation"), {}
+        for first in range(0, n, _AT_ONCE):
+            rows = self._on_device(self.val_rows, slice(first, first + _AT_ONCE))
+            posterior = model.encode(rows.tokens)
+            z = posterior.sample(noise[first : first + _AT_ONCE])
+            logits, played = self.play(model, z, rows)
+            told = self.losses(model, rows, posterior, z, logits)
+            told["accuracy"] = (played == rows.tokens).float().mean()
+            for name, value in told.items():
+                sums[name] = sums.get(name, 0.0) + value.item() * len(z) / n
+        return {f"val_{name}": value for name, value in sums.items()}
+
+    def facts(self, phase: Phase) -> dict[str, Any]:
+        return {
+            "data": self.measures.name,
+            "measures_content": self.measures.content_hash,
+            "form": self.measures.form.as_plain(),
+            "attributes": list(self.options.attribute_names),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        return {"measures_content": self.measures.content_hash}
+
+    def weights_file(self, model: str, phase: Phase, which: str) -> str:
+        return f"{model}_{which}.pth"
+
+
+def kl_of(posterior: Posterior) -> Tensor:
+    """KL(q || N(0, I)) of each latent dimension in nats, (B, latent)."""
+    mean, log_variance = posterior
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)

@@ -1,0 +1,44 @@
+"""Train a model of the study on a data set of measures.
+
+    python -m explainable.train measure_vae --data measures/irish_folk --latent 32 --attributes 4
+    python -m explainable.train adversarial_vae --data measures/irish_folk --latent 128 --attributes 2
+    python -m explainable.train measure_vae --hidden 128 --epochs 5      # smaller and shorter than published
+
+The defaults are the published recipes. The same command resumes a run that was stopped, on the CPU bit for bit. Weights
+go to checkpoints/explainable/<data>/<run>/vae_{best,last}.pth, logs to runs/ in the same manner.
+"""
+
+import sys
+
+from common.errors import UserError, run_command
+from common.options import parse_options
+from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
+from explainable.measure_stage import MeasureOptions, MeasureStage
+from explainable.stage import ExplainableOptions
+from models.adversarial_vae import AdversarialVAE
+from models.checkpoint import CheckpointError
+from models.measure_vae import MeasureVAE
+from training.loop import train
+
+MODELS = {
+    MeasureVAE.network: (MeasureOptions, MeasureStage),
+    AdversarialVAE.network: (AdversarialOptions, AdversarialStage),
+}
+
+
+def train_model(model: str, options: ExplainableOptions) -> None:
+    """Train `model`, one of `MODELS`. Raises `UserError` with a sentence where something is missing."""
+    _, stage = MODELS[model]
+    train(stage(options))
+
+
+def _main(arguments: list[str]) -> None:
+    model = arguments[0] if arguments and not arguments[0].startswith("-") else MeasureVAE.network
+    if model not in MODELS:
+        raise UserError(f"unknown model {model!r}; known are {', '.join(MODELS)}")
+    options, _ = MODELS[model]
+    train_model(model, parse_options(options, __doc__, [word for word in arguments if word != model]))
+
+
+if __name__ == "__main__":
+    run_command(lambda: _main(sys.argv[1:]), CheckpointError)

@@ -1,0 +1,77 @@
+"""Which split a tune belongs to: decided by a hash of its melody in any key; versions of a tune stay together."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from explainable.tunes import Tune
+
+SPLITS = ("train", "val", "test")
+TRAIN_SHARE, VAL_SHARE = 0.7, 0.2
+_OPENING_NOTES = 17
+_SHORTEST_TITLE = 5  # letters; below, as in "Reel", it is no name
+_NO_TITLES = {
+    "untitled",
+    "hornpipe",
+    "strathspey",
+    "gananim",
+    "ganainm",
+    "noname",
+    "unknown",
+    "march",
+    "polka",
+    "waltz",
+}
+
+
+def assign_tune_splits(tunes: Sequence[Tune]) -> list[str]:
+    """Split ("train", "val" or "test") of each tune, 70/20/10.
+
+    Tunes with the same melody in any key, the same first 17 notes in any key and rhythm, or the same title are one
+    group, and a group is never divided. Its place is the smallest hash of its melodies, so that adding tunes moves no
+    other group, and the order of tunes does not count.
+    """
+    group_of: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        group_of.setdefault(key, key)
+        while group_of[key] != key:
+            group_of[key] = group_of[group_of[key]]
+            key = group_of[key]
+        return key
+
+    melodies = [melody_hash(tune) for tune in tunes]
+    for tune, melody in zip(tunes, melodies, strict=True):
+        for key in _shared(tune):
+            group_of[find(key)] = find(melody)
+    place: dict[str, float] = {}
+    for melody in melodies:
+        group = find(melody)
+        place[group] = min(place.get(group, 1.0), int(melody[:16], 16) / 2**64)
+    return [_split_at(place[find(melody)]) for melody in melodies]
+
+
+def melody_hash(tune: Tune) -> str:
+    """Hash of a melody that is the same in every key: intervals, onsets and lengths."""
+    notes = tune.notes
+    intervals = [note.pitch - notes[0].pitch for note in notes]
+    times = [(str(note.onset - notes[0].onset), str(note.end - note.onset)) for note in notes]
+    return hashlib.sha256(repr((intervals, times)).encode()).hexdigest()
+
+
+def _shared(tune: Tune) -> Iterator[str]:
+    """What other versions of a tune have as well."""
+    pitches = [note.pitch for note in tune.notes[:_OPENING_NOTES]]
+    if len(pitches) == _OPENING_NOTES:
+        yield f"opening {[after - before for before, after in pairwise(pitches)]}"
+    # "The Monarch -- Clog": the kind of dance is no part of the name.
+    title = re.sub(r"[^a-z0-9]|\bthe\b", "", tune.title.partition("--")[0].casefold())
+    if len(title) >= _SHORTEST_TITLE and title not in _NO_TITLES:
+        yield f"title {title}"
+
+
+def _split_at(place: float) -> str:
+    if place < TRAIN_SHARE:
+        return "train"
+    return "val" if place < TRAIN_SHARE + VAL_SHARE else "test"

@@ -1,0 +1,167 @@
+"""ABC as it is written, one rule of the notation at a time, and tunes that cannot enter."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from explainable.abc import read_abc, read_tune
+from explainable.abc_text import metre_of, signature_of
+from explainable.tunes import Dropped, Note, Tune
+
+F = Fraction
+
+
+def read(music: str, key: str = "C", metre: str = "4/4", unit: str = "1/4", **settings: object) -> Tune | Dropped:
+    return read_tune(f"X:1\nT:A tune\nM:{metre}\nL:{unit}\nK:{key}\n{music}\n", "t", **settings)
+
+
+def sounds(music: str, key: str = "C", **settings: object) -> list[tuple[int, Fraction]]:
+    """Pitch and length in quarters of every note."""
+    tune = read(music, key, **settings)
+    assert isinstance(tune, Tune), tune
+    return [(note.pitch, note.end - note.onset) for note in tune.notes]
+
+
+def pitches(music: str, key: str = "C", **settings: object) -> list[int]:
+    return [pitch for pitch, _ in sounds(music, key, **settings)]
+
+
+def lengths(music: str, **settings: object) -> list[Fraction]:
+    return [length for _, length in sounds(music, **settings)]
+
+
+@pytest.mark.parametrize(
+    ("key", "altered"),
+    [
+        ("C", {}),
+        ("Am", {}),
+        ("D", {"F": 1, "C": 1}),
+        ("Bb", {"B": -1, "E": -1}),
+        ("F#m", {"F": 1, "C": 1, "G": 1}),
+        ("Edor", {"F": 1, "C": 1}),
+        ("A Mixolydian", {"F": 1, "C": 1}),
+        ("D phrygian", {"B": -1, "E": -1}),
+        ("Flyd", {}),
+        ("G clef=treble", {"F": 1}),
+        ("D =c", {"F": 1, "C": 0}),
+        ("D exp _e ^f", {"E": -1, "F": 1}),
+        ("Hp", {"F": 1, "C": 1}),
+        ("none", {}),
+    ],
+)
+def test_key_signatures(key: str, altered: dict[str, int]) -> None:
+    assert signature_of(key) == altered
+
+
+def test_metres() -> None:
+    assert [metre_of(text) for text in ("C", "C|", "4/4", "none", "4/0")] == ["4/4", "2/2", "4/4", "", ""]
+
+
+def test_octaves_and_accidentals() -> None:
+    assert pitches("C,Cc c'") == [48, 60, 72, 84]
+    assert pitches("F ^F F f|F __B =B _A", "D") == [66, 66, 66, 78, 66, 69, 71, 68]
+    # To the end of the bar, in their octave.
+    assert pitches("^c c C c|c4") == [73, 73, 60, 73, 72]
+    # A note that is tied over the bar line keeps its accidental.
+    assert sounds("z2 ^c2-|c2 c2") == [(73, 4), (73, 2)]
+
+
+def test_lengths_tuplets_and_broken_rhythm() -> None:
+    assert lengths("A2 A/2 A/ A// A3/4|A4") == [2, F(1, 2), F(1, 2), F(1, 4), F(3, 4), 4]
+    assert lengths("A>B c<d|A>>B z>A") == [F(3, 2), F(1, 2), F(1, 2), F(3, 2), F(7, 4), F(1, 4), F(1, 2)]
+    assert lengths("(3ABc (3:2:2A2B|(2AB z") == [F(2, 3), F(2, 3), F(2, 3), F(4, 3), F(2, 3), F(3, 2), F(3, 2)]
+    assert lengths("A8", unit="1/8") == [4] and lengths("A8 ", unit="") == [4]
+    assert lengths("A2-A2|(A2 B2)") == [4, 2, 2]
+    # A slur, or a tie between two pitches, joins nothing.
+    assert lengths("A2-B2") == [2, 2]
+
+
+def test_rests_are_silence() -> None:
+    tune = read("A z x B|Z|z2 c2")
+    assert [(note.onset, note.pitch) for note in tune.notes] == [(0, 69), (3, 71), (10, 72)]
+
+
+def test_what_sounds_no_note_is_left_out() -> None:
+    decorated = '"Am"A {gf}~B !trill!c "^text"(.d)|v[A,C]4 % comment A B\nw: words of a song\nuT+fff+A4y\\\n|$B4'
+    assert pitches(decorated) == [69, 71, 72, 74, 60, 69, 71]
+
+
+def test_fields_within_the_music() -> None:
+    assert sounds("F4|[K:D][L:1/8]F8|\nK:F\nB8") == [(65, 4), (66, 4), (70, 4)]
+
+
+@pytest.mark.parametrize(
+    ("music", "played"),
+    [
+        ("|:A4:|B4", "AAB"),
+        ("A4:|B4:|", "AABB"),
+        ("A4::B4:|", "AABB"),
+        ("A4|1B4:|2c4||d4", "ABAcd"),
+        ("|:A4|[1B4:|[2c4|]d4:|", "ABAcdd"),
+        ("|:A4|1,3B4:|2c4:|d4", "ABAcABd"),
+        ("A4||B4:|", "ABB"),
+        ("|:A4||B4:|", "ABAB"),
+        ("|:A4|1B4:|c4", "ABAc"),
+    ],
+)
+def test_repeats(music: str, played: str) -> None:
+    assert pitches(music) == pitches("|".join(f"{letter}4" for letter in played))
+    once = "".join(letter for letter in music if letter in "ABcd")
+    assert pitches(music, repeats=False) == pitches("|".join(f"{letter}4" for letter in once))
+
+
+def test_pick_ups_and_last_bars() -> None:
+    tune = read("G|A4|A3:|B|c4|c3|]")
+    # Played: G A4 A3 G A4 A3 B c4 c3; the last bar of a section and the next pick-up are one bar.
+    assert (tune.start, tune.end) == (3, 27)
+    assert tune.notes[:4] == tuple(
+        Note(F(a), p, F(b)) for a, p, b in ((3, 67, 4), (4, 69, 8), (8, 69, 11), (11, 67, 12))
+    )
+    # Without one to join, silence fills it up at that side.
+    assert [note.onset for note in read("A4||B|c4").notes] == [0, 7, 8]
+    assert [note.onset for note in read("A4|B3||c4").notes] == [0, 4, 8]
+
+
+def test_cut_time_and_pairs_of_bars_where_they_are_accepted() -> None:
+    assert read("A4|B4", metre="C|", metres=("4/4", "2/2")).end == 8
+    tune = read("G|A2|B2|c2|d2", metre="2/4", metres=("2/4",))
+    assert tune.start == 3 and [note.onset for note in tune.notes] == [3, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("music", "metre", "reason", "detail"),
+    [
+        ("A3", "3/4", "not in 4/4", "3/4"),
+        ("A4", "C|", "not in 4/4", "2/2"),
+        ("A2", "2/4", "not in 4/4", "2/4"),
+        ("A4", "none", "not in 4/4", "no metre"),
+        ("A4|\nM:3/4\nA3", "4/4", "metre changes", "4/4 to 3/4"),
+        ("A4|[M:6/8]A3", "4/4", "metre changes", "4/4 to 6/8"),
+        ("V:1\nA4\nV:2\nC4", "4/4", "several voices", "1 and 2"),
+        ("A4&C4", "4/4", "several voices", "voices within a bar (&)"),
+        ("A4|A5|A4", "4/4", "bars do not fill the metre", "5 quarters in bar 2 as played"),
+        ("A4|A3|A4", "4/4", "bars do not fill the metre", "3 quarters in bar 2 as played"),
+        ("z4|z4", "4/4", "no note", ""),
+        ("", "4/4", "no note", ""),
+        ("ABcd|" * 251, "4/4", "over 1,000 notes", "1,004"),
+        ("A4|\x01", "4/4", "cannot be read", "'\\x01' in its music"),
+        (">A", "4/4", "cannot be read", "'>' without a note before it"),
+        ("A99999999999", "4/4", "cannot be read", "length '99999999999'"),
+        ("(0A", "4/4", "cannot be read", "tuplet '(0'"),
+    ],
+)
+def test_tunes_that_cannot_enter(music: str, metre: str, reason: str, detail: str) -> None:
+    assert read(music, metre=metre) == Dropped("t", reason, detail)
+
+
+def test_a_file_of_tunes(tmp_path: Path) -> None:
+    path = tmp_path / "book.abc"
+    text = "M:4/4\nL:1/4\n\nX:7\nT:Na Fé\nT:Other\nK:C\nA4|\n\nNotes on the tune\n"
+    text += "X:8\nT:no key\nA4\nX:9\nL:1/8\nK:G\nF8|]\n"
+    for encoding in ("utf-8", "latin-1"):
+        path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+        first, second, third = read_abc(path)
+        assert (first.name, first.title, len(first.notes)) == ("book/1", "Na Fé", 1)
+        assert second == Dropped("book/2", "cannot be read", "no key (K:) in its header")
+        assert third.notes == (Note(F(0), 66, F(4)),)

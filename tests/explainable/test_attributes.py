@@ -1,0 +1,87 @@
+"""The four attributes against values worked out by hand and by the definitions."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from common.errors import UserError
+from explainable.attributes import ATTRIBUTES, attribute_index, attributes, onset_weights
+from explainable.measures import transpose
+from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
+from explainable.tunes import Note
+
+
+def measure(times: list[Fraction], pitches: list[int] | None = None, form: TokenForm = MEASURE) -> np.ndarray:
+    ends = [*times[1:], Fraction(4)]
+    notes = [Note(*note) for note in zip(times, pitches or [60] * len(times), ends, strict=True)]
+    return encode(notes, form, start=Fraction(0), end=Fraction(4))
+
+
+def every(step: Fraction, first: Fraction = Fraction(0)) -> list[Fraction]:
+    return [first + step * place for place in range(int(4 / step))]
+
+
+def test_names_stand_in_the_order_of_the_latent_dimensions() -> None:
+    assert ATTRIBUTES == ("rhythmic_complexity", "note_range", "note_density", "average_interval_jump")
+    assert attribute_index("note_density") == 2
+    with pytest.raises(UserError, match="unknown attribute 'tempo'; known are rhythmic_complexity, note_range"):
+        attribute_index("tempo")
+
+
+@pytest.mark.parametrize(
+    ("times", "complexity"),
+    [
+        ([Fraction(0)], 0.0072),
+        (every(Fraction(1)), 0.0644),
+        (every(Fraction(1, 2)), 0.1364),
+        (every(Fraction(1, 3)), 0.6402),
+        (every(Fraction(1, 4)), 0.4243),
+        (every(Fraction(1), Fraction(1, 2)), 0.0720),
+    ],
+    ids=["whole", "quarters", "eighths", "triplets", "sixteenths", "off-beats"],
+)
+def test_rhythmic_complexity(times: list[Fraction], complexity: float) -> None:
+    assert attributes(measure(times))[0, 0] == pytest.approx(complexity, abs=5e-5)
+    assert onset_weights().sum() == pytest.approx(27.79)
+
+
+def test_range_density_and_jump() -> None:
+    row = attributes(measure([Fraction(0), Fraction(1), Fraction(2)], [60, 67, 64]))[0]
+    assert row[1:] == pytest.approx([7 / 26, 3 / 24, (7 + 3) / 2])
+    assert attributes(measure([Fraction(1)]))[0, 1:] == pytest.approx([0, 1 / 24, 0])
+    silent = np.array([[MEASURE.rest, *[MEASURE.hold] * 23], [MEASURE.padding] * 24])
+    assert not attributes(silent).any()
+    assert attributes(np.empty((0, 24), np.uint8)).shape == (0, 4)
+
+
+def test_phrases_have_them_as_well() -> None:
+    one = measure(every(Fraction(1, 2)), list(range(60, 68)), PHRASE)
+    row = attributes(np.tile(one, 4), PHRASE)[0]
+    assert row == pytest.approx([3.79 / (4 * 2.5 + 1.79), 7 / 26, 32 / 64, (28 + 3 * 7) / 31])
+
+
+@given(arrays(np.uint8, (5, 24), elements=st.integers(0, MEASURE.size - 1)))
+def test_rows_agree_with_the_definitions_one_by_one(tokens: np.ndarray) -> None:
+    weights = onset_weights()
+    for row, found in zip(tokens.tolist(), attributes(tokens), strict=True):
+        pitches = [token for token in row if token < MEASURE.rest]
+        jumps = [abs(after - before) for before, after in pairwise(pitches)]
+        expected = [
+            sum(weights[tick] for tick, token in enumerate(row) if token < MEASURE.rest) / 27.79,
+            (max(pitches) - min(pitches)) / 26 if len(pitches) > 1 else 0,
+            len(pitches) / 24,
+            sum(jumps) / len(jumps) if jumps else 0,
+        ]
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_transposition_changes_none_of_them() -> None:
+    tokens = measure([Fraction(0), Fraction(1), Fraction(5, 2)], [60, 67, 64]).astype(np.uint8)
+    moved = transpose(tokens, np.array([-5], np.int8), MEASURE)
+    assert (moved != tokens).sum() == 3
+    assert np.array_equal(attributes(moved), attributes(tokens))

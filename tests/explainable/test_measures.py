@@ -1,0 +1,229 @@
+"""From files to a data set of measures: filters, splits, bytes, and every refusal."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from midi_files import midi, off, on
+
+from common.errors import UserError
+from explainable.attributes import attributes
+from explainable.measures import Measures, vocabulary
+from explainable.prepare import Options, Settings, prepare, prepare_measures, read_options
+from explainable.sources import Reading, builtin_files, own_files, read_tunes
+from explainable.tokens import MEASURE, PHRASE
+from explainable.tune_splits import SPLITS, assign_tune_splits, melody_hash
+from explainable.tunes import Dropped, Note, Tune
+
+ROOT = Path(__file__).resolve().parents[2]
+LETTERS = "CDEFGABcdefgab"
+
+
+def random_tune(seed: int, measures: int = 8) -> str:
+    rng = np.random.default_rng(seed)
+    bars = ["".join(LETTERS[place] for place in rng.integers(14, size=8)) for _ in range(measures)]
+    return f"X:{seed + 1}\nT:Melody {'abcdefghij'[seed % 10]}{seed}\nM:4/4\nL:1/8\nK:D\n{'|'.join(bars)}|]\n\n"
+
+
+@pytest.fixture(scope="module")
+def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tunes")
+    (folder / "book.abc").write_text("".join(random_tune(seed) for seed in range(40)) + "X:99\nM:6/8\nK:C\nA3B3|\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measures(tunes: Path) -> Measures:
+    return prepare_measures(own_files(tunes), tunes.parent / "set", MEASURE)
+
+
+def test_what_a_set_holds(measures: Measures) -> None:
+    assert measures.tokens.shape == (320, 24) and measures.tokens.dtype == np.uint8
+    assert np.array_equal(measures.attributes, attributes(measures.tokens))
+    assert measures.number.tolist() == list(range(8)) * 40 and measures.tune.tolist() == [*np.repeat(range(40), 8)]
+    assert measures.info["counts"]["tunes_dropped"] == {"not in 4/4": 1}
+    assert pd.read_csv(measures.folder / "dropped.csv").to_numpy().tolist() == [["book/41", "not in 4/4", "6/8"]]
+    assert measures.info["vocabulary"] == vocabulary(MEASURE) and len(vocabulary(PHRASE)) == 47
+    assert measures.hold_share() == pytest.approx(16 / 24)
+
+
+def test_splits_are_of_tunes_and_transposition_keeps_them(measures: Measures) -> None:
+    parts = {split: measures.part(split, transposed=True) for split in SPLITS}
+    of_split = [set(part.tune.tolist()) for part in parts.values()]
+    assert sum(map(len, of_split)) == 40 and set.union(*of_split) == set(range(40)) and min(map(len, of_split)) > 0
+    plain = measures.part("train", transposed=False)
+    assert len(plain) == len(measures.rows("train")) and not plain.shift.any()
+    assert len(measures.part("val")) == len(measures.rows("val"))
+    train = measures.part("train")
+    assert len(train) == measures.info["counts"]["training_rows_transposed"]
+    for tune in sorted(of_split[0]):
+        own = train.tokens[train.tune == tune]
+        pitches = own[own < MEASURE.rest]
+        # Every shift that keeps the tune inside the range, and no other: from the lowest pitch to the highest.
+        row = measures.tunes.iloc[tune]
+        assert (pitches.min(), pitches.max()) == (0, MEASURE.highest - MEASURE.lowest)
+        assert len(own) == 8 * (row["highest_shift"] - row["lowest_shift"] + 1)
+    base = train.tokens[train.shift == 0]
+    assert np.array_equal(base, plain.tokens)
+    assert np.array_equal(attributes(train.tokens), train.attributes)
+
+
+def test_the_same_files_give_the_same_bytes(tunes: Path, measures: Measures, tmp_path: Path) -> None:
+    again = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE)
+    assert again.content_hash == measures.content_hash
+    for path in measures.folder.iterdir():
+        assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
+    other = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE, Settings(transpose=False))
+    assert other.content_hash != measures.content_hash
+    assert len(other.part("train")) == len(other.rows("train"))
+
+
+def test_the_published_phrases(tunes: Path, tmp_path: Path) -> None:
+    phrases = prepare_measures(own_files(tunes), tmp_path / "phrases", PHRASE)
+    assert phrases.tokens.shape == (80, 64)
+    assert set(phrases.part("train").shift.tolist()) == set(range(-5, 7))
+
+
+def melody(*pitches: int, title: str = "", step: Fraction = Fraction(1)) -> Tune:
+    notes = tuple(Note(place * step, pitch, (place + 1) * step) for place, pitch in enumerate(pitches))
+    return Tune("t", notes, Fraction(0), notes[-1].end, title)
+
+
+def test_versions_of_a_tune_stay_together() -> None:
+    rng = np.random.default_rng(0)
+    melodies = [rng.integers(60, 72, 24).tolist() for _ in range(60)]
+    tunes = [melody(*pitches) for pitches in melodies]
+    transposed = [melody(*(pitch + 3 for pitch in pitches)) for pitches in melodies]
+    begun_alike = [melody(*pitches[:18], 60, step=Fraction(1, 2)) for pitches in melodies]
+    assert [melody_hash(tune) for tune in tunes] == [melody_hash(tune) for tune in transposed]
+    splits = assign_tune_splits([*tunes, *transposed, *begun_alike])
+    assert splits[:60] == splits[60:120] == splits[120:] and set(splits) == set(SPLITS)
+    titled = [replace(tune, title="The Red Haired Boy -- Reel") for tune in tunes[:30]]
+    assert len(set(assign_tune_splits([*titled, melody(60, 61, title="Red-Haired Boy")]))) == 1
+    # No tune's place depends on the others, or on the order.
+    alone = assign_tune_splits(tunes)
+    assert assign_tune_splits(tunes[::-1])[::-1] == alone
+    assert [split for tune in tunes for split in assign_tune_splits([tune])] == alone
+
+
+def test_shares_are_70_20_10() -> None:
+    rng = np.random.default_rng(1)
+    splits = assign_tune_splits([melody(*rng.integers(50, 80, 12).tolist()) for _ in range(2000)])
+    assert [splits.count(split) / 2000 for split in SPLITS] == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
+
+
+def test_midi_files_may_be_late_and_lose_measures_alone(tmp_path: Path) -> None:
+    late = [m for place in range(8) for m in (on(20 if place == 0 else 0, 60 + place), off(480, 60 + place))]
+    off_grid = [on(1920 - 20 + 60, 70), off(480, 70)]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.mid").write_bytes(midi([*late, *off_grid]))
+    (tmp_path / "in/b.mid").write_bytes(b"nothing")
+    made = prepare_measures(own_files(tmp_path / "in"), tmp_path / "out", MEASURE)
+    assert made.number.tolist() == [0, 1]
+    assert made.info["counts"]["measures_dropped"] == {"off the grid": 1, "without a note": 1}
+    assert made.info["counts"]["tunes_dropped"] == {"cannot be read": 1}
+    with pytest.raises(UserError, match=r"no measure is left of 2 tunes, .* \(1\): off the grid"):
+        prepare_measures(own_files(tmp_path / "in"), tmp_path / "out", MEASURE, Settings(off_grid="tune"))
+    assert Measures.open(tmp_path / "out").content_hash == made.content_hash  # the earlier set is as it was
+    with pytest.raises(UserError, match="off the grid"):
+        prepare_measures(own_files(tmp_path / "in"), tmp_path / "exact", MEASURE, Settings(tolerance=0.01))
+
+
+def test_damage_is_told(tunes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    with pytest.raises(UserError, match=r"no measures there; make them with python -m explainable\.prepare"):
+        Measures.open(folder)
+    prepare_measures(own_files(tunes), folder, MEASURE)
+    info = json.loads((folder / "measures.json").read_text())
+    (folder / "measures.json").write_text(json.dumps({**info, "settings": {}}))
+    with pytest.raises(UserError, match=r"measures\.json has changed"):
+        Measures.open(folder)
+    (folder / "measures.json").write_text(json.dumps(info))
+    content = (folder / "tokens.npy").read_bytes()
+    (folder / "tokens.npy").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"tokens\.npy has changed"):
+        Measures.open(folder)
+    (folder / "tokens.npy").unlink()
+    with pytest.raises(UserError, match=r"tokens\.npy is missing"):
+        Measures.open(folder)
+    prepare_measures(own_files(tunes), folder, MEASURE)
+    with pytest.raises(UserError, match="unknown split 'all'; known are train, val, test"):
+        Measures.open(folder).part("all")
+
+
+def test_a_folder_of_something_else_is_left_alone(tunes: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty and no data set of measures"):
+        prepare_measures(own_files(tunes), tmp_path, MEASURE)
+    with pytest.raises(UserError, match="a file is in the way"):
+        prepare_measures(own_files(tunes), tmp_path / "mine.txt", MEASURE)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("klezmer", "unknown data set 'klezmer'; known are irish_folk, bach, turkish_makam, pop"),
+        ("", "give the name of a data set"),
+        ("bach --metres 3/4", "--metres takes metres of 4 or 2 quarters a bar"),
+        ("bach --metres x", "--metres takes metres of 4 or 2 quarters a bar"),
+        ("bach --lowest 90", "--lowest 90 must be below --highest 84"),
+        ("bach --tolerance 0.2", "--tolerance must be at most 0.125"),
+        ("pop", "give a folder or file of them; see --input"),
+        ("--input nowhere", "nowhere: no such file or folder"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    words: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        prepare(read_options(words.split()))
+
+
+def test_the_metres_of_a_named_set() -> None:
+    assert Options(name="pop").settings.metres == ("4/4", "2/4")
+    assert Options(name="pop", metres=("4/4",)).settings.metres == ("4/4",)
+    assert Options(name="irish_folk").settings.metres == ("4/4",)
+
+
+def test_a_folder_without_melodies(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(UserError, match=r"no file of melodies; known are \.abc, \.mid, \.midi, \.mxl, \.tsv"):
+        own_files(tmp_path)
+    (tmp_path / "a.abc").write_text("no tune")
+    with pytest.raises(UserError, match="no tune was found in the files"):
+        prepare_measures(own_files(tmp_path), tmp_path / "out", MEASURE)
+
+
+@pytest.mark.parametrize("ending", ["abc", "mid", "mxl", "tsv"])
+def test_a_file_that_is_gone_is_dropped(ending: str, tmp_path: Path) -> None:
+    ((_, found),) = read_tunes([tmp_path / f"gone.{ending}"], Reading())
+    assert isinstance(found, Dropped) and (found.name, found.reason) == ("gone", "cannot be read")
+    assert "No such file" in found.detail
+
+
+def test_the_program(tunes: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "explainable.prepare", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+    done = run("--input", str(tunes), "--out", str(tmp_path / "set"))
+    assert done.returncode == 0, done.stderr
+    assert "40 tunes, 320 measures" in done.stdout and "1 tunes dropped: not in 4/4" in done.stdout
+    wrong = run("klezmer")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "Traceback" not in wrong.stderr
+
+
+def test_irish_tunes_out_of_the_built_in_corpus(tmp_path: Path) -> None:
+    pytest.importorskip("music21")
+    files = builtin_files("irish_folk")
+    assert {path.parent.name for path in files} == {"oneills1850", "ryansMammoth"}
+    made = prepare_measures(files[:4], tmp_path / "irish", MEASURE)
+    assert len(made.tokens) > 200

@@ -1,0 +1,108 @@
+"""Both models train on a data set, go on exactly where they were stopped, and are rebuilt from their files."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import UserError
+from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
+from explainable.measure_stage import MeasureOptions, MeasureStage
+from explainable.measures import Measures
+from explainable.prepare import Settings, prepare_measures
+from explainable.tokens import MEASURE
+from explainable.train import MODELS, train_model
+from models import rebuild
+from models.checkpoint import read_checkpoint
+from training.loop import train
+
+SMALL = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 2, "learning_rate": 1e-2, "attributes": ("2",)}
+
+
+@pytest.fixture(scope="session")
+def measures(tmp_path_factory: pytest.TempPathFactory) -> Measures:
+    """Thirty tunes of four measures of four quarters and halves, as they stand."""
+    folder, generator = tmp_path_factory.mktemp("tunes"), random.Random(0)
+    tunes = []
+    for number in range(30):
+        bars = ["".join(generator.choice(["C2", "DE", "G2", "Bc", "A2"]) for _ in range(3)) + "F2" for _ in range(4)]
+        tunes.append(f"X:{number}\nT:Tune {number}\nM:4/4\nL:1/8\nK:C\n{'|'.join(bars)}|]\n")
+    (folder / "tunes.abc").write_text("\n".join(tunes), encoding="utf-8")
+    return prepare_measures([folder / "tunes.abc"], folder / "measures", MEASURE, Settings(transpose=False))
+
+
+@pytest.fixture(params=list(MODELS))
+def model(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def options(model: str, measures: Measures, folder: Path, **changes: object) -> object:
+    places = {"data": measures.folder, "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
+    return MODELS[model][0](**{**SMALL, **places, **changes})
+
+
+def weights_of(folder: Path, name: str = "vae_last.pth") -> dict[str, torch.Tensor]:
+    (path,) = folder.glob(f"checkpoints/explainable/*/*/{name}")
+    return read_checkpoint(path)["weights"]
+
+
+def test_a_model_is_trained_and_rebuilt(model: str, measures: Measures, tmp_path: Path) -> None:
+    train_model(model, options(model, measures, tmp_path))
+    (path,) = tmp_path.glob("checkpoints/explainable/measures/*/vae_best.pth")
+    content = read_checkpoint(path)
+    assert path.parent.name == f"{model}_z4_2_seed0" and content["facts"]["measures_content"] == measures.content_hash
+    assert content["facts"]["attributes"] == ["rhythmic_complexity", "note_density"]
+    assert 0 <= content["facts"]["metrics"]["val_accuracy"] <= 1
+    rebuilt = rebuild(content)
+    tokens = torch.from_numpy(measures.part("test").tokens.astype(np.int64))
+    assert rebuilt.encode(tokens).mean.shape == (len(tokens), 4)
+
+
+def test_a_training_goes_on_exactly(model: str, measures: Measures, tmp_path: Path) -> None:
+    train_model(model, options(model, measures, tmp_path / "whole"))
+    train_model(model, options(model, measures, tmp_path / "parts", epochs=1))
+    train_model(model, options(model, measures, tmp_path / "parts", allow_changes=True))
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_loss_of_measure_vae_falls(measures: Measures, tmp_path: Path) -> None:
+    stage = MeasureStage(options("measure_vae", measures, tmp_path, epochs=8, learning_rate=2e-2, relu_logits=False))
+    train(stage)
+    first, last = (read_log(tmp_path)[place] for place in (0, -1))
+    assert last["val_reconstruction"] < first["val_reconstruction"]
+    assert last["val_attribute"] < 0.7 * first["val_attribute"]
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    (path,) = folder.glob("runs/explainable/*/*/epochs.jsonl")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_classes_of_attributes_are_equally_frequent_and_merged(measures: Measures, tmp_path: Path) -> None:
+    stage = AdversarialStage(options("adversarial_vae", measures, tmp_path, attributes=("4",)))
+    stage.open()
+    stage.open_phase(stage.phases[0])
+    classes = stage.classes_of(stage.train_rows.attributes)
+    for column, edges in zip(classes.T, stage.edges, strict=True):
+        counts = torch.bincount(column, minlength=len(edges) + 1)
+        assert len(counts) == len(edges) + 1 <= 8
+    standardised = stage.standardised(stage.train_rows.attributes)[:, [0, 2, 3]]
+    assert standardised.mean(0).abs().max() < 1e-4 and (standardised.std(0) - 1).abs().max() < 1e-4
+
+
+def test_eight_classes_are_equally_frequent(measures: Measures, tmp_path: Path) -> None:
+    stage = AdversarialStage(options("adversarial_vae", measures, tmp_path))
+    stage.edges = [np.quantile(np.arange(800), np.arange(1, 8) / 8).tolist()]
+    counts = torch.bincount(stage.classes_of(torch.arange(800.0)[:, None])[:, 0])
+    assert counts.tolist() == [100] * 8
+
+
+def test_options_name_attributes(measures: Measures) -> None:
+    assert MeasureOptions(attributes=("2",)).attribute_names == ("rhythmic_complexity", "note_density")
+    assert AdversarialOptions(attributes=("note_range",)).attribute_names == ("note_range",)
+    with pytest.raises(UserError, match="unknown attribute 'loudness'; known are rhythmic_complexity, "):
+        MeasureOptions(attributes=("loudness",))
