@@ -11,9 +11,7 @@
 A window length T is a view of it: song k has n_frames // T windows, one after another.
 """
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from common.errors import UserError, damage_told
 from common.files import hash_of_file
 
 # 2: hashes of every file and of the content, the name of the condition. 3: where labels come from.
@@ -42,6 +40,7 @@ ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
 INFO, SONGS, REJECTED = "store.json", "songs.csv", "rejected.csv"
 DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), SONGS, REJECTED)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
+_REMEDY = "make it again with prepare_data.py"
 _CONTENT_HASH_DIGITS, _FILE_HASH_DIGITS = 16, 64
 
 
@@ -86,7 +85,7 @@ class RollStore:
         """
         folder = Path(folder)
         info = _read_info(folder)
-        with _damage(folder):
+        with damage_told(folder, INFO, _REMEDY):
             _check_info(info)
             for name, expected in info["files"].items():
                 _check_size_and_sample(folder / name, expected)
@@ -97,7 +96,7 @@ class RollStore:
 
     def verify(self) -> None:
         """Read every file of the store whole. Raises `UserError` where one is not as it was written."""
-        with _damage(self.folder):
+        with damage_told(self.folder, INFO, _REMEDY):
             for name, expected in self.info["files"].items():
                 if hash_of_file(self.folder / name, _FILE_HASH_DIGITS) != expected["sha256"]:
                     raise ValueError(f"{name} has changed")
@@ -213,29 +212,15 @@ def _read_info(folder: Path) -> dict[str, Any]:
     """store.json. Raises `UserError` where it is not there, is damaged, or has another format."""
     if not any((folder / name).exists() for name in (INFO, *(f"{name}.npy" for name in ARRAYS))):
         raise UserError(f"{folder}: no roll store there; make one with prepare_data.py")
-    with _damage(folder):
+    with damage_told(folder, INFO, _REMEDY):
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
         if not is_store_info(info):
             raise ValueError(f"{INFO} is not a store's")
     if info["format_version"] != FORMAT_VERSION:
         raise UserError(
-            f"{folder}: store format {info['format_version']}, but this code reads {FORMAT_VERSION}; "
-            "make it again with prepare_data.py"
+            f"{folder}: store format {info['format_version']}, but this code reads {FORMAT_VERSION}; {_REMEDY}"
         )
     return info
-
-
-@contextlib.contextmanager
-def _damage(folder: Path) -> Iterator[None]:
-    """Whatever cannot be read in a store's files is told as the store's damage."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        reason = f"{Path(error.filename or INFO).name} is missing"
-        raise UserError(f"{folder}: damaged ({reason}); make it again with prepare_data.py") from error
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, IsADirectoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder}: damaged ({reason}); make it again with prepare_data.py") from error
 
 
 def _check_info(info: dict[str, Any]) -> None:

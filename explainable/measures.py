@@ -12,11 +12,9 @@ The transpositions for training are no part of the files: `part("train")` makes 
 every semitone.
 """
 
-import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from common.errors import UserError, damage_told
 from common.files import hash_of_file, locked_folder, write_text, written_atomically
 from explainable.attributes import ATTRIBUTES
 from explainable.tokens import TokenForm
@@ -38,6 +36,7 @@ DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), TUNES, DROPPED)
 TUNE_COLUMNS = ("name", "title", "split", "shift", "lowest_shift", "highest_shift", "rows")
 DROPPED_COLUMNS = ("tune", "reason", "detail")
 _HASH_DIGITS = 64
+_REMEDY = "make it again with python -m explainable.prepare"
 _CONTENT_HASH_DIGITS = 16
 
 
@@ -77,7 +76,7 @@ class Measures:
         folder = Path(folder)
         if not (folder / INFO).is_file():
             raise UserError(f"{folder}: no measures there; make them with python -m explainable.prepare")
-        with _damage(folder):
+        with damage_told(folder, INFO, _REMEDY):
             info = json.loads((folder / INFO).read_text(encoding="utf-8"))
             if info["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format {info['format_version']}, but this code reads {FORMAT_VERSION}")
@@ -187,16 +186,3 @@ def _move_into_place(complete: Path, folder: Path) -> None:
     (folder / INFO).unlink(missing_ok=True)
     for name in (*DATA_FILES, INFO):
         (complete / name).replace(folder / name)
-
-
-@contextlib.contextmanager
-def _damage(folder: Path) -> Iterator[None]:
-    """Whatever cannot be read in the files is told as the data set's damage."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        reason = f"{Path(error.filename or INFO).name} is missing"
-        raise UserError(f"{folder}: damaged ({reason}); make it again with python -m explainable.prepare") from error
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, IsADirectoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder}: damaged ({reason}); make it again with python -m explainable.prepare") from error

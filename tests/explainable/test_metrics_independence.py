@@ -1,10 +1,8 @@
 """Independence of controls: sweeps, leakage and their baselines, where the answer is known."""
 
-import warnings
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
+from latents import all_scores, counts, noise
 
 from explainable.metrics.independence import (
     data_correlations,
@@ -12,31 +10,8 @@ from explainable.metrics.independence import (
     output_independence,
     sweep_correlations,
 )
-from explainable.metrics.latent import latent_metrics
 
-N = 800
-
-
-@pytest.fixture(autouse=True)
-def no_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-
-
-def counts(n: int = N, kinds: int = 3, values: int = 16, seed: int = 0) -> np.ndarray:
-    """Independent attributes of few values, each value equally often, (n, kinds)."""
-    rng = np.random.default_rng(seed)
-    return np.stack([rng.permutation(np.arange(n) % values) for _ in range(kinds)], 1) / 24
-
-
-def noise(dimensions: int, n: int = N, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(n, dimensions))
-
-
-def all_scores(z: np.ndarray, a: np.ndarray) -> dict[str, float]:
-    """Where attribute k is controlled by dimension k."""
-    return latent_metrics(z, a, [str(k) for k in range(a.shape[1])], list(range(a.shape[1])), probes=["linear"])
+pytestmark = pytest.mark.usefixtures("no_warnings")
 
 
 def swept(response: np.ndarray, n_measures: int = 400, n_values: int = 11) -> tuple[np.ndarray, np.ndarray]:

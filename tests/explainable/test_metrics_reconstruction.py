@@ -1,8 +1,5 @@
 """Scores of tokens made by hand, and of training logs."""
 
-import warnings
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,11 +9,7 @@ from explainable.metrics.reconstruction import reconstruction_efficiency, recons
 HOLD, REST, PAD = 31, 30, 32
 
 
-@pytest.fixture(autouse=True)
-def no_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.usefixtures("no_warnings")
 
 
 TARGET = np.array(
