@@ -92,6 +92,7 @@ def test_files_and_functions_fit_a_screen(path: Path) -> None:
 def test_every_program_tells_how_to_use_it() -> None:
     """--help of all programs, in one process: it imports them all."""
     modules = [f"evaluation.{name}" for name in ("damage", "latent_plots", "compare_labels")]
+    modules += ["labelling.reproduction", *(f"explainable.{name}" for name in ("prepare", "train", "evaluate"))]
     program = (
         "import runpy, sys\n"
         f"for name in {sorted(PROGRAMS - {'hubconf'}) + modules!r}:\n"

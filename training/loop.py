@@ -238,6 +238,7 @@ class _Run:
             "epoch": progress.epoch + 1,
             "train": {name: total / stage.n_examples for name, total in progress.sums.items()},
             "val": metrics,
+            "examples": stage.n_examples,
             "seconds": round(progress.seconds, 3),
             "examples_per_second": round(stage.n_examples / max(progress.seconds, 1e-9), 1),
             **peak_memory_mb(stage.device),

@@ -1,7 +1,6 @@
 """Both models train on a data set, go on exactly where they were stopped, and are rebuilt from their files."""
 
 import json
-import random
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,12 @@ from common.errors import UserError
 from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.measure_stage import MeasureOptions, MeasureStage
 from explainable.measures import Measures
-from explainable.prepare import Settings, prepare_measures
-from explainable.tokens import MEASURE
 from explainable.train import MODELS, train_model
 from models import rebuild
 from models.checkpoint import read_checkpoint
 from training.loop import train
 
 SMALL = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 2, "learning_rate": 1e-2, "attributes": ("2",)}
-
-
-@pytest.fixture(scope="session")
-def measures(tmp_path_factory: pytest.TempPathFactory) -> Measures:
-    """Thirty tunes of four measures of four quarters and halves, as they stand."""
-    folder, generator = tmp_path_factory.mktemp("tunes"), random.Random(0)
-    tunes = []
-    for number in range(30):
-        bars = ["".join(generator.choice(["C2", "DE", "G2", "Bc", "A2"]) for _ in range(3)) + "F2" for _ in range(4)]
-        tunes.append(f"X:{number}\nT:Tune {number}\nM:4/4\nL:1/8\nK:C\n{'|'.join(bars)}|]\n")
-    (folder / "tunes.abc").write_text("\n".join(tunes), encoding="utf-8")
-    return prepare_measures([folder / "tunes.abc"], folder / "measures", MEASURE, Settings(transpose=False))
 
 
 @pytest.fixture(params=list(MODELS))

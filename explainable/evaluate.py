@@ -1,0 +1,168 @@
+"""Measure trained models of the study on the test tunes of their data set: one table, a row for each run.
+
+    python -m explainable.evaluate --data measures/irish_folk
+    python -m explainable.evaluate --data measures/bach --runs my_runs --checkpoints my_weights
+
+Every run on the data set below --checkpoints is measured, from sampled z and the decoder running freely, as in the
+study; figures of the posterior mean stand beside. Writes metrics/explainable.csv, to which other data sets add theirs.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.errors import UserError, run_command
+from common.options import CheckedOptions, option, parse_options
+from common.randomness import generator_at
+from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
+from explainable.attributes import ATTRIBUTES, attributes
+from explainable.measures import Measures, Part
+from explainable.metrics.independence import data_correlations, output_independence, sweep_correlations
+from explainable.metrics.latent import latent_metrics
+from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
+from explainable.stage import FOLDER, VAE
+from explainable.trained import TrainedMeasures, load_measures_model
+from models.checkpoint import CheckpointError
+
+SWEEP_VALUES, SWEEP_DEVIATIONS = 11, 3.0
+TABLE = ResultTable(
+    "explainable.csv",
+    "-m explainable.evaluate",
+    (
+        Column("run", "run", LABEL),
+        Column("data", "data", LABEL),
+        Column("latent", "z"),
+        Column("accuracy", "accuracy"),
+        Column("floor", "always hold", BASELINE),
+        Column("accuracy_onsets", "onsets"),
+        Column("accuracy_measures", "measures"),
+        Column("interpretability", "interpretability"),
+        Column("free_independence_nonlinear", "attributes not in the other dimensions"),
+        Column("data_independence_nonlinear", "in the data", BASELINE),
+        Column("output_independence", "independence of controls"),
+        Column("data_output_independence", "in the data", BASELINE),
+    ),
+    key=("data", "run"),
+)
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What is measured, and where the table goes."""
+
+    data: Path = option(Path("measures/irish_folk"), "data set that explainable.prepare made")
+    checkpoints: Path = option(Path("checkpoints"), "folder of the weights")
+    runs: Path = option(Path("runs"), "folder of the logs, for how soon a training reconstructs well")
+    metrics: Path = option(Path("metrics"), "folder for the table")
+    sweep_measures: int = option(1000, "test rows that are decoded under each value of each control", minimum=10)
+    seed: int = option(0, "decides the noise of z and which rows are taken", minimum=0)
+
+
+def evaluate_models(options: Options) -> pd.DataFrame:
+    """Measure all runs on a data set; returns the table. Raises `UserError` or `CheckpointError`."""
+    measures = Measures.open(options.data)
+    folder = options.checkpoints / FOLDER / options.data.name
+    paths = sorted(folder.glob(f"*/{VAE}_best.pth"))
+    if not paths:
+        raise UserError(f"{folder}: no trained model there; train one with python -m explainable.train")
+    rows = [measure_run(load_measures_model(path), measures, options) for path in paths]
+    frame = TABLE.add(pd.DataFrame(rows), options.metrics)
+    print(format_table(frame[frame["data"] == measures.name], TABLE.columns))
+    print(TABLE.path(options.metrics))
+    return frame
+
+
+def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) -> dict[str, Any]:
+    """A row: reconstruction, the latent space, the controls, how soon. Raises `CheckpointError` for other data."""
+    if trained.facts["measures_content"] != measures.content_hash:
+        raise CheckpointError(f"{trained.path}: trained on other measures than {measures.folder} holds; make it again")
+    test, form = measures.part("test"), trained.form
+    posterior = trained.encode(test.tokens)
+    noise = torch.randn(posterior.mean.shape, generator=generator_at("evaluation", options.seed))
+    z, own = posterior.sample(noise), test.attributes[:, trained.columns]
+    tokens = {"hold": form.hold, "rest": form.rest, "pad": form.padding}
+    scores = reconstruction_scores(trained.play(z, own), test.tokens, **tokens)
+    of_mean = reconstruction_scores(trained.play(posterior.mean, own), test.tokens, **tokens)
+    designated = [trained.attributes.index(name) if _is_dimension(trained, name) else None for name in ATTRIBUTES]
+    run, latent = trained.path.parent.name, z.shape[1]
+    return {
+        "run": run,
+        "data": measures.name,
+        "model": trained.model.network,
+        "latent": latent,
+        "hidden": trained.model.config["hidden"],
+        "attributes": ",".join(trained.attributes),
+        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "epoch": trained.facts["epoch"],
+        "rows": len(test),
+        **scores,
+        **{f"{name}_of_mean": value for name, value in of_mean.items() if name.startswith("accuracy")},
+        **latent_metrics(z.numpy(), test.attributes, ATTRIBUTES, designated, seed=options.seed),
+        **controls(trained, measures, test, z, options),
+        **reconstruction_efficiency(_log(trained, options), latent, scores["floor"]),
+        "measures_content": measures.content_hash,
+        "seed": options.seed,
+    }
+
+
+def _is_dimension(trained: TrainedMeasures, name: str) -> bool:
+    return trained.in_latent and name in trained.attributes
+
+
+def controls(
+    trained: TrainedMeasures, measures: Measures, test: Part, z: torch.Tensor, options: Options
+) -> dict[str, float]:
+    """How far each control moves its own attribute, and no other, in the measures that are decoded.
+
+    A dimension of z goes from -3 to 3 of its standard deviations; what a decoder is told, from the smallest to the
+    largest value in training.
+    """
+    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
+    latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]
+    training = measures.part("train", transposed=False).attributes[:, trained.columns]
+    values, decoded = [], []
+    for k in range(len(trained.attributes)):
+        reach = SWEEP_DEVIATIONS * float(z[:, k].std())
+        ends = (-reach, reach) if trained.in_latent else (training[:, k].min(), training[:, k].max())
+        values.append(np.linspace(*ends, SWEEP_VALUES))
+        decoded.append([attributes(_played(trained, latents, own, k, value), trained.form) for value in values[-1]])
+    correlations = sweep_correlations(np.array(values), np.array(decoded))
+    ours = output_independence(correlations, trained.columns)
+    data = output_independence(data_correlations(test.attributes)[trained.columns], trained.columns)
+    row = {"output_independence": float(ours.mean()), "data_output_independence": float(data.mean())}
+    return row | {f"output_independence_{name}": float(v) for name, v in zip(trained.attributes, ours, strict=True)}
+
+
+def _played(trained: TrainedMeasures, z: torch.Tensor, own: np.ndarray, k: int, value: float) -> np.ndarray:
+    """Tokens decoded with the k-th control at `value`, in z or in what the decoder is told."""
+    if trained.in_latent:
+        z = z.clone()
+        z[:, k] = value
+    else:
+        own = own.copy()
+        own[:, k] = value
+    return trained.play(z, own)
+
+
+def _log(trained: TrainedMeasures, options: Options) -> pd.DataFrame:
+    """Steps and seconds of training and the free-running accuracy at each validation; empty without a log."""
+    path = options.runs / FOLDER / options.data.name / trained.path.parent.name / "epochs.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    told = [json.loads(line) for line in lines]
+    batch = trained.facts["options"]["batch_size"]
+    return pd.DataFrame(
+        {
+            "step": np.cumsum([-(-epoch["examples"] // batch) for epoch in told]),
+            "seconds": np.cumsum([epoch["seconds"] for epoch in told]),
+            "accuracy": [epoch["val"]["val_accuracy"] for epoch in told],
+        }
+    )
+
+
+if __name__ == "__main__":
+    run_command(lambda: evaluate_models(parse_options(Options, __doc__)), CheckpointError)

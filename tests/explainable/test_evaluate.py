@@ -1,0 +1,77 @@
+"""The table of trained runs: what it says of each, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import UserError
+from explainable.attributes import ATTRIBUTES
+from explainable.evaluate import Options, controls, evaluate_models
+from explainable.measures import Measures
+from explainable.prepare import Settings, prepare_measures
+from explainable.tokens import MEASURE
+from explainable.train import MODELS, train_model
+from explainable.trained import TrainedMeasures
+from models.checkpoint import CheckpointError
+
+
+@pytest.fixture
+def trained(measures: Measures, tmp_path: Path) -> Path:
+    """A folder with a run of each model."""
+    for model, (options, _) in MODELS.items():
+        places = {"data": measures.folder, "checkpoints": tmp_path / "checkpoints", "runs": tmp_path / "runs"}
+        train_model(model, options(**places, latent=4, hidden=8, batch_size=16, epochs=1, attributes=("2",)))
+    return tmp_path
+
+
+def options(measures: Measures, folder: Path) -> Options:
+    return Options(
+        data=measures.folder, checkpoints=folder / "checkpoints", runs=folder / "runs", metrics=folder / "metrics",
+        sweep_measures=10,
+    )  # fmt: skip
+
+
+def test_each_run_has_a_row(measures: Measures, trained: Path) -> None:
+    table = evaluate_models(options(measures, trained)).set_index("model")
+    assert sorted(table.index) == sorted(MODELS)
+    assert table["accuracy"].between(0, 1).all() and (table["floor"] == measures.hold_share("test")).all()
+    assert (table["latent"] == 4).all() and (table["rows"] == len(measures.rows("test"))).all()
+    # What is told to the decoder is no dimension of z.
+    designated = table["r_squared_designated_note_density"]
+    assert np.isnan(designated["adversarial_vae"]) and designated["measure_vae"] >= 0
+    assert table["data_output_independence"].nunique() == 1
+    again = evaluate_models(options(measures, trained)).set_index("model")
+    assert again["accuracy"].equals(table["accuracy"]) and len(again) == 2
+
+
+def test_runs_on_other_measures_are_refused(measures: Measures, trained: Path) -> None:
+    tunes = measures.folder.parent / "tunes.abc"
+    folder = trained / "measures"
+    other = prepare_measures([tunes], folder, MEASURE, Settings(transpose=False, keep_empty=True))
+    with pytest.raises(CheckpointError, match="trained on other measures than"):
+        evaluate_models(options(other, trained))
+    with pytest.raises(UserError, match="no trained model there"):
+        evaluate_models(options(measures, trained / "none"))
+
+
+class Obedient(torch.nn.Module):
+    """Decodes as many onsets, all of one pitch, as z's first number asks for."""
+
+    network = "measure_vae"
+
+    def decode_free(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        onsets = (12 + 3 * z[:, 0]).round().long()
+        tokens = torch.where(torch.arange(24) < onsets[:, None], 5, MEASURE.hold)
+        return tokens.float(), tokens
+
+
+def test_a_control_that_does_what_it_says(measures: Measures, tmp_path: Path) -> None:
+    """Density follows it alone; complexity goes along, range and jumps stay."""
+    obedient = TrainedMeasures(tmp_path, Obedient(), MEASURE, ["note_density"], {})
+    test = measures.part("test")
+    z = torch.randn(len(test), 2, generator=torch.Generator().manual_seed(0))
+    row = controls(obedient, measures, test, z, options(measures, tmp_path))
+    others = len(ATTRIBUTES) - 1
+    assert row["output_independence_note_density"] == pytest.approx(1 - 1 / others, abs=0.02)
