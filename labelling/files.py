@@ -1,5 +1,6 @@
 """The files that are to be labelled, and all that ties each to a catalogue: MD5 sum, artist and title, track id."""
 
+import csv
 import hashlib
 import os
 from collections.abc import Iterator
@@ -74,9 +75,8 @@ def _rows_of_csv(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _rows_without_header(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        for line in file:
-            fields = line.rstrip("\r\n").split("\t")
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        for fields in csv.reader(file, delimiter="\t"):  # names with quotes in them are quoted
             if len(fields) == len(_FILE_LIST_COLUMNS) and fields[-1]:
                 yield dict(zip(_FILE_LIST_COLUMNS, fields, strict=True))
 

@@ -105,7 +105,10 @@ def test_bad_options_are_one_line(arguments: list[str], message: str, folder: Pa
 
 
 def test_a_list_of_files_needs_no_files(folder: Path) -> None:
-    (folder / "list.txt").write_bytes(b"0\tMiles\tSo What\taaaa\tMiles/So What.mid\r\n1\tX\tY\tbbbb\tX/Y.mid\r\n")
+    (folder / "list.txt").write_bytes(
+        b"0\tMiles\tSo What\taaaa\tMiles/So What.mid\r\n1\tX\tY\tbbbb\tX/Y.mid\r\n"
+        b'2\t"""Weird"" Al"\tEat It\tcccc\t"""Weird"" Al/Eat It.mid"\r\n'
+    )
     (folder / "map.json").write_text(json.dumps({"masd": {"aaaa": ["presto", "presto", "adagio"]}}), encoding="utf-8")
     chosen = options(
         folder, midi_dir=None, metadata=None, files=folder / "list.txt", midi_genre_map=folder / "map.json"
@@ -114,6 +117,7 @@ def test_a_list_of_files_needs_no_files(folder: Path) -> None:
     assert labels[["path", "genre", "source", "confidence"]].to_numpy().tolist() == [
         ["Miles/So What.mid", "fast", "annotation masd", pytest.approx(2 / 3, abs=1e-4)]
     ]
+    assert '"Weird" Al/Eat It.mid' in pd.read_csv(folder / "unlabelled.csv")["path"].tolist()
 
 
 def test_the_published_rules_can_be_asked_for(folder: Path) -> None:
