@@ -56,27 +56,32 @@ class AdversarialVAE(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Logits (B, T, n_tokens), and the tokens heard, int64 (B, T): the likeliest ones, step by step.
 
-        For scheduled sampling (Bengio et al. 2015) `told` int64 (B, T) are heard instead where `is_told` bool (T,). The
-        tokens are found without gradient, then all steps are computed from them: the same values and gradients.
+        For scheduled sampling (Bengio et al. 2015) `told` int64 (B, T) are heard instead where `is_told` bool (T,).
+        Where gradients are wanted, the tokens are found without, then all steps are computed from them: the same values
+        and gradients.
         """
-        heard = self._play(z, attributes, n_steps, told, is_told)
-        return self.decode(z, attributes, heard), heard
+        logits, heard = self._play(z, attributes, n_steps, told, is_told)
+        return (self.decode(z, attributes, heard) if torch.is_grad_enabled() else logits), heard
 
     @torch.no_grad()
-    def _play(self, z: Tensor, attributes: Tensor, n_steps: int, told: Tensor | None, is_told: Tensor | None) -> Tensor:
+    def _play(
+        self, z: Tensor, attributes: Tensor, n_steps: int, told: Tensor | None, is_told: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         lower, upper = GRUStep.of(self.lower), GRUStep.of(self.upper)
         constant = lower.of_constant(torch.cat([z, attributes], dim=1))
         of_token = lower.inputs.t()
         token = torch.full((len(z),), self.start, device=z.device)
-        low, high, heard = torch.tanh(self.first_state(z)), None, []
+        low, high = torch.tanh(self.first_state(z)), None
+        logits, heard = [], []
         for step in range(n_steps):
             low = lower(of_token[token] + constant, low)
             high = upper(upper.of_inputs(low) + upper.bias, low if high is None else high)
-            token = self.output(high).argmax(1)
+            logits.append(self.output(high))
+            token = logits[-1].argmax(1)
             if told is not None and is_told is not None and is_told[step]:
                 token = told[:, step]
             heard.append(token)
-        return torch.stack(heard, dim=1)
+        return torch.stack(logits, dim=1), torch.stack(heard, dim=1)
 
 
 class AttributeClassifier(nn.Module):

@@ -76,13 +76,13 @@ class MeasureVAE(nn.Module):
     def decode_free(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, T, n_tokens), and the tokens int64 (B, T): each tick hears the likeliest token before.
 
-        The tokens are found tick by tick without gradient, then all ticks are computed at once from them: the same
-        values, and the same gradients, since none passes through the choice of a token.
+        Where gradients are wanted, the tokens are found tick by tick without, then all ticks are computed at once from
+        them: the same values, and the same gradients, since none passes through the choice of a token.
         """
         start, told = self._beat_states(z)
         masks = self._masks(z)
-        heard = self._play(start, told, masks)
-        return self._logits(start, told, heard, masks), heard
+        logits, heard = self._play(start, told, masks)
+        return (self._logits(start, told, heard, masks) if torch.is_grad_enabled() else logits), heard
 
     def _beat_states(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """For each beat where its ticks start, (B, beats, layers * hidden), and what they are told, (.., hidden)."""
@@ -105,10 +105,10 @@ class MeasureVAE(nn.Module):
         return self._rectified(self.output(upper(states, hidden=starts[1]))).reshape(batch, self.beats * self.ticks, -1)
 
     @torch.no_grad()
-    def _play(self, start: Tensor, told: Tensor, masks: Tensor | None) -> Tensor:
+    def _play(self, start: Tensor, told: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
         lower, upper = (GRUStep.of(gru) for gru in self.tick_gru)
         of_token, first = lower.of_inputs(self.played.weight), lower.of_inputs(self.first[None])
-        heard, chosen = first.expand(len(start), -1), []
+        heard, logits, chosen = first.expand(len(start), -1), [], []
         for beat in range(self.beats):
             low, high = start[:, beat].chunk(_LAYERS, dim=1)
             constant = lower.of_constant(told[:, beat])
@@ -116,10 +116,10 @@ class MeasureVAE(nn.Module):
                 low = lower(heard + constant, low)
                 below = low if masks is None else low * masks[:, beat, tick]
                 high = upper(upper.of_inputs(below) + upper.bias, high)
-                token = self._rectified(self.output(high)).argmax(1)
-                heard = of_token[token]
-                chosen.append(token)
-        return torch.stack(chosen, dim=1)
+                logits.append(self._rectified(self.output(high)))
+                chosen.append(logits[-1].argmax(1))
+                heard = of_token[chosen[-1]]
+        return torch.stack(logits, dim=1), torch.stack(chosen, dim=1)
 
     def _masks(self, z: Tensor) -> Tensor | None:
         """What dropout leaves of the lower layer of ticks, (B, beats, ticks, hidden); None where it leaves all."""

@@ -38,6 +38,9 @@ def test_what_is_played_freely_is_what_is_likeliest_after_it(measures: MeasureVA
     logits, heard = measures.decode_free(measures.encode(TOKENS).mean)
     assert logits.shape == (6, 24, 9) and torch.equal(logits.argmax(2), heard) and len(heard.unique()) > 1
     if not training:
+        with torch.no_grad():
+            at_once = measures.decode_free(measures.encode(TOKENS).mean)[0]
+        torch.testing.assert_close(at_once, logits)
         torch.testing.assert_close(measures.decode(measures.encode(TOKENS).mean, heard), logits)
 
 
@@ -85,8 +88,10 @@ def test_adversarial_vae_decodes_as_by_the_librarys_cells(adversarial: Adversari
         high = cells[1](low, low if high is None else high)
         logits.append(adversarial.output(high))
         token = TOKENS[:, step] if is_told[step] else logits[-1].argmax(1)
-    ours, _ = adversarial.decode_free(z, ATTRIBUTES, 24, TOKENS, is_told)
-    torch.testing.assert_close(ours, torch.stack(logits, dim=1))
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            ours, _ = adversarial.decode_free(z, ATTRIBUTES, 24, TOKENS, is_told)
+        torch.testing.assert_close(ours, torch.stack(logits, dim=1))
 
 
 @pytest.mark.parametrize("name", ["measures", "adversarial"])
