@@ -55,16 +55,16 @@ def test_a_training_goes_on_exactly(model: str, measures: Measures, tmp_path: Pa
 
 
 def test_the_loss_of_measure_vae_falls(measures: Measures, tmp_path: Path) -> None:
-    stage = MeasureStage(options("measure_vae", measures, tmp_path, epochs=8, learning_rate=2e-2, relu_logits=False))
+    stage = MeasureStage(options("measure_vae", measures, tmp_path, epochs=20, relu_logits=False))
     train(stage)
     first, last = (read_log(tmp_path)[place] for place in (0, -1))
     assert last["val_reconstruction"] < first["val_reconstruction"]
-    assert last["val_attribute"] < 0.7 * first["val_attribute"]
+    assert last["val_attribute"] < 0.5 * first["val_attribute"]
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
     (path,) = folder.glob("runs/explainable/*/*/epochs.jsonl")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line)["val"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_classes_of_attributes_are_equally_frequent_and_merged(measures: Measures, tmp_path: Path) -> None:
