@@ -118,7 +118,7 @@ def _genre_map(options: Options) -> GenreMap:
 def _judge_without_llm(
     options: Options, genre_map: GenreMap, problems: list[Problem]
 ) -> tuple[list[MidiFile], list[Judgement]]:
-    files = read_file_list(options.files) if options.files else find_midi_files(options.midi_dir)
+    files = read_file_list(options.files) if options.files else find_midi_files(options.midi_dir, problems)
     if options.midi_dir and options.catalogues.by_md5:
         files = with_md5(files, options.midi_dir, progress=True)
     evidence = gather(files, options.catalogues, genre_map, problems, cache=options.cache, progress=True)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from data.label_csv import read_label_csv
+from labelling.msd import Problem
 from labelling.names import names_of_path
 
 _MIDI_SUFFIXES = (".mid", ".midi")
@@ -28,8 +29,11 @@ class MidiFile(NamedTuple):
     track: str
 
 
-def find_midi_files(folder: Path) -> list[MidiFile]:
-    """All MIDI files below a folder, by path. Raises `UserError` where there is none."""
+def find_midi_files(folder: Path, problems: list[Problem]) -> list[MidiFile]:
+    """All MIDI files below a folder, by path. Raises `UserError` where there is none.
+
+    A name that is no Unicode text, which no CSV can hold, is added to `problems`.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name that of the MIDI files with --midi-dir")
     paths = sorted(
@@ -38,7 +42,14 @@ def find_midi_files(folder: Path) -> list[MidiFile]:
     )  # fmt: skip
     if not paths:
         raise UserError(f"{folder}: no file there ends in .mid or .midi; name another folder with --midi-dir")
-    return [_of_path(path) for path in paths]
+    files = []
+    for path in paths:
+        shown = path.encode(errors="replace").decode()
+        if shown == path:
+            files.append(_of_path(path))
+        else:
+            problems.append(Problem(shown, "its name is no Unicode text; rename it"))
+    return files
 
 
 def read_file_list(path: Path) -> list[MidiFile]:

@@ -173,3 +173,11 @@ def test_a_model_is_asked_for_annotated_songs_to_measure_it(folder: Path) -> Non
     with_model = {row["one"]: (row["files"], row["agreement"]) for row in pairs if row["other"] == "llm"}
     assert with_model == {"annotation masd": (1, 0), "mbtags": (1, 0)}
     assert set(pd.read_csv(folder / "labels.csv")["genre"]) == {"fast"}
+
+
+def test_a_name_that_is_no_text_is_told_and_the_rest_goes_on(folder: Path) -> None:
+    (folder / "midi/slow" / os.fsdecode(b"caf\xe9.mid")).write_bytes(b"")
+    labels = label_data(options(folder, folders=True))
+    assert len(labels) == len(ROWS)
+    problems = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["problems"]
+    assert problems["first"][0] == "slow/caf?.mid: its name is no Unicode text; rename it"
