@@ -12,7 +12,7 @@ Tags become genres by a table of words, labelling/genres.toml or a copy of it th
 labels.json: what it was made of, and how far the sources agree on files that several label.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -94,7 +94,7 @@ def label_data(options: Options) -> pd.DataFrame:
     problems: list[Problem] = []
     files, judgements = _judge_without_llm(options, genre_map, problems)
     if options.llm:
-        songs = _songs_to_ask(options, files, judgements, genre_map.classes)
+        songs = _songs_to_ask(options, files, judgements)
         answers = ask(list(songs), _llm(options, genre_map), options.llm_cache)
         judgements.append(_of_answers(songs, answers, genre_map.classes))
     judgements = in_order(judgements, options.order)
@@ -126,16 +126,11 @@ def _judge_without_llm(
 
 
 def _songs_to_ask(
-    options: Options, files: Sequence[MidiFile], judgements: Sequence[Judgement], classes: Sequence[str]
+    options: Options, files: Sequence[MidiFile], judgements: Sequence[Judgement]
 ) -> dict[Song, list[int]]:
     """The songs that no other source labels, and --check annotated ones: each with its files' positions."""
-    without = in_order(judgements, [kind for kind in options.order if kind != LLM])
-    labels, _ = label(files, without, classes)
-    labelled = set(labels["path"])
-    annotated = {
-        number for each in judgements if each.kind in (ANNOTATION, TITLE)
-        for number, verdict in each.verdicts.items() if verdict.genre
-    }  # fmt: skip
+    labelled = _given_a_genre(in_order(judgements, options.order))
+    annotated = _given_a_genre(each for each in judgements if each.kind in (ANNOTATION, TITLE))
     songs: dict[Song, list[int]] = {}
     for number, file in enumerate(files):
         keys = song_keys(file.artist, file.title)
@@ -145,8 +140,13 @@ def _songs_to_ask(
     checked = set([song for song in by_chance if annotated.intersection(songs[song])][: options.check])
     return {
         song: numbers for song, numbers in songs.items()
-        if song in checked or any(files[number].path not in labelled for number in numbers)
+        if song in checked or not labelled.issuperset(numbers)
     }  # fmt: skip
+
+
+def _given_a_genre(judgements: Iterable[Judgement]) -> set[int]:
+    """Positions of the files that any of them gives a genre."""
+    return {number for each in judgements for number, verdict in each.verdicts.items() if verdict.genre}
 
 
 def _llm(options: Options, genre_map: GenreMap) -> LlmSettings:
@@ -177,7 +177,7 @@ def tell_plan(options: Options) -> None:
     if options.llm:
         genre_map = _genre_map(options)
         files, judgements = _judge_without_llm(options, genre_map, [])
-        songs = _songs_to_ask(options, files, judgements, genre_map.classes)
+        songs = _songs_to_ask(options, files, judgements)
         print(plan(list(songs), _llm(options, genre_map), options.llm_cache))
 
 

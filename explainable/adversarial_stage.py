@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from common.options import option
 from common.randomness import generator_at
-from explainable.stage import VAE, ExplainableOptions, ExplainableStage, Rows, kl_of
+from explainable.stage import VAE, ExplainableOptions, ExplainableStage, Rows
 from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
-from models.prior import Posterior
+from models.prior import Posterior, standard_normal_kl
 from training.stage import Phase, Position
 
 ADVERSARY = "adversary"
@@ -102,7 +102,7 @@ class AdversarialStage(ExplainableStage):
     ) -> dict[str, Tensor]:
         options = self.options
         reconstruction = F.cross_entropy(logits.flatten(0, 1), rows.tokens.flatten())
-        of_dimension = kl_of(posterior)
+        of_dimension = standard_normal_kl(posterior)
         kl = of_dimension.sum(1).mean()
         weighted = of_dimension.mean() if options.kl_over == MEAN else kl
         fooled = self.models[ADVERSARY].fooled_loss(z, self.classes_of(rows.attributes))

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from common.options import option
 from common.randomness import generator_at
-from explainable.stage import VAE, ExplainableOptions, ExplainableStage, Rows, kl_of
+from explainable.stage import VAE, ExplainableOptions, ExplainableStage, Rows
 from models.measure_vae import MeasureVAE, attribute_loss
-from models.prior import Posterior
+from models.prior import Posterior, standard_normal_kl
 from training.stage import Phase, Position
 
 
@@ -70,7 +70,7 @@ class MeasureStage(ExplainableStage):
     ) -> dict[str, Tensor]:
         options = self.options
         reconstruction = F.cross_entropy(logits.flatten(0, 1), rows.tokens.flatten())
-        kl = kl_of(posterior).sum(1).mean()
+        kl = standard_normal_kl(posterior).sum(1).mean()
         # Dimension k of z is that of the k-th attribute.
         order = sum(
             attribute_loss(z[:, k], rows.attributes[:, k], options.delta) for k in range(rows.attributes.shape[1])

@@ -172,9 +172,3 @@ class ExplainableStage(Stage):
 
     def weights_file(self, model: str, phase: Phase, which: str) -> str:
         return f"{model}_{which}.pth"
-
-
-def kl_of(posterior: Posterior) -> Tensor:
-    """KL(q || N(0, I)) of each latent dimension in nats, (B, latent)."""
-    mean, log_variance = posterior
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)

@@ -79,6 +79,6 @@ def load_measures_model(path: Path) -> TrainedMeasures:
     try:
         facts = content["facts"]
         form = TokenForm.from_plain(facts["form"])
-        return TrainedMeasures(path, rebuild(content).eval(), form, list(facts["attributes"]), facts)
+        return TrainedMeasures(path, rebuild(content), form, list(facts["attributes"]), facts)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: damaged or of another version ({error}); {remedy}") from error

@@ -15,10 +15,10 @@ from tqdm import tqdm
 from common.errors import UserError, remedies
 from common.files import HASH_DIGITS, locked_folder
 from common.text import printable
+from labelling.genre_map import OTHER
 from labelling.llm_cache import UNKNOWN, Answer, AnswerCache
 from labelling.llm_server import Server
 
-OTHER = "other"
 _TEXT_CHARACTERS = 200
 _BYTES_OF_A_TOKEN = 4
 # So many songs in a row without a valid answer: the model cannot do it, and each further request costs.

@@ -7,7 +7,7 @@ and title; to tags of artists by the matched tracks, or else by the artist's nam
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from labelling.annotations import (
     NamedTags,
@@ -64,15 +64,17 @@ class _Found:
     """What the catalogues tell of the files' tracks and artists. Of tags by several records the most votes count."""
 
     tracks_of_song: dict[str, set[str]] = field(default_factory=dict)
-    of_track: dict[str, dict[str, dict[str, float]]] = field(
-        default_factory=dict
-    )  # kind -> track or artist key -> tags
+    # By kind, then by track or by the artist's key.
+    of_track: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     of_artist: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
-    def keep(self, table: dict[str, Any], kind: str, name: str, tags: Iterable[tuple[str, float]]) -> None:
-        known = table.setdefault(kind, {}).setdefault(name, {})
-        for tag, weight in tags:
-            known[tag] = max(weight, known.get(tag, 0.0))
+
+def _keep(
+    table: dict[str, dict[str, dict[str, float]]], kind: str, name: str, tags: Iterable[tuple[str, float]]
+) -> None:
+    known = table.setdefault(kind, {}).setdefault(name, {})
+    for tag, weight in tags:
+        known[tag] = max(weight, known.get(tag, 0.0))
 
 
 def gather(
@@ -176,9 +178,9 @@ def _look_up(
                 found.tracks_of_song.setdefault(song, set()).add(record.track)
         for kind, tags in kinds.items():
             if tags and artist in artists:
-                found.keep(found.of_artist, kind, artist, tags)
+                _keep(found.of_artist, kind, artist, tags)
             if tags and record.track in wanted_tracks:
-                found.keep(found.of_track, kind, record.track, tags)
+                _keep(found.of_track, kind, record.track, tags)
     return found
 
 

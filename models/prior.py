@@ -38,7 +38,7 @@ class StandardNormal(nn.Module):
 
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
         """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z); `z` is a sample of the posterior."""
-        return gaussian_kl(posterior, torch.zeros_like(z), torch.zeros_like(z))
+        return standard_normal_kl(posterior)
 
     def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
         """log p(z | y) in nats, (B,)."""
@@ -118,6 +118,12 @@ def gaussian_kl(posterior: Posterior, mean: Tensor, log_variance: Tensor) -> Ten
     shift = (posterior.mean - mean).square() * torch.exp(-log_variance)
     ratio = posterior.log_variance - log_variance
     return 0.5 * (shift + ratio.exp() - 1 - ratio)
+
+
+def standard_normal_kl(posterior: Posterior) -> Tensor:
+    """KL(q || N(0, I)) of each latent dimension in nats, of the shape of `posterior.mean`."""
+    zero = torch.zeros_like(posterior.mean)
+    return gaussian_kl(posterior, zero, zero)
 
 
 STANDARD_NORMAL, AUTOREGRESSIVE = "standard-normal", "autoregressive"
