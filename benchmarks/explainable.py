@@ -1,11 +1,13 @@
 """Training and free-running decoding of MeasureVAE and AdversarialVAE, against a cell of the library a token.
 
     python benchmarks/explainable.py --hidden 128 --batch 256
+    python benchmarks/explainable.py --hidden 512 --bf16
     python benchmarks/explainable.py --hidden 1024 --batch 64          # AdversarialVAE's published width
 
 The baseline is the straightforward loop as published: the encoder is the library's GRU, the decoder a GRUCell a token
 and layer, tokens as vectors of 0 and 1 (AdversarialVAE) or looked up one by one (MeasureVAE), all of it differentiated.
-Both sides have the same weights, and their logits are compared.
+Both sides have the same weights, and their logits are compared. `--bf16` computes our side, not the loop, as training
+with that option does.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.timing import machine, print_table, seconds
+from common.device import keep_freed_memory
 from explainable.tokens import MEASURE
 from models.adversarial_vae import AdversarialVAE
 from models.measure_vae import MeasureVAE
@@ -110,9 +113,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden", type=int, default=128, help="width of the recurrent layers")
     parser.add_argument("--batch", type=int, default=256, help="measures at a time")
+    parser.add_argument("--bf16", action="store_true", help="ours under autocast to bfloat16")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as every training does; for both sides
     tokens = torch.randint(MEASURE.size, (arguments.batch, MEASURE.length))
     attributes = torch.randn(arguments.batch, ATTRIBUTES)
     measure_vae = MeasureVAE(MEASURE.size, LATENT, arguments.hidden, dropout=0.0)
@@ -136,10 +141,13 @@ def main() -> None:
             ),
         }
         for what, (baseline, ours) in ways.items():
-            slow, fast = seconds(baseline), seconds(ours)
+            slow = seconds(baseline)
+            with torch.autocast("cpu", torch.bfloat16, arguments.bf16, cache_enabled=False):
+                fast = seconds(ours)
             rates = [f"{arguments.batch / taken:,.0f}" for taken in (slow, fast)]
             rows.append([f"{name}, {what}", *rates, f"{slow / fast:.1f}"])
-    title = f"Measures/s, width {arguments.hidden}, batches of {arguments.batch}; {machine()}"
+    kind = "bfloat16" if arguments.bf16 else "float32"
+    title = f"Measures/s, width {arguments.hidden}, batches of {arguments.batch}, ours in {kind}; {machine()}"
     print_table(title, ["", "a cell a token", "ours", "ratio"], rows)
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .gru import FrameGRU
+from .gru import FrameGRU, Steps
 from .prior import Posterior
-from .token_gru import GRUStep, TokenGRU
+from .token_gru import StepWeights, TokenGRU
 
 
 class AdversarialVAE(nn.Module):
@@ -28,28 +28,35 @@ class AdversarialVAE(nn.Module):
             "n_tokens": n_tokens, "n_attributes": n_attributes, "start": start, "latent": latent, "hidden": hidden,
         }  # fmt: skip
         self.latent, self.start = latent, start
-        self.encoder = TokenGRU(n_tokens, 0, hidden, bidirectional=True)
+        self.encoder = TokenGRU(n_tokens, 0, hidden, bidirectional=True, half_products=True)
         self.mean, self.log_deviation = nn.Linear(2 * hidden, latent), nn.Linear(2 * hidden, latent)
         self.first_state = nn.Linear(latent, hidden)
-        self.lower = TokenGRU(n_tokens, latent + n_attributes, hidden)
-        self.upper = FrameGRU(hidden, 0, hidden)
+        self.lower = TokenGRU(n_tokens, latent + n_attributes, hidden, half_products=True)
+        self.upper = FrameGRU(hidden, 0, hidden, half_products=True)
         self.output = nn.Linear(hidden, n_tokens)
 
     def encode(self, tokens: Tensor) -> Posterior:
         """q(z | tokens) of int64 (B, T): mean and log-variance, float32 (B, latent) each."""
-        forward, backward = self.encoder(tokens).chunk(2, dim=2)
-        summary = torch.cat([forward[:, -1], backward[:, 0]], dim=1)
+        _, last = self.encoder.run(tokens)
+        summary = torch.cat(last.unbind(), dim=1)
         return Posterior(self.mean(summary), 2 * self.log_deviation(summary))
 
-    def decode(self, z: Tensor, attributes: Tensor, heard: Tensor) -> Tensor:
+    def decode(
+        self,
+        z: Tensor,
+        attributes: Tensor,
+        heard: Tensor,
+        played: tuple[Steps | None, Steps | None] = (None, None),
+    ) -> Tensor:
         """Logits (B, T, n_tokens) of every step, each after the one before in `heard`, int64 (B, T).
 
-        `attributes` float32 (B, n_attributes), standardised.
+        `attributes` float32 (B, n_attributes), standardised. `played`: the steps of both layers, where they are known.
         """
         before = F.pad(heard[:, :-1], (1, 0), value=self.start)
-        states = self.lower(before, torch.cat([z, attributes], dim=1), torch.tanh(self.first_state(z)))
+        told, start = torch.cat([z, attributes], dim=1), torch.tanh(self.first_state(z))
+        states = self.lower(before, told, start, played[0])
         # The upper layer begins with the state of the lower after the first step.
-        return self.output(self.upper(states, hidden=states[:, 0]))
+        return self.output(self.upper(states, hidden=states[:, 0], played=played[1]))
 
     def decode_free(
         self, z: Tensor, attributes: Tensor, n_steps: int, told: Tensor | None = None, is_told: Tensor | None = None
@@ -57,31 +64,33 @@ class AdversarialVAE(nn.Module):
         """Logits (B, T, n_tokens), and the tokens heard, int64 (B, T): the likeliest ones, step by step.
 
         For scheduled sampling (Bengio et al. 2015) `told` int64 (B, T) are heard instead where `is_told` bool (T,).
-        Where gradients are wanted, the tokens are found without, then all steps are computed from them: the same values
-        and gradients.
+        The tokens are found without gradients, and the steps that led to them kept: the gradients of all steps are
+        computed at once.
         """
-        logits, heard = self._play(z, attributes, n_steps, told, is_told)
-        return (self.decode(z, attributes, heard) if torch.is_grad_enabled() else logits), heard
+        logits, heard, played = self._play(z, attributes, n_steps, told, is_told)
+        return (self.decode(z, attributes, heard, played) if torch.is_grad_enabled() else logits), heard
 
     @torch.no_grad()
     def _play(
         self, z: Tensor, attributes: Tensor, n_steps: int, told: Tensor | None, is_told: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        lower, upper = GRUStep.of(self.lower), GRUStep.of(self.upper)
-        constant = lower.of_constant(torch.cat([z, attributes], dim=1))
-        of_token = lower.inputs.t()
+    ) -> tuple[Tensor, Tensor, tuple[Steps, Steps]]:
+        lower, upper = StepWeights.of(self.lower), StepWeights.of(self.upper)
+        output, bias = self.output.weight.to(upper.inputs.dtype), self.output.bias[:, None]
+        of_token, constant = lower.inputs.float(), lower.of_constant(torch.cat([z, attributes], dim=1))
         token = torch.full((len(z),), self.start, device=z.device)
-        low, high = torch.tanh(self.first_state(z)), None
+        low, high = Steps.from_start(n_steps, torch.tanh(self.first_state(z)).t()[None].float()), None
         logits, heard = [], []
         for step in range(n_steps):
-            low = lower(of_token[token] + constant, low)
-            high = upper(upper.of_inputs(low) + upper.bias, low if high is None else high)
-            logits.append(self.output(high))
-            token = logits[-1].argmax(1)
+            below = lower.advance(low, step, of_token.index_select(1, token) + constant)
+            if high is None:
+                high = Steps.from_start(n_steps, below[None])
+            above = upper.advance(high, step, upper.of_inputs(below) + upper.bias)
+            logits.append(output @ above.to(output.dtype) + bias)
+            token = logits[-1].max(0).indices
             if told is not None and is_told is not None and is_told[step]:
                 token = told[:, step]
             heard.append(token)
-        return torch.stack(logits, dim=1), torch.stack(heard, dim=1)
+        return torch.stack(logits).permute(2, 0, 1), torch.stack(heard, dim=1), (low, high)
 
 
 class AttributeClassifier(nn.Module):

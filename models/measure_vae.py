@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .gru import FrameGRU
+from .gru import FrameGRU, Steps
 from .prior import Posterior
-from .token_gru import GRUStep
+from .token_gru import StepWeights
 
 _LAYERS = 2
 
@@ -42,17 +42,21 @@ class MeasureVAE(nn.Module):
         self.latent, self.hidden, self.beats, self.ticks = latent, hidden, beats, ticks
         self.dropout, self.relu_logits = dropout, relu_logits
         self.token = nn.Embedding(n_tokens, embedding)
-        self.encoder = nn.ModuleList(FrameGRU(size, 0, hidden, bidirectional=True) for size in (embedding, 2 * hidden))
+        self.encoder = nn.ModuleList(
+            FrameGRU(size, 0, hidden, bidirectional=True, half_products=True) for size in (embedding, 2 * hidden)
+        )
         summary = 2 * _LAYERS * hidden
         self.mean, self.log_deviation = (_two_layers(summary, 2 * hidden, latent) for _ in range(2))
         self.beat_start = nn.Linear(latent, _LAYERS * hidden)
         self.beat_input = nn.Parameter(torch.zeros(1))
-        self.beat_gru = nn.ModuleList(FrameGRU(size, 0, hidden) for size in (1, hidden))
+        self.beat_gru = nn.ModuleList(FrameGRU(size, 0, hidden, half_products=True) for size in (1, hidden))
         self.tick_start = nn.Linear(hidden, _LAYERS * hidden)
         self.tick_input = nn.Linear(hidden, hidden)
         self.played = nn.Embedding(n_tokens, embedding)
         self.first = nn.Parameter(torch.zeros(embedding))  # before the first tick
-        self.tick_gru = nn.ModuleList([FrameGRU(embedding, hidden, hidden), FrameGRU(hidden, 0, hidden)])
+        self.tick_gru = nn.ModuleList(
+            FrameGRU(*sizes, hidden, half_products=True) for sizes in ((embedding, hidden), (hidden, 0))
+        )
         self.output = nn.Linear(hidden, n_tokens)
         for name, parameter in self.named_parameters():
             if "weight" in name:
@@ -62,70 +66,89 @@ class MeasureVAE(nn.Module):
         """q(z | measure) of `tokens` int64 (B, T): mean and log-variance, float32 (B, latent) each."""
         states, ends = self.token(tokens), []
         for layer, gru in enumerate(self.encoder):
-            states = gru(self._dropped(states) if layer else states)
-            forward, backward = states.chunk(2, dim=2)
-            ends += [forward[:, -1], backward[:, 0]]
+            states, last = gru.run(self._dropped(states) if layer else states)
+            ends += last.unbind()
         summary = torch.cat(ends, dim=1)
         return Posterior(self.mean(summary), 2 * self.log_deviation(summary))
 
     def decode(self, z: Tensor, heard: Tensor) -> Tensor:
         """Logits (B, T, n_tokens) of every tick, each after the one before in `heard`, int64 (B, T)."""
-        masks = self._masks(z)
-        return self._logits(*self._beat_states(z), heard, masks)
+        return self._logits(*self._beat_states(z), heard, self._masks(z))
 
     def decode_free(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, T, n_tokens), and the tokens int64 (B, T): each tick hears the likeliest token before.
 
-        Where gradients are wanted, the tokens are found tick by tick without, then all ticks are computed at once from
-        them: the same values, and the same gradients, since none passes through the choice of a token.
+        Where gradients are wanted, the tokens are found tick by tick without; the steps that led to them are kept, so
+        that all that is left are the gradients of all ticks at once. None passes through the choice of a token.
         """
         start, told = self._beat_states(z)
         masks = self._masks(z)
-        logits, heard = self._play(start, told, masks)
-        return (self._logits(start, told, heard, masks) if torch.is_grad_enabled() else logits), heard
+        logits, heard, played = self._play(start, told, masks)
+        if not torch.is_grad_enabled():
+            return logits, heard
+        lower, upper = (Steps.side_by_side(of_beats) for of_beats in zip(*played, strict=True))
+        return self._logits(start, told, heard, masks, (lower, upper)), heard
 
     def _beat_states(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """For each beat where its ticks start, (B, beats, layers * hidden), and what they are told, (.., hidden)."""
+        """For each beat where its ticks start, (beats * B, layers * hidden), and what they are told, (.., hidden).
+
+        Here and below the rows of a beat stand together, so that what one beat plays is a slice.
+        """
         starts = F.selu(self.beat_start(z)).chunk(_LAYERS, dim=1)
         states = self.beat_input.expand(len(z), self.beats, 1)
         for layer, (gru, start) in enumerate(zip(self.beat_gru, starts, strict=True)):
             states = gru(self._dropped(states) if layer else states, hidden=start)
+        states = states.transpose(0, 1).flatten(0, 1)
         return F.selu(self.tick_start(states)), F.selu(self.tick_input(states))
 
-    def _logits(self, start: Tensor, told: Tensor, heard: Tensor, masks: Tensor | None) -> Tensor:
+    def _logits(
+        self,
+        start: Tensor,
+        told: Tensor,
+        heard: Tensor,
+        masks: Tensor | None,
+        played: tuple[Steps | None, Steps | None] = (None, None),
+    ) -> Tensor:
         """Of all beats at once: they share nothing but the tokens heard."""
         batch = len(heard)
         before = torch.cat([self.first.expand(batch, 1, -1), self.played(heard[:, :-1])], dim=1)
-        states = before.reshape(batch * self.beats, self.ticks, -1)
-        starts, told = start.flatten(0, 1).chunk(_LAYERS, dim=1), told.flatten(0, 1)
+        states = before.unflatten(1, (self.beats, self.ticks)).transpose(0, 1).flatten(0, 1)
+        starts = start.chunk(_LAYERS, dim=1)
         lower, upper = self.tick_gru
-        states = lower(states, told, starts[0])
+        states = lower(states, told, starts[0], played[0])
         if masks is not None:
-            states = states * masks.flatten(0, 1)
-        return self._rectified(self.output(upper(states, hidden=starts[1]))).reshape(batch, self.beats * self.ticks, -1)
+            states = states * masks.permute(2, 0, 1)
+        logits = self._rectified(self.output(upper(states, hidden=starts[1], played=played[1])))
+        return logits.unflatten(0, (self.beats, batch)).transpose(0, 1).flatten(1, 2)
 
     @torch.no_grad()
-    def _play(self, start: Tensor, told: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
-        lower, upper = (GRUStep.of(gru) for gru in self.tick_gru)
-        of_token, first = lower.of_inputs(self.played.weight), lower.of_inputs(self.first[None])
-        heard, logits, chosen = first.expand(len(start), -1), [], []
-        for beat in range(self.beats):
-            low, high = start[:, beat].chunk(_LAYERS, dim=1)
-            constant = lower.of_constant(told[:, beat])
+    def _play(
+        self, start: Tensor, told: Tensor, masks: Tensor | None
+    ) -> tuple[Tensor, Tensor, list[tuple[Steps, Steps]]]:
+        """Logits, the tokens int64 (B, T), and for each beat the steps of both layers that lead to them."""
+        lower, upper = (StepWeights.of(gru) for gru in self.tick_gru)
+        output, bias = self.output.weight.to(upper.inputs.dtype), self.output.bias[:, None]
+        of_token, heard = lower.of_inputs(self.played.weight.t()), lower.of_inputs(self.first[:, None])
+        logits, chosen, played = [], [], []
+        for beat, (first, constant) in enumerate(zip(start.chunk(self.beats), told.chunk(self.beats), strict=True)):
+            low, high = (Steps.from_start(self.ticks, part.t()[None].float()) for part in first.chunk(_LAYERS, dim=1))
+            constant = lower.of_constant(constant)
             for tick in range(self.ticks):
-                low = lower(heard + constant, low)
-                below = low if masks is None else low * masks[:, beat, tick]
-                high = upper(upper.of_inputs(below) + upper.bias, high)
-                logits.append(self._rectified(self.output(high)))
-                chosen.append(logits[-1].argmax(1))
-                heard = of_token[chosen[-1]]
-        return torch.stack(logits, dim=1), torch.stack(chosen, dim=1)
+                below = lower.advance(low, tick, heard + constant)
+                if masks is not None:
+                    below = below * masks[tick, :, beat * len(first) : (beat + 1) * len(first)]
+                above = upper.advance(high, tick, upper.of_inputs(below) + upper.bias)
+                logits.append(self._rectified(output @ above.to(output.dtype) + bias))
+                chosen.append(logits[-1].max(0).indices)
+                heard = of_token.index_select(1, chosen[-1])
+            played.append((low, high))
+        return torch.stack(logits).permute(2, 0, 1), torch.stack(chosen, dim=1), played
 
     def _masks(self, z: Tensor) -> Tensor | None:
-        """What dropout leaves of the lower layer of ticks, (B, beats, ticks, hidden); None where it leaves all."""
+        """What dropout leaves of the lower layer of ticks, (ticks, hidden, beats * B); None where it leaves all."""
         if not (self.training and self.dropout):
             return None
-        return F.dropout(z.new_ones(len(z), self.beats, self.ticks, self.hidden), self.dropout)
+        return F.dropout(z.new_ones(self.ticks, self.hidden, self.beats * len(z)), self.dropout)
 
     def _dropped(self, states: Tensor) -> Tensor:
         return F.dropout(states, self.dropout, self.training)

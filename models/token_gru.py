@@ -1,4 +1,4 @@
-"""GRUs that hear tokens: a token's share of the gates is a row of a table, not a product with a vector of 0 and 1."""
+"""GRUs that hear tokens: a token's share of the gates is a column of a table, not a product with a vector of 0 and 1."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .gru import FrameGRU
+from .gru import FrameGRU, Steps
 
 
-class GRUStep(NamedTuple):
-    """One step of a `FrameGRU` of one direction, for loops in which each input depends on the output before.
+class StepWeights(NamedTuple):
+    """Weights of a `FrameGRU` of one direction, for loops in which each input depends on the output before.
 
-    `inputs` (3 * hidden, frame size), `constant` (3 * hidden, constant size), `bias` (3 * hidden,): what reaches the
-    gates beside the state; `recurrent` (3 * hidden, hidden) and `recurrent_bias` (hidden,), of the new gate.
+    `inputs` (3 * hidden, frame size), `constant` (3 * hidden, constant size), `bias` (3 * hidden, 1): what reaches the
+    gates beside the state; `recurrent` (1, 3 * hidden, hidden) and `recurrent_bias` (1, hidden, 1), of the new gate.
     """
 
     inputs: Tensor
@@ -23,36 +23,39 @@ class GRUStep(NamedTuple):
     recurrent_bias: Tensor
 
     @classmethod
-    def of(cls, gru: FrameGRU) -> "GRUStep":
+    def of(cls, gru: FrameGRU) -> "StepWeights":
+        inputs, constant, bias = gru.input_weights()
         recurrent, recurrent_bias = gru.recurrent_weights()
-        return cls(*gru.input_weights(), recurrent[0], recurrent_bias[0, :, 0])
+        products = gru.product_type(recurrent)
+        return cls(inputs.to(products), constant, bias[:, None], recurrent.to(products), recurrent_bias)
 
     def of_inputs(self, frames: Tensor) -> Tensor:
-        """What inputs (n, frame size) add to the gates, (n, 3 * hidden); of all tokens' vectors once: a table."""
-        return F.linear(frames, self.inputs)
+        """What inputs (frame size, n) add to the gates, (3 * hidden, n); of all tokens' vectors once: a table."""
+        return (self.inputs @ frames.to(self.inputs.dtype)).to(frames.dtype)
 
     def of_constant(self, constant: Tensor) -> Tensor:
-        """What constant inputs (n, constant size) and the bias add, (n, 3 * hidden)."""
-        return F.linear(constant, self.constant, self.bias)
+        """What constant inputs (n, constant size) and the bias add, (3 * hidden, n)."""
+        return torch.addmm(self.bias, self.constant, constant.t())
 
-    def __call__(self, gates: Tensor, state: Tensor) -> Tensor:
-        """The next state (B, hidden) from `gates` (B, 3 * hidden), all but the state's share of it, and the state."""
-        size = state.shape[1]
-        recalled = F.linear(state, self.recurrent)
-        reset_update = torch.sigmoid(gates[:, : 2 * size] + recalled[:, : 2 * size])
-        reset, update = reset_update.chunk(2, dim=1)
-        new = torch.tanh(torch.addcmul(gates[:, 2 * size :], reset, recalled[:, 2 * size :] + self.recurrent_bias))
-        return torch.lerp(new, state, update)
+    def advance(self, steps: Steps, t: int, gates: Tensor) -> Tensor:
+        """Step t of `steps` from `gates` (3 * hidden, B), all but the state's share; returns its state (hidden, B)."""
+        return steps.advance(t, gates[None], self.recurrent, self.recurrent_bias)[0]
 
 
 class TokenGRU(FrameGRU):
     """A `FrameGRU` whose frames are tokens, int64 (B, T), each as good as a vector of 0 and 1."""
 
-    def forward(self, frames: Tensor, constant: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
+    def run(
+        self,
+        frames: Tensor,
+        constant: Tensor | None = None,
+        hidden: Tensor | None = None,
+        played: Steps | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """As `FrameGRU`, of tokens int64 (B, T)."""
         if frames.device.type != "cpu":
             frames = F.one_hot(frames, self.frame_size).to(self.gru.weight_ih_l0.dtype)
-        return super().forward(frames, constant, hidden)
+        return super().run(frames, constant, hidden, played)
 
-    def _from_frames(self, frames: Tensor, weight: Tensor) -> Tensor:
-        return F.embedding(frames, weight.t())
+    def _with_frames(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
+        return F.embedding(frames.t(), weight.t()).transpose(1, 2) + fixed
