@@ -10,7 +10,7 @@ Every model comes in eval mode, on the CPU, with the genre names it was trained 
 genre id) and what these are in `condition`: genre, composer, mood. Weights are read from checkpoints/ in this
 repository, where the training scripts put them, or else from released/, whose weights come with it (MODEL_CARD.md), or
 from `checkpoint_dir`. They are plain tensors: nothing is unpickled.
-Arguments of all entry points:
+Arguments of the entry points of piano rolls:
 
     preset          "large", or "paper": the networks of the report
     pretrained      load the trained weights; otherwise a new model of the preset's size, for `n_genres` genres
@@ -19,10 +19,16 @@ Arguments of all entry points:
     n_genres        only with pretrained=False; a trained model knows its own number
     seq_len         hybrid models alone: 32, 64 or 128 frames
 
+measure_vae and adversarial_vae are of the study in explainable/, melodies as measures of tokens. They carry the names
+of what they control in `attributes`, and in `form` what their tokens mean. Without `checkpoint_dir`, a folder with
+vae_best.pth, they are those of the one run below checkpoints/explainable/, else of released/explainable/. With
+pretrained=False they are new, of the published size but for `latent` (numbers of z), `hidden` (width), `attributes`.
+
 Missing weights are a FileNotFoundError; another `seq_len`, or a file that is damaged or holds something else, is a
 ValueError that names it.
 """
 
+import collections.abc
 import hashlib
 import importlib
 import importlib.util
@@ -30,6 +36,7 @@ import os
 import pathlib
 import sys
 import types
+import typing
 
 import torch
 
@@ -39,6 +46,13 @@ dependencies = ["torch"]
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent
 _WINDOW_LENGTHS = (32, 64, 128)
+# Of new models of measures; those that are trained have their own.
+_FORM = {
+    "name": "measure", "ticks": ["0", "1/4", "1/3", "1/2", "2/3", "3/4"], "lowest": 55, "highest": 84,
+    "has_padding": True, "measures": 1,
+}  # fmt: skip
+_HOLD = _FORM["highest"] - _FORM["lowest"] + 2  # after the pitches and the rest; padding is the last
+_ATTRIBUTES = ("rhythmic_complexity", "note_range", "note_density", "average_interval_jump")
 
 
 def cvae_standalone(
@@ -174,6 +188,52 @@ def critic_hybrid(
     return _hybrid("critic", preset, seq_len, checkpoint_dir)
 
 
+def measure_vae(
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    latent: int = 32,
+    hidden: int = 512,
+    attributes: collections.abc.Sequence[str] = _ATTRIBUTES,
+) -> torch.nn.Module:
+    """MeasureVAE: a measure of 4/4 to z and back, in which dimension k of z follows attribute k of `attributes`.
+
+        vae = torch.hub.load(path, "measure_vae", source="local")
+        z = vae.encode(tokens).mean  # float32 (B, vae.latent)
+        z[:, vae.attributes.index("note_density")] += 1
+        logits, tokens = vae.decode_free(z)  # int64 (B, T)
+
+    `tokens` int64 (B, T), one a tick: those of a beat lie at `form["ticks"]`, in beats. Token t below n = highest -
+    lowest + 1 of `form` begins the MIDI pitch lowest + t; n begins a rest, n + 1 goes on with what was before, n + 2 is
+    padding outside of a tune. `explainable.tokens` turns notes into tokens and back.
+    """
+    if pretrained:
+        return _trained_measures("measure_vae", checkpoint_dir)
+    return _new_measures("measure_vae", attributes, latent=latent, hidden=hidden)
+
+
+def adversarial_vae(
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    latent: int = 128,
+    hidden: int = 1024,
+    attributes: collections.abc.Sequence[str] = _ATTRIBUTES,
+) -> torch.nn.Module:
+    """AdversarialVAE: a row of tokens to z and back; the decoder is told the attributes, of which z is to know nothing.
+
+        vae = torch.hub.load(path, "adversarial_vae", source="local")
+        z = vae.encode(tokens).mean  # float32 (B, vae.latent)
+        told = (values - torch.tensor(vae.attribute_mean)) / torch.tensor(vae.attribute_deviation)
+        logits, tokens = vae.decode_free(z, told, tokens.shape[1])  # int64 (B, T)
+
+    `values` float32 (B, number of `attributes`), in their own units, are those the measures are to have; mean and
+    deviation are those of training (of a new model 0 and 1). Tokens are those of `measure_vae`.
+    """
+    if pretrained:
+        return _trained_measures("adversarial_vae", checkpoint_dir)
+    sizes = {"n_attributes": len(attributes), "start": _HOLD, "latent": latent, "hidden": hidden}
+    return _new_measures("adversarial_vae", attributes, **sizes)
+
+
 def _window_length(seq_len: int) -> int:
     if seq_len not in _WINDOW_LENGTHS:
         raise ValueError(f"seq_len must be one of {', '.join(map(str, _WINDOW_LENGTHS))}, but is {seq_len!r}")
@@ -194,9 +254,7 @@ def _known(preset: str) -> str:
     return preset
 
 
-def _standalone(
-    kind: str, preset: str, script: str, checkpoint_dir: str | os.PathLike[str] | None
-) -> torch.nn.Module:
+def _standalone(kind: str, preset: str, script: str, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
     path = _folder(preset, checkpoint_dir) / _models().weight_files.pretrained_file(kind)
     return _trained_model(kind, preset, path, script)
 
@@ -205,9 +263,7 @@ def _folder(preset: str, checkpoint_dir: str | os.PathLike[str] | None) -> pathl
     return pathlib.Path(checkpoint_dir or _models().weight_files.folder_of(_known(preset), _REPOSITORY))
 
 
-def _hybrid(
-    kind: str, preset: str, seq_len: int, checkpoint_dir: str | os.PathLike[str] | None
-) -> torch.nn.Module:
+def _hybrid(kind: str, preset: str, seq_len: int, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
     name = {"generator": "G", "critic": "D"}.get(kind, kind)
     path = _models().trained.hybrid_path(_folder(preset, checkpoint_dir), name, seq_len)
     return _trained_model(kind, preset, path, "train_hybrid.py", seq_len)
@@ -217,14 +273,52 @@ def _trained_model(
     kind: str, preset: str, path: pathlib.Path, script: str, seq_len: int | None = None
 ) -> torch.nn.Module:
     """The model of `kind` in a file that `script` writes. `seq_len` is the T it must be for; None takes any."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such weights; {script} --preset {preset} trains them. Put the file there, name its folder "
-            "with checkpoint_dir, or take an untrained model with pretrained=False"
-        )
+    _require(path, f"{script} --preset {preset}")
     trained = _models().trained.load_trained(path, kind, "put the right file there", seq_len=seq_len)
     trained.model.genres, trained.model.condition = trained.genres, trained.condition
     return trained.model
+
+
+def _require(path: pathlib.Path, command: str) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such weights; {command} trains them. Put the file there, name its folder with "
+            "checkpoint_dir, or take an untrained model with pretrained=False"
+        )
+
+
+def _new_measures(network: str, attributes: collections.abc.Sequence[str], **sizes: int) -> torch.nn.Module:
+    """A model of the study with random weights, for single measures."""
+    network_class = _models().architectures.NETWORKS["explainable", network]
+    n = len(attributes)
+    facts = {"attributes": attributes, "form": _FORM, "attribute_mean": [0.0] * n, "attribute_deviation": [1.0] * n}
+    return _with_facts(network_class(n_tokens=_HOLD + 2, **sizes).eval(), facts)
+
+
+def _trained_measures(network: str, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
+    """The model of the study in the folder of a run, else that of one's own run, else that of the repository."""
+    folder = _REPOSITORY / "checkpoints" / "explainable"
+    own = [] if checkpoint_dir else sorted(folder.glob(f"*/{network}_*/vae_best.pth"))
+    if len(own) > 1:
+        raise ValueError(f"{folder}: {len(own)} runs of {network}; name the folder of one with checkpoint_dir")
+    shipped = _models().weight_files.RELEASED / "explainable" / f"{network}.pth"
+    path = pathlib.Path(checkpoint_dir) / "vae_best.pth" if checkpoint_dir else (own or [shipped])[0]
+    _require(path, f"python -m explainable.train {network}")
+    content = _models().checkpoint.read_checkpoint(path, "put the right file there")
+    if content.get("network") != network:
+        raise ValueError(f"{path}: holds {content.get('network', 'something else')}, not {network}; name another file")
+    try:
+        return _with_facts(_models().rebuild(content), content["facts"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: damaged or of another version ({error}); put the right file there") from error
+
+
+def _with_facts(model: torch.nn.Module, facts: dict[str, typing.Any]) -> torch.nn.Module:
+    """The model with what it controls, what its tokens mean, and how a decoder that is told attributes has them."""
+    model.attributes, model.form = list(facts["attributes"]), dict(facts["form"])
+    if "n_attributes" in model.config:
+        model.attribute_mean, model.attribute_deviation = facts["attribute_mean"], facts["attribute_deviation"]
+    return model
 
 
 def _models() -> types.ModuleType:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.options import option
 from common.randomness import generator_at
@@ -75,10 +74,10 @@ class AdversarialStage(ExplainableStage):
         model, adversary, rows = self.models[VAE], self.models[ADVERSARY], self.batch(position)
         classes, n, place = self.classes_of(rows.attributes), len(rows.tokens), (position.epoch, position.example)
         with torch.no_grad():
-            z = model.encode(rows.tokens).sample(self.noise(n, "adversary", *place))
+            z = self.encode(model, rows).sample(self.noise(n, "adversary", *place))
         guess = adversary.loss(z, classes)
         self.update(guess, ADVERSARY)
-        posterior = model.encode(rows.tokens)
+        posterior = self.encode(model, rows)
         z = posterior.sample(self.noise(n, *place))
         logits = self._sampled(model, z, rows, position)
         losses = self.losses(model, rows, posterior, z, logits)
@@ -101,7 +100,7 @@ class AdversarialStage(ExplainableStage):
         self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
         options = self.options
-        reconstruction = F.cross_entropy(logits.flatten(0, 1), rows.tokens.flatten())
+        reconstruction = self.reconstruction(logits, rows)
         of_dimension = standard_normal_kl(posterior)
         kl = of_dimension.sum(1).mean()
         weighted = of_dimension.mean() if options.kl_over == MEAN else kl

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from common.errors import UserError, run_command
+from common.files import hash_of_file
 from common.options import CheckedOptions, option, parse_options
 from common.randomness import generator_at
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
@@ -29,7 +30,9 @@ from explainable.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.checkpoint import CheckpointError
 
-SWEEP_VALUES, SWEEP_DEVIATIONS = 11, 3.0
+SWEEP_VALUES = 11
+# Options of a training without which its row is not to be understood.
+SCHEDULE = ("hidden", "epochs", "epoch_rows", "batch_size", "learning_rate", "schedule")
 TABLE = ResultTable(
     "explainable.csv",
     "-m explainable.evaluate",
@@ -78,9 +81,11 @@ def evaluate_models(options: Options) -> pd.DataFrame:
 
 
 def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) -> dict[str, Any]:
-    """A row: reconstruction, the latent space, the controls, how soon. Raises `CheckpointError` for other data."""
-    if trained.facts["measures_content"] != measures.content_hash:
-        raise CheckpointError(f"{trained.path}: trained on other measures than {measures.folder} holds; make it again")
+    """A row: reconstruction, the latent space, the controls, how soon, how it was trained.
+
+    Raises `CheckpointError` for other data.
+    """
+    trained.require_data(measures)
     test, form = measures.part("test"), trained.form
     posterior = trained.encode(test.tokens)
     noise = torch.randn(posterior.mean.shape, generator=generator_at("evaluation", options.seed))
@@ -95,19 +100,39 @@ def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) 
         "data": measures.name,
         "model": trained.model.network,
         "latent": latent,
-        "hidden": trained.model.config["hidden"],
         "attributes": ",".join(trained.attributes),
+        "controls_in_z": trained.in_latent,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
-        "epoch": trained.facts["epoch"],
         "rows": len(test),
+        **training_facts(trained, measures),
         **scores,
         **{f"{name}_of_mean": value for name, value in of_mean.items() if name.startswith("accuracy")},
         **latent_metrics(z.numpy(), test.attributes, ATTRIBUTES, designated, seed=options.seed),
         **controls(trained, measures, test, z, options),
         **reconstruction_efficiency(_log(trained, options), latent, scores["floor"]),
         "measures_content": measures.content_hash,
+        "checkpoint_sha256": hash_of_file(trained.path),
+        "sweep_measures": options.sweep_measures,
         "seed": options.seed,
     }
+
+
+def training_facts(trained: TrainedMeasures, measures: Measures) -> dict[str, Any]:
+    """How a model was trained, and on what: its options, rows, validation, and the attributes of the training tunes.
+
+    `training_measures` and `transposed` are the options; what came of them are the numbers of rows.
+    """
+    facts, options = trained.facts, trained.facts["options"]
+    row = {"training_seed": options["seed"], "epoch": facts["epoch"]}
+    row |= {name: options[name] for name in SCHEDULE}
+    # Weights of an earlier version do not tell of these.
+    row |= {name: facts.get(name, np.nan) for name in ("training_rows", "training_rows_untransposed")}
+    row |= {name: options.get(name, np.nan) for name in ("training_measures", "transposed")}
+    row |= {name: facts["metrics"][name] for name in ("val_accuracy", "val_loss")}
+    training = measures.part("train", transposed=False).attributes
+    for name, values in zip(ATTRIBUTES, training.T, strict=True):
+        row |= {f"data_mean_{name}": float(values.mean()), f"data_variance_{name}": float(values.var())}
+    return row
 
 
 def _is_dimension(trained: TrainedMeasures, name: str) -> bool:
@@ -119,34 +144,22 @@ def controls(
 ) -> dict[str, float]:
     """How far each control moves its own attribute, and no other, in the measures that are decoded.
 
-    A dimension of z goes from -3 to 3 of its standard deviations; what a decoder is told, from the smallest to the
-    largest value in training.
+    A dimension of z goes 3 of its standard deviations to either side of its mean; what a decoder is told, from the
+    smallest to the largest value in training.
     """
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
     latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]
     training = measures.part("train", transposed=False).attributes[:, trained.columns]
     values, decoded = [], []
     for k in range(len(trained.attributes)):
-        reach = SWEEP_DEVIATIONS * float(z[:, k].std())
-        ends = (-reach, reach) if trained.in_latent else (training[:, k].min(), training[:, k].max())
-        values.append(np.linspace(*ends, SWEEP_VALUES))
-        decoded.append([attributes(_played(trained, latents, own, k, value), trained.form) for value in values[-1]])
+        values.append(np.linspace(*trained.ends(k, z, training), SWEEP_VALUES))
+        played = [trained.play(*trained.controlled(latents, own, k, value)) for value in values[-1]]
+        decoded.append([attributes(rows, trained.form) for rows in played])
     correlations = sweep_correlations(np.array(values), np.array(decoded))
     ours = output_independence(correlations, trained.columns)
     data = output_independence(data_correlations(test.attributes)[trained.columns], trained.columns)
     row = {"output_independence": float(ours.mean()), "data_output_independence": float(data.mean())}
     return row | {f"output_independence_{name}": float(v) for name, v in zip(trained.attributes, ours, strict=True)}
-
-
-def _played(trained: TrainedMeasures, z: torch.Tensor, own: np.ndarray, k: int, value: float) -> np.ndarray:
-    """Tokens decoded with the k-th control at `value`, in z or in what the decoder is told."""
-    if trained.in_latent:
-        z = z.clone()
-        z[:, k] = value
-    else:
-        own = own.copy()
-        own[:, k] = value
-    return trained.play(z, own)
 
 
 def _log(trained: TrainedMeasures, options: Options) -> pd.DataFrame:

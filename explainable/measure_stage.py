@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.options import option
 from common.randomness import generator_at
@@ -15,17 +14,23 @@ from training.stage import Phase, Position
 
 
 @dataclass(frozen=True)
-class MeasureOptions(ExplainableOptions):
-    """Published values by default."""
+class SharedMeasureOptions(ExplainableOptions):
+    """Of all models with MeasureVAE's networks."""
 
     batch_size: int = option(256, "rows in a step", minimum=2, maximum=1_000_000)
     hidden: int = option(512, "width of the recurrent layers", minimum=2, maximum=16_384)
+    beta: float = option(0.001, "weight of the KL divergence", minimum=0)
+    teacher_forcing: float = option(0.5, "share of the steps in which true tokens are heard", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class MeasureOptions(SharedMeasureOptions):
+    """Published values by default."""
+
     dropout: float = option(0.5, "between recurrent layers", minimum=0, maximum=0.9)
     relu_logits: bool = option(True, "pass logits through a ReLU, as published")
-    beta: float = option(0.001, "weight of the KL divergence", minimum=0)
     gamma: float = option(1.0, "weight of each attribute's loss", minimum=0)
     delta: float = option(10.0, "how steep the attribute's loss is in z", above=0)
-    teacher_forcing: float = option(0.5, "share of the steps in which true tokens are heard", minimum=0, maximum=1)
 
 
 class MeasureStage(ExplainableStage):
@@ -36,31 +41,42 @@ class MeasureStage(ExplainableStage):
 
     def build_models(self, phase: Phase) -> list[str]:
         self.seed_weights()
+        self.models = {name: model.to(self.device) for name, model in self.make_models().items()}
+        return [
+            f"{sum(p.numel() for p in self.models[VAE].parameters()):,} parameters",
+            "best by: validation loss, running freely",
+        ]
+
+    def make_models(self) -> dict[str, nn.Module]:
+        """New models, by the names of their weights files."""
         options, form = self.options, self.measures.form
         model = MeasureVAE(
             form.size, options.latent, options.hidden, beats=4 * form.measures, ticks=len(form.ticks),
             dropout=options.dropout, relu_logits=options.relu_logits,
         )  # fmt: skip
-        self.models = {VAE: model.to(self.device)}
-        return [
-            f"{sum(p.numel() for p in model.parameters()):,} parameters",
-            "best by: validation loss, running freely",
-        ]
+        return {VAE: model}
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {VAE: self.adam(self.models[VAE])}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
-        options, model, rows = self.options, self.models[VAE], self.batch(position)
-        place = position.epoch, position.example
-        posterior = model.encode(rows.tokens)
-        z = posterior.sample(self.noise(len(rows.tokens), *place))
-        # One coin for the whole batch.
-        coin = torch.rand((), generator=generator_at("teacher", options.seed, *place)).item()
-        logits = model.decode(z, rows.tokens) if coin < options.teacher_forcing else self.play(model, z, rows)[0]
-        losses = self.losses(model, rows, posterior, z, logits)
+        model, rows = self.models[VAE], self.batch(position)
+        posterior, z = self.sampled(model, rows, position)
+        losses = self.losses(model, rows, posterior, z, self.decoded(model, z, rows, position))
         self.update(losses["loss"], VAE)
         return losses
+
+    def sampled(self, model: nn.Module, rows: Rows, position: Position) -> tuple[Posterior, Tensor]:
+        """The posterior of a step's rows and a sample of it."""
+        posterior = self.encode(model, rows)
+        return posterior, posterior.sample(self.noise(len(rows.tokens), position.epoch, position.example))
+
+    def decoded(self, model: nn.Module, z: Tensor, rows: Rows, position: Position) -> Tensor:
+        """Logits of a step: one coin for the whole batch decides whether the true tokens are heard."""
+        at = generator_at("teacher", self.options.seed, position.epoch, position.example)
+        if torch.rand((), generator=at).item() < self.options.teacher_forcing:
+            return model.decode(z, rows.tokens)
+        return self.play(model, z, rows)[0]
 
     def play(self, model: nn.Module, z: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
         return model.decode_free(z)
@@ -69,7 +85,7 @@ class MeasureStage(ExplainableStage):
         self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
         options = self.options
-        reconstruction = F.cross_entropy(logits.flatten(0, 1), rows.tokens.flatten())
+        reconstruction = self.reconstruction(logits, rows)
         kl = standard_normal_kl(posterior).sum(1).mean()
         # Dimension k of z is that of the k-th attribute.
         order = sum(

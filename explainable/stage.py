@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.device import select_device
 from common.errors import UserError
@@ -50,6 +51,11 @@ class ExplainableOptions(TrainingOptions):
     epochs: int = option(30, "passes over the training rows, or as many of them as an epoch has", minimum=1)
     epoch_rows: int | None = option(None, "rows in an epoch, others in each, where that is less than all", minimum=2)
     validation_rows: int = option(4096, "of validation rows so many at most, the same in every epoch", minimum=2)
+    training_measures: int | None = option(
+        None, "train on so many measures at most, not counting transpositions: whole tunes, drawn by --seed; those for "
+        "a smaller number are among those for a larger", minimum=1,
+    )  # fmt: skip
+    transposed: bool = option(True, "train on the transpositions of the tunes as well, where the data set has them")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +67,27 @@ class ExplainableOptions(TrainingOptions):
         return (
             NAMED_ATTRIBUTES.get(self.attributes[0], self.attributes) if len(self.attributes) == 1 else self.attributes
         )
+
+
+def run_place(network: str, options: ExplainableOptions) -> Path:
+    """The folder of a run below those of all weights and of all logs."""
+    name = f"{network}_z{options.latent}_{'-'.join(options.attributes)}_seed{options.seed}"
+    if options.training_measures is not None:
+        name += f"_measures{options.training_measures}"
+    if not options.transposed:
+        name += "_untransposed"
+    return Path(FOLDER) / options.data.name / name
+
+
+def drawn_tunes(tune: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Tunes with `most` rows at most, together, out of the tune of each row (N,); int (n,).
+
+    They come in an order that `seed` decides, until one does not fit: the tunes for a smaller number are among those
+    for a larger.
+    """
+    tunes, rows = np.unique(tune, return_counts=True)
+    order = torch.randperm(len(tunes), generator=generator_at("tunes", seed)).numpy()
+    return tunes[order][np.cumsum(rows[order]) <= most]
 
 
 class Rows(NamedTuple):
@@ -80,8 +107,7 @@ class ExplainableStage(Stage):
 
     def __init__(self, options: ExplainableOptions) -> None:
         """Raises `UserError` where the device is not there."""
-        controlled = "-".join(options.attributes)
-        place = Path(FOLDER) / options.data.name / f"{self.network}_z{options.latent}_{controlled}_seed{options.seed}"
+        place = run_place(self.network, options)
         phases = [Phase("train", options.epochs)]
         super().__init__(
             options, phases, select_device(options.device), options.runs / place, options.checkpoints / place
@@ -92,14 +118,27 @@ class ExplainableStage(Stage):
         self.measures = Measures.open(self.options.data)
 
     def open_phase(self, phase: Phase) -> None:
-        train, val = self.measures.part("train"), self.measures.part("val")
-        for split, part in (("train", train), ("val", val)):
-            if len(part) < 2:
-                raise UserError(f"{self.measures.folder}: {len(part)} rows of {split}; give it more tunes")
-        self.train_rows = self._rows(train)
+        val = self.measures.part("val")
+        self.train_rows = self._training_rows()
+        for split, rows in (("train", self.train_rows.tokens), ("val", val.tokens)):
+            if len(rows) < 2:
+                asked = self.options.training_measures
+                within = f" in {asked} measures of whole tunes" if split == "train" and asked is not None else ""
+                raise UserError(f"{self.measures.folder}: {len(rows)} rows of {split}{within}; give it more")
         chosen = np.random.default_rng(0).permutation(len(val))[: self.options.validation_rows]
         self.val_rows = Rows(*(field[torch.from_numpy(np.sort(chosen))] for field in self._rows(val)))
         self._order: tuple[int, Tensor] | None = None
+
+    def _training_rows(self) -> Rows:
+        measures, most = self.measures, self.options.training_measures
+        part = measures.part("train", transposed=None if self.options.transposed else False)
+        rows = np.arange(len(part))
+        if most is not None:
+            tune_of_row = measures.tune[measures.rows("train")]
+            tunes = drawn_tunes(tune_of_row, most // measures.form.measures, self.options.seed)
+            rows = np.flatnonzero(np.isin(part.tune, tunes))
+        self.n_untransposed = int((part.shift[rows] == 0).sum())
+        return Rows(*(field[torch.from_numpy(rows)] for field in self._rows(part)))
 
     def _rows(self, part: Part) -> Rows:
         columns = [attribute_index(name) for name in self.options.attribute_names]
@@ -133,6 +172,15 @@ class ExplainableStage(Stage):
     def adam(self, model: nn.Module) -> torch.optim.Optimizer:
         return adam(list(model.parameters()), self.options.learning_rate)
 
+    def encode(self, model: nn.Module, rows: Rows) -> Posterior:
+        """q(z | rows)."""
+        return model.encode(rows.tokens)
+
+    @staticmethod
+    def reconstruction(logits: Tensor, rows: Rows) -> Tensor:
+        """Cross-entropy of the rows' tokens, mean over rows and tokens, a scalar in nats."""
+        return F.cross_entropy(logits.flatten(0, 1).float(), rows.tokens.flatten())
+
     @abstractmethod
     def losses(
         self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor
@@ -150,7 +198,7 @@ class ExplainableStage(Stage):
         noise, sums = self.noise(n, "validation"), {}
         for first in range(0, n, _AT_ONCE):
             rows = self._on_device(self.val_rows, slice(first, first + _AT_ONCE))
-            posterior = model.encode(rows.tokens)
+            posterior = self.encode(model, rows)
             z = posterior.sample(noise[first : first + _AT_ONCE])
             logits, played = self.play(model, z, rows)
             told = self.losses(model, rows, posterior, z, logits)
@@ -165,6 +213,8 @@ class ExplainableStage(Stage):
             "measures_content": self.measures.content_hash,
             "form": self.measures.form.as_plain(),
             "attributes": list(self.options.attribute_names),
+            "training_rows": len(self.train_rows.tokens),
+            "training_rows_untransposed": self.n_untransposed,
         }
 
     def identity(self) -> dict[str, Any]:

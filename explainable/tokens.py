@@ -123,7 +123,7 @@ def decode(tokens: np.ndarray, form: TokenForm) -> list[Note]:
     values = flat[changes].tolist()
     return [
         Note(tick_time(at, form), value + form.lowest, tick_time(after, form))
-        for at, value, after in zip(changes, values, [*changes[1:], len(flat)], strict=True)
+        for at, value, after in zip(changes, values, [*changes, len(flat)][1:], strict=True)
         if value < form.rest
     ]
 

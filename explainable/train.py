@@ -2,6 +2,7 @@
 
     python -m explainable.train measure_vae --data measures/irish_folk --latent 32 --attributes 4
     python -m explainable.train adversarial_vae --data measures/irish_folk --latent 128 --attributes 2
+    python -m explainable.train attribute_vae --data measures/irish_folk --latent 32
     python -m explainable.train measure_vae --hidden 128 --epochs 5      # smaller and shorter than published
 
 The defaults are the published recipes. The same command resumes a run that was stopped, on the CPU bit for bit. Weights
@@ -13,16 +14,20 @@ import sys
 from common.errors import UserError, run_command
 from common.options import parse_options
 from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
+from explainable.attribute_stage import AttributeOptions, AttributeStage
 from explainable.measure_stage import MeasureOptions, MeasureStage
 from explainable.stage import ExplainableOptions
 from models.adversarial_vae import AdversarialVAE
+from models.attribute_vae import AttributeVAE
 from models.checkpoint import CheckpointError
 from models.measure_vae import MeasureVAE
 from training.loop import train
 
+# The two models of the study, and ours.
 MODELS = {
     MeasureVAE.network: (MeasureOptions, MeasureStage),
     AdversarialVAE.network: (AdversarialOptions, AdversarialStage),
+    AttributeVAE.network: (AttributeOptions, AttributeStage),
 }
 
 

@@ -8,13 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from explainable.attributes import attribute_index
+from common.errors import UserError
+from explainable.attributes import ATTRIBUTES, attribute_index
+from explainable.attributes import attributes as attributes_of
+from explainable.measures import Measures
+from explainable.normal_scores import NormalScores
+from explainable.stage import VAE
 from explainable.tokens import TokenForm
 from models import rebuild
 from models.adversarial_vae import AdversarialVAE
+from models.attribute_vae import AttributeVAE
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.prior import Posterior
 
+REACH = 3.0  # standard deviations of z to either side, where a control is moved as far as it goes
 _AT_ONCE = 1024  # rows
 
 
@@ -38,11 +45,73 @@ class TrainedMeasures:
         """The columns of a data set's attributes that are controlled."""
         return [attribute_index(name) for name in self.attributes]
 
+    @property
+    def run(self) -> str:
+        """What it is called: the folder of its run, or the file that came with the repository."""
+        return self.path.parent.name if self.path.stem.startswith(f"{VAE}_") else self.path.stem
+
+    def control(self, name: str) -> int:
+        """Which of `attributes` is called `name`. Raises `UserError` where the model does not control it."""
+        if name in self.attributes:
+            return self.attributes.index(name)
+        trouble = f"{self.run} does not control {name}" if name in ATTRIBUTES else f"unknown attribute {name!r}"
+        raise UserError(
+            f"{trouble}; known are {', '.join(ATTRIBUTES)}; {self.run} controls {', '.join(self.attributes)}"
+        )
+
+    def typical(self, n: int) -> np.ndarray:
+        """Values of the controls, float32 (n, n attributes), to tell where none are asked: the mean in training.
+
+        A decoder that hears z alone is told none: zeros.
+        """
+        mean = [0.0] * len(self.attributes) if self.in_latent else self.facts["attribute_mean"]
+        return np.tile(np.float32(mean), (n, 1))
+
+    def ends(self, k: int, z: Tensor, attributes: np.ndarray) -> tuple[float, float]:
+        """How low and how high control k goes.
+
+        A dimension of z: `REACH` standard deviations of latents `z` (N, latent) to either side of their mean; what a
+        decoder is told: the smallest and the largest of the attributes (N, n) of training rows.
+        """
+        if self.in_latent:
+            mean, reach = float(z[:, k].mean()), REACH * float(z[:, k].std())
+            return mean - reach, mean + reach
+        return float(attributes[:, k].min()), float(attributes[:, k].max())
+
+    def controlled(
+        self, z: Tensor, attributes: np.ndarray, k: int, values: np.ndarray | float
+    ) -> tuple[Tensor, np.ndarray]:
+        """z (N, latent) and attributes (N, n), with control k at `values`, (N,) or one for all; both are copies."""
+        z, attributes = z.clone(), attributes.copy()
+        if self.in_latent:
+            z[:, k] = torch.as_tensor(values, dtype=z.dtype)
+        else:
+            attributes[:, k] = values
+        return z, attributes
+
+    def require_data(self, measures: Measures) -> None:
+        """Raises `CheckpointError` where the model was trained on another data set."""
+        if self.facts["measures_content"] != measures.content_hash:
+            raise CheckpointError(
+                f"{self.path}: trained on other measures than {measures.folder} holds; name those it was trained on"
+            )
+
     @torch.no_grad()
     def encode(self, tokens: np.ndarray) -> Posterior:
         """q(z | row) of rows of tokens (N, length): mean and log-variance, float32 (N, latent)."""
-        parts = [self.model.encode(torch.from_numpy(rows.astype(np.int64))) for rows in _parts(tokens)]
+        parts = [
+            self.model.encode(torch.from_numpy(rows.astype(np.int64)), *self._given(rows)) for rows in _parts(tokens)
+        ]
         return Posterior(*map(torch.cat, zip(*parts, strict=True)))
+
+    def _given(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """What the encoder hears beside rows of tokens: of an AttributeVAE, the normal scores of their attributes."""
+        if self.model.network != AttributeVAE.network:
+            return ()
+        scores = [NormalScores.from_plain(plain) for plain in self.facts["attribute_scores"]]
+        columns = attributes_of(rows, self.form)[:, self.columns].T
+        of_columns = [score(column) for score, column in zip(scores, columns, strict=True)]
+        return (torch.from_numpy(np.stack(of_columns, axis=1)),)
 
     @torch.no_grad()
     def play(self, z: Tensor, attributes: np.ndarray) -> np.ndarray:

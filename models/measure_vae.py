@@ -18,7 +18,8 @@ class MeasureVAE(nn.Module):
     """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
 
     The decoder goes from z to beats, and from a beat to its ticks, each of which hears the token before. Logits pass a
-    ReLU, as published: `relu_logits` False mends that.
+    ReLU, as published: `relu_logits` False mends that. `inferred`: how many of the `latent` numbers of z the encoder
+    tells, all if None.
     """
 
     kind, network = "explainable", "measure_vae"
@@ -33,6 +34,7 @@ class MeasureVAE(nn.Module):
         ticks: int = 6,
         dropout: float = 0.5,
         relu_logits: bool = True,
+        inferred: int | None = None,
     ) -> None:
         super().__init__()
         self.config = {
@@ -46,7 +48,7 @@ class MeasureVAE(nn.Module):
             FrameGRU(size, 0, hidden, bidirectional=True, half_products=True) for size in (embedding, 2 * hidden)
         )
         summary = 2 * _LAYERS * hidden
-        self.mean, self.log_deviation = (_two_layers(summary, 2 * hidden, latent) for _ in range(2))
+        self.mean, self.log_deviation = (_two_layers(summary, 2 * hidden, inferred or latent) for _ in range(2))
         self.beat_start = nn.Linear(latent, _LAYERS * hidden)
         self.beat_input = nn.Parameter(torch.zeros(1))
         self.beat_gru = nn.ModuleList(FrameGRU(size, 0, hidden, half_products=True) for size in (1, hidden))

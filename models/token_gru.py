@@ -1,4 +1,4 @@
-"""GRUs that hear tokens: a token's share of the gates is a column of a table, not a product with a vector of 0 and 1."""
+"""GRUs that hear tokens: a token's share of the gates is a column of a table, no product with a vector of 0 and 1."""
 
 from typing import NamedTuple
 

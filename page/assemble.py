@@ -1,6 +1,6 @@
 """One page to look at and listen to: results beside baselines and published values, clips, curves, protocol.
 
-A single HTML file that needs no network and no script.
+A single HTML file that needs no network, and no script but for the panel of controls.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from audio.synthesis import SYNTHS, open_renderer
 from common.options import option
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, open_clip_sources
+from page.explainable_panel import read_panel
 from page.figures.colors import GENRE_COLORS
 from page.listening import choose_listening
 from page.loss_curves import Curves, read_curves
@@ -70,6 +71,7 @@ def make_page(options: ReportOptions) -> str:
             for source in sources
         ],
         curves={stage: _read_stage(stage, folder) for stage in STAGES},
+        sweeps=read_panel(options.metrics),
         accuracy_paper=GENRE_ACCURACY_PAPER,
         inception_paper=INCEPTION_SCORE_PAPER,
         facts={told: folder.facts[fact] for fact, told in FACTS.items() if fact in folder.facts},

@@ -16,6 +16,7 @@ from evaluation.published import MSE, published_for
 from evaluation.samples.latent_views import LATENT_TABLE
 from evaluation.tables import ResultTable, of_all
 from models.weight_files import hybrid_file
+from page.explainable_results import explainable_parts
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import show_numbers
 
@@ -218,4 +219,5 @@ PARTS: dict[str, Callable[[ResultFolder], list[Part]]] = {
     "elbo": elbo_parts,
     "damage": damage_parts,
     "latent": latent_parts,
+    "explainable": explainable_parts,
 }

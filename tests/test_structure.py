@@ -25,12 +25,19 @@ MAY_IMPORT = {
     # Its programs.
     "evaluation": {"common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "page.figures"},
     "page.figures": {"common", "data"},
-    "page": {"common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "evaluation", "page.figures"},
+    "page": {
+        "common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "evaluation", "page.figures",
+        "explainable",
+    },
     "labelling": {"common", "data", "evaluation.tables"},
-    "explainable": {"common", "data", "models", "training", "evaluation.statistics", "evaluation.tables"},
+    "explainable": {
+        "common", "data", "models", "audio", "training", "page.figures",
+        "evaluation.statistics", "evaluation.tables", "evaluation.samples",
+    },
     "training": {"common", "data", "models", "evaluation.statistics"},
     "generation": {"common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "page.figures"},
 }
+EXPLAINABLE = "prepare", "train", "evaluate", "generate", "surface_maps", "sweeps"
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PROGRAMS_IN_THE_ROOT = 350, 60, 15
 
 
@@ -92,7 +99,7 @@ def test_files_and_functions_fit_a_screen(path: Path) -> None:
 def test_every_program_tells_how_to_use_it() -> None:
     """--help of all programs, in one process: it imports them all."""
     modules = [f"evaluation.{name}" for name in ("damage", "latent_plots", "compare_labels")]
-    modules += ["labelling.reproduction", *(f"explainable.{name}" for name in ("prepare", "train", "evaluate"))]
+    modules += ["labelling.reproduction", *(f"explainable.{name}" for name in EXPLAINABLE)]
     program = (
         "import runpy, sys\n"
         f"for name in {sorted(PROGRAMS - {'hubconf'}) + modules!r}:\n"

@@ -1,4 +1,4 @@
-"""Both models train on a data set, go on exactly where they were stopped, and are rebuilt from their files."""
+"""The models train on a data set, go on exactly where they were stopped, and are rebuilt from their files."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,9 @@ from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.measure_stage import MeasureOptions, MeasureStage
 from explainable.measures import Measures
 from explainable.train import MODELS, train_model
+from explainable.trained import load_measures_model
 from models import rebuild
+from models.attribute_vae import AttributeRegressor
 from models.checkpoint import read_checkpoint
 from training.loop import train
 
@@ -41,9 +43,8 @@ def test_a_model_is_trained_and_rebuilt(model: str, measures: Measures, tmp_path
     assert path.parent.name == f"{model}_z4_2_seed0" and content["facts"]["measures_content"] == measures.content_hash
     assert content["facts"]["attributes"] == ["rhythmic_complexity", "note_density"]
     assert 0 <= content["facts"]["metrics"]["val_accuracy"] <= 1
-    rebuilt = rebuild(content)
-    tokens = torch.from_numpy(measures.part("test").tokens.astype(np.int64))
-    assert rebuilt.encode(tokens).mean.shape == (len(tokens), 4)
+    tokens = measures.part("test").tokens
+    assert load_measures_model(path).encode(tokens).mean.shape == (len(tokens), 4)
 
 
 def test_a_training_goes_on_exactly(model: str, measures: Measures, tmp_path: Path) -> None:
@@ -91,3 +92,27 @@ def test_options_name_attributes(measures: Measures) -> None:
     assert AdversarialOptions(attributes=("note_range",)).attribute_names == ("note_range",)
     with pytest.raises(UserError, match="unknown attribute 'loudness'; known are rhythmic_complexity, "):
         MeasureOptions(attributes=("loudness",))
+
+
+def test_given_numbers_of_z_are_the_attributes_and_an_adversary_watches_the_others(
+    measures: Measures, tmp_path: Path
+) -> None:
+    """Normal scores rise with the attribute, have no noise, and are distributed as N(0, 1) but for ties."""
+    train_model("attribute_vae", options("attribute_vae", measures, tmp_path))
+    (path,) = tmp_path.glob("checkpoints/explainable/measures/*/vae_best.pth")
+    test = measures.part("test")
+    trained = load_measures_model(path)
+    posterior = trained.encode(test.tokens)
+    z = posterior.sample(torch.randn(posterior.mean.shape))
+    torch.testing.assert_close(z[:, :2], posterior.mean[:, :2])
+    for k, column in enumerate(trained.columns):
+        order = np.argsort(test.attributes[:, column], kind="stable")
+        assert (np.diff(z[:, k].numpy()[order]) >= 0).all() and len(z[:, k].unique()) > 1
+    adversary = rebuild(read_checkpoint(path.with_name("adversary_best.pth")))
+    scores = torch.randn(500, 2)
+    assert adversary.explained(torch.randn(500, 2), scores) < 0.1
+    known = AttributeRegressor(2, 2)
+    known.layers = torch.nn.Linear(2, 2).requires_grad_(False)
+    assert known.explained(scores, scores @ torch.linalg.pinv(known.layers.weight).t()) == pytest.approx(1, abs=1e-4)
+    with pytest.raises(UserError, match="--latent 2 leaves nothing beside 2 attributes; give it 3 or more"):
+        options("attribute_vae", measures, tmp_path, latent=2)

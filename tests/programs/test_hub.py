@@ -1,5 +1,6 @@
 """The torch.hub entry points: what they load, what they refuse, and that they leave the user's program alone."""
 
+import inspect
 import json
 import os
 import shutil
@@ -14,13 +15,19 @@ from weights import save_weights
 
 import hubconf
 from data.store import WINDOW_LENGTHS
+from explainable.attributes import ATTRIBUTES
+from explainable.tokens import MEASURE
 from models import CVAE, Critic, Generator
+from models.adversarial_vae import AdversarialVAE
+from models.measure_vae import MeasureVAE
 from models.weight_files import hybrid_file, pretrained_file
 
 REPOSITORY = Path(hubconf.__file__).parent
 GENRES = ["polka", "raga", "fado"]
+FORM = MEASURE.with_range(60, 71)
 
 STANDALONE = {"cvae_standalone": "cvae", "generator_standalone": "generator", "critic_standalone": "critic"}
+MEASURES = {"measure_vae": MeasureVAE, "adversarial_vae": AdversarialVAE}
 HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "G", "critic_hybrid": "D"}
 
 
@@ -41,6 +48,11 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_weights(CVAE(n, hidden=8), folder / hybrid_file("cvae", seq_len), genres=GENRES, seq_len=seq_len)
         save_weights(Generator(n, seq_len, hidden=8), folder / hybrid_file("G", seq_len), genres=GENRES)
         save_weights(Critic(n, seq_len, hidden=8), folder / hybrid_file("D", seq_len), genres=GENRES)
+    facts = {"attributes": ["note_density"], "form": FORM.as_plain()}
+    standardised = {"attribute_mean": [0.25], "attribute_deviation": [0.5]}
+    save_weights(MeasureVAE(FORM.size, 4, hidden=8), folder / "measure_vae" / "vae_best.pth", **facts)
+    told = AdversarialVAE(FORM.size, 1, FORM.hold, 4, hidden=8)
+    save_weights(told, folder / "adversarial_vae" / "vae_best.pth", **facts, **standardised)
     return folder
 
 
@@ -53,10 +65,10 @@ def assert_holds(model: torch.nn.Module, file: Path) -> None:
     assert not model.training
 
 
-def test_hub_lists_the_six_entry_points_and_nothing_else() -> None:
+def test_hub_lists_the_entry_points_and_nothing_else() -> None:
     # As torch.hub.list finds them: it knows no local folders.
     public = {name: value for name, value in vars(hubconf).items() if callable(value) and not name.startswith("_")}
-    assert sorted(public) == sorted([*STANDALONE, *HYBRID])
+    assert sorted(public) == sorted([*STANDALONE, *HYBRID, *MEASURES])
     for name, entry in public.items():
         assert f'torch.hub.load(path, "{name}", source="local"' in entry.__doc__
 
@@ -162,6 +174,65 @@ def test_untrained_models_have_the_papers_size(entry: str) -> None:
     assert fewer.genre.num_embeddings == 2 and fewer.genres == ["genre 0", "genre 1"]
 
 
+@pytest.mark.parametrize("entry", MEASURES)
+def test_models_of_measures_bring_what_it_takes_to_use_them(entry: str, checkpoints: Path) -> None:
+    model = load(entry, checkpoint_dir=checkpoints / entry)
+    assert model.attributes == ["note_density"] and model.form == FORM.as_plain() and not model.training
+    rows = torch.randint(FORM.size, (3, 24))
+    z = model.encode(rows).mean
+    assert z.shape == (3, 4)
+    told = ()
+    if entry == "adversarial_vae":
+        values = torch.tensor([[0.25], [0.5], [0.75]])
+        told = (values - torch.tensor(model.attribute_mean)) / torch.tensor(model.attribute_deviation), rows.shape[1]
+        assert told[0].flatten().tolist() == [0, 0.5, 1]
+    logits, tokens = model.decode_free(z, *told)
+    assert logits.shape == (3, 24, FORM.size) and tokens.shape == (3, 24) and tokens.dtype == torch.int64
+
+
+@pytest.mark.parametrize("entry", MEASURES)
+def test_new_models_of_measures_have_the_published_size(entry: str) -> None:
+    sizes = {"latent": 6, "hidden": 8}
+    model = load(entry, pretrained=False, attributes=ATTRIBUTES[:2], **sizes)
+    more = {"n_attributes": 2, "start": MEASURE.hold} if entry == "adversarial_vae" else {}
+    assert model.config == MEASURES[entry](n_tokens=MEASURE.size, **more, **sizes).config
+    assert model.form == MEASURE.as_plain() and model.attributes == list(ATTRIBUTES[:2]) and not model.training
+    defaults = inspect.signature(getattr(hubconf, entry)).parameters
+    published = inspect.signature(MEASURES[entry]).parameters
+    assert all(defaults[name].default == published[name].default for name in ("latent", "hidden"))
+    assert defaults["attributes"].default == ATTRIBUTES
+
+
+def test_weights_of_measures_are_ones_own_or_those_of_the_repository(checkpoints: Path, tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "hubconf.py", tmp_path)
+    shutil.copytree(REPOSITORY / "models", tmp_path / "models")
+
+    def load_there() -> torch.nn.Module:
+        return torch.hub.load(str(tmp_path), "measure_vae", source="local")
+
+    with pytest.raises(FileNotFoundError, match=r"measure_vae.pth: no such weights; .* explainable.train measure_vae"):
+        load_there()
+    file = checkpoints / "measure_vae" / "vae_best.pth"
+    (tmp_path / "released" / "explainable").mkdir(parents=True)
+    shutil.copy(file, tmp_path / "released" / "explainable" / "measure_vae.pth")
+    assert load_there().attributes == ["note_density"]
+    own = tmp_path / "checkpoints" / "explainable" / "set"
+    for run in ("measure_vae_z4", "measure_vae_z8"):
+        save_weights(MeasureVAE(FORM.size, 8, hidden=8), own / run / "vae_best.pth", attributes=[], form={})
+        if run == "measure_vae_z4":
+            assert load_there().latent == 8, "one's own run comes first"
+    with pytest.raises(ValueError, match="2 runs of measure_vae; name the folder of one with checkpoint_dir"):
+        load_there()
+
+
+def test_other_weights_are_no_model_of_measures(checkpoints: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds adversarial_vae, not measure_vae"):
+        load("measure_vae", checkpoint_dir=checkpoints / "adversarial_vae")
+    save_weights(MeasureVAE(FORM.size, 4, hidden=8), tmp_path / "vae_best.pth")
+    with pytest.raises(ValueError, match="damaged or of another version"):
+        load("measure_vae", checkpoint_dir=tmp_path)
+
+
 def test_the_running_programs_models_stay_what_they_are(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     users = types.ModuleType("models")
     monkeypatch.setitem(sys.modules, "models", users)
@@ -212,6 +283,9 @@ for entry in ("cvae_standalone", "cvae_hybrid", "generator_standalone", "generat
               "critic_hybrid"):
     torch.hub.load(repository, entry, source="local", checkpoint_dir=folder)
     torch.hub.load(repository, entry, source="local", pretrained=False)
+for entry in ("measure_vae", "adversarial_vae"):
+    torch.hub.load(repository, entry, source="local", checkpoint_dir=f"{folder}/{entry}")
+    torch.hub.load(repository, entry, source="local", pretrained=False, hidden=8)
 after = {name.split(".")[0] for name in sys.modules}
 own = {name for name in after if name.startswith("_hub_models_")}
 print(json.dumps({"own": len(own), "other": sorted(after - before - own - sys.stdlib_module_names)}))

@@ -1,0 +1,110 @@
+"""The table of trained runs, summed up over seeds: by size of z, by attribute, by size of the training set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from evaluation.tables import ResultTable
+from explainable.attributes import ATTRIBUTES
+from explainable.stage import NAMED_ATTRIBUTES
+
+_PROGRAM = "-m explainable.compare"
+SETTING = ("data", "model", "controls", "latent")
+INTERPRETABILITY, LEAKAGE, CROSS_TALK = "interpretability", "free_independence_nonlinear", "output_independence"
+# What a control is judged by, each for its attribute; all but the last are nothing that the control changes.
+OF_CONTROLS = (INTERPRETABILITY, "r_squared_designated", LEAKAGE, CROSS_TALK)
+# What is shown of these, `page.explainable_results` says.
+BY_SIZE_TABLE = ResultTable("explainable_by_size.csv", _PROGRAM, ())
+BY_ATTRIBUTE_TABLE = ResultTable("explainable_by_attribute.csv", _PROGRAM, ())
+BY_TRAINING_SET_TABLE = ResultTable("explainable_by_training_set.csv", _PROGRAM, ())
+_RANGE = (("", "mean"), ("_lowest", "min"), ("_highest", "max"))
+
+
+def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `explainable.evaluate`, with what the comparison needs beside.
+
+    controls: "2" or "4", or the names where they are others. whole: trained on all tunes and transpositions of the
+    set. control_interpretability, control_leakage: means over the controlled attributes. schedule: how it was trained,
+    in words. Interpretability is NaN where controls lie outside z: it asks for dimensions of z. Raises `UserError` for
+    a table of an earlier version.
+    """
+    needed = ("controls_in_z", "training_measures", "transposed", "training_rows_untransposed", "val_loss")
+    missing = [name for name in needed if name not in frame]
+    if missing:
+        raise UserError(f"explainable.csv has no column {missing[0]}; make it again with python -m explainable.compare")
+    frame = frame.copy()
+    names = {",".join(names): number for number, names in NAMED_ATTRIBUTES.items()}
+    frame["controls"] = [names.get(own, own) for own in frame["attributes"]]
+    frame["transposed"] = frame["transposed"].ne(False)
+    frame["whole"] = frame["training_measures"].isna() & frame["transposed"]
+    outside = frame["controls_in_z"].eq(False)
+    frame.loc[outside, [INTERPRETABILITY, *(f"{INTERPRETABILITY}_{name}" for name in ATTRIBUTES)]] = np.nan
+    frame["control_interpretability"] = _of_controls(frame, INTERPRETABILITY)
+    frame["control_leakage"] = _of_controls(frame, LEAKAGE)
+    frame["schedule"] = [_schedule(row) for row in frame.to_dict("records")]
+    return frame
+
+
+def by_size(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a data set, model, number of controls and size of z, of runs on all training tunes."""
+    values = ("accuracy", "control_interpretability", "control_leakage", CROSS_TALK)
+    others = (f"data_{CROSS_TALK}", "accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss")
+    return over_seeds(runs[runs["whole"]], SETTING, values, others)
+
+
+def by_attribute(runs: pd.DataFrame) -> pd.DataFrame:
+    """The same for each attribute that is controlled."""
+    baselines = ("data_independence_nonlinear", "data_mean", "data_variance")
+    return over_seeds(of_attributes(runs[runs["whole"]]), (*SETTING, "attribute"), OF_CONTROLS, baselines)
+
+
+def by_training_set(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each setting and training set, where a setting was trained on several."""
+    keys = (*SETTING, "training_measures", "transposed")
+    values, others = ("accuracy", "control_interpretability"), ("training_rows_untransposed", "training_rows", "floor")
+    table = over_seeds(runs, keys, values, others)
+    return table[table.groupby(list(SETTING))["latent"].transform("size") > 1].reset_index(drop=True)
+
+
+def of_attributes(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a run and attribute that it controls: the columns METRIC_NAME as METRIC, the name as `attribute`."""
+    metrics = (*OF_CONTROLS, "data_independence_nonlinear", "data_mean", "data_variance")
+    parts = []
+    for name in ATTRIBUTES:
+        part = runs[np.array([name in own.split(",") for own in runs["attributes"]], bool)]
+        figures = {metric: part.get(f"{metric}_{name}", np.nan) for metric in metrics}
+        parts.append(part.assign(attribute=name, **figures))
+    return pd.concat(parts, ignore_index=True)
+
+
+def over_seeds(
+    runs: pd.DataFrame, by: Sequence[str], values: Sequence[str], others: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Means of runs that agree in `by`; of `values` the lowest and highest as well. With their number and schedules."""
+    groups = runs.groupby(list(by), dropna=False, sort=True)
+    columns = {f"{value}{end}": (value, how) for value in values for end, how in _RANGE}
+    columns |= {name: (name, "mean") for name in others}
+    columns |= {"trainings": ("schedule", "size"), "schedule": ("schedule", told_schedules)}
+    return groups.agg(**columns).reset_index()
+
+
+def told_schedules(schedules: pd.Series) -> str:
+    """Each schedule once."""
+    return "; ".join(sorted(schedules.unique()))
+
+
+def _of_controls(runs: pd.DataFrame, metric: str) -> list[float]:
+    return [
+        float(np.mean([row.get(f"{metric}_{name}", np.nan) for name in row["attributes"].split(",")]))
+        for row in runs.to_dict("records")
+    ]
+
+
+def _schedule(row: dict[str, float]) -> str:
+    rows = "" if pd.isna(row["epoch_rows"]) else f" of {row['epoch_rows']:.0f} rows"
+    return (
+        f"hidden {row['hidden']}, {row['epochs']:.0f} epochs{rows}, batch {row['batch_size']:.0f}, "
+        f"rate {row['learning_rate']:g}"
+    )

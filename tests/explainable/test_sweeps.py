@@ -1,0 +1,74 @@
+"""Sweeps: nine positions of each control for a few measures, as the model decodes them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import Told, facts, obedient, save_adversarial_vae, save_measure_vae
+
+from common.errors import UserError
+from explainable.attributes import ATTRIBUTES, attributes
+from explainable.measures import Measures
+from explainable.sweeps import POSITIONS, Options, make_sweeps
+from explainable.trained import load_measures_model
+from models.checkpoint import CheckpointError
+
+
+def options(measures: Measures, folder: Path, **more: object) -> Options:
+    places = {"data": (measures.folder,), "checkpoints": folder / "checkpoints", "metrics": folder / "metrics"}
+    return Options(**{**places, "measures": 2, **more})
+
+
+def run(folder: Path, name: str) -> Path:
+    return folder / "checkpoints" / "explainable" / "measures" / name / "vae_best.pth"
+
+
+def test_all_runs_on_a_data_set(measures: Measures, tmp_path: Path) -> None:
+    save_measure_vae(run(tmp_path, "one"), measures)
+    save_adversarial_vae(run(tmp_path, "two"), measures, ATTRIBUTES[2:])
+    sweeps = json.loads(make_sweeps(options(measures, tmp_path)).read_text(encoding="utf-8"))
+    one, two = sweeps["models"]
+    assert (one["run"], two["run"]) == ("one", "two") and (one["is_told"], two["is_told"]) == (False, True)
+    assert [control["attribute"] for control in one["controls"]] == list(ATTRIBUTES)
+    assert [control["attribute"] for control in two["controls"]] == list(ATTRIBUTES[2:])
+    training = measures.part("train", transposed=False).attributes
+    for k, control in enumerate(two["controls"], start=2):
+        assert len(control["values"]) == POSITIONS == len(control["measures"][0]) and len(control["measures"]) == 2
+        ends = control["values"][0], control["values"][-1]
+        np.testing.assert_allclose(ends, (training[:, k].min(), training[:, k].max()), atol=1e-4)
+    test = measures.part("test")
+    z = load_measures_model(run(tmp_path, "one")).encode(test.tokens).mean
+    values = one["controls"][0]["values"]
+    assert values[4] == pytest.approx(float(z[:, 0].mean()), abs=1e-4)
+    assert values[8] - values[4] == pytest.approx(3 * float(z[:, 0].std()), abs=2e-4)
+
+
+def test_notes_and_attributes_are_those_of_the_rows(measures: Measures, tmp_path: Path) -> None:
+    save_measure_vae(run(tmp_path, "one"), measures)
+    (model,) = json.loads(make_sweeps(options(measures, tmp_path)).read_text(encoding="utf-8"))["models"]
+    assert model["frames"] == 48
+    test = measures.part("test")
+    for row in model["originals"]:
+        place = [np.allclose(row["attributes"], own, atol=1e-4) for own in attributes(test.tokens)].index(True)
+        assert len(row["notes"]) == (test.tokens[place] < measures.form.rest).sum()
+    for row in [row for control in model["controls"] for steps in control["measures"] for row in steps]:
+        assert len(row["notes"]) == pytest.approx(24 * row["attributes"][2], abs=0.01)
+        assert all(0 <= start < start + frames <= 48 for start, frames, _ in row["notes"])
+
+
+def test_what_is_missing_is_told(measures: Measures, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="measures: no run there; train one, or name weights"):
+        make_sweeps(options(measures, tmp_path))
+    other = save_measure_vae(tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other.pth: trained on other measures .*; name them with --data"):
+        make_sweeps(options(measures, tmp_path, weights=(other,)))
+
+
+def test_a_control_is_set_in_copies() -> None:
+    trained = obedient(Told())
+    own = np.zeros((2, 2), np.float32)
+    _, told = trained.controlled(torch.zeros(2, 3), own, 1, 0.5)
+    assert told.tolist() == [[0, 0.5], [0, 0.5]] and not own.any()
+    assert trained.typical(2).tolist() == [facts(None, ("a", "b"))["attribute_mean"]] * 2
