@@ -36,7 +36,6 @@ import os
 import pathlib
 import sys
 import types
-import typing
 
 import torch
 
@@ -46,12 +45,6 @@ dependencies = ["torch"]
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parent
 _WINDOW_LENGTHS = (32, 64, 128)
-# Of new models of measures; those that are trained have their own.
-_FORM = {
-    "name": "measure", "ticks": ["0", "1/4", "1/3", "1/2", "2/3", "3/4"], "lowest": 55, "highest": 84,
-    "has_padding": True, "measures": 1,
-}  # fmt: skip
-_HOLD = _FORM["highest"] - _FORM["lowest"] + 2  # after the pitches and the rest; padding is the last
 _ATTRIBUTES = ("rhythmic_complexity", "note_range", "note_density", "average_interval_jump")
 
 
@@ -208,7 +201,7 @@ def measure_vae(
     """
     if pretrained:
         return _trained_measures("measure_vae", checkpoint_dir)
-    return _new_measures("measure_vae", attributes, latent=latent, hidden=hidden)
+    return _models().measures.new_measures("measure_vae", attributes, latent=latent, hidden=hidden)
 
 
 def adversarial_vae(
@@ -230,8 +223,33 @@ def adversarial_vae(
     """
     if pretrained:
         return _trained_measures("adversarial_vae", checkpoint_dir)
-    sizes = {"n_attributes": len(attributes), "start": _HOLD, "latent": latent, "hidden": hidden}
-    return _new_measures("adversarial_vae", attributes, **sizes)
+    measures = _models().measures
+    sizes = {"n_attributes": len(attributes), "start": measures.HOLD, "latent": latent, "hidden": hidden}
+    return measures.new_measures("adversarial_vae", attributes, **sizes)
+
+
+def attribute_vae(
+    pretrained: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    latent: int = 32,
+    hidden: int = 512,
+    attributes: collections.abc.Sequence[str] = _ATTRIBUTES,
+) -> torch.nn.Module:
+    """AttributeVAE: as MeasureVAE, but the first numbers of z are the attributes, and the others know nothing of them.
+
+        vae = torch.hub.load(path, "attribute_vae", source="local")
+        z = vae.encode(tokens, scores).mean  # float32 (B, vae.latent)
+        z[:, vae.attributes.index("note_density")] += 1
+        logits, tokens = vae.decode_free(z)  # int64 (B, T)
+
+    `scores` float32 (B, number of `attributes`) are the attributes' normal scores: `attribute_scores[k]` has values of
+    attribute k and their scores, between which lie straight lines (of a new model the values themselves). Tokens are
+    those of `measure_vae`.
+    """
+    if pretrained:
+        return _trained_measures("attribute_vae", checkpoint_dir)
+    sizes = {"n_attributes": len(attributes), "latent": latent, "hidden": hidden}
+    return _models().measures.new_measures("attribute_vae", attributes, **sizes)
 
 
 def _window_length(seq_len: int) -> int:
@@ -287,38 +305,12 @@ def _require(path: pathlib.Path, command: str) -> None:
         )
 
 
-def _new_measures(network: str, attributes: collections.abc.Sequence[str], **sizes: int) -> torch.nn.Module:
-    """A model of the study with random weights, for single measures."""
-    network_class = _models().architectures.NETWORKS["explainable", network]
-    n = len(attributes)
-    facts = {"attributes": attributes, "form": _FORM, "attribute_mean": [0.0] * n, "attribute_deviation": [1.0] * n}
-    return _with_facts(network_class(n_tokens=_HOLD + 2, **sizes).eval(), facts)
-
-
 def _trained_measures(network: str, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
-    """The model of the study in the folder of a run, else that of one's own run, else that of the repository."""
-    folder = _REPOSITORY / "checkpoints" / "explainable"
-    own = [] if checkpoint_dir else sorted(folder.glob(f"*/{network}_*/vae_best.pth"))
-    if len(own) > 1:
-        raise ValueError(f"{folder}: {len(own)} runs of {network}; name the folder of one with checkpoint_dir")
-    shipped = _models().weight_files.RELEASED / "explainable" / f"{network}.pth"
-    path = pathlib.Path(checkpoint_dir) / "vae_best.pth" if checkpoint_dir else (own or [shipped])[0]
+    """A model of the study: of the run in a folder, else of one's own, else what comes with the repository."""
+    measures = _models().measures
+    path = measures.weights_of(network, pathlib.Path(checkpoint_dir) if checkpoint_dir else None, _REPOSITORY)
     _require(path, f"python -m explainable.train {network}")
-    content = _models().checkpoint.read_checkpoint(path, "put the right file there")
-    if content.get("network") != network:
-        raise ValueError(f"{path}: holds {content.get('network', 'something else')}, not {network}; name another file")
-    try:
-        return _with_facts(_models().rebuild(content), content["facts"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path}: damaged or of another version ({error}); put the right file there") from error
-
-
-def _with_facts(model: torch.nn.Module, facts: dict[str, typing.Any]) -> torch.nn.Module:
-    """The model with what it controls, what its tokens mean, and how a decoder that is told attributes has them."""
-    model.attributes, model.form = list(facts["attributes"]), dict(facts["form"])
-    if "n_attributes" in model.config:
-        model.attribute_mean, model.attribute_deviation = facts["attribute_mean"], facts["attribute_deviation"]
-    return model
+    return measures.load_measures(path, network)
 
 
 def _models() -> types.ModuleType:
@@ -339,6 +331,6 @@ def _models() -> types.ModuleType:
         except BaseException:
             del sys.modules[name]
             raise
-    for module in ("trained", "weight_files"):
+    for module in ("measures", "trained", "weight_files"):
         importlib.import_module(f"{name}.{module}")
     return sys.modules[name]

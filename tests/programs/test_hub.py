@@ -19,6 +19,7 @@ from explainable.attributes import ATTRIBUTES
 from explainable.tokens import MEASURE
 from models import CVAE, Critic, Generator
 from models.adversarial_vae import AdversarialVAE
+from models.attribute_vae import AttributeVAE
 from models.measure_vae import MeasureVAE
 from models.weight_files import hybrid_file, pretrained_file
 
@@ -27,7 +28,7 @@ GENRES = ["polka", "raga", "fado"]
 FORM = MEASURE.with_range(60, 71)
 
 STANDALONE = {"cvae_standalone": "cvae", "generator_standalone": "generator", "critic_standalone": "critic"}
-MEASURES = {"measure_vae": MeasureVAE, "adversarial_vae": AdversarialVAE}
+MEASURES = {"measure_vae": MeasureVAE, "adversarial_vae": AdversarialVAE, "attribute_vae": AttributeVAE}
 HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "G", "critic_hybrid": "D"}
 
 
@@ -53,6 +54,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_weights(MeasureVAE(FORM.size, 4, hidden=8), folder / "measure_vae" / "vae_best.pth", **facts)
     told = AdversarialVAE(FORM.size, 1, FORM.hold, 4, hidden=8)
     save_weights(told, folder / "adversarial_vae" / "vae_best.pth", **facts, **standardised)
+    scores = [{"values": [0.0, 1.0], "scores": [-3.0, 3.0]}]
+    given = AttributeVAE(FORM.size, 1, 4, hidden=8)
+    save_weights(given, folder / "attribute_vae" / "vae_best.pth", **facts, attribute_scores=scores)
     return folder
 
 
@@ -179,7 +183,8 @@ def test_models_of_measures_bring_what_it_takes_to_use_them(entry: str, checkpoi
     model = load(entry, checkpoint_dir=checkpoints / entry)
     assert model.attributes == ["note_density"] and model.form == FORM.as_plain() and not model.training
     rows = torch.randint(FORM.size, (3, 24))
-    z = model.encode(rows).mean
+    told = (torch.zeros(3, 1),) if entry == "attribute_vae" else ()
+    z = model.encode(rows, *told).mean
     assert z.shape == (3, 4)
     told = ()
     if entry == "adversarial_vae":
@@ -194,8 +199,8 @@ def test_models_of_measures_bring_what_it_takes_to_use_them(entry: str, checkpoi
 def test_new_models_of_measures_have_the_published_size(entry: str) -> None:
     sizes = {"latent": 6, "hidden": 8}
     model = load(entry, pretrained=False, attributes=ATTRIBUTES[:2], **sizes)
-    more = {"n_attributes": 2, "start": MEASURE.hold} if entry == "adversarial_vae" else {}
-    assert model.config == MEASURES[entry](n_tokens=MEASURE.size, **more, **sizes).config
+    more = {"adversarial_vae": {"n_attributes": 2, "start": MEASURE.hold}, "attribute_vae": {"n_attributes": 2}}
+    assert model.config == MEASURES[entry](n_tokens=MEASURE.size, **more.get(entry, {}), **sizes).config
     assert model.form == MEASURE.as_plain() and model.attributes == list(ATTRIBUTES[:2]) and not model.training
     defaults = inspect.signature(getattr(hubconf, entry)).parameters
     published = inspect.signature(MEASURES[entry]).parameters
