@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.options import CheckedOptions, option
-from explainable.stage import FOLDER, VAE
+from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.measure_vae import MeasureVAE
 from models.weight_files import RELEASED

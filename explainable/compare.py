@@ -35,8 +35,9 @@ from common.processes import map_in_processes
 from common.text import printable
 from evaluation.tables import read_csv
 from explainable import evaluate
-from explainable.comparison_plots import comparison_panels, save_comparison_plots
-from explainable.comparison_tables import (
+from explainable.comparison.grid import GridOptions, Run, is_finished, list_runs, train_words, weights_of
+from explainable.comparison.plots import comparison_panels, save_comparison_plots
+from explainable.comparison.tables import (
     BY_ATTRIBUTE_TABLE,
     BY_SIZE_TABLE,
     BY_TRAINING_SET_TABLE,
@@ -45,10 +46,9 @@ from explainable.comparison_tables import (
     by_training_set,
     runs_with_controls,
 )
-from explainable.grid import GridOptions, Run, is_finished, list_runs, train_words, weights_of
+from explainable.comparison.verdicts import VERDICT_TABLE, judge_claims
 from explainable.measures import Measures
 from explainable.trained import load_measures_model
-from explainable.verdicts import VERDICT_TABLE, judge_claims
 from models.checkpoint import CheckpointError
 
 HERE = Path(__file__).resolve().parents[1]

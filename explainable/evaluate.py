@@ -26,7 +26,7 @@ from explainable.measures import Measures, Part
 from explainable.metrics.independence import data_correlations, output_independence, sweep_correlations
 from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
-from explainable.stage import FOLDER, VAE
+from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.checkpoint import CheckpointError
 

@@ -26,8 +26,8 @@ import pandas as pd
 from common.errors import UserError, damage_told
 from common.files import hash_of_file, locked_folder, write_text, written_atomically
 from explainable.attributes import ATTRIBUTES
+from explainable.melodies.tune_splits import SPLITS
 from explainable.tokens import TokenForm
-from explainable.tune_splits import SPLITS
 
 FORMAT_VERSION = 1
 INFO, TUNES, DROPPED = "measures.json", "tunes.csv", "dropped.csv"

@@ -10,8 +10,8 @@ from audio.synthesis import Renderer, write_wav
 from common.files import written_atomically
 from data.pianoroll import QUARTERS_PER_MINUTE, VELOCITY
 from data.song import PITCHES
+from explainable.melodies.tunes import Note
 from explainable.tokens import BEATS, TokenForm, decode
-from explainable.tunes import Note
 
 # Both hold every tick of both forms exactly.
 _TICKS_PER_QUARTER, FRAMES_PER_QUARTER = 480, 12

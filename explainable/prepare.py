@@ -27,9 +27,9 @@ from common.errors import UserError, remedies, run_command
 from common.options import CheckedOptions, option, parse_options
 from common.text import printable
 from explainable.attributes import attributes
-from explainable.cut import Cut, cut
 from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, Measures, vocabulary, write_measures
-from explainable.sources import (
+from explainable.melodies.cut import Cut, cut
+from explainable.melodies.sources import (
     NAMED_SETS,
     PERFORMED_TOLERANCE,
     Reading,
@@ -40,9 +40,9 @@ from explainable.sources import (
     own_files,
     read_tunes,
 )
+from explainable.melodies.tune_splits import SPLITS, assign_tune_splits
+from explainable.melodies.tunes import Dropped, Tune, TuneError, bar_quarters
 from explainable.tokens import FORMS, TokenForm
-from explainable.tune_splits import SPLITS, assign_tune_splits
-from explainable.tunes import Dropped, Tune, TuneError, bar_quarters
 
 # Raise it when the same files would give other rows or another split.
 _READER_VERSION = 1

@@ -22,7 +22,7 @@ from common.options import CheckedOptions, option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import Measures
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, frames_of, notes_of
-from explainable.stage import FOLDER, VAE
+from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.checkpoint import CheckpointError
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from explainable.tunes import MEASURE_QUARTERS, OFF_GRID, Note, TuneError
+from explainable.melodies.tunes import MEASURE_QUARTERS, OFF_GRID, Note, TuneError
 
 BEATS = MEASURE_QUARTERS
 SIXTEENTHS_AND_TRIPLETS = tuple(Fraction(*part) for part in ((0, 1), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4)))

@@ -13,10 +13,10 @@ import sys
 
 from common.errors import UserError, run_command
 from common.options import parse_options
-from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
-from explainable.attribute_stage import AttributeOptions, AttributeStage
-from explainable.measure_stage import MeasureOptions, MeasureStage
-from explainable.stage import ExplainableOptions
+from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
+from explainable.stages.attribute_stage import AttributeOptions, AttributeStage
+from explainable.stages.measure_stage import MeasureOptions, MeasureStage
+from explainable.stages.stage import ExplainableOptions
 from models.adversarial_vae import AdversarialVAE
 from models.attribute_vae import AttributeVAE
 from models.checkpoint import CheckpointError

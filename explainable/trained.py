@@ -13,7 +13,7 @@ from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.attributes import attributes as attributes_of
 from explainable.measures import Measures
 from explainable.normal_scores import NormalScores
-from explainable.stage import VAE
+from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
 from models import rebuild
 from models.adversarial_vae import AdversarialVAE

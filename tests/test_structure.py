@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "training": {"common", "data", "models", "evaluation.statistics"},
     "generation": {"common", "data", "models", "audio", *EVALUATION, "evaluation.measures", "page.figures"},
 }
-EXPLAINABLE = "prepare", "train", "evaluate", "generate", "surface_maps", "sweeps"
+EXPLAINABLE = "prepare", "train", "evaluate", "compare", "generate", "surface_maps", "sweeps"
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PROGRAMS_IN_THE_ROOT = 350, 60, 15
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from explainable.abc import read_abc, read_tune
-from explainable.abc_text import metre_of, signature_of
-from explainable.tunes import Dropped, Note, Tune
+from explainable.melodies.abc import read_abc, read_tune
+from explainable.melodies.abc_text import metre_of, signature_of
+from explainable.melodies.tunes import Dropped, Note, Tune
 
 F = Fraction
 

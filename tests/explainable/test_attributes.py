@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attribute_index, attributes, onset_weights
 from explainable.measures import transpose
+from explainable.melodies.tunes import Note
 from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
-from explainable.tunes import Note
 
 
 def measure(times: list[Fraction], pitches: list[int] | None = None, form: TokenForm = MEASURE) -> np.ndarray:

@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.options import parse_options
 from explainable import compare, evaluate
 from explainable.compare import Options, Training, show_runs, train_runs
-from explainable.grid import FOUR, SIZES, TWO, Run, is_finished, list_runs, train_words, weights_of
+from explainable.comparison.grid import FOUR, SIZES, TWO, Run, is_finished, list_runs, train_words, weights_of
 from explainable.measures import Measures
 from explainable.prepare import Settings, prepare_measures
 from explainable.tokens import MEASURE
@@ -159,7 +159,7 @@ def test_trainings_end_with_the_program(tmp_path: Path) -> None:
     )
     parent = (
         "import sys\nfrom pathlib import Path\nfrom common.errors import run_command\n"
-        "from explainable.compare import Training, train_runs\nfrom explainable.grid import Run\n"
+        "from explainable.compare import Training, train_runs\nfrom explainable.comparison.grid import Run\n"
         "run = Run('measure_vae', Path('data'), 4, '4')\n"
         f"run_command(lambda: train_runs([run], 1, lambda _: Training([sys.executable, '-c', {child!r}])))\n"
     )

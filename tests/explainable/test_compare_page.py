@@ -10,7 +10,7 @@ from test_compare_verdicts import table
 from common.errors import UserError
 from evaluation.tables import read_csv
 from explainable.compare import make_tables
-from explainable.grid import IRISH, MAKAM
+from explainable.comparison.grid import IRISH, MAKAM
 from page.explainable_results import TABLES, explainable_parts
 from page.result_folder import AbsentFile, Picture
 from page.tables import ShownTable

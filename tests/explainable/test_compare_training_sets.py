@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from explainable.measure_stage import MeasureOptions, MeasureStage
 from explainable.measures import Measures
 from explainable.prepare import Settings, prepare_measures
-from explainable.stage import drawn_tunes, run_place
+from explainable.stages.measure_stage import MeasureOptions, MeasureStage
+from explainable.stages.stage import drawn_tunes, run_place
 from explainable.tokens import MEASURE
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from common.errors import UserError
 from evaluation.tables import read_csv
-from explainable import rules
 from explainable.attributes import ATTRIBUTES, NOTE_RANGE
-from explainable.comparison_tables import by_attribute, by_size, by_training_set, runs_with_controls
-from explainable.grid import FOUR, IRISH, MAKAM, SIZES, TWO
-from explainable.rules import ADVERSARIAL, MEASURE, POP, knee_of
-from explainable.stage import NAMED_ATTRIBUTES
-from explainable.verdicts import CLAIMS, CONFIRMED, NOT_CONFIRMED, NOT_TESTED, VERDICT_TABLE, judge_claims
+from explainable.comparison import rules
+from explainable.comparison.grid import FOUR, IRISH, MAKAM, SIZES, TWO
+from explainable.comparison.rules import ADVERSARIAL, MEASURE, POP, knee_of
+from explainable.comparison.tables import by_attribute, by_size, by_training_set, runs_with_controls
+from explainable.comparison.verdicts import CLAIMS, CONFIRMED, NOT_CONFIRMED, NOT_TESTED, VERDICT_TABLE, judge_claims
+from explainable.stages.stage import NAMED_ATTRIBUTES
 
 BEST = {IRISH: 0.99, MAKAM: 0.95, "bach": 0.98, POP: 0.995, "jazz": 0.97}
 # How far a size is behind the best: knees at 32 and at 8.

@@ -13,10 +13,10 @@ from common.errors import UserError, run_command
 from explainable import chosen_weights, melody_files
 from explainable.chosen_weights import find_weights
 from explainable.generate import Options, generate, read_options
+from explainable.melodies.midi_melody import read_midi_melody
+from explainable.melodies.tunes import Note
 from explainable.melody_files import midi_of, notes_of, roll_of
-from explainable.midi_melody import read_midi_melody
 from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
-from explainable.tunes import Note
 from models.checkpoint import CheckpointError
 
 TUNE = "X:1\nT:One\nM:4/4\nL:1/8\nK:C\nC2DE G2Bc|z8|(5CDEFG A2A4|A2A2A2A2|]\n"

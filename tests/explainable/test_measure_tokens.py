@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explainable.cut import cut, quantise
+from explainable.melodies.cut import cut, quantise
+from explainable.melodies.tunes import OFF_GRID, TOO_SHORT, TOO_WIDE, Note, Tune, TuneError
 from explainable.tokens import FORMS, MEASURE, PHRASE, TokenForm, decode, encode, nearest_tick, tick_from, tick_time
-from explainable.tunes import OFF_GRID, TOO_SHORT, TOO_WIDE, Note, Tune, TuneError
 
 F = Fraction
 

@@ -15,11 +15,11 @@ from midi_files import midi, off, on
 from common.errors import UserError
 from explainable.attributes import attributes
 from explainable.measures import Measures, vocabulary
+from explainable.melodies.sources import Reading, builtin_files, own_files, read_tunes
+from explainable.melodies.tune_splits import SPLITS, assign_tune_splits, melody_hash
+from explainable.melodies.tunes import Dropped, Note, Tune
 from explainable.prepare import Options, Settings, prepare, prepare_measures, read_options
-from explainable.sources import Reading, builtin_files, own_files, read_tunes
 from explainable.tokens import MEASURE, PHRASE
-from explainable.tune_splits import SPLITS, assign_tune_splits, melody_hash
-from explainable.tunes import Dropped, Note, Tune
 
 ROOT = Path(__file__).resolve().parents[2]
 LETTERS = "CDEFGABcdefgab"

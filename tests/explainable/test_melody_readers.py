@@ -9,11 +9,11 @@ import pytest
 from midi_files import DRUMS, midi, off, on
 
 from common.errors import UserError
-from explainable.midi_melody import read_midi_melody
-from explainable.musicxml import read_musicxml
-from explainable.sources import builtin_files
-from explainable.symbtr import read_symbtr
-from explainable.tunes import Dropped, Note, Tune
+from explainable.melodies.midi_melody import read_midi_melody
+from explainable.melodies.musicxml import read_musicxml
+from explainable.melodies.sources import builtin_files
+from explainable.melodies.symbtr import read_symbtr
+from explainable.melodies.tunes import Dropped, Note, Tune
 
 F = Fraction
 QUARTER = 480

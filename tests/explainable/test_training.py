@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from common.errors import UserError
-from explainable.adversarial_stage import AdversarialOptions, AdversarialStage
-from explainable.measure_stage import MeasureOptions, MeasureStage
 from explainable.measures import Measures
+from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
+from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.train import MODELS, train_model
 from explainable.trained import load_measures_model
 from models import rebuild

@@ -18,7 +18,7 @@ import mido
 
 from data.smf import MAX_BYTES
 from data.song import DRUM_CHANNEL
-from explainable.tunes import (
+from explainable.melodies.tunes import (
     IRREGULAR_BARS,
     METRE_CHANGES,
     NO_NOTE,

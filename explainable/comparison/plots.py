@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from common.files import written_atomically
-from explainable.comparison_tables import CROSS_TALK, INTERPRETABILITY, LEAKAGE
+from explainable.comparison.tables import CROSS_TALK, INTERPRETABILITY, LEAKAGE
 
 ACCURACY, MEAN_INTERPRETABILITY = "accuracy", "control_interpretability"
 _PANEL_INCHES, _LEGEND_INCHES, _COLUMNS = (3.4, 2.7), 0.6, 4

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from explainable.bars import BarLine, Sound, lay_out, unfold
-from explainable.tunes import (
+from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
+from explainable.melodies.tunes import (
     METRE_CHANGES,
     SEVERAL_VOICES,
     UNREADABLE,
@@ -26,7 +26,7 @@ _MAX_BYTES = 20_000_000
 
 
 def read_musicxml(path: Path, *, metres: Sequence[str] = ("4/4",), repeats: bool = True) -> Tune | Dropped:
-    """The part called Soprano, else the first, of a compressed MusicXML file (.mxl); see `explainable.abc.read_abc`."""
+    """The part called Soprano, else the first, of a compressed MusicXML file (.mxl); see `abc.read_abc`."""
     try:
         part = _top_part(_score(path))
         metre, items = _read_part(part)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from explainable.bars import BarLine, Sound
-from explainable.tunes import METRE_CHANGES, SEVERAL_VOICES, UNREADABLE, TuneError
+from explainable.melodies.bars import BarLine, Sound
+from explainable.melodies.tunes import METRE_CHANGES, SEVERAL_VOICES, UNREADABLE, TuneError
 
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _OCTAVE_OF_CAPITALS = 60  # "C" is middle C

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from explainable.tunes import IRREGULAR_BARS, MEASURE_QUARTERS, Note, TuneError
+from explainable.melodies.tunes import IRREGULAR_BARS, MEASURE_QUARTERS, Note, TuneError
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from functools import partial
 import pandas as pd
 
 from evaluation.tables import ResultTable
-from explainable import rules
-from explainable.comparison_tables import CROSS_TALK, LEAKAGE, told_schedules
-from explainable.grid import COMPARED_SIZES, FOUR, IRISH, RECOMMENDED, TWO
-from explainable.sources import NAMED_SETS
+from explainable.comparison import rules
+from explainable.comparison.grid import COMPARED_SIZES, FOUR, IRISH, RECOMMENDED, TWO
+from explainable.comparison.tables import CROSS_TALK, LEAKAGE, told_schedules
+from explainable.melodies.sources import NAMED_SETS
 
 CONFIRMED, NOT_CONFIRMED, NOT_TESTED = "confirmed", "not confirmed", "not tested"
 VERDICT_TABLE = ResultTable("explainable_verdicts.csv", "-m explainable.compare", ())

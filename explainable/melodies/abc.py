@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from explainable.abc_text import read_header, read_music, split_book
-from explainable.bars import lay_out, unfold
-from explainable.tunes import Dropped, Tune, TuneError, require_metre, require_usable
+from explainable.melodies.abc_text import read_header, read_music, split_book
+from explainable.melodies.bars import lay_out, unfold
+from explainable.melodies.tunes import Dropped, Tune, TuneError, require_metre, require_usable
 
 
 def read_abc(path: Path, *, metres: Sequence[str] = ("4/4",), repeats: bool = True) -> Iterator[Tune | Dropped]:

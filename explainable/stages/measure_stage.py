@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from common.options import option
 from common.randomness import generator_at
-from explainable.stage import VAE, ExplainableOptions, ExplainableStage, Rows
+from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
 from models.measure_vae import MeasureVAE, attribute_loss
 from models.prior import Posterior, standard_normal_kl
 from training.stage import Phase, Position

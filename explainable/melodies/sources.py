@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from common.errors import UserError
-from explainable.abc import read_abc
-from explainable.midi_melody import read_midi_melody
-from explainable.musicxml import read_musicxml
-from explainable.symbtr import read_symbtr
-from explainable.tunes import UNREADABLE, Dropped, Tune
+from explainable.melodies.abc import read_abc
+from explainable.melodies.midi_melody import read_midi_melody
+from explainable.melodies.musicxml import read_musicxml
+from explainable.melodies.symbtr import read_symbtr
+from explainable.melodies.tunes import UNREADABLE, Dropped, Tune
 
 # Of a performance, onsets up to a twelfth of a beat away belong to a tick; a score is exact.
 PERFORMED_TOLERANCE = Fraction(1, 12)
@@ -43,7 +43,7 @@ NAMED_SETS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read. `metres` are those accepted (see `explainable.tunes.require_metre`)."""
+    """How files are read. `metres` are those accepted (see `explainable.melodies.tunes.require_metre`)."""
 
     metres: tuple[str, ...] = ("4/4",)
     repeats: bool = True

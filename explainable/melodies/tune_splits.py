@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from explainable.tunes import Tune
+from explainable.melodies.tunes import Tune
 
 SPLITS = ("train", "val", "test")
 TRAIN_SHARE, VAL_SHARE = 0.7, 0.2

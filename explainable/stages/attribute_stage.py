@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import option
-from explainable.adversarial_stage import ADVERSARY
-from explainable.measure_stage import MeasureStage, SharedMeasureOptions
 from explainable.normal_scores import NormalScores
-from explainable.stage import VAE, Rows
+from explainable.stages.adversarial_stage import ADVERSARY
+from explainable.stages.measure_stage import MeasureStage, SharedMeasureOptions
+from explainable.stages.stage import VAE, Rows
 from models.attribute_vae import AttributeRegressor, AttributeVAE
 from models.prior import Posterior, standard_normal_kl
 from training.optimizers import adam

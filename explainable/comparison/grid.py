@@ -8,8 +8,8 @@ from pathlib import Path
 from common.errors import UserError
 from common.options import CheckedOptions, as_plain, option, parse_options
 from explainable.measures import Measures
-from explainable.sources import NAMED_SETS
-from explainable.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
+from explainable.melodies.sources import NAMED_SETS
+from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
 from explainable.train import MODELS
 from models.adversarial_vae import AdversarialVAE
 from models.checkpoint import CheckpointError, read_checkpoint

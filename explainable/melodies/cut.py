@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from explainable.melodies.tunes import NO_NOTE, OFF_GRID, TOO_SHORT, TOO_WIDE, Note, Tune, TuneError
 from explainable.tokens import BEATS, PHRASE, TokenForm, encode, nearest_tick, tick_time
-from explainable.tunes import NO_NOTE, OFF_GRID, TOO_SHORT, TOO_WIDE, Note, Tune, TuneError
 
 # The published copies of AdversarialVAE's training data; MeasureVAE's are all that stay inside the range of pitches.
 _PHRASE_SHIFTS = (-5, 6)

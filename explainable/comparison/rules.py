@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from explainable.attributes import NOTE_RANGE
-from explainable.comparison_tables import INTERPRETABILITY, of_attributes
-from explainable.grid import COMPARED_SIZES, FOUR, IRISH, MAKAM, RECOMMENDED, TWO
-from explainable.sources import NAMED_SETS
-from explainable.stage import NAMED_ATTRIBUTES
+from explainable.comparison.grid import COMPARED_SIZES, FOUR, IRISH, MAKAM, RECOMMENDED, TWO
+from explainable.comparison.tables import INTERPRETABILITY, of_attributes
+from explainable.melodies.sources import NAMED_SETS
+from explainable.stages.stage import NAMED_ATTRIBUTES
 from models.adversarial_vae import AdversarialVAE
 from models.measure_vae import MeasureVAE
 

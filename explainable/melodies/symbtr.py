@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from common.errors import UserError
-from explainable.tunes import (
+from explainable.melodies.tunes import (
     OTHER_METRE,
     UNREADABLE,
     Dropped,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from common.options import option
 from common.randomness import generator_at
-from explainable.stage import VAE, ExplainableOptions, ExplainableStage, Rows
+from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
 from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from models.prior import Posterior, standard_normal_kl
 from training.stage import Phase, Position

@@ -8,7 +8,7 @@ import pandas as pd
 from common.errors import UserError
 from evaluation.tables import ResultTable
 from explainable.attributes import ATTRIBUTES
-from explainable.stage import NAMED_ATTRIBUTES
+from explainable.stages.stage import NAMED_ATTRIBUTES
 
 _PROGRAM = "-m explainable.compare"
 SETTING = ("data", "model", "controls", "latent")

@@ -1,0 +1,1 @@
+"""Melodies out of files: notes in quarters, and why one cannot be used."""

@@ -1,0 +1,1 @@
+"""What training is of each model; the loop is `training`'s."""
