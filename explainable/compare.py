@@ -46,7 +46,7 @@ from explainable.comparison.tables import (
     by_training_set,
     runs_with_controls,
 )
-from explainable.comparison.verdicts import VERDICT_TABLE, judge_claims
+from explainable.comparison.verdicts import NOT_TESTED, VERDICT_TABLE, judge_claims
 from explainable.measures import Measures
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
@@ -236,8 +236,10 @@ def make_tables(metrics: Path) -> pd.DataFrame:
         VERDICT_TABLE: judge_claims(runs),
     }
     *summed, verdicts = tables.values()
-    for row in verdicts.to_dict("records"):
+    is_tested = verdicts["verdict"] != NOT_TESTED
+    for row in verdicts[is_tested].to_dict("records"):
         print(f"{row['verdict']}: {row['claim']}\n    {printable(row['figures'])}")
+    print(f"{(~is_tested).sum()} of {len(verdicts)} claims not tested, the table says why")
     for table, frame in tables.items():
         if frame.empty:
             table.path(metrics).unlink(missing_ok=True)

@@ -15,9 +15,10 @@ from common.files import written_atomically
 from explainable.comparison.tables import CROSS_TALK, INTERPRETABILITY, LEAKAGE
 
 ACCURACY, MEAN_INTERPRETABILITY = "accuracy", "control_interpretability"
-_PANEL_INCHES, _LEGEND_INCHES, _COLUMNS = (3.4, 2.7), 0.6, 4
+_PANEL_INCHES, _LEGEND_INCHES, _COLUMNS = (3.4, 2.7), 0.8, 4
 _STYLE = "tableau-colorblind10"  # apart for readers with any kind of dichromacy
-_DASHES = ("-", "--", ":", "-.")
+# Line and marker: where there is one size of z, the marker alone tells.
+_LOOKS = (("-", "o"), ("--", "^"), (":", "s"), ("-.", "D"))
 _NAMES = {
     ACCURACY: "accuracy of test tokens",
     MEAN_INTERPRETABILITY: "mean interpretability of the controls",
@@ -107,18 +108,21 @@ def _save(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
         figure = Figure((n_columns * width, n_lines * height + _LEGEND_INCHES), dpi=150, layout="constrained")
         axes = figure.subplots(n_lines, n_columns, squeeze=False)
         colors = {name: f"C{place}" for place, name in enumerate(_values(panels, "color_by"))}
-        dashes = {name: _DASHES[place % len(_DASHES)] for place, name in enumerate(_values(panels, "dash_by"))}
+        looks = {name: _LOOKS[place % len(_LOOKS)] for place, name in enumerate(_values(panels, "dash_by"))}
         for axes_of_line, line in zip(axes, lines, strict=True):
             for axis, panel in zip_longest(axes_of_line, line):
                 if panel is None:
                     axis.set_visible(False)
                 else:
-                    _draw(axis, panel, colors, dashes)
+                    _draw(axis, panel, colors, looks)
         entries = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
-        entries += [Line2D([], [], color="black", linestyle=dash, label=name) for name, dash in dashes.items()]
+        entries += [
+            Line2D([], [], color="black", linestyle=dash, marker=marker, markersize=4, label=name)
+            for name, (dash, marker) in looks.items()
+        ]
         if any("floor" in panel.rows and panel.value == ACCURACY for panel in panels):
             entries.append(Line2D([], [], color="grey", linewidth=0.8, label="always hold"))
-        columns = min(len(entries), 3 * n_columns)
+        columns = min(len(entries), 2 * n_columns)
         figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
         figure.savefig(file, format="png")
 
@@ -128,12 +132,12 @@ def _values(panels: Sequence[Panel], which: str) -> list[str]:
     return sorted({_label(column, value) for rows, column in columns for value in rows[column]})
 
 
-def _draw(axis: Axes, panel: Panel, colors: dict[str, str], dashes: dict[str, str]) -> None:
+def _draw(axis: Axes, panel: Panel, colors: dict[str, str], looks: dict[str, tuple[str, str]]) -> None:
     x, value = panel.x, panel.value
     for (color, dash), rows in panel.rows.sort_values(x).groupby([panel.color_by, panel.dash_by]):
-        look = {"color": colors[_label(panel.color_by, color)], "linestyle": dashes[_label(panel.dash_by, dash)]}
-        axis.plot(rows[x], rows[value], marker="o", markersize=3, linewidth=1.3, **look)
-        axis.fill_between(rows[x], rows[f"{value}_lowest"], rows[f"{value}_highest"], color=look["color"], alpha=0.18)
+        shade, (line, marker) = colors[_label(panel.color_by, color)], looks[_label(panel.dash_by, dash)]
+        axis.plot(rows[x], rows[value], color=shade, linestyle=line, marker=marker, markersize=4, linewidth=1.3)
+        axis.fill_between(rows[x], rows[f"{value}_lowest"], rows[f"{value}_highest"], color=shade, alpha=0.18)
     if value == ACCURACY:
         for floor in panel.rows["floor"].unique():
             axis.axhline(floor, color="grey", linewidth=0.8)
