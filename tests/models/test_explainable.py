@@ -44,6 +44,23 @@ def test_what_is_played_freely_is_what_is_likeliest_after_it(measures: MeasureVA
         torch.testing.assert_close(measures.decode(measures.encode(TOKENS).mean, heard), logits)
 
 
+@pytest.mark.parametrize("name", ["measures", "adversarial"])
+def test_gradients_of_free_running_are_those_of_the_tokens_heard(name: str, request: pytest.FixtureRequest) -> None:
+    """The steps that were kept while the tokens were found lead to the gradients of computing them anew."""
+    model = request.getfixturevalue(name).eval()
+    more = (ATTRIBUTES,) if name == "adversarial" else ()
+    z = model.encode(TOKENS).mean.detach()
+    logits, heard = model.decode_free(z, *more, *((24,) if more else ()))
+    again = model.decode(z, *more, heard)
+    torch.testing.assert_close(logits, again)
+    parameters = [p for n, p in model.named_parameters() if any(w in n for w in ("tick", "lower", "upper", "played"))]
+    losses = [F.cross_entropy(made.flatten(0, 1), TOKENS.flatten()) for made in (logits, again)]
+    found, wanted = (torch.autograd.grad(loss, parameters) for loss in losses)
+    assert any(gradient.abs().max() > 1e-4 for gradient in wanted)
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def library_step(cells: list[nn.GRUCell], inputs: Tensor, states: list[Tensor]) -> None:
     for layer, cell in enumerate(cells):
         states[layer] = cell(inputs, states[layer])

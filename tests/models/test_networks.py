@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models import CVAE, Critic, Generator, Posterior, carry_over
 from models.cvae import EventEncoder
-from models.gru import FrameGRU
+from models.gru import FrameGRU, _Recurrence
 from models.playing import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, Playing
 
 
@@ -67,6 +67,38 @@ def test_recurrence_gradient_by_finite_differences(bidirectional: bool) -> None:
         return torch.func.functional_call(gru, dict(zip(names, values, strict=True)), (frames, constant))
 
     assert torch.autograd.gradcheck(states, (frames.requires_grad_(), constant.requires_grad_(), *values))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_last_states_are_torchs(bidirectional: bool) -> None:
+    """And the gradient through them alone."""
+    gru = FrameGRU(3, 0, 4, bidirectional=bidirectional).double()
+    frames = torch.randn(5, 7, 3, dtype=torch.float64)
+    last, expected = gru.run(frames)[1], gru.gru(frames)[1]
+    torch.testing.assert_close(last, expected)
+    weighting = torch.randn_like(expected)
+    found = torch.autograd.grad((last * weighting).sum(), list(gru.parameters()))
+    wanted = torch.autograd.grad((expected * weighting).sum(), list(gru.parameters()))
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("half_products", [False, True])
+def test_products_with_the_state_are_in_half_precision_where_that_is_allowed(half_products: bool) -> None:
+    torch.manual_seed(0)
+    gru = FrameGRU(3, 0, 16, half_products=half_products)
+    gates, start = torch.randn(7, 1, 48, 5, requires_grad=True), torch.zeros(1, 16, 5)
+    weight, bias = gru.recurrent_weights()
+    exact = _Recurrence.apply(gates, start, weight, bias, torch.float32)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        products = gru.product_type(weight)
+        states = _Recurrence.apply(gates, start, weight, bias, products)[0]
+        found = torch.autograd.grad(states.square().sum(), gates, retain_graph=True)[0]
+    assert products == (torch.bfloat16 if half_products else torch.float32) and states.dtype == torch.float32
+    assert torch.equal(states, exact) != half_products
+    torch.testing.assert_close(states, exact, atol=0.02, rtol=0)
+    wanted = torch.autograd.grad(exact.square().sum(), gates)[0]
+    torch.testing.assert_close(found, wanted, atol=0.05 if half_products else 0, rtol=0)
 
 
 # CVAE
