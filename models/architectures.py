@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .adversarial_vae import AdversarialVAE, AttributeClassifier
-from .attribute_vae import AttributeRegressor, AttributeVAE
+from .attribute_vae import AttributeReader, AttributeRegressor, AttributeVAE
 from .conv_generator import ConvGenerator
 from .critic import Critic
 from .cvae import CVAE
@@ -33,7 +33,7 @@ NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
     (network.kind, network.network): network
     for network in (
         CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel, FrameModel,
-        MeasureVAE, AdversarialVAE, AttributeClassifier, AttributeVAE, AttributeRegressor,
+        MeasureVAE, AdversarialVAE, AttributeClassifier, AttributeVAE, AttributeRegressor, AttributeReader,
     )
 }
 # What a preset names.

@@ -83,3 +83,52 @@ class AttributeRegressor(nn.Module):
         covariance = (guesses * scores).mean(0)
         variances = guesses.square().mean(0) * scores.square().mean(0)
         return (covariance.square() / variances.clamp_min(1e-6)).mean()
+
+
+class AttributeReader(nn.Module):
+    """Reads the attributes' normal scores off tokens, or off shares of tokens: by it a decoder learns to obey.
+
+    It is trained on what the decoder plays, whose attributes are known, and leads gradients from what was asked of them
+    to the decoder.
+    """
+
+    kind, network = "explainable_reader", "attribute_reader"
+
+    def __init__(self, n_tokens: int, n_attributes: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.config = {"n_tokens": n_tokens, "n_attributes": n_attributes, "hidden": hidden}
+        self.token = nn.Linear(n_tokens, hidden)
+        self.mix = nn.ModuleList(nn.Conv1d(hidden, hidden, 3, padding=reach, dilation=reach) for reach in (1, 2, 4))
+        self.scores = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.LeakyReLU(), nn.Linear(hidden, n_attributes))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scores (B, n_attributes) of tokens as shares, float32 (B, T, n_tokens), whose sum over tokens is 1."""
+        states = self.token(tokens).transpose(1, 2)
+        for layer in self.mix:
+            states = states + F.leaky_relu(layer(states))
+        return self.scores(torch.cat([states.mean(2), states.amax(2)], dim=1)).float()
+
+
+def played_tokens(logits: Tensor, tokens: Tensor) -> Tensor:
+    """The tokens int64 (B, T) as shares (B, T, n_tokens), 0 or 1, with the gradient of the softmax of their logits."""
+    shares = logits.float().softmax(2)
+    return F.one_hot(tokens, shares.shape[2]) + shares - shares.detach()
+
+
+def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distance correlation of rows of x (B, n) and y (B, m), a scalar up to 1 (Szekely et al. 2007).
+
+    For many rows it is 0 if and only if x and y are independent. The covariance in it is estimated without bias, so
+    that it may be negative.
+    """
+    first, second = (_centred(torch.cdist(values, values)) for values in (x.float(), y.float()))
+    covariance = (first * second).sum()
+    return covariance / (first.square().sum() * second.square().sum()).clamp_min(1e-12).sqrt()
+
+
+def _centred(distances: Tensor) -> Tensor:
+    """U-centred, as unbiased estimates have it (Szekely and Rizzo 2014)."""
+    n = len(distances)
+    rows = distances.sum(1, keepdim=True) / (n - 2)
+    centred = distances - rows - rows.t() + distances.sum() / ((n - 1) * (n - 2))
+    return centred.masked_fill(torch.eye(n, dtype=torch.bool, device=distances.device), 0.0)

@@ -1,4 +1,9 @@
-"""Training of AttributeVAE: attributes are given as dimensions of z, an adversary keeps them out of the others."""
+"""Training of AttributeVAE: attributes are given as dimensions of z, kept out of the others, and to be obeyed.
+
+An adversary and the distance correlation keep them out of the other dimensions. Because a decoder that has seen each
+measure with its own attributes alone need not do what others ask of it, it is asked: a reader, which learns to tell the
+attributes of what is played, leads gradients from what was asked to the decoder.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,17 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.errors import UserError
 from common.options import option
+from common.randomness import generator_at
+from explainable.attributes import attribute_index, attributes
 from explainable.normal_scores import NormalScores
 from explainable.stages.adversarial_stage import ADVERSARY
 from explainable.stages.measure_stage import MeasureStage, SharedMeasureOptions
 from explainable.stages.stage import VAE, Rows
-from models.attribute_vae import AttributeRegressor, AttributeVAE
+from models.attribute_vae import (
+    AttributeReader,
+    AttributeRegressor,
+    AttributeVAE,
+    distance_correlation,
+    played_tokens,
+)
 from models.prior import Posterior, standard_normal_kl
 from training.optimizers import adam
 from training.stage import Phase, Position
+
+READER = "reader"
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,9 @@ class AttributeOptions(SharedMeasureOptions):
     dropout: float = option(0.0, "between recurrent layers", minimum=0, maximum=0.9)
     adversary_weight: float = option(1.0, "of what the adversary explains of the attributes", minimum=0)
     adversary_rate: float = option(1e-3, "learning rate of the adversary", above=0)
+    adversary_steps: int = option(1, "of the adversary for each of the model", minimum=1)
+    dependence_weight: float = option(0.0, "of the distance correlation", minimum=0)
+    control_weight: float = option(0.0, "of how far what is played is from the attributes asked for", minimum=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,7 +54,7 @@ class AttributeOptions(SharedMeasureOptions):
 
 class AttributeStage(MeasureStage):
     network = AttributeVAE.network
-    best_by = {VAE: "val_loss", ADVERSARY: "val_loss"}
+    best_by = {VAE: "val_loss", ADVERSARY: "val_loss", READER: "val_loss"}
     fixed_options = MeasureStage.fixed_options - {"relu_logits"}
 
     def open_phase(self, phase: Phase) -> None:
@@ -49,26 +68,55 @@ class AttributeStage(MeasureStage):
             form.size, n, options.latent, options.hidden, beats=4 * form.measures, ticks=len(form.ticks),
             dropout=options.dropout,
         )  # fmt: skip
-        return {VAE: model, ADVERSARY: AttributeRegressor(options.latent - n, n)}
+        adversary, reader = AttributeRegressor(options.latent - n, n), AttributeReader(form.size, n)
+        return {VAE: model, ADVERSARY: adversary, READER: reader}
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        adversary = adam(list(self.models[ADVERSARY].parameters()), self.options.adversary_rate)
-        return {**super().make_optimizers(), ADVERSARY: adversary}
+        rate = self.options.adversary_rate
+        helpers = {name: adam(list(self.models[name].parameters()), rate) for name in (ADVERSARY, READER)}
+        return {**super().make_optimizers(), **helpers}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         model, adversary, rows = self.models[VAE], self.models[ADVERSARY], self.batch(position)
         posterior, z = self.sampled(model, rows, position)
-        scores, others = self._parts(z)
-        guess = adversary.loss(others.detach(), scores)
-        self.update(guess, ADVERSARY)
-        losses = self.losses(model, rows, posterior, z, self.decoded(model, z, rows, position))
+        scores, _ = self._parts(z)
+        for step in range(self.options.adversary_steps):
+            noise = self.noise(len(z), "adversary", position.epoch, position.example, step)
+            guess = adversary.loss(self._parts(posterior.detach().sample(noise))[1], scores)
+            self.update(guess, ADVERSARY)
+        losses = {**self.losses(model, rows, posterior, z, self.decoded(model, z, rows, position)), "guess": guess}
+        if self.options.control_weight:
+            losses |= self._control(model, z, position)
+            losses["loss"] = losses["loss"] + self.options.control_weight * losses["control"]
         self.update(losses["loss"], VAE)
-        return {**losses, "guess": guess}
+        return losses
+
+    def _control(self, model: nn.Module, z: Tensor, position: Position) -> dict[str, Tensor]:
+        """Half of the rows played with attributes of others, each of another row: how far they are from these.
+
+        As the reader sees it, "control", which leads gradients to the decoder, and in truth, "missed"; mean squares.
+        """
+        half = len(z) // 2
+        scores, others = self._parts(z[:half])
+        at = generator_at("control", self.options.seed, position.epoch, position.example)
+        asked = torch.stack([column[torch.randperm(half, generator=at)] for column in scores.t()], dim=1)
+        logits, tokens = model.decode_free(torch.cat([asked, others], dim=1))
+        reader, played = self.models[READER], played_tokens(logits, tokens)
+        values = attributes(tokens.cpu().numpy(), self.measures.form)
+        columns = [attribute_index(name) for name in self.options.attribute_names]
+        reached = torch.from_numpy(self.scores_of(values[:, columns])).to(self.device)
+        read = F.mse_loss(reader(played.detach()), reached)
+        self.update(read, READER)
+        control = F.mse_loss(reader(played), asked)
+        return {"control": control, "missed": F.mse_loss(reached, asked), "read": read}
 
     def encode(self, model: nn.Module, rows: Rows) -> Posterior:
-        columns = zip(self.scores, rows.attributes.cpu().numpy().T, strict=True)
-        scores = np.stack([scores(column) for scores, column in columns], axis=1)
+        scores = self.scores_of(rows.attributes.cpu().numpy())
         return model.encode(rows.tokens, torch.from_numpy(scores).to(self.device))
+
+    def scores_of(self, attributes: np.ndarray) -> np.ndarray:
+        """Normal scores of attributes (N, n), float32."""
+        return np.stack([scores(column) for scores, column in zip(self.scores, attributes.T, strict=True)], axis=1)
 
     def losses(
         self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor
@@ -78,8 +126,11 @@ class AttributeStage(MeasureStage):
         kl = standard_normal_kl(posterior)[:, len(self.scores) :].sum(1).mean()
         scores, others = self._parts(z)
         explained = self.models[ADVERSARY].explained(others, scores)
-        loss = reconstruction + options.beta * kl + options.adversary_weight * explained
-        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "explained": explained}
+        dependence = distance_correlation(others, scores)
+        loss = reconstruction + options.beta * kl
+        loss = loss + options.adversary_weight * explained + options.dependence_weight * dependence
+        parts = {"reconstruction": reconstruction, "kl": kl, "explained": explained, "dependence": dependence}
+        return {"loss": loss, **parts}
 
     def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The attributes' scores and the other numbers of z."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
+from models.attribute_vae import AttributeReader, distance_correlation, played_tokens
 from models.measure_vae import MeasureVAE, attribute_loss
 
 TOKENS = torch.randint(9, (6, 24), generator=torch.Generator().manual_seed(0))
@@ -155,3 +156,35 @@ def test_scheduled_sampling_tells_less_and_less() -> None:
     """The values that the schedule's source gives."""
     told = [probability_of_truth(iteration) for iteration in (2_000, 5_000, 7_000, 10_000, 10_000_000)]
     assert told == pytest.approx([0.99, 0.87, 0.48, 0.04, 0], abs=0.006)
+
+
+def test_distance_correlation_tells_any_dependence() -> None:
+    at = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 1, generator=at)
+    noise = torch.randn(2000, 2, generator=at)
+    assert distance_correlation(torch.cat([x, noise], dim=1), noise[:, :1]) > 0.2
+    assert distance_correlation(x, -3 * x) == pytest.approx(1, abs=1e-4)
+    assert distance_correlation(x, x.square()) > 0.1, "which no correlation tells"
+    assert distance_correlation(x, noise).abs() < 0.01
+
+
+def test_what_is_played_leads_gradients_to_the_logits() -> None:
+    logits = torch.randn(6, 24, 9, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    shares = played_tokens(logits, TOKENS)
+    torch.testing.assert_close(shares, F.one_hot(TOKENS, 9).float())
+    wanted = torch.randn(6, 24, 9, generator=torch.Generator().manual_seed(1))
+    (found,) = torch.autograd.grad((shares * wanted).sum(), logits)
+    (smooth,) = torch.autograd.grad((logits.softmax(2) * wanted).sum(), logits)
+    torch.testing.assert_close(found, smooth)
+
+
+def test_a_reader_learns_attributes_of_tokens() -> None:
+    torch.manual_seed(0)
+    reader, shares = AttributeReader(9, 2, hidden=16), F.one_hot(TOKENS, 9).float()
+    optimizer = torch.optim.Adam(reader.parameters(), 0.01)
+    for _ in range(200):
+        loss = F.mse_loss(reader(shares), ATTRIBUTES)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05 * ATTRIBUTES.var()
