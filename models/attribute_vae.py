@@ -119,8 +119,10 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     """Squared distance correlation of rows of x (B, n) and y (B, m), a scalar up to 1 (Szekely et al. 2007).
 
     For many rows it is 0 if and only if x and y are independent. The covariance in it is estimated without bias, so
-    that it may be negative.
+    that it may be negative. Fewer than four rows tell nothing: 0.
     """
+    if len(x) < 4:
+        return x.sum() * 0
     first, second = (_centred(torch.cdist(values, values)) for values in (x.float(), y.float()))
     covariance = (first * second).sum()
     return covariance / (first.square().sum() * second.square().sum()).clamp_min(1e-12).sqrt()

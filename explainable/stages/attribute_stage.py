@@ -40,11 +40,13 @@ class AttributeOptions(SharedMeasureOptions):
     """MeasureVAE's, where they are not its attributes'."""
 
     dropout: float = option(0.0, "between recurrent layers", minimum=0, maximum=0.9)
-    adversary_weight: float = option(1.0, "of what the adversary explains of the attributes", minimum=0)
-    adversary_rate: float = option(1e-3, "learning rate of the adversary", above=0)
-    adversary_steps: int = option(1, "of the adversary for each of the model", minimum=1)
-    dependence_weight: float = option(0.0, "of the distance correlation", minimum=0)
-    control_weight: float = option(0.0, "of how far what is played is from the attributes asked for", minimum=0)
+    adversary_weight: float = option(0.5, "of what the adversary explains of the attributes", minimum=0)
+    adversary_steps: int = option(2, "of the adversary for each of the model", minimum=1, maximum=100)
+    adversary_rate: float = option(2e-3, "learning rate of the adversary and of the reader", above=0)
+    dependence_weight: float = option(
+        2.0, "of the distance correlation of the attributes with the other numbers of z", minimum=0
+    )
+    control_weight: float = option(0.1, "of how far what is played is from attributes asked for, as read", minimum=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,7 +98,7 @@ class AttributeStage(MeasureStage):
 
         As the reader sees it, "control", which leads gradients to the decoder, and in truth, "missed"; mean squares.
         """
-        half = len(z) // 2
+        half = max(len(z) // 2, 1)
         scores, others = self._parts(z[:half])
         at = generator_at("control", self.options.seed, position.epoch, position.example)
         asked = torch.stack([column[torch.randperm(half, generator=at)] for column in scores.t()], dim=1)

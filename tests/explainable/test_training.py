@@ -116,3 +116,9 @@ def test_given_numbers_of_z_are_the_attributes_and_an_adversary_watches_the_othe
     assert known.explained(scores, scores @ known.layers.weight.t()) == pytest.approx(1, abs=1e-4)
     with pytest.raises(UserError, match="--latent 2 leaves nothing beside 2 attributes; give it 3 or more"):
         options("attribute_vae", measures, tmp_path, latent=2)
+
+
+def test_a_last_batch_of_one_row_breaks_nothing(measures: Measures, tmp_path: Path) -> None:
+    rows = len(measures.part("train"))
+    train_model("attribute_vae", options("attribute_vae", measures, tmp_path, batch_size=rows - 1, epochs=1))
+    assert all(weights.isfinite().all() for weights in weights_of(tmp_path).values())
