@@ -3,15 +3,21 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from common.files import hash_of_file
+from explainable.attributes import ATTRIBUTES, attributes
+from explainable.steering import TOLERANCES, steer
+from explainable.trained import load_measures_model
+from models.attribute_vae import AttributeVAE
 from models.trained import load_trained
 from models.weight_files import FOLDERS, RELEASED, folder_of
 
 SUMS = dict(reversed(line.split()) for line in (RELEASED / "SHA256SUMS").read_text().splitlines())
-MOST_BYTES = 40e6
+MEASURES = "explainable"
+MOST_BYTES = {MEASURES: 4e6, **dict.fromkeys(FOLDERS, 40e6)}
 
 
 def texts(content: object) -> list[str]:
@@ -26,17 +32,23 @@ def texts(content: object) -> list[str]:
 def test_every_file_has_its_hash_and_all_are_small() -> None:
     files = sorted(RELEASED.rglob("*.pth"))
     assert sorted(SUMS) == [path.relative_to(RELEASED).as_posix() for path in files]
-    assert sum(path.stat().st_size for path in files) < MOST_BYTES
-    assert {path.parent.name for path in files} <= FOLDERS.keys()
+    of_measures = [path for path in files if path.parent.name == MEASURES]
+    for part in (of_measures, [path for path in files if path not in of_measures]):
+        assert sum(path.stat().st_size for path in part) < MOST_BYTES[part[0].parent.name]
+    assert {path.parent.name for path in files} == MOST_BYTES.keys()
 
 
 @pytest.mark.parametrize("name", SUMS)
 def test_weights_are_as_they_were_written(name: str) -> None:
     path = RELEASED / name
     assert hash_of_file(path, 64) == SUMS[name] == hashlib.sha256(path.read_bytes()).hexdigest()
-    trained = load_trained(path, ("cvae", "generator", "critic"), "")
+    if path.parent.name == MEASURES:
+        trained = load_measures_model(path)
+        assert trained.model.network == path.stem and tuple(trained.attributes) == ATTRIBUTES
+    else:
+        trained = load_trained(path, ("cvae", "generator", "critic"), "")
+        assert trained.genres == ["classical", "jazz", "rock", "pop"]
     assert all(weights.dtype == torch.float32 for weights in trained.model.parameters())
-    assert trained.genres == ["classical", "jazz", "rock", "pop"]
     assert not [text for text in texts(trained.facts) if text.startswith(("/", "~"))], "a path of the machine"
 
 
@@ -47,3 +59,19 @@ def test_own_weights_come_before_those_of_the_repository(tmp_path: Path) -> None
     (tmp_path / FOLDERS["large"] / "cvae_pretrained_best.pth").touch()
     assert folder_of("large", tmp_path) == tmp_path / FOLDERS["large"]
     assert folder_of("paper", tmp_path) == RELEASED / "paper", "those of large are in a folder of their own"
+
+
+@pytest.mark.parametrize("network", ["measure_vae", "adversarial_vae", "attribute_vae"])
+def test_models_of_measures_play_what_they_are_asked_for(network: str) -> None:
+    """From z ~ N(0, I), measures come nearer to a density that few of them have by chance; AttributeVAE's reach it."""
+    trained = load_measures_model(RELEASED / MEASURES / f"{network}.pth")
+    z = torch.randn(64, trained.model.latent, generator=torch.Generator().manual_seed(0))
+    own, column = trained.typical(len(z)), ATTRIBUTES.index("note_density")
+    before = attributes(trained.play(z, own), trained.form)
+    asked = np.full(before.shape, np.nan, np.float32)
+    asked[:, column] = 0.5
+    reached = attributes(steer(trained, z, own, asked), trained.form)
+    far, near = (np.abs(values[:, column] - 0.5) for values in (before, reached))
+    assert near.mean() < 0.8 * far.mean() and (far <= TOLERANCES[column]).mean() < 0.2
+    if network == AttributeVAE.network:
+        assert (near <= TOLERANCES[column] + 1e-6).mean() > 0.9

@@ -40,7 +40,7 @@ class AttributeOptions(SharedMeasureOptions):
     """MeasureVAE's, where they are not its attributes'."""
 
     dropout: float = option(0.0, "between recurrent layers", minimum=0, maximum=0.9)
-    adversary_weight: float = option(0.5, "of what the adversary explains of the attributes", minimum=0)
+    adversary_weight: float = option(0.2, "of what the adversary explains of the attributes", minimum=0)
     adversary_steps: int = option(2, "of the adversary for each of the model", minimum=1, maximum=100)
     adversary_rate: float = option(2e-3, "learning rate of the adversary and of the reader", above=0)
     dependence_weight: float = option(
