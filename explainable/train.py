@@ -10,6 +10,7 @@ go to checkpoints/explainable/<data>/<run>/vae_{best,last}.pth, logs to runs/ in
 """
 
 import sys
+from collections.abc import Sequence
 
 from common.errors import UserError, run_command
 from common.options import parse_options
@@ -37,12 +38,25 @@ def train_model(model: str, options: ExplainableOptions) -> None:
     train(stage(options))
 
 
-def _main(arguments: list[str]) -> None:
-    model = arguments[0] if arguments and not arguments[0].startswith("-") else MeasureVAE.network
+def split_model(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The model that a command line names, first or after --model, and its other words.
+
+    Raises `UserError` for an unknown one.
+    """
+    words = list(arguments)
+    if "--model" in words[:-1]:
+        at = words.index("--model")
+        _, model = words.pop(at), words.pop(at)
+    else:
+        model = words.pop(0) if words and not words[0].startswith("-") else MeasureVAE.network
     if model not in MODELS:
         raise UserError(f"unknown model {model!r}; known are {', '.join(MODELS)}")
-    options, _ = MODELS[model]
-    train_model(model, parse_options(options, __doc__, [word for word in arguments if word != model]))
+    return model, words
+
+
+def _main(arguments: Sequence[str]) -> None:
+    model, words = split_model(arguments)
+    train_model(model, parse_options(MODELS[model][0], __doc__, words))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from common.errors import UserError
 from explainable.measures import Measures
 from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
-from explainable.train import MODELS, train_model
+from explainable.train import MODELS, split_model, train_model
 from explainable.trained import load_measures_model
 from models import rebuild
 from models.attribute_vae import AttributeRegressor
@@ -122,3 +122,11 @@ def test_a_last_batch_of_one_row_breaks_nothing(measures: Measures, tmp_path: Pa
     rows = len(measures.part("train"))
     train_model("attribute_vae", options("attribute_vae", measures, tmp_path, batch_size=rows - 1, epochs=1))
     assert all(weights.isfinite().all() for weights in weights_of(tmp_path).values())
+
+
+def test_a_command_line_names_its_model_first_or_by_a_flag() -> None:
+    assert split_model(["attribute_vae", "--latent", "8"]) == ("attribute_vae", ["--latent", "8"])
+    assert split_model(["--latent", "8", "--model", "adversarial_vae"]) == ("adversarial_vae", ["--latent", "8"])
+    assert split_model(["--latent", "8"]) == ("measure_vae", ["--latent", "8"])
+    with pytest.raises(UserError, match="unknown model 'vae'; known are measure_vae, adversarial_vae, attribute_vae"):
+        split_model(["--model", "vae"])
