@@ -121,6 +121,7 @@ class FrameGRU(nn.Module):
         return states.flatten(1, 2).permute(2, 0, 1), last.transpose(1, 2)
 
     def _run_library(self, frames: Tensor, constant: Tensor | None, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        frames = self._vectors(frames)
         if constant is not None:
             frames = torch.cat([frames, constant[:, None].expand(-1, frames.shape[1], -1)], dim=2)
         kind = frames.device.type
@@ -129,6 +130,10 @@ class FrameGRU(nn.Module):
         with torch.autocast(kind, enabled=False) if off else nullcontext():
             states, last = self.gru(frames.float(), None if hidden is None else hidden[None].float())
             return states.float(), last.float()
+
+    def _vectors(self, frames: Tensor) -> Tensor:
+        """Frames as the library hears them, (B, T, frame_size)."""
+        return frames
 
     def product_type(self, weight: Tensor) -> torch.dtype:
         """In which products with the state are computed."""

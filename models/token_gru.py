@@ -45,17 +45,8 @@ class StepWeights(NamedTuple):
 class TokenGRU(FrameGRU):
     """A `FrameGRU` whose frames are tokens, int64 (B, T), each as good as a vector of 0 and 1."""
 
-    def run(
-        self,
-        frames: Tensor,
-        constant: Tensor | None = None,
-        hidden: Tensor | None = None,
-        played: Steps | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As `FrameGRU`, of tokens int64 (B, T)."""
-        if frames.device.type != "cpu":
-            frames = F.one_hot(frames, self.frame_size).to(self.gru.weight_ih_l0.dtype)
-        return super().run(frames, constant, hidden, played)
+    def _vectors(self, frames: Tensor) -> Tensor:
+        return F.one_hot(frames, self.frame_size).to(self.gru.weight_ih_l0.dtype)
 
     def _with_frames(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
         return F.embedding(frames.t(), weight.t()).transpose(1, 2) + fixed

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from models.attribute_vae import AttributeReader, distance_correlation, played_tokens
 from models.measure_vae import MeasureVAE, attribute_loss
+from models.token_gru import TokenGRU
 
 TOKENS = torch.randint(9, (6, 24), generator=torch.Generator().manual_seed(0))
 ATTRIBUTES = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
@@ -60,6 +61,16 @@ def test_gradients_of_free_running_are_those_of_the_tokens_heard(name: str, requ
     assert any(gradient.abs().max() > 1e-4 for gradient in wanted)
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_tokens_are_heard_alike_by_the_librarys_network(bidirectional: bool) -> None:
+    """Which other devices than the CPU run."""
+    gru = TokenGRU(9, 0 if bidirectional else 2, 5, bidirectional=bidirectional)
+    constant = None if bidirectional else ATTRIBUTES
+    ours, theirs = gru.run(TOKENS, constant), gru._run_library(TOKENS, constant, None)
+    for found, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def library_step(cells: list[nn.GRUCell], inputs: Tensor, states: list[Tensor]) -> None:
