@@ -19,10 +19,11 @@ Arguments of the entry points of piano rolls:
     n_genres        only with pretrained=False; a trained model knows its own number
     seq_len         hybrid models alone: 32, 64 or 128 frames
 
-measure_vae and adversarial_vae are of the study in explainable/, melodies as measures of tokens. They carry the names
-of what they control in `attributes`, and in `form` what their tokens mean. Without `checkpoint_dir`, a folder with
-vae_best.pth, they are those of the one run below checkpoints/explainable/, else of released/explainable/. With
-pretrained=False they are new, of the published size but for `latent` (numbers of z), `hidden` (width), `attributes`.
+measure_vae, adversarial_vae and attribute_vae are of the study in explainable/, melodies as measures of tokens. They
+carry the names of what they control in `attributes`, and in `form` what their tokens mean. Without `checkpoint_dir`, a
+folder with vae_best.pth, they are those of the one run below checkpoints/explainable/, else of released/explainable/.
+With pretrained=False they are new, of the published size but for `latent` (numbers of z), `hidden` (width) and
+`attributes`.
 
 Missing weights are a FileNotFoundError; another `seq_len`, or a file that is damaged or holds something else, is a
 ValueError that names it.

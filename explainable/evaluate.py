@@ -94,9 +94,9 @@ def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) 
     scores = reconstruction_scores(trained.play(z, own), test.tokens, **tokens)
     of_mean = reconstruction_scores(trained.play(posterior.mean, own), test.tokens, **tokens)
     designated = [trained.attributes.index(name) if _is_dimension(trained, name) else None for name in ATTRIBUTES]
-    run, latent = trained.path.parent.name, z.shape[1]
+    latent = z.shape[1]
     return {
-        "run": run,
+        "run": trained.run,
         "data": measures.name,
         "model": trained.model.network,
         "latent": latent,

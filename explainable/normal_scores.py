@@ -30,10 +30,6 @@ class NormalScores(NamedTuple):
         """Scores of values, float32, of the same shape."""
         return np.interp(column, self.values, self.scores).astype(np.float32)
 
-    def inverse(self, scores: np.ndarray | float) -> np.ndarray:
-        """The values that have these scores, float64."""
-        return np.interp(scores, self.scores, self.values)
-
     def as_plain(self) -> dict[str, Any]:
         """For a weights file."""
         return {"values": self.values.tolist(), "scores": self.scores.tolist()}

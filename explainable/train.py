@@ -43,7 +43,7 @@ def split_model(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
     Raises `UserError` for an unknown one.
     """
-    words = list(arguments)
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--model=") else [word])]
     if "--model" in words[:-1]:
         at = words.index("--model")
         _, model = words.pop(at), words.pop(at)

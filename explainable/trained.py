@@ -1,4 +1,4 @@
-"""A trained model of the study as evaluation and generation use it: one way to play both kinds."""
+"""A trained model of the study as evaluation and generation use it: one way to play all kinds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,8 @@ class TrainedMeasures:
     @property
     def run(self) -> str:
         """What it is called: the folder of its run, or the file that came with the repository."""
-        return self.path.parent.name if self.path.stem.startswith(f"{VAE}_") else self.path.stem
+        path = self.path.resolve()
+        return path.parent.name if path.stem.startswith(f"{VAE}_") else path.stem
 
     def control(self, name: str) -> int:
         """Which of `attributes` is called `name`. Raises `UserError` where the model does not control it."""

@@ -39,7 +39,7 @@ class AdversarialVAE(nn.Module):
         """q(z | tokens) of int64 (B, T): mean and log-variance, float32 (B, latent) each."""
         _, last = self.encoder.run(tokens)
         summary = torch.cat(last.unbind(), dim=1)
-        return Posterior(self.mean(summary), 2 * self.log_deviation(summary))
+        return Posterior(self.mean(summary).float(), 2 * self.log_deviation(summary).float())
 
     def decode(
         self,

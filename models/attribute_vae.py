@@ -2,7 +2,8 @@
 
 Between the two models of the study: as in MeasureVAE the attributes are dimensions of z, as in AdversarialVAE they are
 given to the decoder and an adversary keeps them out of what else it hears. Given as normal scores they are distributed
-as the prior says, so that no KL divergence pulls at them (as in arXiv 2511.07118, where they are regularised to it).
+as the prior says, but for ties, so that no KL divergence pulls at them (as in arXiv 2511.07118, where they are
+regularised to it).
 """
 
 import torch

@@ -39,7 +39,7 @@ class MeasureVAE(nn.Module):
         super().__init__()
         self.config = {
             "n_tokens": n_tokens, "latent": latent, "hidden": hidden, "embedding": embedding, "beats": beats,
-            "ticks": ticks, "dropout": dropout, "relu_logits": relu_logits,
+            "ticks": ticks, "dropout": dropout, "relu_logits": relu_logits, "inferred": inferred,
         }  # fmt: skip
         self.latent, self.hidden, self.beats, self.ticks = latent, hidden, beats, ticks
         self.dropout, self.relu_logits = dropout, relu_logits
@@ -71,7 +71,7 @@ class MeasureVAE(nn.Module):
             states, last = gru.run(self._dropped(states) if layer else states)
             ends += last.unbind()
         summary = torch.cat(ends, dim=1)
-        return Posterior(self.mean(summary), 2 * self.log_deviation(summary))
+        return Posterior(self.mean(summary).float(), 2 * self.log_deviation(summary).float())
 
     def decode(self, z: Tensor, heard: Tensor) -> Tensor:
         """Logits (B, T, n_tokens) of every tick, each after the one before in `heard`, int64 (B, T)."""

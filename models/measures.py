@@ -53,7 +53,7 @@ def load_measures(path: Path, network: str) -> nn.Module:
         raise ValueError(f"{path}: holds {content.get('network', 'something else')}, not {network}; name another file")
     try:
         return _with_facts(rebuild(content), content["facts"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: damaged or of another version ({error}); put the right file there") from error
 
 

@@ -51,7 +51,7 @@ TABLES = (
     ),
     (
         "explainable_by_attribute.csv",
-        "By attribute",
+        "By attribute; attribute_vae's dimensions are given, so that its interpretability tells how straight they are",
         (
             *_SETTING,
             Column("attribute", "attribute", LABEL),

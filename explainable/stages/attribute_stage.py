@@ -79,6 +79,7 @@ class AttributeStage(MeasureStage):
         return {**super().make_optimizers(), **helpers}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
+        """The loss of a step is that of `losses`, which validation has too, and the controls' beside."""
         model, adversary, rows = self.models[VAE], self.models[ADVERSARY], self.batch(position)
         posterior, z = self.sampled(model, rows, position)
         scores, _ = self._parts(z)

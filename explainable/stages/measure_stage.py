@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from common.errors import UserError
 from common.options import option
 from common.randomness import generator_at
 from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
@@ -31,6 +32,11 @@ class MeasureOptions(SharedMeasureOptions):
     relu_logits: bool = option(True, "pass logits through a ReLU, as published")
     gamma: float = option(1.0, "weight of each attribute's loss", minimum=0)
     delta: float = option(10.0, "how steep the attribute's loss is in z", above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latent < (n := len(self.attribute_names)):
+            raise UserError(f"--latent {self.latent} has no dimension for each of {n} attributes; give it {n} or more")
 
 
 class MeasureStage(ExplainableStage):

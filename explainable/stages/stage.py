@@ -1,4 +1,4 @@
-"""The stage that trains a model of the study, and what its two kinds share: rows, attributes, noise, validation."""
+"""The stage that trains a model of the study, and what all kinds share: rows, attributes, noise, validation."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _AT_ONCE = 1024  # rows, where nothing is trained
 
 @dataclass(frozen=True)
 class ExplainableOptions(TrainingOptions):
-    """Options that both models share; widths and rates are the published ones by default."""
+    """Options that all models share; widths and rates are the published ones by default."""
 
     data: Path = option(Path("measures/irish_folk"), "data set that explainable.prepare made")
     latent: int = option(32, "numbers of z", minimum=1, maximum=4096)
@@ -61,6 +61,8 @@ class ExplainableOptions(TrainingOptions):
         super().__post_init__()
         for name in self.attribute_names:
             attribute_index(name)
+            if self.attribute_names.count(name) > 1:
+                raise UserError(f"--attributes: {name} twice; name each once")
 
     @property
     def attribute_names(self) -> tuple[str, ...]:

@@ -118,6 +118,13 @@ def test_given_numbers_of_z_are_the_attributes_and_an_adversary_watches_the_othe
         options("attribute_vae", measures, tmp_path, latent=2)
 
 
+def test_attributes_that_cannot_have_a_dimension_each_are_refused(measures: Measures, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--latent 1 has no dimension for each of 2 attributes; give it 2 or more"):
+        options("measure_vae", measures, tmp_path, latent=1)
+    with pytest.raises(UserError, match="note_density twice; name each once"):
+        options("adversarial_vae", measures, tmp_path, attributes=("note_density", "note_density"))
+
+
 def test_a_last_batch_of_one_row_breaks_nothing(measures: Measures, tmp_path: Path) -> None:
     rows = len(measures.part("train"))
     train_model("attribute_vae", options("attribute_vae", measures, tmp_path, batch_size=rows - 1, epochs=1))
@@ -127,6 +134,7 @@ def test_a_last_batch_of_one_row_breaks_nothing(measures: Measures, tmp_path: Pa
 def test_a_command_line_names_its_model_first_or_by_a_flag() -> None:
     assert split_model(["attribute_vae", "--latent", "8"]) == ("attribute_vae", ["--latent", "8"])
     assert split_model(["--latent", "8", "--model", "adversarial_vae"]) == ("adversarial_vae", ["--latent", "8"])
+    assert split_model(["--model=adversarial_vae"]) == ("adversarial_vae", [])
     assert split_model(["--latent", "8"]) == ("measure_vae", ["--latent", "8"])
     with pytest.raises(UserError, match="unknown model 'vae'; known are measure_vae, adversarial_vae, attribute_vae"):
         split_model(["--model", "vae"])

@@ -288,7 +288,7 @@ for entry in ("cvae_standalone", "cvae_hybrid", "generator_standalone", "generat
               "critic_hybrid"):
     torch.hub.load(repository, entry, source="local", checkpoint_dir=folder)
     torch.hub.load(repository, entry, source="local", pretrained=False)
-for entry in ("measure_vae", "adversarial_vae"):
+for entry in ("measure_vae", "adversarial_vae", "attribute_vae"):
     torch.hub.load(repository, entry, source="local", checkpoint_dir=f"{folder}/{entry}")
     torch.hub.load(repository, entry, source="local", pretrained=False, hidden=8)
 after = {name.split(".")[0] for name in sys.modules}
