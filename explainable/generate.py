@@ -7,22 +7,23 @@
 
 Attributes: rhythmic_complexity and note_density (0 to 1), note_range (semitones / 26), average_interval_jump
 (semitones). With --from, the measures of a melody (ABC, MIDI, MusicXML as .mxl) are encoded, changed and decoded, and
-=+0.1 or =-0.1 changes a value by that much. A decoder need not do what it is asked: the table says what it did.
+=+0.1 or =-0.1 changes a value by that much. A decoder need not do what it is asked: the table says what it did. Files
+are named after what is asked, as in measure_vae_seed0_density0.4_complexity0.2_000.mid.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from audio.synthesis import SYNTHS, open_renderer
 from common.errors import UserError, run_command
-from common.options import option, parse_options
+from common.options import flag_of, option, parse_options
 from common.text import printable, short_name
 from evaluation.samples.sampling import walk_noise
 from evaluation.tables import format_table
@@ -41,6 +42,8 @@ _METRES = "4/4", "2/2", "2/4"  # of a file: bars of two quarters are taken in pa
 _REMEDIES_OF_FILES = {SEVERAL_VOICES: "see --guess-melody", OTHER_METRE: f"known are {', '.join(_METRES)}"}
 _SHOWN = 48  # melodies in a picture
 _PANEL_MEASURES = 4  # of a melody that is changed, in a panel
+_MOST_MEASURES = 100_000  # of all melodies together
+_OF_NEW, _OF_SOURCE = ("count", "measures", "correlation", "seed"), ("tune", "guess_melody")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,21 @@ class Options(WeightsOptions):
     wav: bool = option(False, "write the sound of each MIDI file, too")
     synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
     soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav; without it the one that pretty_midi ships")
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` also where options do not go together."""
+        super().__post_init__()
+        unused = self.changed(_OF_NEW if self.source else _OF_SOURCE)
+        if unused:
+            remedy = "is of new melodies; leave out it or --from" if self.source else "needs --from"
+            raise UserError(f"{flag_of(unused[0])} {remedy}")
+        if self.count * self.measures > _MOST_MEASURES:
+            asked = f"--count {self.count} times --measures {self.measures}"
+            raise UserError(f"{asked} must be at most {_MOST_MEASURES}; make more with another --seed")
+
+    def changed(self, names: Sequence[str]) -> list[Field[Any]]:
+        """Those of the named options that differ from their defaults."""
+        return [field for field in fields(self) if field.name in names and getattr(self, field.name) != field.default]
 
 
 class Made(NamedTuple):
@@ -89,9 +107,8 @@ def generate(options: Options) -> list[Path]:
     files = write_melodies(options.output, made.melodies, renderer)
     picture = options.output / f"{made.name}_sheet.png"
     save_roll_sheet(
-        picture, made.panels, title=f"{made.name}: {' '.join(options.changes) or 'nothing asked'}",
-        frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES,
-    )  # fmt: skip
+        picture, made.panels, title=made.name, frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES
+    )
     n_silent = sum(not notes for notes in made.melodies.values())
     if n_silent:
         print(f"{n_silent} of the {len(made.melodies)} melodies have no notes, because the model decodes none")
@@ -110,7 +127,7 @@ def new_melodies(trained: TrainedMeasures, changes: list[Change], options: Optio
     asked = asked_values(changes, before, form)
     tokens = steer(trained, z, own, asked)
     reached = attributes(tokens, form)
-    name = f"{trained.run}_seed{options.seed}"
+    name = f"{trained.run}_seed{options.seed}{_name_of_asked(changes, options)}"
     melodies = {
         f"{name}_{number:03d}": notes_of(part, form) for number, part in enumerate(np.split(tokens, options.count))
     }
@@ -145,7 +162,7 @@ def change_tune(trained: TrainedMeasures, changes: list[Change], options: Option
     print(f"{printable(tune.name)}: {same:.1%} of the tokens come back where nothing is asked")
     tokens = steer(trained, z, own, asked)
     reached = attributes(tokens, form)
-    name = short_name(tune.name)
+    name = f"{short_name(tune.name)}{_name_of_asked(changes, options)}"
     versions = {"original": (used.tokens, before), "changed": (tokens, reached)}
     melodies = {f"{name}_{word}": notes_of(rows, form, -used.shift) for word, (rows, _) in versions.items()}
     step = max(1, _PANEL_MEASURES // form.measures)
@@ -160,6 +177,13 @@ def change_tune(trained: TrainedMeasures, changes: list[Change], options: Option
         for first in range(0, min(len(tokens), _SHOWN * step), step)
     ]
     return Made(melodies, panels, (before, asked, reached), name)
+
+
+def _name_of_asked(changes: list[Change], options: Options) -> str:
+    """What is asked as part of a file's name, so that another call does not write to the same files."""
+    words = [f"{field.name}{getattr(options, field.name):g}" for field in options.changed(("measures", "correlation"))]
+    words += [f"{change.name.split('_')[-1]}{change.value:{'+' * change.is_relative}g}" for change in changes]
+    return "".join(f"_{word}" for word in words)
 
 
 def _read_tune(options: Options) -> Tune:

@@ -31,6 +31,7 @@ REPORT_COLUMNS = (
 _TRIED, _PASSES = 33, ((False, 4.0), (False, 4.0), (True, 0.25))
 _LEAST_CHANGE = 1e-3  # weighs the way in z: of values that reach the same, the nearest is taken
 _ROUNDING = 1e-6
+_AT_ONCE = 1024  # rows that are moved together: each is decoded at all values tried
 _CHANGE = re.compile(r"\s*(\w+)\s*=\s*([+-]?)(\d+\.?\d*|\.\d+)\s*")
 
 
@@ -93,6 +94,14 @@ def steer(trained: TrainedMeasures, z: Tensor, own: np.ndarray, asked: np.ndarra
     if not trained.in_latent:
         wanted = asked[:, trained.columns]
         return trained.play(z, np.where(np.isnan(wanted), own, wanted))
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(z), _AT_ONCE)]
+    return np.concatenate([_move(trained, z[part], own[part], asked[part], columns) for part in parts])
+
+
+def _move(
+    trained: TrainedMeasures, z: Tensor, own: np.ndarray, asked: np.ndarray, columns: Sequence[int]
+) -> np.ndarray:
+    """`steer` by dimensions of z, those that follow these columns of `asked`."""
     for is_around, half_width in _PASSES:
         offsets = torch.linspace(-half_width, half_width, _TRIED)
         for column in columns:

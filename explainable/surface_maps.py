@@ -26,6 +26,7 @@ from common.options import option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.chosen_weights import WeightsOptions
 from explainable.measures import Measures
+from explainable.sweeps import read_test_rows
 from explainable.trained import REACH, TrainedMeasures
 from models.checkpoint import CheckpointError
 from page.figures.png import png
@@ -40,8 +41,14 @@ class Options(WeightsOptions):
     dimensions: tuple[int, ...] = option((), "two of z, from 0; without it, each control against the next", minimum=0)
     points: int = option(31, "values of each of the two", minimum=2, maximum=1001)
     data: Path | None = option(None, "data set of the model, for a measure to be around")
-    measure: int = option(0, "which row of its test tunes, from 0", minimum=0)
+    measure: int | None = option(None, "which row of its test tunes, from 0; without it, the first", minimum=0)
     output: Path = option(Path("metrics"), "folder for pictures and numbers")
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` also where options do not go together."""
+        super().__post_init__()
+        if self.measure is not None and self.data is None:
+            raise UserError("--measure needs --data, the data set whose row it is")
 
 
 class Axis(NamedTuple):
@@ -97,10 +104,10 @@ def _place(trained: TrainedMeasures, options: Options) -> Place:
         return Place(torch.zeros(1, latent), trained.typical(1), torch.zeros(latent), torch.ones(latent))
     measures = Measures.open(options.data)
     trained.require_data(measures)
-    test = measures.part("test")
-    if options.measure >= len(test):
+    test, number = read_test_rows(measures), options.measure or 0
+    if number >= len(test):
         raise UserError(f"{options.data}: has {len(test)} rows of test tunes; name another with --measure")
-    z, row = trained.encode(test.tokens).mean, slice(options.measure, options.measure + 1)
+    z, row = trained.encode(test.tokens).mean, slice(number, number + 1)
     return Place(z[row], test.attributes[row][:, trained.columns], z.mean(0), z.std(0))
 
 

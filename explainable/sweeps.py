@@ -20,7 +20,7 @@ from common.errors import UserError, run_command
 from common.files import write_text
 from common.options import CheckedOptions, option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import Measures
+from explainable.measures import Measures, Part
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, frames_of, notes_of
 from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
@@ -60,14 +60,14 @@ def make_sweeps(options: Options) -> Path:
         models.append(sweep_model(trained, measures, options.measures, options.seed))
     content = {"attributes": ATTRIBUTES, "frames_per_second": FRAMES_PER_SECOND, "models": models}
     path = options.metrics / FILE
-    write_text(path, json.dumps(content, separators=(",", ":")) + "\n")
+    write_text(path, json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
     print(f"{path}: {len(models)} models, {path.stat().st_size / 1e3:.0f} kB; report.py shows them")
     return path
 
 
 def sweep_model(trained: TrainedMeasures, measures: Measures, n: int, seed: int) -> dict[str, Any]:
-    """Name, originals and sweeps of a model, as plain data, for `n` test rows."""
-    test, training = measures.part("test"), measures.part("train", transposed=False)
+    """Name, originals and sweeps of a model, as plain data, for `n` test rows; `UserError` where too few are there."""
+    test, training = read_test_rows(measures), measures.part("train", transposed=False)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(test))[:n])
     z, own = trained.encode(test.tokens).mean, test.attributes[chosen][:, trained.columns]
     controls = []
@@ -85,6 +85,17 @@ def sweep_model(trained: TrainedMeasures, measures: Measures, n: int, seed: int)
         "originals": [_plain(row, trained) for row in test.tokens[chosen]],
         "controls": controls,
     }
+
+
+def read_test_rows(measures: Measures) -> Part:
+    """The rows of the test tunes. Raises `UserError` where there are fewer than two, which have no deviation."""
+    test = measures.part("test")
+    if len(test) < 2:
+        raise UserError(
+            f"{measures.folder}: has {len(test)} rows of test tunes, and how far a control goes takes 2; "
+            "prepare more tunes with python -m explainable.prepare"
+        )
+    return test
 
 
 def _plain(row: np.ndarray, trained: TrainedMeasures) -> dict[str, Any]:

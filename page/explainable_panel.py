@@ -1,6 +1,7 @@
 """The controls of the explainable models on the page: what to choose, to move, to see and to hear."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        sweeps = json.loads(path.read_text(encoding="utf-8"))
+        sweeps = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
         models = [{key: model[key] for key in _OF_MODEL} for model in sweeps["models"]]
         rows = [row for model in models for row in _rows(model)]
         sounding = np.zeros((PITCHES, 1), bool)
@@ -37,6 +38,14 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
         }
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not what explainable.sweeps writes; make it again, or delete it") from error
+
+
+def _finite(text: str) -> float:
+    """A number of the file; raises `ValueError` for one that is not finite, which the page's script cannot read."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
 
 
 def _rows(model: dict[str, Any]) -> list[dict[str, Any]]:

@@ -54,8 +54,8 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_new_measures(network: str, weights: dict[str, Path], tmp_path: Path, capsys) -> None:
     options = Options(weights=weights[network], changes=("note_density=0.5",), count=3, output=tmp_path / "out")
     *files, sheet = generate(options)
-    assert [path.name for path in files] == [f"{network}_seed0_00{number}.mid" for number in range(3)]
-    assert sheet.name == f"{network}_seed0_sheet.png" and sheet.read_bytes()[:4] == b"\x89PNG"
+    assert [path.name for path in files] == [f"{network}_seed0_density0.5_00{number}.mid" for number in range(3)]
+    assert sheet.name == f"{network}_seed0_density0.5_sheet.png" and sheet.read_bytes()[:4] == b"\x89PNG"
     assert sorted(options.output.iterdir()) == sorted([*files, sheet])
     rows = table(capsys.readouterr().out)
     midis = [pretty_midi.PrettyMIDI(str(path)) for path in files]
@@ -76,6 +76,35 @@ def test_a_melody_depends_on_its_seed_and_number_alone(weights: dict[str, Path],
     assert contents("other", seed=1) != three
 
 
+def test_what_is_asked_otherwise_goes_to_other_files(weights: dict[str, Path], tune: Path, tmp_path: Path) -> None:
+    def names(**what: object) -> set[Path]:
+        return set(generate(Options(weights=weights["measure_vae"], output=tmp_path / "out", **what)))
+
+    changes = "note_density=0.5", "note_density=0.4", "note_range=0.4"
+    calls = [{"count": 1, "changes": (change,)} for change in changes]
+    calls += [{"count": 1, "measures": 2}, {"count": 1, "measures": 2, "correlation": 0.5}, {"count": 1}]
+    calls += [{"source": tune, "changes": (change,)} for change in (*changes, "note_range=+0.4", "note_range=-0.4")]
+    written = [names(**call) for call in calls]
+    assert sum(map(len, written)) == len(set().union(*written)) == len(list((tmp_path / "out").iterdir()))
+    assert names(**calls[0]) == written[0]
+
+
+def test_options_that_do_not_go_together(weights: dict[str, Path], tune: Path, capsys) -> None:
+    for of_new in (("--count", 1), ("--measures", 2), ("--correlation", 0.5), ("--seed", 3)):
+        line = error_line(capsys, "--weights", weights["measure_vae"], "--from", tune, *of_new)
+        assert f"{of_new[0]} is of new melodies; leave out it or --from" in line
+    for of_source in (("--tune", 2), ("--guess-melody",)):
+        line = error_line(capsys, "--weights", weights["measure_vae"], *of_source)
+        assert f"{of_source[0]} needs --from" in line
+    assert "leave one out" in error_line(capsys, "--weights", weights["measure_vae"], "--model", "measure_vae")
+
+
+def test_no_more_measures_than_fit() -> None:
+    assert Options(count=50_000, measures=2).count == 50_000
+    with pytest.raises(UserError, match="--count 50001 times --measures 2 must be at most 100000"):
+        Options(count=50_001, measures=2)
+
+
 def test_measures_stand_in_a_row(weights: dict[str, Path], tmp_path: Path) -> None:
     same = Options(weights=weights["measure_vae"], count=1, measures=3, correlation=1.0, output=tmp_path, wav=True)
     midi, sound, _ = generate(same)
@@ -92,7 +121,7 @@ def test_a_tune_is_changed(network: str, weights: dict[str, Path], tune: Path, t
     options = Options(weights=weights[network], source=tune, changes=("note_density=+0.1",), output=tmp_path / "out")
     original, changed, sheet = generate(options)
     assert [path.name for path in (original, changed, sheet)] == [
-        "tunes_1_original.mid", "tunes_1_changed.mid", "tunes_1_sheet.png",
+        "tunes_1_density+0.1_original.mid", "tunes_1_density+0.1_changed.mid", "tunes_1_density+0.1_sheet.png",
     ]  # fmt: skip
     told = capsys.readouterr().out
     assert "1 of 4 measures left out: without a note" in told and "1 of 4 measures left out: off the grid" in told
@@ -169,15 +198,36 @@ def test_weights_that_are_not_named(weights: dict[str, Path], tmp_path: Path, mo
     monkeypatch.setattr(chosen_weights, "RELEASED", tmp_path / "released")
     runs = tmp_path / "checkpoints"
     with pytest.raises(UserError, match=r"measure_vae.pth: no such weights \(there are none\), and no run below"):
-        find_weights(runs, "measure_vae")
+        find_weights(runs)
     shipped = tmp_path / "released" / "explainable" / "adversarial_vae.pth"
     save_adversarial_vae(shipped)
-    with pytest.raises(UserError, match=r"no such weights \(there are adversarial_vae\)"):
+    with pytest.raises(UserError, match=r"no such weights \(there are adversarial_vae\), and no run of measure_vae"):
         find_weights(runs, "measure_vae")
     assert find_weights(runs, "adversarial_vae") == shipped
     assert Options(model="adversarial_vae", checkpoints=runs).load().run == "adversarial_vae"
-    own = save_measure_vae(runs / "explainable" / "set" / "run_a" / "vae_best.pth")
-    assert find_weights(runs, "adversarial_vae") == own and Options(checkpoints=runs).load().run == "run_a"
-    save_measure_vae(runs / "explainable" / "set" / "run_b" / "vae_best.pth")
-    with pytest.raises(UserError, match="2 runs; name one with --weights"):
-        find_weights(runs, "measure_vae")
+    own = save_measure_vae(runs / "explainable" / "set" / "measure_vae_z5" / "vae_best.pth")
+    assert find_weights(runs) == find_weights(runs, "measure_vae") == own
+    assert find_weights(runs, "adversarial_vae") == shipped, "a run of another model is not taken"
+    assert Options(checkpoints=runs).load().run == "measure_vae_z5"
+
+
+def test_one_of_several_runs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chosen_weights, "RELEASED", tmp_path / "released")
+    runs = tmp_path / "explainable"
+    measure, told = (runs / "set" / f"{name}_vae_z5" / "vae_best.pth" for name in ("measure", "adversarial"))
+    save_measure_vae(measure)
+    save_adversarial_vae(told)
+    several = "2 runs; name one with --weights, such as .*, or one model with --model: measure_vae, adversarial_vae$"
+    with pytest.raises(UserError, match=several):
+        find_weights(tmp_path)
+    assert find_weights(tmp_path, "measure_vae") == measure and find_weights(tmp_path, "adversarial_vae") == told
+    save_measure_vae(runs / "other" / "measure_vae_z5" / "vae_best.pth")
+    with pytest.raises(UserError, match=r"3 runs; .*, or one model with --model: adversarial_vae$"):
+        find_weights(tmp_path)
+    with pytest.raises(UserError, match=r"2 runs; name one with --weights, such as [^,]*$"):
+        find_weights(tmp_path, "measure_vae")
+
+
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(UserError, match="--model must be one of measure_vae, adversarial_vae, attribute_vae"):
+        Options(model="nonsense")

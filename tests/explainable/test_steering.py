@@ -6,6 +6,7 @@ import torch
 from tiny_models import Obedient, Told, obedient
 
 from common.errors import UserError
+from explainable import steering
 from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, attribute_index, attributes
 from explainable.steering import Change, asked_values, largest_values, read_changes, report, steer
 from explainable.tokens import MEASURE, PHRASE
@@ -78,6 +79,20 @@ def test_rows_may_ask_for_different_values_and_those_that_have_them_stay() -> No
     tokens = steer(obedient(model), z, np.zeros((2, 2), np.float32), wanted)
     np.testing.assert_allclose(attributes(tokens)[:, DENSITY], [12 / 24, 3 / 24])
     assert torch.equal(model.z[0], z[0]) and torch.equal(model.z[1, 1:], z[1, 1:])
+
+
+def test_however_many_rows_there_are_few_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    wanted = asked(20)
+    wanted[:, DENSITY] = np.arange(20) / 24
+    own = np.zeros((20, 2), np.float32)
+    together = steer(obedient(Obedient()), z, own, wanted)
+    monkeypatch.setattr(steering, "_AT_ONCE", 8)
+    trained, most = obedient(Obedient()), []
+    play = type(trained).play
+    monkeypatch.setattr(type(trained), "play", lambda self, z, told: most.append(len(z)) or play(self, z, told))
+    np.testing.assert_array_equal(steer(trained, z, own, wanted), together)
+    assert max(most) == 8 * 34
 
 
 def test_what_cannot_be_reached_comes_as_near_as_it_can() -> None:

@@ -72,6 +72,18 @@ def test_around_a_measure(measures: Measures, tmp_path: Path) -> None:
         draw_maps(Options(**{**options, "weights": other}))
 
 
+def test_a_measure_is_of_a_data_set() -> None:
+    with pytest.raises(UserError, match="--measure needs --data"):
+        Options(measure=0)
+
+
+def test_one_row_of_test_tunes_is_too_few(measures: Measures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, rows = save_measure_vae(tmp_path / "measure_vae.pth", measures), Measures.rows
+    monkeypatch.setattr(Measures, "rows", lambda self, split: rows(self, split)[:1])
+    with pytest.raises(UserError, match=r"has 1 rows of test tunes, .*; prepare more tunes"):
+        draw_maps(Options(weights=weights, data=measures.folder, output=tmp_path))
+
+
 @pytest.mark.parametrize("dimensions", [(0,), (0, 0), (0, LATENT), (0, 1, 2)])
 def test_two_dimensions_are_mapped(dimensions: tuple[int, ...], tmp_path: Path) -> None:
     weights = save_measure_vae(tmp_path / "measure_vae.pth")

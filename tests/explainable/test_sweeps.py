@@ -9,6 +9,7 @@ import torch
 from tiny_models import Told, facts, obedient, save_adversarial_vae, save_measure_vae
 
 from common.errors import UserError
+from explainable import sweeps
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import Measures
 from explainable.sweeps import POSITIONS, Options, make_sweeps
@@ -64,6 +65,22 @@ def test_what_is_missing_is_told(measures: Measures, tmp_path: Path) -> None:
     other = save_measure_vae(tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"other.pth: trained on other measures .*; name them with --data"):
         make_sweeps(options(measures, tmp_path, weights=(other,)))
+
+
+def test_one_row_of_test_tunes_is_too_few(measures: Measures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_measure_vae(run(tmp_path, "one"), measures)
+    rows = Measures.rows
+    monkeypatch.setattr(Measures, "rows", lambda self, split: rows(self, split)[:1])
+    with pytest.raises(UserError, match=r"has 1 rows of test tunes, .*; prepare more tunes"):
+        make_sweeps(options(measures, tmp_path))
+    assert not (tmp_path / "metrics").exists()
+
+
+def test_the_file_is_json_that_a_browser_reads(measures: Measures, tmp_path: Path, monkeypatch) -> None:
+    save_measure_vae(run(tmp_path, "one"), measures)
+    monkeypatch.setattr(sweeps, "sweep_model", lambda *_: {"values": [float("nan")]})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        make_sweeps(options(measures, tmp_path))
 
 
 def test_a_control_is_set_in_copies() -> None:

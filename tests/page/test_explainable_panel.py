@@ -90,12 +90,23 @@ def damaged() -> Iterator[object]:
     high["models"][0]["originals"][0]["notes"][0][2] = 128
     yield high
     yield {**sweeps(), "models": []}
+    for value in (float("nan"), float("inf")):
+        endless = sweeps()
+        endless["models"][0]["controls"][0]["values"] = [0.1, value]
+        yield endless
 
 
 @pytest.mark.parametrize("content", list(damaged()))
 def test_what_are_no_sweeps_is_refused(content: object, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"explainable_sweeps\.json: not what .* writes; make it again"):
         read_panel(write(tmp_path, content))
+
+
+def test_a_number_too_large_is_refused(tmp_path: Path) -> None:
+    text = json.dumps(sweeps()).replace("0.9", "1e999")
+    (tmp_path / "explainable_sweeps.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"not what .* writes"):
+        read_panel(tmp_path)
 
 
 def test_the_page_has_a_panel_where_there_are_sweeps(options: ReportOptions) -> None:
