@@ -13,7 +13,9 @@ explainable_by_{size,attribute,training_set}.csv and plots; report.py shows them
 """
 
 import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,7 +37,15 @@ from common.processes import map_in_processes
 from common.text import printable
 from evaluation.tables import read_csv
 from explainable import evaluate
-from explainable.comparison.grid import GridOptions, Run, is_finished, list_runs, train_words, weights_of
+from explainable.comparison.grid import (
+    GridOptions,
+    Run,
+    is_finished,
+    list_runs,
+    train_words,
+    trouble_with_measures,
+    weights_of,
+)
 from explainable.comparison.plots import comparison_panels, save_comparison_plots
 from explainable.comparison.tables import (
     BY_ATTRIBUTE_TABLE,
@@ -73,27 +83,37 @@ def compare(options: Options) -> pd.DataFrame:
     """
     if options.only_tables:
         return make_tables(options.metrics)
-    runs = list_runs(options)
+    listed = list_runs(options)
+    outdated = {run: told for run in listed if (told := trouble_with_measures(run, options))}
+    runs = [run for run in listed if run not in outdated]
     unfinished = [run for run in runs if not is_finished(run, options)]
-    print(f"{len(runs)} trainings, {len(runs) - len(unfinished)} of them finished", flush=True)
+    print(f"{len(listed)} trainings, {len(runs) - len(unfinished)} of them finished", flush=True)
+    for told in outdated.values():
+        print(told, flush=True)
     untrained = train_runs(
         unfinished, options.jobs, lambda run: Training(train_command(run, options)), partial(_name, options)
     )
     n_failed = len(untrained) + measure_runs([run for run in runs if run not in untrained], options)
-    failure = UserError(f"{n_failed} of {len(runs)} runs failed, as told above; the same command tries them again")
+    failures = []
+    if n_failed:
+        failures.append(f"{n_failed} of {len(listed)} runs failed, as told above; the same command tries them again")
+    if outdated:
+        failures.append(f"{len(outdated)} of {len(listed)} runs are of other measures; the lines above tell the remedy")
+    failure = UserError(". ".join(failures))
     if n_failed == len(runs):
         raise failure
     verdicts = make_tables(options.metrics)
-    if n_failed:
+    if failures:
         raise failure
     return verdicts
 
 
 def show_runs(options: Options) -> None:
-    """Print each training of the grid as its command, and which are finished."""
+    """Print each training of the grid as its command, and which are finished, or why one cannot be trained."""
     for run in list_runs(options):
+        trouble = trouble_with_measures(run, options)
         told = "finished  " if is_finished(run, options) else "to train  "
-        print(told + shlex.join(["python", *train_command(run, options)[1:]]))
+        print(trouble or told + shlex.join(["python", *train_command(run, options)[1:]]))
 
 
 def train_command(run: Run, options: GridOptions) -> list[str]:
@@ -125,12 +145,14 @@ class Training:
 
     def trouble(self) -> str:
         """Why it failed, in a line, once it has ended; nothing where it did not."""
-        if self._process.returncode == 0:
+        code = self._process.returncode
+        if code == 0:
             return ""
+        if code < 0:
+            return _DIED if code == -signal.SIGKILL else f"killed by signal {-code}"
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), f"exit code {self._process.returncode}")
-        return printable(last.split("\r")[-1].strip())
+        lines = re.split(r"[\r\n]", self._errors.read().decode(errors="replace"))
+        return printable(next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}"))
 
     def stop(self) -> None:
         """Ask it to save its state and to end."""

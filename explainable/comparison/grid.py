@@ -27,7 +27,7 @@ STUDIED = (MeasureVAE.network, AdversarialVAE.network)
 
 @dataclass(frozen=True)
 class Run:
-    """A training. `attributes` as `explainable.train` takes them."""
+    """A training. `attributes` as `explainable.train` takes them; `measures_content` identifies what `data` holds."""
 
     model: str
     data: Path
@@ -36,21 +36,24 @@ class Run:
     training_measures: int | None = None
     transposed: bool = True
     seed: int = 0
+    measures_content: str = ""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What the grid has to know of a data set: its folder, its name, its training measures."""
+    """What the grid has to know of a data set: its folder, its name, its training measures, and its content's hash."""
 
     folder: Path
     name: str
     training_measures: int
+    content: str
 
     @classmethod
     def open(cls, folder: Path) -> "DataSet":
         """Raises `UserError` where there is none, or one that is damaged."""
         measures = Measures.open(folder)
-        return cls(folder, measures.name, len(measures.rows("train")) * measures.form.measures)
+        training_measures = len(measures.rows("train")) * measures.form.measures
+        return cls(folder, measures.name, training_measures, measures.content_hash)
 
 
 def part_a(sets: Sequence[DataSet]) -> Iterator[Run]:
@@ -182,7 +185,12 @@ def list_runs(options: _GridOptions) -> list[Run]:
             f"no training is left in {', '.join(options.parts)}; give more --parts or --data, or drop "
             "--latents, --attributes or --models"
         )
-    return [replace(run, seed=seed) for seed in range(options.seeds) for run in dict.fromkeys(runs)]
+    content = {own.folder: own.content for own in sets}
+    return [
+        replace(run, seed=seed, measures_content=content[run.data])
+        for seed in range(options.seeds)
+        for run in dict.fromkeys(runs)
+    ]
 
 
 def train_words(run: Run, options: _GridOptions) -> list[str]:
@@ -213,13 +221,32 @@ def weights_of(run: Run, options: _GridOptions, which: str = BEST) -> Path:
 
 
 def is_finished(run: Run, options: _GridOptions) -> bool:
-    """Whether all epochs are trained, with the same options as far as these matter."""
+    """Whether all epochs are trained, on the same measures and with the same options as far as these matter."""
     given = trained_options(run, options)
     try:
         facts = read_checkpoint(weights_of(run, options, LAST))["facts"]
-        told, epoch = facts["options"], facts["epoch"]
+        told, epoch, content = facts["options"], facts["epoch"], facts["measures_content"]
     except (CheckpointError, KeyError):
         return False
     wanted, free = as_plain(given), MODELS[run.model][1].free_options
     same = all(wanted.get(name) == value for name, value in told.items() if name not in free)
+    same &= content == run.measures_content
     return same and epoch >= given.epochs and weights_of(run, options).is_file()
+
+
+def trouble_with_measures(run: Run, options: _GridOptions) -> str:
+    """Why a run can neither go on nor be measured: its data set was made again, with other content; else nothing.
+
+    Where the training is to begin anew, with --restart, there is no trouble.
+    """
+    given, weights = trained_options(run, options), weights_of(run, options)
+    try:
+        content = read_checkpoint(weights)["facts"]["measures_content"]
+    except (CheckpointError, KeyError):
+        return ""
+    if given.restart or content == run.measures_content:
+        return ""
+    return (
+        f"{weights.parent}: trained on other measures than {run.data} now holds; name other folders with "
+        f"--checkpoints and --runs, or delete this one and {options.runs / run_place(run.model, given)}"
+    )

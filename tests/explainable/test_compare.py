@@ -17,7 +17,17 @@ from common.errors import UserError
 from common.options import parse_options
 from explainable import compare, evaluate
 from explainable.compare import Options, Training, show_runs, train_runs
-from explainable.comparison.grid import FOUR, SIZES, TWO, Run, is_finished, list_runs, train_words, weights_of
+from explainable.comparison.grid import (
+    FOUR,
+    SIZES,
+    TWO,
+    Run,
+    is_finished,
+    list_runs,
+    train_words,
+    trouble_with_measures,
+    weights_of,
+)
 from explainable.measures import Measures
 from explainable.prepare import Settings, prepare_measures
 from explainable.tokens import MEASURE
@@ -129,6 +139,23 @@ def test_a_training_that_fails_is_told_and_the_rest_goes_on(capsys: pytest.Captu
     assert train_runs([a_run(0)], 1, lambda run: program("raise SystemExit(9)")) == {a_run(0): "exit code 9"}
 
 
+@pytest.mark.parametrize(
+    ("code", "trouble"),
+    [
+        ("import sys; sys.stderr.write('no room\\r'); sys.exit(1)", "no room"),
+        ("import sys; sys.stderr.write('no room\\n\\r  \\r\\n'); sys.exit(1)", "no room"),
+        ("import sys; sys.stderr.write('\\r \\r'); sys.exit(1)", "exit code 1"),
+        ("import os, sys; sys.stderr.write('10%|#  |'); sys.stderr.flush(); os.kill(os.getpid(), 9)", compare._DIED),
+        (
+            "import os, sys; sys.stderr.write('10%|#  |'); sys.stderr.flush(); os.kill(os.getpid(), 15)",
+            "killed by signal 15",
+        ),
+    ],
+)
+def test_a_training_that_fails_is_never_told_as_trained(code: str, trouble: str) -> None:
+    assert train_runs([a_run(0)], 1, lambda _: program(code)) == {a_run(0): trouble}
+
+
 def test_so_many_run_at_once(tmp_path: Path) -> None:
     """Each waits for the other: alone, neither would end."""
     code = (
@@ -229,6 +256,42 @@ def test_runs_with_other_options_are_not_taken_for_these(trained: Options, capsy
         compare.compare(wider)
     told = capsys.readouterr().out
     assert "failed: error: " in told and "hidden (was 8, is 12)" in told
+
+
+def test_runs_on_a_set_that_was_made_again_are_told(
+    measures: Measures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tunes, data = measures.folder.parent / "tunes.abc", tmp_path / "set"
+    prepare_measures([tunes], data, MEASURE, Settings(transpose=False))
+    narrow = {"parts": ("B",), "attributes": (TWO,)}
+    old = options((data,), tmp_path, latents=(4,), **narrow)
+    assert train_runs(list_runs(old), 1, starter(old)) == {}
+    assert is_finished(only_run(old), old) and not trouble_with_measures(only_run(old), old)
+
+    shutil.rmtree(data)
+    prepare_measures([tunes], data, MEASURE, Settings(transpose=True))
+    run, place = only_run(old), "explainable/set/measure_vae_z4_2_seed0"
+    assert not is_finished(run, old)
+    told = f"{tmp_path}/checkpoints/{place}: trained on other measures than {data} now holds; "
+    remedy = f"name other folders with --checkpoints and --runs, or delete this one and {tmp_path}/runs/{place}"
+    show_runs(old)
+    assert capsys.readouterr().out.endswith(f" s\n{told}{remedy}\n")
+    with pytest.raises(UserError, match=r"^1 of 1 runs are of other measures; the lines above tell the remedy$"):
+        compare.compare(old)
+
+    both = dataclasses.replace(old, latents=(4, 8))
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"^1 of 2 runs are of other measures; the lines above tell the remedy$"):
+        compare.compare(both)
+    assert f"\n{told}{remedy}\n" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "metrics" / "explainable.csv")["latent"].tolist() == [8]
+
+    anew = dataclasses.replace(old, train_options=TINY + " --restart")
+    assert not trouble_with_measures(run, anew)
+    for name in ("checkpoints", "runs"):
+        shutil.rmtree(tmp_path / name / place)
+    compare.compare(both)
+    assert is_finished(run, old)
 
 
 def test_a_run_goes_on_where_it_ended(trained: Options, tmp_path: Path) -> None:

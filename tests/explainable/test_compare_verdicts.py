@@ -141,6 +141,15 @@ def test_a_claim_is_refuted_or_not_tested(place: int) -> None:
     assert verdicts(untested(table()))[claim] == NOT_TESTED
 
 
+@pytest.mark.parametrize("controls", [TWO, FOUR])
+def test_each_set_has_to_be_there_with_each_number_of_attributes(controls: str) -> None:
+    claim = CLAIMS[4].claim
+    assert CLAIMS[4].judge is rules.interpretable_everywhere
+    own = {"model": MEASURE, "attributes": ",".join(NAMED_ATTRIBUTES[controls])}
+    for absent in ({"data": "bach"}, {}):
+        assert verdicts(without(**own, **absent)(table()))[claim] == NOT_TESTED
+
+
 def test_figures_have_their_range_and_schedule() -> None:
     first = judge_claims(runs_with_controls(table())).iloc[0]
     assert first["figures"].startswith("z 128: measure_vae 0.990 (0.989 to 0.990), adversarial_vae 0.800 (0.799 to")
