@@ -1,5 +1,6 @@
 """Attributes as normal scores: the share of the training rows below a value, as a quantile of N(0, 1)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,3 +39,8 @@ class NormalScores(NamedTuple):
     def from_plain(cls, plain: dict[str, Any]) -> "NormalScores":
         """What `as_plain` gave."""
         return cls(np.asarray(plain["values"]), np.asarray(plain["scores"]))
+
+
+def scores_of(scores: Sequence[NormalScores], attributes: np.ndarray) -> np.ndarray:
+    """Normal scores of attributes (N, n), a function for each column: float32 (N, n)."""
+    return np.stack([score(column) for score, column in zip(scores, attributes.T, strict=True)], axis=1)

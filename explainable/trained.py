@@ -12,7 +12,7 @@ from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.attributes import attributes as attributes_of
 from explainable.measures import Measures
-from explainable.normal_scores import NormalScores
+from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
 from models import rebuild
@@ -100,9 +100,8 @@ class TrainedMeasures:
     @torch.no_grad()
     def encode(self, tokens: np.ndarray) -> Posterior:
         """q(z | row) of rows of tokens (N, length): mean and log-variance, float32 (N, latent)."""
-        parts = [
-            self.model.encode(torch.from_numpy(rows.astype(np.int64)), *self._given(rows)) for rows in _parts(tokens)
-        ]
+        heard = torch.from_numpy(tokens.astype(np.int64)), *self._given(tokens)
+        parts = [self.model.encode(*part) for part in zip(*(field.split(_AT_ONCE) for field in heard), strict=True)]
         return Posterior(*map(torch.cat, zip(*parts, strict=True)))
 
     def _given(self, rows: np.ndarray) -> tuple[Tensor, ...]:
@@ -110,9 +109,7 @@ class TrainedMeasures:
         if self.model.network != AttributeVAE.network:
             return ()
         scores = [NormalScores.from_plain(plain) for plain in self.facts["attribute_scores"]]
-        columns = attributes_of(rows, self.form)[:, self.columns].T
-        of_columns = [score(column) for score, column in zip(scores, columns, strict=True)]
-        return (torch.from_numpy(np.stack(of_columns, axis=1)),)
+        return (torch.from_numpy(scores_of(scores, attributes_of(rows, self.form)[:, self.columns])),)
 
     @torch.no_grad()
     def play(self, z: Tensor, attributes: np.ndarray) -> np.ndarray:
@@ -134,10 +131,6 @@ class TrainedMeasures:
             return values
         mean, deviation = (torch.tensor(self.facts[f"attribute_{name}"]) for name in ("mean", "deviation"))
         return (values - mean) / deviation
-
-
-def _parts(rows: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(rows, range(_AT_ONCE, len(rows), _AT_ONCE))
 
 
 def load_measures_model(path: Path) -> TrainedMeasures:

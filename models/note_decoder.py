@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .gru import product_type
 from .note_attention import Block, RelativeTimeAndPitch, Rotation
 from .notes import Notes
 
@@ -86,8 +87,7 @@ class NoteDecoder(nn.Module):
         note = note + self.duration(self._limited(past.duration))
         before = torch.where(first[..., None], self.beginning.to(note.dtype), note)
         state = before + self.wait(self._limited(past.wait)) + self.place(self._place(past.onset))
-        kind = state.device.type
-        return state.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else state
+        return state.to(product_type(state))
 
     def rotate(self, past: Past) -> Rotation:
         """The angles by which the notes' places turn queries and keys."""

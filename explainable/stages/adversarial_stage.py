@@ -52,23 +52,19 @@ class AdversarialStage(ExplainableStage):
         # Attributes take few values; classes between equal edges are one.
         self.edges = [np.unique(np.quantile(column, inner)).tolist() for column in attributes.numpy().T]
 
-    def build_models(self, phase: Phase) -> list[str]:
-        self.seed_weights()
+    def make_models(self) -> dict[str, nn.Module]:
         options, form = self.options, self.measures.form
         n_attributes = len(options.attribute_names)
         model = AdversarialVAE(form.size, n_attributes, form.hold, options.latent, options.hidden)
         adversary = AttributeClassifier(options.latent, n_attributes, options.classes)
-        self.models = {VAE: model.to(self.device), ADVERSARY: adversary.to(self.device)}
-        counts = ", ".join(
-            f"{name} {len(edges) + 1}" for name, edges in zip(options.attribute_names, self.edges, strict=True)
-        )
-        return [
-            f"{sum(p.numel() for p in model.parameters()):,} parameters", f"classes of attributes: {counts}",
-            "best by: validation loss, running freely",
-        ]  # fmt: skip
+        return {VAE: model, ADVERSARY: adversary}
 
-    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {name: self.adam(model) for name, model in self.models.items()}
+    def build_models(self, phase: Phase) -> list[str]:
+        size, best_by = super().build_models(phase)
+        counts = ", ".join(
+            f"{name} {len(edges) + 1}" for name, edges in zip(self.options.attribute_names, self.edges, strict=True)
+        )
+        return [size, f"classes of attributes: {counts}", best_by]
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         model, adversary, rows = self.models[VAE], self.models[ADVERSARY], self.batch(position)

@@ -8,7 +8,6 @@ attributes of what is played, leads gradients from what was asked to the decoder
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,8 +15,8 @@ from torch.nn import functional as F
 from common.errors import UserError
 from common.options import option
 from common.randomness import generator_at
-from explainable.attributes import attribute_index, attributes
-from explainable.normal_scores import NormalScores
+from explainable.attributes import attributes
+from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.adversarial_stage import ADVERSARY
 from explainable.stages.measure_stage import MeasureStage, SharedMeasureOptions
 from explainable.stages.stage import VAE, Rows
@@ -76,7 +75,7 @@ class AttributeStage(MeasureStage):
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         rate = self.options.adversary_rate
         helpers = {name: adam(list(self.models[name].parameters()), rate) for name in (ADVERSARY, READER)}
-        return {**super().make_optimizers(), **helpers}
+        return {VAE: self.adam(self.models[VAE]), **helpers}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         """The loss of a step is that of `losses`, which validation has too, and the controls' beside."""
@@ -106,20 +105,16 @@ class AttributeStage(MeasureStage):
         logits, tokens = model.decode_free(torch.cat([asked, others], dim=1))
         reader, played = self.models[READER], played_tokens(logits, tokens)
         values = attributes(tokens.cpu().numpy(), self.measures.form)
-        columns = [attribute_index(name) for name in self.options.attribute_names]
-        reached = torch.from_numpy(self.scores_of(values[:, columns])).to(self.device)
+        reached = scores_of(self.scores, values[:, self.options.attribute_columns])
+        reached = torch.from_numpy(reached).to(self.device)
         read = F.mse_loss(reader(played.detach()), reached)
         self.update(read, READER)
         control = F.mse_loss(reader(played), asked)
         return {"control": control, "missed": F.mse_loss(reached, asked), "read": read}
 
     def encode(self, model: nn.Module, rows: Rows) -> Posterior:
-        scores = self.scores_of(rows.attributes.cpu().numpy())
+        scores = scores_of(self.scores, rows.attributes.cpu().numpy())
         return model.encode(rows.tokens, torch.from_numpy(scores).to(self.device))
-
-    def scores_of(self, attributes: np.ndarray) -> np.ndarray:
-        """Normal scores of attributes (N, n), float32."""
-        return np.stack([scores(column) for scores, column in zip(self.scores, attributes.T, strict=True)], axis=1)
 
     def losses(
         self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor

@@ -11,7 +11,7 @@ from common.randomness import generator_at
 from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
 from models.measure_vae import MeasureVAE, attribute_loss
 from models.prior import Posterior, standard_normal_kl
-from training.stage import Phase, Position
+from training.stage import Position
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,13 @@ class MeasureStage(ExplainableStage):
     averaged = (VAE,)
     fixed_options = ExplainableStage.fixed_options | {"relu_logits"}
 
-    def build_models(self, phase: Phase) -> list[str]:
-        self.seed_weights()
-        self.models = {name: model.to(self.device) for name, model in self.make_models().items()}
-        return [
-            f"{sum(p.numel() for p in self.models[VAE].parameters()):,} parameters",
-            "best by: validation loss, running freely",
-        ]
-
     def make_models(self) -> dict[str, nn.Module]:
-        """New models, by the names of their weights files."""
         options, form = self.options, self.measures.form
         model = MeasureVAE(
             form.size, options.latent, options.hidden, beats=4 * form.measures, ticks=len(form.ticks),
             dropout=options.dropout, relu_logits=options.relu_logits,
         )  # fmt: skip
         return {VAE: model}
-
-    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {VAE: self.adam(self.models[VAE])}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         model, rows = self.models[VAE], self.batch(position)

@@ -70,6 +70,11 @@ class ExplainableOptions(TrainingOptions):
             NAMED_ATTRIBUTES.get(self.attributes[0], self.attributes) if len(self.attributes) == 1 else self.attributes
         )
 
+    @property
+    def attribute_columns(self) -> list[int]:
+        """The columns of a data set's attributes that are chosen."""
+        return [attribute_index(name) for name in self.attribute_names]
+
 
 def run_place(network: str, options: ExplainableOptions) -> Path:
     """The folder of a run below those of all weights and of all logs."""
@@ -143,7 +148,7 @@ class ExplainableStage(Stage):
         return Rows(*(field[torch.from_numpy(rows)] for field in self._rows(part)))
 
     def _rows(self, part: Part) -> Rows:
-        columns = [attribute_index(name) for name in self.options.attribute_names]
+        columns = self.options.attribute_columns
         # Tokens stay bytes until a batch is made: transposed training sets are large.
         return Rows(torch.from_numpy(part.tokens), torch.from_numpy(part.attributes[:, columns]))
 
@@ -167,9 +172,19 @@ class ExplainableStage(Stage):
         at = generator_at("noise", self.options.seed, *position)
         return torch.randn(n, self.options.latent, generator=at).to(self.device)
 
-    def seed_weights(self) -> None:
-        """Make the initial weights a function of the seed."""
+    def build_models(self, phase: Phase) -> list[str]:
+        # The initial weights are a function of the seed.
         torch.manual_seed(seed_at("weights", self.options.seed, self.network))
+        self.models = {name: model.to(self.device) for name, model in self.make_models().items()}
+        n_parameters = sum(parameter.numel() for parameter in self.models[VAE].parameters())
+        return [f"{n_parameters:,} parameters", "best by: validation loss, running freely"]
+
+    @abstractmethod
+    def make_models(self) -> dict[str, nn.Module]:
+        """New models, by the names of their weights files."""
+
+    def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {name: self.adam(model) for name, model in self.models.items()}
 
     def adam(self, model: nn.Module) -> torch.optim.Optimizer:
         return adam(list(model.parameters()), self.options.learning_rate)
