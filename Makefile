@@ -27,9 +27,8 @@ DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOU
 	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=24 GENERATION_SEEDS=2 LATENT_WINDOWS=1500 CLASSIFIER_STEPS=150
 TRAIN := --store demo/store --checkpoints demo/checkpoints --runs demo/runs --preset demo
 TRAIN_LARGE := --store demo/store --checkpoints demo/checkpoints/large --runs demo/runs/large --preset large-demo
-STUDY := --data demo/measures/bach --metrics demo/metrics
-STUDY_RUNS := --checkpoints demo/checkpoints --runs demo/runs
-STUDY_GRID := --parts B,improved --latents 32 --attributes 4 --seeds 1 --jobs 2 --sweep-measures 100 \
+STUDY := --data demo/measures/bach --checkpoints demo/checkpoints --runs demo/runs --metrics demo/metrics \
+	--parts B,improved --latents 32 --attributes 4 --seeds 1 --jobs 2 --sweep-measures 100 \
 	--train-options='--hidden 48 --epochs 1 --epoch-rows 50000 --batch-size 128 --learning-rate 2e-3 --schedule cosine --bf16' \
 	--measure-options='--dropout 0'
 
@@ -52,8 +51,10 @@ demo: env
 	$(BIN)/python train_cgan.py $(TRAIN_LARGE)
 	$(BIN)/python train_hybrid.py $(TRAIN_LARGE)
 	$(BIN)/python -m explainable.prepare bach --out demo/measures/bach
-	$(BIN)/python -m explainable.compare $(STUDY) $(STUDY_RUNS) $(STUDY_GRID)
-	$(BIN)/python -m explainable.sweeps $(STUDY) --checkpoints demo/checkpoints
+	$(BIN)/python -m explainable.compare $(STUDY)
+	$(BIN)/python -m explainable.prepare irish_folk --metres 4/4,2/2 --out demo/measures/irish_folk
+	$(BIN)/python -m explainable.sweeps --data demo/measures/bach,demo/measures/irish_folk --metrics demo/metrics \
+		--weights $$(echo demo/checkpoints/explainable/bach/*/vae_best.pth released/explainable/*.pth | tr ' ' ,)
 	$(MAKE) evaluate $(DEMO)
 	$(BIN)/python generate.py --checkpoints demo/checkpoints/large --output demo/samples --count 4 --wav --synth tinysoundfont
 	$(BIN)/python generate.py --output demo/shipped --count 4 --wav --synth tinysoundfont

@@ -135,8 +135,9 @@ CLAIMS = (
 
 
 def judge_claims(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim, from the rows of `runs_with_controls`."""
-    return pd.DataFrame([_row(claim, runs) for claim in CLAIMS])
+    """A row a claim, from the rows of `runs_with_controls`; those that could be tested come first."""
+    rows = [_row(claim, runs) for claim in CLAIMS]
+    return pd.DataFrame(sorted(rows, key=lambda row: row["verdict"] == NOT_TESTED))
 
 
 def _row(claim: Claim, runs: pd.DataFrame) -> dict[str, str]:

@@ -23,8 +23,11 @@ class AdversarialOptions(ExplainableOptions):
     """Published values by default: 50,000 steps of 64 rows, validated every thousand."""
 
     batch_size: int = option(64, "rows in a step", minimum=2, maximum=1_000_000)
-    epochs: int = option(50, "passes over the training rows, or as many of them as an epoch has", minimum=1)
-    epoch_rows: int | None = option(64_000, "rows in an epoch, others in each", minimum=2)
+    epochs: int = option(50, "passes over --epoch-rows of the training rows", minimum=1)
+    epoch_rows: int | None = option(
+        64_000, "rows in an epoch: others in each where there are more, each several times where there are fewer",
+        minimum=2,
+    )  # fmt: skip
     latent: int = option(128, "numbers of z", minimum=1, maximum=4096)
     hidden: int = option(1024, "width of the recurrent layers", minimum=2, maximum=16_384)
     clip_norm: float = option(1.0, "longest gradient of a model; longer ones are shortened to it; 0 never", minimum=0)

@@ -48,8 +48,11 @@ class ExplainableOptions(TrainingOptions):
         ("4",), f"that can be controlled: 2, 4, or names with commas out of {', '.join(ATTRIBUTES)}"
     )
     learning_rate: float = option(1e-4, "Adam's", above=0)
-    epochs: int = option(30, "passes over the training rows, or as many of them as an epoch has", minimum=1)
-    epoch_rows: int | None = option(None, "rows in an epoch, others in each, where that is less than all", minimum=2)
+    epochs: int = option(30, "passes over the training rows, or over --epoch-rows of them", minimum=1)
+    epoch_rows: int | None = option(
+        None, "rows in an epoch: others in each where there are more, each several times where there are fewer",
+        minimum=2,
+    )  # fmt: skip
     validation_rows: int = option(4096, "of validation rows so many at most, the same in every epoch", minimum=2)
     training_measures: int | None = option(
         None, "train on so many measures at most, not counting transpositions: whole tunes, drawn by --seed; those for "
@@ -154,14 +157,17 @@ class ExplainableStage(Stage):
 
     @property
     def n_examples(self) -> int:
-        return min(len(self.train_rows.tokens), self.options.epoch_rows or len(self.train_rows.tokens))
+        return self.options.epoch_rows or len(self.train_rows.tokens)
 
     def batch(self, position: Position) -> Rows:
         """The rows of a step, on the device."""
         if self._order is None or self._order[0] != position.epoch:
             at = generator_at("rows", self.options.seed, position.epoch)
-            self._order = position.epoch, torch.randperm(len(self.train_rows.tokens), generator=at)
-        index = self._order[1][: self.n_examples][position.example :][: self.options.batch_size]
+            n_rows = len(self.train_rows.tokens)
+            passes = -(-self.n_examples // n_rows)
+            order = torch.cat([torch.randperm(n_rows, generator=at) for _ in range(passes)])
+            self._order = position.epoch, order[: self.n_examples]
+        index = self._order[1][position.example :][: self.options.batch_size]
         return self._on_device(self.train_rows, index)
 
     def _on_device(self, rows: Rows, index: Tensor | slice) -> Rows:

@@ -11,12 +11,14 @@ from common.errors import UserError
 from explainable.measures import Measures
 from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
+from explainable.stages.stage import Rows
 from explainable.train import MODELS, split_model, train_model
 from explainable.trained import load_measures_model
 from models import rebuild
 from models.attribute_vae import AttributeRegressor
 from models.checkpoint import read_checkpoint
 from training.loop import train
+from training.stage import Position
 
 SMALL = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 2, "learning_rate": 1e-2, "attributes": ("2",)}
 
@@ -53,6 +55,19 @@ def test_a_training_goes_on_exactly(model: str, measures: Measures, tmp_path: Pa
     train_model(model, options(model, measures, tmp_path / "parts", allow_changes=True))
     whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
     assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_an_epoch_takes_rows_in_turn_as_often_as_it_needs(measures: Measures, tmp_path: Path) -> None:
+    n = len(measures.part("train").tokens)
+    for epoch_rows in (n - 3, 2 * n + 5):
+        stage = MeasureStage(options("measure_vae", measures, tmp_path, epoch_rows=epoch_rows))
+        stage.open()
+        stage.open_phase(stage.phases[0])
+        stage.train_rows = Rows(torch.arange(n)[:, None], torch.zeros(n, 2))
+        taken = [stage.batch(Position(stage.phases[0], 0, first)).tokens for first in range(0, epoch_rows, 16)]
+        counts = torch.bincount(torch.cat(taken)[:, 0], minlength=n)
+        assert counts.sum() == stage.n_examples == epoch_rows
+        assert counts.min() == epoch_rows // n and counts.max() == -(-epoch_rows // n)
 
 
 def test_the_loss_of_measure_vae_falls(measures: Measures, tmp_path: Path) -> None:
