@@ -120,9 +120,8 @@ def test_measures_stand_in_a_row(weights: dict[str, Path], tmp_path: Path) -> No
 def test_a_tune_is_changed(network: str, weights: dict[str, Path], tune: Path, tmp_path: Path, capsys) -> None:
     options = Options(weights=weights[network], source=tune, changes=("note_density=+0.1",), output=tmp_path / "out")
     original, changed, sheet = generate(options)
-    assert [path.name for path in (original, changed, sheet)] == [
-        "tunes_1_density+0.1_original.mid", "tunes_1_density+0.1_changed.mid", "tunes_1_density+0.1_sheet.png",
-    ]  # fmt: skip
+    words = "original.mid", "changed.mid", "sheet.png"
+    assert [path.name for path in (original, changed, sheet)] == [f"tunes_1_{network}_density+0.1_{w}" for w in words]
     told = capsys.readouterr().out
     assert "1 of 4 measures left out: without a note" in told and "1 of 4 measures left out: off the grid" in told
     assert "tunes/1: " in told and "of the tokens come back where nothing is asked" in told
