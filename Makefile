@@ -54,7 +54,7 @@ demo: env
 	$(BIN)/python -m explainable.compare $(STUDY)
 	$(BIN)/python -m explainable.prepare irish_folk --metres 4/4,2/2 --out demo/measures/irish_folk
 	$(BIN)/python -m explainable.sweeps --data demo/measures/bach,demo/measures/irish_folk --metrics demo/metrics \
-		--weights $$(echo demo/checkpoints/explainable/bach/*/vae_best.pth released/explainable/*.pth | tr ' ' ,)
+		--weights $$(echo released/explainable/*.pth demo/checkpoints/explainable/bach/*/vae_best.pth | tr ' ' ,)
 	$(MAKE) evaluate $(DEMO)
 	$(BIN)/python generate.py --checkpoints demo/checkpoints/large --output demo/samples --count 4 --wav --synth tinysoundfont
 	$(BIN)/python generate.py --output demo/shipped --count 4 --wav --synth tinysoundfont
