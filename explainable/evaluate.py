@@ -8,6 +8,7 @@ study; figures of the posterior mean stand beside. Writes metrics/explainable.cs
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 
 from common.errors import UserError, run_command
 from common.files import hash_of_file
-from common.options import CheckedOptions, option, parse_options
+from common.options import CheckedOptions, as_plain, option, parse_options
 from common.randomness import generator_at
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
 from explainable.attributes import ATTRIBUTES, attributes
@@ -27,12 +28,14 @@ from explainable.metrics.independence import data_correlations, output_independe
 from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
 from explainable.stages.stage import FOLDER, VAE
+from explainable.train import MODELS
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.checkpoint import CheckpointError
 
 SWEEP_VALUES = 11
-# Options of a training without which its row is not to be understood.
-SCHEDULE = ("hidden", "epochs", "epoch_rows", "batch_size", "learning_rate", "schedule")
+# Options that are always told of a training, and those that have columns of their own.
+_MAIN_OPTIONS = ("hidden", "epochs", "batch_size", "learning_rate")
+_OF_THE_RUN = frozenset(("latent", "attributes", "seed", "training_measures", "transposed"))
 TABLE = ResultTable(
     "explainable.csv",
     "-m explainable.evaluate",
@@ -45,8 +48,9 @@ TABLE = ResultTable(
         Column("accuracy_onsets", "onsets"),
         Column("accuracy_measures", "measures"),
         Column("interpretability", "interpretability"),
-        Column("free_independence_nonlinear", "attributes not in the other dimensions"),
+        Column("latent_independence_nonlinear", "attributes not elsewhere in z"),
         Column("data_independence_nonlinear", "in the data", BASELINE),
+        Column("free_independence_nonlinear", "nor in what is no control"),
         Column("output_independence", "independence of controls"),
         Column("data_output_independence", "in the data", BASELINE),
     ),
@@ -109,7 +113,7 @@ def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) 
         **{f"{name}_of_mean": value for name, value in of_mean.items() if name.startswith("accuracy")},
         **latent_metrics(z.numpy(), test.attributes, ATTRIBUTES, designated, seed=options.seed),
         **controls(trained, measures, test, z, options),
-        **reconstruction_efficiency(_log(trained, options), latent, scores["floor"]),
+        **reconstruction_efficiency(_log(trained, options), latent, measures.hold_share("val")),
         "measures_content": measures.content_hash,
         "checkpoint_sha256": hash_of_file(trained.path),
         "sweep_measures": options.sweep_measures,
@@ -120,19 +124,34 @@ def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) 
 def training_facts(trained: TrainedMeasures, measures: Measures) -> dict[str, Any]:
     """How a model was trained, and on what: its options, rows, validation, and the attributes of the training tunes.
 
-    `training_measures` and `transposed` are the options; what came of them are the numbers of rows.
+    `training_measures` and `transposed` are the options; what came of them are the numbers of rows. `val_` and a name:
+    the parts of the loss.
     """
     facts, options = trained.facts, trained.facts["options"]
-    row = {"training_seed": options["seed"], "epoch": facts["epoch"]}
-    row |= {name: options[name] for name in SCHEDULE}
-    # Weights of an earlier version do not tell of these.
-    row |= {name: facts.get(name, np.nan) for name in ("training_rows", "training_rows_untransposed")}
-    row |= {name: options.get(name, np.nan) for name in ("training_measures", "transposed")}
-    row |= {name: facts["metrics"][name] for name in ("val_accuracy", "val_loss")}
+    row = {"training_seed": options["seed"], "epoch": facts["epoch"], "hidden": options["hidden"]}
+    row |= {"trained_with": told_options(trained.model.network, options)}
+    row |= {name: facts[name] for name in ("training_rows", "training_rows_untransposed")}
+    row |= {name: options[name] for name in ("training_measures", "transposed")}
+    row |= facts["metrics"]
     training = measures.part("train", transposed=False).attributes
     for name, values in zip(ATTRIBUTES, training.T, strict=True):
         row |= {f"data_mean_{name}": float(values.mean()), f"data_variance_{name}": float(values.var())}
     return row
+
+
+def told_options(network: str, options: Mapping[str, Any]) -> str:
+    """A training's options in words: the main ones, and others where they are not the published model's."""
+    kind, stage = MODELS[network]
+    usual, passed = as_plain(kind()), {*_MAIN_OPTIONS, *_OF_THE_RUN, *stage.free_options}
+    names = [name for name, value in options.items() if name not in passed and value != usual.get(name)]
+    return ", ".join(_in_words(name, options[name]) for name in (*_MAIN_OPTIONS, *names))
+
+
+def _in_words(name: str, value: Any) -> str:
+    name = name.replace("_", " ")
+    if value is None or isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value}"
 
 
 def _is_dimension(trained: TrainedMeasures, name: str) -> bool:
@@ -144,8 +163,8 @@ def controls(
 ) -> dict[str, float]:
     """How far each control moves its own attribute, and no other, in the measures that are decoded.
 
-    A dimension of z goes 3 of its standard deviations to either side of its mean; what a decoder is told, from the
-    smallest to the largest value in training.
+    It goes 3 standard deviations to either side of its mean: of a dimension of z, or of what a decoder is told in
+    training, there not beyond the smallest and the largest value.
     """
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
     latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]

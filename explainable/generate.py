@@ -8,7 +8,7 @@
 Attributes: rhythmic_complexity and note_density (0 to 1), note_range (semitones / 26), average_interval_jump
 (semitones). With --from, the measures of a melody (ABC, MIDI, MusicXML as .mxl) are encoded, changed and decoded, and
 =+0.1 or =-0.1 changes a value by that much. A decoder need not do what it is asked: the table says what it did. Files
-are named after the model and what is asked, as in measure_vae_seed0_density0.4_complexity0.2_000.mid.
+are named after the model and what is asked, as in irish_folk_measure_vae_seed0_density0.4_complexity0.2_000.mid.
 """
 
 import sys
@@ -127,7 +127,7 @@ def new_melodies(trained: TrainedMeasures, changes: list[Change], options: Optio
     asked = asked_values(changes, before, form)
     tokens = steer(trained, z, own, asked)
     reached = attributes(tokens, form)
-    name = f"{trained.run}_seed{options.seed}{_name_of_asked(changes, options)}"
+    name = f"{trained.file_name}_seed{options.seed}{_name_of_asked(changes, options)}"
     melodies = {
         f"{name}_{number:03d}": notes_of(part, form) for number, part in enumerate(np.split(tokens, options.count))
     }
@@ -162,7 +162,7 @@ def change_tune(trained: TrainedMeasures, changes: list[Change], options: Option
     print(f"{printable(tune.name)}: {same:.1%} of the tokens come back where nothing is asked")
     tokens = steer(trained, z, own, asked)
     reached = attributes(tokens, form)
-    name = f"{short_name(tune.name)}_{trained.run}{_name_of_asked(changes, options)}"
+    name = f"{short_name(tune.name)}_{trained.file_name}{_name_of_asked(changes, options)}"
     versions = {"original": (used.tokens, before), "changed": (tokens, reached)}
     melodies = {f"{name}_{word}": notes_of(rows, form, -used.shift) for word, (rows, _) in versions.items()}
     step = max(1, _PANEL_MEASURES // form.measures)

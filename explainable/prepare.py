@@ -7,8 +7,8 @@
     python -m explainable.prepare irish_folk --form phrase    # AdversarialVAE's published form: 64 tokens
 
 Tunes are read from ABC, MIDI and MusicXML (.mxl) files and from a table of makam music (.tsv), filtered, divided
-70/20/10 into train, val and test (whole tunes, with all their versions), and cut into measures of 4/4. A tune that
-cannot be used is listed with its reason in dropped.csv; the others are not affected.
+about 70/20/10 into train, val and test (whole tunes, with all their versions), and cut into measures of 4/4. A tune
+that cannot be used is listed with its reason in dropped.csv; the others are not affected.
 """
 
 import sys

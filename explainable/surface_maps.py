@@ -73,10 +73,11 @@ def draw_maps(options: Options) -> list[Path]:
     """Write the maps; returns the paths. Raises `UserError` or `CheckpointError` where something is missing."""
     trained = options.load()
     place = _place(trained, options)
+    around = "" if options.data is None else f"_measure{options.measure or 0}"
     paths = []
     for x, y in _pairs(trained, place, options):
         values = surface(trained, place, x, y)
-        stem = f"surface_{trained.run}_{x.name}_{y.name}".replace(" ", "_")
+        stem = f"surface_{trained.file_name}{around}_{x.name}_{y.name}".replace(" ", "_")
         picture, numbers = (options.output / f"{stem}{suffix}" for suffix in (".png", ".npz"))
         _draw(picture, trained.run, x, y, values)
         with written_atomically(numbers) as file:

@@ -6,7 +6,7 @@
 
 Writes metrics/explainable_sweeps.json: for each model, control and test measure the measures decoded at nine positions
 of the control. report.py shows them. A dimension of z goes three standard deviations of the test measures' latents to
-either side of their mean; what a decoder is told, from the smallest to the largest value in training.
+either side of their mean; what a decoder is told, as far in the training measures, but not beyond their values.
 """
 
 import json

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.text import short_name
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.attributes import attributes as attributes_of
 from explainable.measures import Measures
@@ -21,7 +22,7 @@ from models.attribute_vae import AttributeVAE
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.prior import Posterior
 
-REACH = 3.0  # standard deviations of z to either side, where a control is moved as far as it goes
+REACH = 3.0  # standard deviations to either side, where a control is moved as far as it goes
 _AT_ONCE = 1024  # rows
 
 
@@ -51,6 +52,11 @@ class TrainedMeasures:
         path = self.path.resolve()
         return path.parent.name if path.stem.startswith(f"{VAE}_") else path.stem
 
+    @property
+    def file_name(self) -> str:
+        """What names of files made with it begin with: its data set and run, as runs of several sets share names."""
+        return short_name(f"{self.facts['data']}_{self.run}")
+
     def control(self, name: str) -> int:
         """Which of `attributes` is called `name`. Raises `UserError` where the model does not control it."""
         if name in self.attributes:
@@ -71,13 +77,14 @@ class TrainedMeasures:
     def ends(self, k: int, z: Tensor, attributes: np.ndarray) -> tuple[float, float]:
         """How low and how high control k goes.
 
-        A dimension of z: `REACH` standard deviations of latents `z` (N, latent) to either side of their mean; what a
-        decoder is told: the smallest and the largest of the attributes (N, n) of training rows.
+        `REACH` standard deviations to either side of the mean: of latents `z` (N, latent), or, of what a decoder is
+        told, of the attributes (N, n) of training rows, but not beyond these.
         """
+        values = z[:, k] if self.in_latent else torch.from_numpy(attributes[:, k])
+        mean, reach = float(values.mean()), REACH * float(values.std())
         if self.in_latent:
-            mean, reach = float(z[:, k].mean()), REACH * float(z[:, k].std())
             return mean - reach, mean + reach
-        return float(attributes[:, k].min()), float(attributes[:, k].max())
+        return max(mean - reach, float(values.min())), min(mean + reach, float(values.max()))
 
     def controlled(
         self, z: Tensor, attributes: np.ndarray, k: int, values: np.ndarray | float

@@ -173,6 +173,8 @@ def list_runs(options: _GridOptions) -> list[Run]:
     sets = [DataSet.open(folder) for folder in options.data]
     if len({own.folder.name for own in sets}) < len(sets):
         raise UserError("--data: two folders of the same name would share the folders of their runs; rename one")
+    if len({own.name for own in sets}) < len(sets):
+        raise UserError("--data: two sets of the same name would share rows of the table; compare each by itself")
     wanted = {"latent": options.latents, "attributes": options.attributes, "model": options.models}
     runs = [
         run

@@ -12,9 +12,18 @@ from explainable.stages.stage import NAMED_ATTRIBUTES
 
 _PROGRAM = "-m explainable.compare"
 SETTING = ("data", "model", "controls", "latent")
-INTERPRETABILITY, LEAKAGE, CROSS_TALK = "interpretability", "free_independence_nonlinear", "output_independence"
+INTERPRETABILITY, CROSS_TALK = "interpretability", "output_independence"
+# Leakage: from all dimensions but an attribute's own, and from those that control nothing.
+LEAKAGE, LEAKAGE_BESIDE_CONTROLS = "latent_independence_nonlinear", "free_independence_nonlinear"
 # What a control is judged by, each for its attribute; all but the last are nothing that the control changes.
-OF_CONTROLS = (INTERPRETABILITY, "r_squared_designated", LEAKAGE, CROSS_TALK)
+OF_CONTROLS = (INTERPRETABILITY, "r_squared_designated", LEAKAGE, LEAKAGE_BESIDE_CONTROLS, CROSS_TALK)
+# Their means over the controlled attributes.
+MEANS = {
+    "control_interpretability": INTERPRETABILITY,
+    "control_leakage": LEAKAGE,
+    "control_leakage_beside_controls": LEAKAGE_BESIDE_CONTROLS,
+    "data_leakage": "data_independence_nonlinear",
+}
 # What is shown of these, `page.explainable_results` says.
 BY_SIZE_TABLE = ResultTable("explainable_by_size.csv", _PROGRAM, ())
 BY_ATTRIBUTE_TABLE = ResultTable("explainable_by_attribute.csv", _PROGRAM, ())
@@ -26,11 +35,10 @@ def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `explainable.evaluate`, with what the comparison needs beside.
 
     controls: "2" or "4", or the names where they are others. whole: trained on all tunes and transpositions of the
-    set. control_interpretability, control_leakage: means over the controlled attributes. schedule: how it was trained,
-    in words. Interpretability is NaN where controls lie outside z: it asks for dimensions of z. Raises `UserError` for
-    a table of an earlier version.
+    set. `MEANS`: means over the controlled attributes. Interpretability is NaN where controls lie outside z: it asks
+    for dimensions of z. Raises `UserError` for a table of an earlier version.
     """
-    needed = ("controls_in_z", "training_measures", "transposed", "training_rows_untransposed", "val_loss")
+    needed = "controls_in_z", "training_measures", "transposed", "training_rows_untransposed", "trained_with"
     missing = [name for name in needed if name not in frame]
     if missing:
         raise UserError(f"explainable.csv has no column {missing[0]}; make it again with python -m explainable.compare")
@@ -41,17 +49,14 @@ def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     frame["whole"] = frame["training_measures"].isna() & frame["transposed"]
     outside = frame["controls_in_z"].eq(False)
     frame.loc[outside, [INTERPRETABILITY, *(f"{INTERPRETABILITY}_{name}" for name in ATTRIBUTES)]] = np.nan
-    frame["control_interpretability"] = _of_controls(frame, INTERPRETABILITY)
-    frame["control_leakage"] = _of_controls(frame, LEAKAGE)
-    frame["schedule"] = [_schedule(row) for row in frame.to_dict("records")]
-    return frame
+    return frame.assign(**{name: _of_controls(frame, metric) for name, metric in MEANS.items()})
 
 
 def by_size(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a data set, model, number of controls and size of z, of runs on all training tunes."""
-    values = ("accuracy", "control_interpretability", "control_leakage", CROSS_TALK)
-    others = (f"data_{CROSS_TALK}", "accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss")
-    return over_seeds(runs[runs["whole"]], SETTING, values, others)
+    *means, baseline = MEANS
+    others = ("accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss", f"data_{CROSS_TALK}")
+    return over_seeds(runs[runs["whole"]], SETTING, ("accuracy", *means, CROSS_TALK), (*others, baseline))
 
 
 def by_attribute(runs: pd.DataFrame) -> pd.DataFrame:
@@ -82,16 +87,16 @@ def of_attributes(runs: pd.DataFrame) -> pd.DataFrame:
 def over_seeds(
     runs: pd.DataFrame, by: Sequence[str], values: Sequence[str], others: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Means of runs that agree in `by`; of `values` the lowest and highest as well. With their number and schedules."""
+    """Means of runs that agree in `by`; of `values` the lowest and highest as well. With their number and options."""
     groups = runs.groupby(list(by), dropna=False, sort=True)
     columns = {f"{value}{end}": (value, how) for value in values for end, how in _RANGE}
     columns |= {name: (name, "mean") for name in others}
-    columns |= {"trainings": ("schedule", "size"), "schedule": ("schedule", told_schedules)}
+    columns |= {"trainings": ("trained_with", "size"), "trained_with": ("trained_with", told_schedules)}
     return groups.agg(**columns).reset_index()
 
 
 def told_schedules(schedules: pd.Series) -> str:
-    """Each schedule once."""
+    """Each way of training once."""
     return "; ".join(sorted(schedules.unique()))
 
 
@@ -100,11 +105,3 @@ def _of_controls(runs: pd.DataFrame, metric: str) -> list[float]:
         float(np.mean([row.get(f"{metric}_{name}", np.nan) for name in row["attributes"].split(",")]))
         for row in runs.to_dict("records")
     ]
-
-
-def _schedule(row: dict[str, float]) -> str:
-    rows = "" if pd.isna(row["epoch_rows"]) else f" of {row['epoch_rows']:.0f} rows"
-    return (
-        f"hidden {row['hidden']}, {row['epochs']:.0f} epochs{rows}, batch {row['batch_size']:.0f}, "
-        f"rate {row['learning_rate']:g}"
-    )

@@ -26,11 +26,11 @@ _NO_TITLES = {
 
 
 def assign_tune_splits(tunes: Sequence[Tune]) -> list[str]:
-    """Split ("train", "val" or "test") of each tune, 70/20/10.
+    """Split ("train", "val" or "test") of each tune: 70/20/10 of groups of one melody, more of larger ones in train.
 
     Tunes with the same melody in any key, the same first 17 notes in any key and rhythm, or the same title are one
     group, and a group is never divided. Its place is the smallest hash of its melodies, so that adding tunes moves no
-    other group, and the order of tunes does not count.
+    other group, and the order of tunes does not count; of a group of n melodies it is in train with 1 - .3^n.
     """
     group_of: dict[str, str] = {}
 

@@ -43,7 +43,8 @@ class AdversarialOptions(ExplainableOptions):
 
 class AdversarialStage(ExplainableStage):
     network = AdversarialVAE.network
-    best_by = {VAE: "val_loss", ADVERSARY: "val_loss"}
+    # The adversary is another in every epoch, and the loss with it.
+    best_by = dict.fromkeys((VAE, ADVERSARY), "val_loss_without_adversary")
     averaged = (VAE,)
     fixed_options = ExplainableStage.fixed_options | {"classes"}
 
@@ -53,7 +54,8 @@ class AdversarialStage(ExplainableStage):
         self.mean, self.deviation = attributes.mean(0).float(), attributes.std(0).clamp_min(1e-6).float()
         inner = np.linspace(0, 1, self.options.classes + 1)[1:-1]
         # Attributes take few values; classes between equal edges are one.
-        self.edges = [np.unique(np.quantile(column, inner)).tolist() for column in attributes.numpy().T]
+        columns = [(column, np.unique(np.quantile(column, inner))) for column in attributes.numpy().T]
+        self.edges = [edges[edges > column.min()].tolist() for column, edges in columns]
 
     def make_models(self) -> dict[str, nn.Module]:
         options, form = self.options, self.measures.form
@@ -104,8 +106,9 @@ class AdversarialStage(ExplainableStage):
         kl = of_dimension.sum(1).mean()
         weighted = of_dimension.mean() if options.kl_over == MEAN else kl
         fooled = self.models[ADVERSARY].fooled_loss(z, self.classes_of(rows.attributes))
-        loss = reconstruction + options.kl_weight * weighted + options.adversary_weight * fooled
-        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "fooled": fooled}
+        own = reconstruction + options.kl_weight * weighted
+        parts = {"loss_without_adversary": own, "reconstruction": reconstruction, "kl": kl, "fooled": fooled}
+        return {"loss": own + options.adversary_weight * fooled, **parts}
 
     def standardised(self, attributes: Tensor) -> Tensor:
         """Attributes (B, n) by mean and deviation of the training rows."""

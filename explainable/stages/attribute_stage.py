@@ -55,7 +55,7 @@ class AttributeOptions(SharedMeasureOptions):
 
 class AttributeStage(MeasureStage):
     network = AttributeVAE.network
-    best_by = {VAE: "val_loss", ADVERSARY: "val_loss", READER: "val_loss"}
+    best_by = dict.fromkeys((VAE, ADVERSARY, READER), "val_loss_without_adversary")
     fixed_options = MeasureStage.fixed_options - {"relu_logits"}
 
     def open_phase(self, phase: Phase) -> None:
@@ -125,10 +125,9 @@ class AttributeStage(MeasureStage):
         scores, others = self._parts(z)
         explained = self.models[ADVERSARY].explained(others, scores)
         dependence = distance_correlation(others, scores)
-        loss = reconstruction + options.beta * kl
-        loss = loss + options.adversary_weight * explained + options.dependence_weight * dependence
+        own = reconstruction + options.beta * kl + options.dependence_weight * dependence
         parts = {"reconstruction": reconstruction, "kl": kl, "explained": explained, "dependence": dependence}
-        return {"loss": loss, **parts}
+        return {"loss": own + options.adversary_weight * explained, "loss_without_adversary": own, **parts}
 
     def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The attributes' scores and the other numbers of z."""

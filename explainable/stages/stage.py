@@ -183,7 +183,7 @@ class ExplainableStage(Stage):
         torch.manual_seed(seed_at("weights", self.options.seed, self.network))
         self.models = {name: model.to(self.device) for name, model in self.make_models().items()}
         n_parameters = sum(parameter.numel() for parameter in self.models[VAE].parameters())
-        return [f"{n_parameters:,} parameters", "best by: validation loss, running freely"]
+        return [f"{n_parameters:,} parameters", f"best by: {self.best_by[VAE]}, running freely"]
 
     @abstractmethod
     def make_models(self) -> dict[str, nn.Module]:

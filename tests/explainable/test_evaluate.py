@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from common.errors import UserError
+from common.options import as_plain
 from explainable.attributes import ATTRIBUTES
-from explainable.evaluate import Options, controls, evaluate_models
+from explainable.evaluate import Options, controls, evaluate_models, told_options
 from explainable.measures import Measures
 from explainable.prepare import Settings, prepare_measures
+from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
 from explainable.train import MODELS, train_model
 from explainable.trained import TrainedMeasures
@@ -54,6 +56,14 @@ def test_runs_on_other_measures_are_refused(measures: Measures, trained: Path) -
         evaluate_models(options(other, trained))
     with pytest.raises(UserError, match="no trained model there"):
         evaluate_models(options(measures, trained / "none"))
+
+
+def test_a_training_is_told_by_its_options() -> None:
+    published = "hidden 512, epochs 30, batch size 256, learning rate 0.0001"
+    plain = as_plain(MeasureOptions(latent=8, seed=3, data=Path("measures/bach"), threads=2))
+    assert told_options("measure_vae", plain) == published
+    other = as_plain(MeasureOptions(bf16=True, relu_logits=False, epoch_rows=1000))
+    assert told_options("measure_vae", other) == f"{published}, bf16, epoch rows 1000, no relu logits"
 
 
 class Obedient(torch.nn.Module):

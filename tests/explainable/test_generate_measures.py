@@ -54,8 +54,8 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_new_measures(network: str, weights: dict[str, Path], tmp_path: Path, capsys) -> None:
     options = Options(weights=weights[network], changes=("note_density=0.5",), count=3, output=tmp_path / "out")
     *files, sheet = generate(options)
-    assert [path.name for path in files] == [f"{network}_seed0_density0.5_00{number}.mid" for number in range(3)]
-    assert sheet.name == f"{network}_seed0_density0.5_sheet.png" and sheet.read_bytes()[:4] == b"\x89PNG"
+    assert [path.name for path in files] == [f"tiny_{network}_seed0_density0.5_00{number}.mid" for number in range(3)]
+    assert sheet.name == f"tiny_{network}_seed0_density0.5_sheet.png" and sheet.read_bytes()[:4] == b"\x89PNG"
     assert sorted(options.output.iterdir()) == sorted([*files, sheet])
     rows = table(capsys.readouterr().out)
     midis = [pretty_midi.PrettyMIDI(str(path)) for path in files]
@@ -120,8 +120,8 @@ def test_measures_stand_in_a_row(weights: dict[str, Path], tmp_path: Path) -> No
 def test_a_tune_is_changed(network: str, weights: dict[str, Path], tune: Path, tmp_path: Path, capsys) -> None:
     options = Options(weights=weights[network], source=tune, changes=("note_density=+0.1",), output=tmp_path / "out")
     original, changed, sheet = generate(options)
-    words = "original.mid", "changed.mid", "sheet.png"
-    assert [path.name for path in (original, changed, sheet)] == [f"tunes_1_{network}_density+0.1_{w}" for w in words]
+    begin, words = f"tunes_1_tiny_{network}_density+0.1", ("original.mid", "changed.mid", "sheet.png")
+    assert [path.name for path in (original, changed, sheet)] == [f"{begin}_{word}" for word in words]
     told = capsys.readouterr().out
     assert "1 of 4 measures left out: without a note" in told and "1 of 4 measures left out: off the grid" in told
     assert "tunes/1: " in told and "of the tokens come back where nothing is asked" in told

@@ -41,7 +41,7 @@ def test_each_control_against_the_next(names: tuple[str, ...], pairs: int, tmp_p
     paths = draw_maps(Options(weights=weights, points=5, output=tmp_path / "maps"))
     assert len(paths) == 2 * pairs and sorted((tmp_path / "maps").iterdir()) == sorted(paths)
     second = f"z1_{names[1]}" if len(names) > 1 else "z1"
-    assert paths[0].name == f"surface_measure_vae_z0_{names[0]}_{second}.png"
+    assert paths[0].name == f"surface_tiny_measure_vae_z0_{names[0]}_{second}.png"
     assert paths[0].read_bytes()[:4] == b"\x89PNG"
     found = numbers(paths[1])
     assert found["x"].tolist() == found["y"].tolist() == [-3, -1.5, 0, 1.5, 3]
@@ -51,16 +51,17 @@ def test_each_control_against_the_next(names: tuple[str, ...], pairs: int, tmp_p
 def test_what_a_decoder_is_told_goes_around_its_mean(tmp_path: Path) -> None:
     weights = save_adversarial_vae(tmp_path / "adversarial_vae.pth")
     paths = draw_maps(Options(weights=weights, points=3, output=tmp_path))
-    assert len(paths) == 8 and paths[0].name == "surface_adversarial_vae_rhythmic_complexity_note_range.png"
+    assert len(paths) == 8 and paths[0].name == "surface_tiny_adversarial_vae_rhythmic_complexity_note_range.png"
     assert numbers(paths[1])["x"].tolist() == [0.25 - 1.5, 0.25, 0.25 + 1.5]
     picture, _ = draw_maps(Options(weights=weights, points=3, dimensions=(3, 1), output=tmp_path))
-    assert picture.name == "surface_adversarial_vae_z3_z1.png"
+    assert picture.name == "surface_tiny_adversarial_vae_z3_z1.png"
 
 
 def test_around_a_measure(measures: Measures, tmp_path: Path) -> None:
     weights = save_measure_vae(tmp_path / "measure_vae.pth", measures)
     options = {"weights": weights, "data": measures.folder, "dimensions": (0, 4), "points": 3, "output": tmp_path}
     _, path = draw_maps(Options(**options, measure=1))
+    assert path.name.startswith(f"surface_{measures.name}_measure_vae_measure1_z0_")
     trained = load_measures_model(weights)
     z = trained.encode(measures.part("test").tokens).mean
     np.testing.assert_allclose(numbers(path)["y"][1], z[:, 4].mean(), rtol=1e-5)

@@ -91,6 +91,7 @@ def test_classes_of_attributes_are_equally_frequent_and_merged(measures: Measure
     for column, edges in zip(classes.T, stage.edges, strict=True):
         counts = torch.bincount(column, minlength=len(edges) + 1)
         assert len(counts) == len(edges) + 1 <= 8
+        assert (counts[[0, -1]] > 0).all(), "no class below the smallest value, or above the largest"
     standardised = stage.standardised(stage.train_rows.attributes)[:, [0, 2, 3]]
     assert standardised.mean(0).abs().max() < 1e-4 and (standardised.std(0) - 1).abs().max() < 1e-4
 

@@ -41,7 +41,7 @@ def adversarial_vae(n_attributes: int, form: TokenForm = MEASURE) -> Adversarial
 def facts(measures: Measures | None, names: tuple[str, ...], form: TokenForm = MEASURE) -> dict[str, object]:
     n = len(names)
     return {
-        "attributes": list(names), "form": form.as_plain(), "data": measures.name if measures else "",
+        "attributes": list(names), "form": form.as_plain(), "data": measures.name if measures else "tiny",
         "measures_content": measures.content_hash if measures else "",
         "attribute_mean": [0.25] * n, "attribute_deviation": [0.5] * n,
     }  # fmt: skip
