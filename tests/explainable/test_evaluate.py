@@ -24,7 +24,8 @@ def trained(measures: Measures, tmp_path: Path) -> Path:
     """A folder with a run of each model."""
     for model, (options, _) in MODELS.items():
         places = {"data": measures.folder, "checkpoints": tmp_path / "checkpoints", "runs": tmp_path / "runs"}
-        train_model(model, options(**places, latent=4, hidden=8, batch_size=16, epochs=1, attributes=("2",)))
+        small = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 1, "epoch_rows": None, "attributes": ("2",)}
+        train_model(model, options(**places, **small))
     return tmp_path
 
 

@@ -20,7 +20,10 @@ from models.checkpoint import read_checkpoint
 from training.loop import train
 from training.stage import Position
 
-SMALL = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 2, "learning_rate": 1e-2, "attributes": ("2",)}
+SMALL = {
+    "latent": 4, "hidden": 8, "batch_size": 16, "epochs": 2, "epoch_rows": None, "learning_rate": 1e-2,
+    "attributes": ("2",),
+}  # fmt: skip
 
 
 @pytest.fixture(params=list(MODELS))
