@@ -152,7 +152,9 @@ def knees(runs: pd.DataFrame, controls: str, sizes: Sequence[int], names: Sequen
     rows = _whole(runs, model=MEASURE, controls=controls, data=names)
     of_set = {name: rows[rows["data"] == name] for name in names}
     for name, own in of_set.items():
-        _require_around(own["latent"], sizes, f"{name} with {controls} attributes")
+        _require(own["latent"], sizes, f"{name} with {controls} attributes at")
+        if not _are_around(own["latent"], sizes):
+            raise Missing(f"no runs of {name} with {controls} attributes on both sides of {', '.join(map(str, sizes))}")
     found = {name: knee_of(own) for name, own in of_set.items()}
     told = ", ".join(f"{name} {knee or 'none'}" for name, knee in found.items())
     return Judgement(all(knee in sizes for knee in found.values()), f"knee: {told}", rows)
@@ -161,18 +163,11 @@ def knees(runs: pd.DataFrame, controls: str, sizes: Sequence[int], names: Sequen
 def knees_of_new_sets(runs: pd.DataFrame) -> Judgement:
     """The same on sets that the study did not have, for the sizes that it recommends."""
     rows = _whole(runs, model=MEASURE, controls=FOUR)
-    new, complete = rows[~rows["data"].isin(list(NAMED_SETS))], []
-    if new.empty:
+    new = rows[~rows["data"].isin(list(NAMED_SETS))].groupby("data")["latent"]
+    if not len(new):
         raise Missing("no runs on a set that the study did not have")
-    for name, own in new.groupby("data"):
-        try:
-            _require_around(own["latent"], RECOMMENDED, f"{name} with {FOUR} attributes")
-            complete.append(name)
-        except Missing as missing:
-            lacking = missing
-    if not complete:
-        raise lacking
-    return knees(runs, FOUR, RECOMMENDED, complete)
+    complete = [name for name, there in new if _are_around(there, RECOMMENDED)]
+    return knees(runs, FOUR, RECOMMENDED, complete or list(new.groups))
 
 
 def best_at_eight(runs: pd.DataFrame) -> Judgement:
@@ -315,11 +310,9 @@ def _require(there: Collection[object], wanted: Collection[object], what: str) -
         raise Missing(f"no runs of {what} {', '.join(absent)}")
 
 
-def _require_around(there: pd.Series, sizes: Sequence[int], what: str) -> None:
-    """`sizes` of z, and a smaller and a larger one."""
-    _require(there, sizes, f"{what} at")
-    if there.min() >= min(sizes) or there.max() <= max(sizes):
-        raise Missing(f"no runs of {what} on both sides of {', '.join(map(str, sizes))}")
+def _are_around(there: pd.Series, sizes: Sequence[int]) -> bool:
+    """Whether all `sizes` of z are there, and a smaller and a larger one."""
+    return set(sizes) <= set(there) and there.min() < min(sizes) and there.max() > max(sizes)
 
 
 def _over_sizes(rows: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
