@@ -15,6 +15,7 @@ from common.files import written_atomically
 from explainable.comparison.tables import CROSS_TALK, INTERPRETABILITY, LEAKAGE, LEAKAGE_BESIDE_CONTROLS
 
 ACCURACY, MEAN_INTERPRETABILITY = "accuracy", "control_interpretability"
+_LABELS_APART = 1.15  # on a logarithmic scale
 _PANEL_INCHES, _LEGEND_INCHES, _COLUMNS = (3.4, 2.7), 0.8, 4
 _STYLE = "tableau-colorblind10"  # apart for readers with any kind of dichromacy
 # Line and marker: where there is one size of z, the marker alone tells.
@@ -133,6 +134,15 @@ def _values(panels: Sequence[Panel], which: str) -> list[str]:
     return sorted({_label(column, value) for rows, column in columns for value in rows[column]})
 
 
+def _apart(values: pd.Series) -> list[float]:
+    """The values in order, less those whose labels would lie on that of one before."""
+    kept: list[float] = []
+    for value in sorted(values.unique()):
+        if not kept or value > _LABELS_APART * kept[-1]:
+            kept.append(value)
+    return kept
+
+
 def _draw(axis: Axes, panel: Panel, colors: dict[str, str], looks: dict[str, tuple[str, str]]) -> None:
     x, value = panel.x, panel.value
     for (color, dash), rows in panel.rows.sort_values(x).groupby([panel.color_by, panel.dash_by]):
@@ -142,8 +152,11 @@ def _draw(axis: Axes, panel: Panel, colors: dict[str, str], looks: dict[str, tup
     if value == ACCURACY:
         for floor in panel.rows["floor"].unique():
             axis.axhline(floor, color="grey", linewidth=0.8)
+    else:
+        # All others are shares: panels compare at a glance, and little looks little.
+        axis.set_ylim(min(-0.03, panel.rows[f"{value}_lowest"].min() - 0.03), 1.03)
     axis.set_xscale("log", base=2)
-    ticks = sorted(panel.rows[x].unique())
+    ticks = _apart(panel.rows[x])
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks], fontsize=7, rotation=0 if x == "latent" else 45)
     axis.tick_params(axis="x", which="minor", length=0, labelbottom=False)
     axis.tick_params(axis="y", labelsize=7)
