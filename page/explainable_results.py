@@ -1,9 +1,11 @@
 """The study of explainable latent spaces on the page: verdicts on its claims, tables and pictures of the comparison."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import UserError
 from evaluation.tables import BASELINE, LABEL, Column, read_csv
+from explainable.comparison.verdicts import NOT_TESTED
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import ShownTable, show_table
 
@@ -104,10 +106,19 @@ def explainable_parts(folder: ResultFolder) -> list[Part]:
         if (metrics / name).exists()
     ]
     return [
-        _table(metrics, *verdicts),
+        _verdicts(_table(metrics, *verdicts)),
         *pictures,
         *(_table(metrics, *own) for own in tables if (metrics / own[0]).exists()),
     ]
+
+
+def _verdicts(table: ShownTable) -> ShownTable:
+    """The claims that were tested, and how many were not."""
+    place = [column.key for column in table.columns].index("verdict")
+    tested = [line for line in table.lines if line.cells[place].text != NOT_TESTED]
+    n_others = len(table.lines) - len(tested)
+    note = f"{n_others} of {len(table.lines)} claims are not tested; {table.source} tells the runs that each needs."
+    return replace(table, lines=tested, notes=[note] if n_others else [])
 
 
 def _table(metrics: Path, name: str, caption: str, columns: tuple[Column, ...]) -> ShownTable:

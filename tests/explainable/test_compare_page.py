@@ -11,6 +11,7 @@ from common.errors import UserError
 from evaluation.tables import read_csv
 from explainable.compare import make_tables
 from explainable.comparison.grid import IRISH, MAKAM
+from explainable.comparison.verdicts import NOT_TESTED
 from page.explainable_results import TABLES, explainable_parts
 from page.result_folder import AbsentFile, Picture
 from page.tables import ShownTable
@@ -41,8 +42,11 @@ def test_the_page_shows_what_the_comparison_writes(tmp_path: Path) -> None:
     tables = [part for part in parts if isinstance(part, ShownTable)]
     assert [part.source for part in tables] == [name for name, *_ in TABLES] and parts[0] is tables[0]
     assert len([part for part in parts if isinstance(part, Picture)]) == 5
-    verdicts = tables[0]
-    assert [line.cells[1].text for line in verdicts.lines] == read_csv(tmp_path / TABLES[0][0])["verdict"].tolist()
+    verdicts, told = tables[0], read_csv(tmp_path / TABLES[0][0])["verdict"]
+    tested = told[told != NOT_TESTED].tolist()
+    assert 0 < len(tested) < len(told) and [line.cells[1].text for line in verdicts.lines] == tested
+    (note,) = verdicts.notes
+    assert note.startswith(f"{len(told) - len(tested)} of {len(told)} claims are not tested; {TABLES[0][0]} tells")
     assert verdicts.lines[0].cells[2].text.startswith("z 128: measure_vae 0.990")
 
 
