@@ -35,7 +35,6 @@ TABLES = (
             Column("figures", "ours", LABEL),
             Column("rule", "rule", LABEL),
             Column("seeds", "seeds", LABEL),
-            Column("trained_with", "trained with", LABEL),
             Column("source", "source", LABEL),
         ),
     ),
