@@ -8,7 +8,7 @@ from common.options import CheckedOptions, option
 from explainable.stages.stage import FOLDER, VAE
 from explainable.train import MODELS
 from explainable.trained import TrainedMeasures, load_measures_model
-from models.measure_vae import MeasureVAE
+from models.attribute_vae import AttributeVAE
 from models.weight_files import RELEASED
 
 
@@ -19,7 +19,7 @@ class WeightsOptions(CheckedOptions):
     weights: Path | None = option(None, "of a model; without it, those of your one run, or the repository's")
     checkpoints: Path = option(Path("checkpoints"), "folder of your own runs")
     model: str | None = option(
-        None, f"of your runs, or of the repository's weights; without it, any of your runs, or {MeasureVAE.network}",
+        None, f"of your runs, or of the repository's weights; without it, any of your runs, or {AttributeVAE.network}",
         choices=tuple(MODELS),
     )  # fmt: skip
 
@@ -37,10 +37,10 @@ class WeightsOptions(CheckedOptions):
 def find_weights(checkpoints: Path, model: str | None = None) -> Path:
     """The weights to use where none are named: those of the one run below `checkpoints`, else of the repository.
 
-    `model`, one of `MODELS`: which of both are looked for; without it, any run, and the repository's MeasureVAE. Raises
-    `UserError` where there are several runs, or no weights.
+    `model`, one of `MODELS`: which of both are looked for; without it, any run, and the repository's AttributeVAE.
+    Raises `UserError` where there are several runs, or no weights.
     """
-    folder, shipped = checkpoints / FOLDER, RELEASED / FOLDER / f"{model or MeasureVAE.network}.pth"
+    folder, shipped = checkpoints / FOLDER, RELEASED / FOLDER / f"{model or AttributeVAE.network}.pth"
     own = _runs(folder, model)
     if len(own) > 1:
         apart = [] if model else [name for name in MODELS if len(_runs(folder, name)) == 1]

@@ -8,7 +8,7 @@
 Attributes: rhythmic_complexity and note_density (0 to 1), note_range (semitones / 26), average_interval_jump
 (semitones). With --from, the measures of a melody (ABC, MIDI, MusicXML as .mxl) are encoded, changed and decoded, and
 =+0.1 or =-0.1 changes a value by that much. A decoder need not do what it is asked: the table says what it did. Files
-are named after the model and what is asked, as in irish_folk_measure_vae_seed0_density0.4_complexity0.2_000.mid.
+are named after the model and what is asked, as in irish_folk_attribute_vae_seed0_density0.4_complexity0.2_000.mid.
 """
 
 import sys

@@ -196,7 +196,7 @@ def test_repeated_notes_are_seen_apart() -> None:
 def test_weights_that_are_not_named(weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chosen_weights, "RELEASED", tmp_path / "released")
     runs = tmp_path / "checkpoints"
-    with pytest.raises(UserError, match=r"measure_vae.pth: no such weights \(there are none\), and no run below"):
+    with pytest.raises(UserError, match=r"attribute_vae.pth: no such weights \(there are none\), and no run below"):
         find_weights(runs)
     shipped = tmp_path / "released" / "explainable" / "adversarial_vae.pth"
     save_adversarial_vae(shipped)
