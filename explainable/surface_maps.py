@@ -50,6 +50,11 @@ class Options(WeightsOptions):
         if self.measure is not None and self.data is None:
             raise UserError("--measure needs --data, the data set whose row it is")
 
+    @property
+    def row(self) -> int:
+        """Which row of the test tunes the planes lie around, where there is a data set."""
+        return self.measure or 0
+
 
 class Axis(NamedTuple):
     """One side of a map: dimension k of z, or control k that the decoder is told (`is_told`), at `values` (points,)."""
@@ -73,7 +78,7 @@ def draw_maps(options: Options) -> list[Path]:
     """Write the maps; returns the paths. Raises `UserError` or `CheckpointError` where something is missing."""
     trained = options.load()
     place = _place(trained, options)
-    around = "" if options.data is None else f"_measure{options.measure or 0}"
+    around = "" if options.data is None else f"_measure{options.row}"
     paths = []
     for x, y in _pairs(trained, place, options):
         values = surface(trained, place, x, y)
@@ -105,10 +110,10 @@ def _place(trained: TrainedMeasures, options: Options) -> Place:
         return Place(torch.zeros(1, latent), trained.typical(1), torch.zeros(latent), torch.ones(latent))
     measures = Measures.open(options.data)
     trained.require_data(measures)
-    test, number = read_test_rows(measures), options.measure or 0
-    if number >= len(test):
+    test = read_test_rows(measures)
+    if options.row >= len(test):
         raise UserError(f"{options.data}: has {len(test)} rows of test tunes; name another with --measure")
-    z, row = trained.encode(test.tokens).mean, slice(number, number + 1)
+    z, row = trained.encode(test.tokens).mean, slice(options.row, options.row + 1)
     return Place(z[row], test.attributes[row][:, trained.columns], z.mean(0), z.std(0))
 
 

@@ -1,7 +1,8 @@
 """The study of explainable latent spaces on the page: verdicts on its claims, tables and pictures of the comparison."""
 
-from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from common.errors import UserError
 from evaluation.tables import BASELINE, LABEL, Column, read_csv
@@ -105,24 +106,28 @@ def explainable_parts(folder: ResultFolder) -> list[Part]:
         if (metrics / name).exists()
     ]
     return [
-        _verdicts(_table(metrics, *verdicts)),
+        _verdicts(metrics, *verdicts),
         *pictures,
         *(_table(metrics, *own) for own in tables if (metrics / own[0]).exists()),
     ]
 
 
-def _verdicts(table: ShownTable) -> ShownTable:
+def _verdicts(metrics: Path, name: str, caption: str, columns: tuple[Column, ...]) -> ShownTable:
     """The claims that were tested, and how many were not."""
-    place = [column.key for column in table.columns].index("verdict")
-    tested = [line for line in table.lines if line.cells[place].text != NOT_TESTED]
-    n_others = len(table.lines) - len(tested)
-    note = f"{n_others} of {len(table.lines)} claims are not tested; {table.source} tells the runs that each needs."
-    return replace(table, lines=tested, notes=[note] if n_others else [])
+    frame = _read(metrics, name, columns)
+    tested = frame[frame["verdict"] != NOT_TESTED]
+    n_others = len(frame) - len(tested)
+    note = f"{n_others} of {len(frame)} claims are not tested; {name} tells the runs that each needs."
+    return show_table(caption, name, tested, columns, [note] if n_others else [])
 
 
 def _table(metrics: Path, name: str, caption: str, columns: tuple[Column, ...]) -> ShownTable:
+    return show_table(caption, name, _read(metrics, name, columns), columns)
+
+
+def _read(metrics: Path, name: str, columns: tuple[Column, ...]) -> pd.DataFrame:
     frame = read_csv(metrics / name)
     missing = [column.key for column in columns if column.key not in frame]
     if missing:
         raise UserError(f"{metrics / name}: has no column {missing[0]}; it is of another version: make it again")
-    return show_table(caption, name, frame, columns)
+    return frame

@@ -15,15 +15,17 @@ SETTING = ("data", "model", "controls", "latent")
 INTERPRETABILITY, CROSS_TALK = "interpretability", "output_independence"
 # Leakage: from all dimensions but an attribute's own, and from those that control nothing.
 LEAKAGE, LEAKAGE_BESIDE_CONTROLS = "latent_independence_nonlinear", "free_independence_nonlinear"
+_DATA_LEAKAGE = "data_independence_nonlinear"
 # What a control is judged by, each for its attribute; all but the last are nothing that the control changes.
 OF_CONTROLS = (INTERPRETABILITY, "r_squared_designated", LEAKAGE, LEAKAGE_BESIDE_CONTROLS, CROSS_TALK)
-# Their means over the controlled attributes.
+_OF_DATA = (_DATA_LEAKAGE, "data_mean", "data_variance")
+# Means over the controlled attributes, of what controls are judged by and of what to hold it against.
 MEANS = {
     "control_interpretability": INTERPRETABILITY,
     "control_leakage": LEAKAGE,
     "control_leakage_beside_controls": LEAKAGE_BESIDE_CONTROLS,
-    "data_leakage": "data_independence_nonlinear",
 }
+BASELINE_MEANS = {"data_leakage": _DATA_LEAKAGE}
 # What is shown of these, `page.explainable_results` says.
 BY_SIZE_TABLE = ResultTable("explainable_by_size.csv", _PROGRAM, ())
 BY_ATTRIBUTE_TABLE = ResultTable("explainable_by_attribute.csv", _PROGRAM, ())
@@ -35,8 +37,8 @@ def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `explainable.evaluate`, with what the comparison needs beside.
 
     controls: "2" or "4", or the names where they are others. whole: trained on all tunes and transpositions of the
-    set. `MEANS`: means over the controlled attributes. Interpretability is NaN where controls lie outside z: it asks
-    for dimensions of z. Raises `UserError` for a table of an earlier version.
+    set. `MEANS`, `BASELINE_MEANS`: means over the controlled attributes. Interpretability is NaN where controls lie
+    outside z: it asks for dimensions of z. Raises `UserError` for a table of an earlier version.
     """
     needed = "controls_in_z", "training_measures", "transposed", "training_rows_untransposed", "trained_with"
     missing = [name for name in needed if name not in frame]
@@ -49,20 +51,19 @@ def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     frame["whole"] = frame["training_measures"].isna() & frame["transposed"]
     outside = frame["controls_in_z"].eq(False)
     frame.loc[outside, [INTERPRETABILITY, *(f"{INTERPRETABILITY}_{name}" for name in ATTRIBUTES)]] = np.nan
-    return frame.assign(**{name: _of_controls(frame, metric) for name, metric in MEANS.items()})
+    means = {**MEANS, **BASELINE_MEANS}
+    return frame.assign(**{name: _of_controls(frame, metric) for name, metric in means.items()})
 
 
 def by_size(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a data set, model, number of controls and size of z, of runs on all training tunes."""
-    *means, baseline = MEANS
     others = ("accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss", f"data_{CROSS_TALK}")
-    return over_seeds(runs[runs["whole"]], SETTING, ("accuracy", *means, CROSS_TALK), (*others, baseline))
+    return over_seeds(runs[runs["whole"]], SETTING, ("accuracy", *MEANS, CROSS_TALK), (*others, *BASELINE_MEANS))
 
 
 def by_attribute(runs: pd.DataFrame) -> pd.DataFrame:
     """The same for each attribute that is controlled."""
-    baselines = ("data_independence_nonlinear", "data_mean", "data_variance")
-    return over_seeds(of_attributes(runs[runs["whole"]]), (*SETTING, "attribute"), OF_CONTROLS, baselines)
+    return over_seeds(of_attributes(runs[runs["whole"]]), (*SETTING, "attribute"), OF_CONTROLS, _OF_DATA)
 
 
 def by_training_set(runs: pd.DataFrame) -> pd.DataFrame:
@@ -75,11 +76,10 @@ def by_training_set(runs: pd.DataFrame) -> pd.DataFrame:
 
 def of_attributes(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a run and attribute that it controls: the columns METRIC_NAME as METRIC, the name as `attribute`."""
-    metrics = (*OF_CONTROLS, "data_independence_nonlinear", "data_mean", "data_variance")
     parts = []
     for name in ATTRIBUTES:
         part = runs[np.array([name in own.split(",") for own in runs["attributes"]], bool)]
-        figures = {metric: part.get(f"{metric}_{name}", np.nan) for metric in metrics}
+        figures = {metric: part.get(f"{metric}_{name}", np.nan) for metric in (*OF_CONTROLS, *_OF_DATA)}
         parts.append(part.assign(attribute=name, **figures))
     return pd.concat(parts, ignore_index=True)
 

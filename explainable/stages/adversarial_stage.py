@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from common.options import option
 from common.randomness import generator_at
-from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
+from explainable.stages.stage import EPOCH_ROWS, VAE, ExplainableOptions, ExplainableStage, Rows
 from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from models.prior import Posterior, standard_normal_kl
 from training.stage import Phase, Position
@@ -24,10 +24,7 @@ class AdversarialOptions(ExplainableOptions):
 
     batch_size: int = option(64, "rows in a step", minimum=2, maximum=1_000_000)
     epochs: int = option(50, "passes over --epoch-rows of the training rows", minimum=1)
-    epoch_rows: int | None = option(
-        64_000, "rows in an epoch: others in each where there are more, each several times where there are fewer",
-        minimum=2,
-    )  # fmt: skip
+    epoch_rows: int | None = option(64_000, EPOCH_ROWS, minimum=2)
     latent: int = option(128, "numbers of z", minimum=1, maximum=4096)
     hidden: int = option(1024, "width of the recurrent layers", minimum=2, maximum=16_384)
     clip_norm: float = option(1.0, "longest gradient of a model; longer ones are shortened to it; 0 never", minimum=0)

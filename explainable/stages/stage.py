@@ -35,6 +35,7 @@ NAMED_ATTRIBUTES = {
     "2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY),
     "4": (RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP),
 }
+EPOCH_ROWS = "rows in an epoch: others in each where there are more, each several times where there are fewer"
 _AT_ONCE = 1024  # rows, where nothing is trained
 
 
@@ -49,10 +50,7 @@ class ExplainableOptions(TrainingOptions):
     )
     learning_rate: float = option(1e-4, "Adam's", above=0)
     epochs: int = option(30, "passes over the training rows, or over --epoch-rows of them", minimum=1)
-    epoch_rows: int | None = option(
-        None, "rows in an epoch: others in each where there are more, each several times where there are fewer",
-        minimum=2,
-    )  # fmt: skip
+    epoch_rows: int | None = option(None, EPOCH_ROWS, minimum=2)
     validation_rows: int = option(4096, "of validation rows so many at most, the same in every epoch", minimum=2)
     training_measures: int | None = option(
         None, "train on so many measures at most, not counting transpositions: whole tunes, drawn by --seed; those for "
