@@ -50,10 +50,10 @@ demo: env
 	$(BIN)/python train_cvae.py $(TRAIN_LARGE)
 	$(BIN)/python train_cgan.py $(TRAIN_LARGE)
 	$(BIN)/python train_hybrid.py $(TRAIN_LARGE)
-	$(BIN)/python -m explainable.prepare bach --out demo/measures/bach
-	$(BIN)/python -m explainable.compare $(STUDY)
-	$(BIN)/python -m explainable.prepare irish_folk --metres 4/4,2/2 --out demo/measures/irish_folk
-	$(BIN)/python -m explainable.sweeps --data demo/measures/bach,demo/measures/irish_folk --metrics demo/metrics \
+	$(BIN)/python -m programs.study_prepare bach --out demo/measures/bach
+	$(BIN)/python -m programs.study_compare $(STUDY)
+	$(BIN)/python -m programs.study_prepare irish_folk --metres 4/4,2/2 --out demo/measures/irish_folk
+	$(BIN)/python -m programs.study_sweeps --data demo/measures/bach,demo/measures/irish_folk --metrics demo/metrics \
 		--weights $$(echo released/explainable/*.pth demo/checkpoints/explainable/bach/*/vae_best.pth | tr ' ' ,)
 	$(MAKE) evaluate $(DEMO)
 	$(BIN)/python generate.py --checkpoints demo/checkpoints/large --output demo/samples --count 4 --wav --synth tinysoundfont
@@ -79,12 +79,12 @@ lint: env
 	$(BIN)/ruff check .
 
 benchmarks: env
-	$(BIN)/python benchmarks/preparation.py
-	$(BIN)/python benchmarks/batches.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/rendering.py
-	$(BIN)/python benchmarks/embedding.py
-	$(BIN)/python benchmarks/fad.py
+	$(BIN)/python -m benchmarks.preparation
+	$(BIN)/python -m benchmarks.batches
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.rendering
+	$(BIN)/python -m benchmarks.embedding
+	$(BIN)/python -m benchmarks.fad
 
 clean:
 	rm -rf demo

@@ -19,12 +19,12 @@ import pandas as pd
 
 from common.errors import run_command
 from common.options import parse_options
-from evaluation.measures.fad import FAD_TABLE, FadOptions, measure_fad
+from evaluation.metrics.fad import FAD_TABLE, FadOptions, measure_fad
 from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import open_clip_sources
 from evaluation.tables import format_table
+from figures.fad_chart import save_fad_chart
 from models.checkpoint import CheckpointError
-from page.figures.fad_chart import save_fad_chart
 
 LEGEND = """\
 empty: generated clips with too few notes that were met on the way ({empty}). ± seeds: standard deviation over {seeds}

@@ -16,8 +16,8 @@ import pandas as pd
 
 from common.errors import UserError, run_command
 from common.options import option, parse_options
-from evaluation.measures.genre_accuracy import GENRE_TABLE, answer_columns, measure_genre_accuracy
-from evaluation.measures.genre_classifier import ClassifierOptions, open_classifier
+from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns, measure_genre_accuracy
+from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
 from evaluation.tables import format_table

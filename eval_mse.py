@@ -13,7 +13,7 @@ import pandas as pd
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.measures.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE, measure_reconstruction
+from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE, measure_reconstruction
 from evaluation.samples.subject import EvaluationOptions, Subject, open_subjects
 from evaluation.tables import format_table
 from models.checkpoint import CheckpointError

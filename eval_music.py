@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.measures.music import MUSIC_TABLE, measure_music, overlap_by_genre
+from evaluation.metrics.music import MUSIC_TABLE, measure_music, overlap_by_genre
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
 from evaluation.tables import format_table, of_all
 from models.checkpoint import CheckpointError

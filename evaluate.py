@@ -73,19 +73,19 @@ def list_commands(options: Options) -> Iterator[Command]:
     music = {"store": options.store, "metrics": options.metrics}
     sound = {name: getattr(options, name) for name in ("embedders", "ast_dir", "synth", "clips", "cache")}
     yield from _of_both_labels(options, here, playing, sound, options.generation_seeds)
-    yield "-m evaluation.damage", music | lengths | sound
+    yield "-m programs.damage", music | lengths | sound
     decoding = {"temperature": options.temperature}
     yield "eval_mse.py", here | lengths | decoding
     for seq_len in options.seq_lens:
         if seq_len in MSE:
             yield "eval_mse.py", here | {"seq_len": (seq_len,), "leak_target": True}
     yield "eval_music.py", here | lengths | playing
-    yield "-m evaluation.latent_plots", first | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
+    yield "-m programs.latent_plots", first | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
     shuffled = options.checkpoints[0] / SHUFFLED
     if any((shuffled / hybrid_file("G", seq_len)).exists() for seq_len in options.seq_lens):
         control = {"checkpoints": shuffled, "metrics": options.metrics / SHUFFLED}
         yield from _of_both_labels(options, here | control, playing, sound, 1)
-        yield "-m evaluation.compare_labels", first | lengths
+        yield "-m programs.compare_labels", first | lengths
     yield "report.py", here | lengths | playing | {"runs": options.runs, "synth": options.synth}
 
 

@@ -19,11 +19,11 @@ from audio.roll_files import write_roll_files
 from audio.synthesis import open_renderer
 from common.errors import run_command
 from common.options import parse_options
+from figures.roll_sheet import save_roll_sheet
 from generation.clips import make_clips
 from generation.from_files import continue_file, interpolate_files, reconstruct
 from generation.music import Options
 from models.checkpoint import CheckpointError
-from page.figures.roll_sheet import save_roll_sheet
 
 
 def generate(options: Options) -> list[Path]:

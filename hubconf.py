@@ -202,7 +202,7 @@ def measure_vae(
     """
     if pretrained:
         return _trained_measures("measure_vae", checkpoint_dir)
-    return _models().measures.new_measures("measure_vae", attributes, latent=latent, hidden=hidden)
+    return _models().study.loading.new_measures("measure_vae", attributes, latent=latent, hidden=hidden)
 
 
 def adversarial_vae(
@@ -224,7 +224,7 @@ def adversarial_vae(
     """
     if pretrained:
         return _trained_measures("adversarial_vae", checkpoint_dir)
-    measures = _models().measures
+    measures = _models().study.loading
     sizes = {"n_attributes": len(attributes), "start": measures.HOLD, "latent": latent, "hidden": hidden}
     return measures.new_measures("adversarial_vae", attributes, **sizes)
 
@@ -250,7 +250,7 @@ def attribute_vae(
     if pretrained:
         return _trained_measures("attribute_vae", checkpoint_dir)
     sizes = {"n_attributes": len(attributes), "latent": latent, "hidden": hidden}
-    return _models().measures.new_measures("attribute_vae", attributes, **sizes)
+    return _models().study.loading.new_measures("attribute_vae", attributes, **sizes)
 
 
 def _window_length(seq_len: int) -> int:
@@ -308,9 +308,9 @@ def _require(path: pathlib.Path, command: str) -> None:
 
 def _trained_measures(network: str, checkpoint_dir: str | os.PathLike[str] | None) -> torch.nn.Module:
     """A model of the study: of the run in a folder, else of one's own, else what comes with the repository."""
-    measures = _models().measures
+    measures = _models().study.loading
     path = measures.weights_of(network, pathlib.Path(checkpoint_dir) if checkpoint_dir else None, _REPOSITORY)
-    _require(path, f"python -m explainable.train {network}")
+    _require(path, f"python -m programs.study_train {network}")
     return measures.load_measures(path, network)
 
 
@@ -332,6 +332,6 @@ def _models() -> types.ModuleType:
         except BaseException:
             del sys.modules[name]
             raise
-    for module in ("measures", "trained", "weight_files"):
+    for module in ("study.loading", "trained", "weight_files"):
         importlib.import_module(f"{name}.{module}")
     return sys.modules[name]

@@ -1,14 +1,11 @@
 """Windows a second of batches, against a Dataset that unpacks one window at a time behind a DataLoader.
 
-    python benchmarks/batches.py --store demo/store
+    python -m benchmarks.batches --store demo/store
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch

@@ -1,15 +1,12 @@
 """Seconds that the embedders take for a clip, one clip at a time on one thread.
 
-    python benchmarks/embedding.py
+    python -m benchmarks.embedding
 
 AST at its base size has random weights here: they cost what trained ones cost, and embed nothing.
 """
 
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch

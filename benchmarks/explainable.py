@@ -1,8 +1,8 @@
 """Training and free-running decoding of MeasureVAE and AdversarialVAE, against a cell of the library a token.
 
-    python benchmarks/explainable.py --hidden 128 --batch 256
-    python benchmarks/explainable.py --hidden 512 --bf16
-    python benchmarks/explainable.py --hidden 1024 --batch 64          # AdversarialVAE's published width
+    python -m benchmarks.explainable --hidden 128 --batch 256
+    python -m benchmarks.explainable --hidden 512 --bf16
+    python -m benchmarks.explainable --hidden 1024 --batch 64          # AdversarialVAE's published width
 
 The baseline is the straightforward loop as published: the encoder is the library's GRU, the decoder a GRUCell a token
 and layer, tokens as vectors of 0 and 1 (AdversarialVAE) or looked up one by one (MeasureVAE), all of it differentiated.
@@ -11,11 +11,7 @@ with that option does.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +20,8 @@ from torch.nn import functional as F
 from benchmarks.timing import machine, print_table, seconds
 from common.device import keep_freed_memory
 from explainable.tokens import MEASURE
-from models.adversarial_vae import AdversarialVAE
-from models.measure_vae import MeasureVAE
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.measure_vae import MeasureVAE
 
 LATENT, ATTRIBUTES = 32, 4
 

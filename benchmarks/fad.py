@@ -1,19 +1,16 @@
 """The Fréchet audio distance protocol, against one clip after the other with pretty_midi and a matrix square root.
 
-    python benchmarks/fad.py --store store
-    python benchmarks/fad.py --store store --synth tinysoundfont --clips 50
+    python -m benchmarks.fad --store store
+    python -m benchmarks.fad --store store --synth tinysoundfont --clips 50
 
 No model takes part: other real clips stand for the generated ones. The baseline renders and embeds a few clips, and its
 time for all of them is calculated from those; its scores are of all.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import scipy.linalg
@@ -25,7 +22,7 @@ from audio.synthesis import SAMPLE_RATE, SYNTHS, open_renderer
 from benchmarks.timing import machine, print_table
 from common.device import prepare_process
 from data.pianoroll import pianoroll_to_pretty_midi
-from evaluation.measures.fad import EmptyClipOptions, choose_real
+from evaluation.metrics.fad import EmptyClipOptions, choose_real
 from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
 from evaluation.samples.clips import RealClipOptions, open_real_clips
 from evaluation.statistics.distances import frechet_distance

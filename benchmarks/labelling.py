@@ -1,6 +1,6 @@
 """Time and memory of labelling files out of catalogues of growing size, and of growing numbers of files.
 
-    python benchmarks/labelling.py
+    python -m benchmarks.labelling
 
 Catalogues (`unique_tracks.txt`, a .cls file, a CSV of artists' tags) and a list of files are made up; every run is a
 process of its own, whose high-water mark counts. A catalogue is read once and only what concerns the files is kept, so
@@ -14,8 +14,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from label_data import Options, label_data
 

@@ -1,12 +1,12 @@
 """What the report left open, by small trainings of preset large: one row for each way of training, seed and source.
 
-    python benchmarks/open_questions.py --store store --question labels         # given labels against labels at random
-    python benchmarks/open_questions.py --store store --question prior          # N(0, I), the prior, the encoder's z
-    python benchmarks/open_questions.py --store store --question curriculum     # 32, 64, 128 frames, or 128 alone
-    python benchmarks/open_questions.py --store store --question epochs         # of stage 3
-    python benchmarks/open_questions.py --store store --question weights        # gamma of L_G (alpha is 1)
-    python benchmarks/open_questions.py --store store --question encoder        # L_G reaches the encoder, or not
-    python benchmarks/open_questions.py --store store --question critic         # it hears z, or rolls and genres alone
+    python -m benchmarks.open_questions --store store --question labels         # given labels against labels at random
+    python -m benchmarks.open_questions --store store --question prior          # N(0, I), the prior, the encoder's z
+    python -m benchmarks.open_questions --store store --question curriculum     # 32, 64, 128 frames, or 128 alone
+    python -m benchmarks.open_questions --store store --question epochs         # of stage 3
+    python -m benchmarks.open_questions --store store --question weights        # gamma of L_G (alpha is 1)
+    python -m benchmarks.open_questions --store store --question encoder        # L_G reaches the encoder, or not
+    python -m benchmarks.open_questions --store store --question critic         # it hears z, or rolls and genres alone
 
 Each way of training goes through the three stages, at a reduced size and schedule, which every row tells. Stages 1 and
 2 of a seed are trained once for all ways that share them. Measured at T = 128, z of the prior (and of N(0, I) and the
@@ -16,13 +16,10 @@ metrics/open_questions.csv; weights and logs are in questions/.
 """
 
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pandas as pd
 
@@ -32,10 +29,10 @@ import train_hybrid
 from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
 from data.store import SHUFFLED, WINDOW_LENGTHS
-from evaluation.measures.elbo import measure_elbo
-from evaluation.measures.fad import FadOptions, measure_fad
-from evaluation.measures.genre_accuracy import measure_genre_accuracy
-from evaluation.measures.genre_classifier import ClassifierOptions, open_classifier
+from evaluation.metrics.elbo import measure_elbo
+from evaluation.metrics.fad import FadOptions, measure_fad
+from evaluation.metrics.genre_accuracy import measure_genre_accuracy
+from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import LATENTS, PRIOR, SOURCES, open_clip_sources
 from evaluation.samples.subject import EvaluationOptions, open_subjects

@@ -1,7 +1,7 @@
 """Files a second of preparation, against one process that reads the same files with pretty_midi.
 
-    python benchmarks/preparation.py --midi-dir path/to/midi
-    python benchmarks/preparation.py                        # the built-in corpus
+    python -m benchmarks.preparation --midi-dir path/to/midi
+    python -m benchmarks.preparation                        # the built-in corpus
 """
 
 import argparse
@@ -11,8 +11,6 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import pretty_midi

@@ -1,16 +1,13 @@
 """Clips a second from piano rolls to sound, against `pretty_midi.fluidsynth` one clip after the other.
 
-python benchmarks/rendering.py --store demo/store
+python -m benchmarks.rendering --store demo/store
 """
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch

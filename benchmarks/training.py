@@ -1,19 +1,16 @@
 """Windows a second of every stage and T, and what our CPU kernels gain over the library's.
 
-    python benchmarks/training.py --store demo/store
-    python benchmarks/training.py --store demo/store --device cuda
+    python -m benchmarks.training --store demo/store
+    python -m benchmarks.training --store demo/store --device cuda
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import Tensor, nn

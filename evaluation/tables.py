@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """A table that `program` writes, "eval_mse.py" or "-m evaluation.damage".
+    """A table that `program` writes, "eval_mse.py" or "-m programs.damage".
 
     `file` is its name in the folder of results; with {T} in it, each T has a file of its own. `columns` are those to
     show, in their order; the file has more. Rows compare where they agree in `protocol`. `key` tells the rows of a

@@ -6,10 +6,10 @@ from pathlib import Path
 from common.errors import UserError
 from common.options import CheckedOptions, option
 from explainable.stages.stage import FOLDER, VAE
-from explainable.train import MODELS
 from explainable.trained import TrainedMeasures, load_measures_model
-from models.attribute_vae import AttributeVAE
+from models.study.attribute_vae import AttributeVAE
 from models.weight_files import RELEASED
+from programs.study_train import MODELS
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find_weights(checkpoints: Path, model: str | None = None) -> Path:
     there = ", ".join(sorted(path.stem for path in shipped.parent.glob("*.pth"))) or "none"
     raise UserError(
         f"{shipped}: no such weights (there are {there}), and no run{f' of {model}' if model else ''} below {folder}; "
-        "train one with python -m explainable.train, or name weights with --weights"
+        "train one with python -m programs.study_train, or name weights with --weights"
     )
 
 

@@ -36,7 +36,7 @@ DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), TUNES, DROPPED)
 TUNE_COLUMNS = ("name", "title", "split", "shift", "lowest_shift", "highest_shift", "rows")
 DROPPED_COLUMNS = ("tune", "reason", "detail")
 _HASH_DIGITS = 64
-_REMEDY = "make it again with python -m explainable.prepare"
+_REMEDY = "make it again with python -m programs.study_prepare"
 _CONTENT_HASH_DIGITS = 16
 
 
@@ -75,7 +75,7 @@ class Measures:
         """Open the data set in `folder`. Raises `UserError` where there is none, or one that is damaged."""
         folder = Path(folder)
         if not (folder / INFO).is_file():
-            raise UserError(f"{folder}: no measures there; make them with python -m explainable.prepare")
+            raise UserError(f"{folder}: no measures there; make them with python -m programs.study_prepare")
         with damage_told(folder, INFO, _REMEDY):
             info = json.loads((folder / INFO).read_text(encoding="utf-8"))
             if info["format_version"] != FORMAT_VERSION:

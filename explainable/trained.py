@@ -17,10 +17,10 @@ from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
 from models import rebuild
-from models.adversarial_vae import AdversarialVAE
-from models.attribute_vae import AttributeVAE
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.prior import Posterior
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.attribute_vae import AttributeVAE
 
 REACH = 3.0  # standard deviations to either side, where a control is moved as far as it goes
 _AT_ONCE = 1024  # rows
@@ -142,7 +142,7 @@ class TrainedMeasures:
 
 def load_measures_model(path: Path) -> TrainedMeasures:
     """The model in a weights file, in eval mode. Raises `CheckpointError` where there is none that can be used."""
-    remedy = "train it with python -m explainable.train"
+    remedy = "train it with python -m programs.study_train"
     content = read_checkpoint(path, remedy)
     if content.get("kind") != AdversarialVAE.kind:
         raise CheckpointError(f"{path}: holds {content.get('kind') or 'no weights'}, no model of measures; {remedy}")

@@ -8,9 +8,9 @@ from common.genres import choose_genres, genre_file_names
 from data.pianoroll import roll_notes
 from evaluation.samples.sampling import play_latents, play_through, sample_prior, walk_noise
 from evaluation.tables import LABEL, Column, format_table
+from figures.roll_sheet import RollPanel
 from generation.music import Music, Options, join, load_player, performance
 from models.trained import Trained
-from page.figures.roll_sheet import RollPanel
 
 SHEET_CLIPS = 8  # of each genre
 CLIP_COLUMNS = (

@@ -7,11 +7,11 @@ from common.errors import UserError
 from common.genres import choose_one_genre
 from common.text import short_name
 from data.song_windows import read_song_roll, read_song_windows
-from evaluation.measures.reconstruction import count, f1
+from evaluation.metrics.reconstruction import count, f1
 from evaluation.samples.sampling import interpolate, play_through, sample_noise, sample_prior
+from figures.roll_sheet import RollPanel
 from generation.music import Music, Options, decode, join, load_cvae, load_player, performance
-from models.cvae import PITCHES
-from page.figures.roll_sheet import RollPanel
+from models.rolls.cvae import PITCHES
 
 _HEARD = 64  # frames of a song that its continuation begins with
 

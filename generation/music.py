@@ -17,10 +17,10 @@ from data.pianoroll import drop_short_notes
 from data.store import WINDOW_LENGTHS
 from evaluation.samples.clips import SOURCES
 from evaluation.samples.sampling import Performance, PlayingOptions, play_latents
+from figures.roll_sheet import SheetRows
 from models import CVAE, LARGE, Generator
 from models.trained import Trained, hybrid_path, load_trained
 from models.weight_files import FOLDERS, folder_of
-from page.figures.roll_sheet import SheetRows
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .adversarial_vae import AdversarialVAE, AttributeClassifier
-from .attribute_vae import AttributeReader, AttributeRegressor, AttributeVAE
-from .conv_generator import ConvGenerator
-from .critic import Critic
-from .cvae import CVAE
-from .frame_model import FrameModel
-from .generator import Generator
-from .measure_vae import MeasureVAE
-from .note_cvae import NoteCVAE
-from .note_model import NoteModel
-from .projection_critic import ProjectionCritic
+from .notes.conv_generator import ConvGenerator
+from .notes.note_cvae import NoteCVAE
+from .notes.projection_critic import ProjectionCritic
+from .registry import NETWORKS
+from .rolls.critic import Critic
+from .rolls.cvae import CVAE
+from .rolls.generator import Generator
 
 
 @dataclass(frozen=True)
@@ -28,14 +24,6 @@ class Architecture:
     sizes: Mapping[str, int | str]
 
 
-# What a weights file names: each class says what kind of model it is and what its network is called.
-NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
-    (network.kind, network.network): network
-    for network in (
-        CVAE, NoteCVAE, Generator, ConvGenerator, Critic, ProjectionCritic, NoteModel, FrameModel,
-        MeasureVAE, AdversarialVAE, AttributeClassifier, AttributeVAE, AttributeRegressor, AttributeReader,
-    )
-}
 # What a preset names.
 PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"
 ARCHITECTURES: dict[str, dict[str, Architecture]] = {

@@ -12,8 +12,8 @@ from audio.synthesis import SYNTHS, open_renderer
 from common.options import option
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, open_clip_sources
+from figures.colors import GENRE_COLORS
 from page.explainable_panel import read_panel
-from page.figures.colors import GENRE_COLORS
 from page.listening import choose_listening
 from page.loss_curves import Curves, read_curves
 from page.parts import PARTS, fad_headlines, merge_absent

@@ -9,8 +9,8 @@ import numpy as np
 
 from common.errors import UserError
 from data.song import PITCHES
-from explainable.sweeps import FILE
-from page.figures.pitch_range import pitch_range
+from figures.pitch_range import pitch_range
+from programs.study_sweeps import FILE
 
 _OF_MODEL = ("run", "network", "data", "is_told", "frames", "originals", "controls")
 
@@ -37,7 +37,7 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
             "largest": np.array([row["attributes"] for row in rows], float).max(axis=0).tolist(),
         }
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not what explainable.sweeps writes; make it again, or delete it") from error
+        raise UserError(f"{path}: not what programs.study_sweeps writes; make it again, or delete it") from error
 
 
 def _finite(text: str) -> float:

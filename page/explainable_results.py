@@ -10,7 +10,7 @@ from explainable.comparison.verdicts import NOT_TESTED
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import ShownTable, show_table
 
-PROGRAM = "-m explainable.compare"
+PROGRAM = "-m programs.study_compare"
 _SETTING = (
     Column("data", "data", LABEL),
     Column("model", "model", LABEL),

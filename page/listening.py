@@ -10,7 +10,7 @@ from audio.mp3 import encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
 from data.pianoroll import roll_notes
 from evaluation.samples.clips import ClipSource
-from page.figures.pitch_range import PitchRange, pitch_range
+from figures.pitch_range import PitchRange, pitch_range
 from page.roll_svg import note_path
 
 REAL, GENERATED = "real", "generated"

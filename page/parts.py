@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evaluation.damage import DAMAGE_TABLE
-from evaluation.measures.elbo import ELBO_TABLE
-from evaluation.measures.fad import FAD_TABLE
-from evaluation.measures.genre_accuracy import GENRE_TABLE, answer_columns
-from evaluation.measures.label_comparison import LABELS_TABLE
-from evaluation.measures.music import MUSIC_TABLE, overlap_by_genre
-from evaluation.measures.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
+from evaluation.metrics.elbo import ELBO_TABLE
+from evaluation.metrics.fad import FAD_TABLE
+from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
+from evaluation.metrics.label_comparison import LABELS_TABLE
+from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
+from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
 from evaluation.published import MSE, published_for
 from evaluation.samples.latent_views import LATENT_TABLE
 from evaluation.tables import ResultTable, of_all
@@ -19,6 +18,7 @@ from models.weight_files import hybrid_file
 from page.explainable_results import explainable_parts
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import show_numbers
+from programs.damage import DAMAGE_TABLE
 
 # Options that say which music and which weights a program is to use, and where its results go.
 WEIGHTS = ("store", "checkpoints", "metrics")

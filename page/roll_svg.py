@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.pianoroll import roll_notes
-from page.figures.pitch_range import PitchRange
+from figures.pitch_range import PitchRange
 
 
 def note_path(roll: np.ndarray, pitches: PitchRange) -> str:

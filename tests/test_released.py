@@ -11,7 +11,7 @@ from common.files import hash_of_file
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.steering import TOLERANCES, steer
 from explainable.trained import load_measures_model
-from models.attribute_vae import AttributeVAE
+from models.study.attribute_vae import AttributeVAE
 from models.trained import load_trained
 from models.weight_files import FOLDERS, RELEASED, folder_of
 

@@ -17,7 +17,7 @@ MEAN, WITHHELD, SAMPLE = "mean", "mean, genre withheld", "sample"
 
 LATENT_TABLE = ResultTable(
     "latent-T{T}.csv",
-    "-m evaluation.latent_plots",
+    "-m programs.latent_plots",
     (
         Column("space", "space", LABEL),
         Column("view", "view", LABEL),

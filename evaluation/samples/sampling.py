@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from common.options import CheckedOptions, option
 from common.randomness import generator_at
 from models import Generator
-from models.cvae import PITCHES
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
+from models.rolls.cvae import PITCHES
 
 
 def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int = 0) -> Tensor:

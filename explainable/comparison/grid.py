@@ -10,11 +10,11 @@ from common.options import CheckedOptions, as_plain, option, parse_options
 from explainable.measures import Measures
 from explainable.melodies.sources import NAMED_SETS
 from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
-from explainable.train import MODELS
-from models.adversarial_vae import AdversarialVAE
 from models.checkpoint import CheckpointError, read_checkpoint
-from models.measure_vae import MeasureVAE
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.measure_vae import MeasureVAE
 from models.weight_files import BEST, LAST
+from programs.study_train import MODELS
 
 IRISH, MAKAM = "irish_folk", "turkish_makam"
 TWO, FOUR = NAMED_ATTRIBUTES
@@ -27,7 +27,7 @@ STUDIED = (MeasureVAE.network, AdversarialVAE.network)
 
 @dataclass(frozen=True)
 class Run:
-    """A training. `attributes` as `explainable.train` takes them; `measures_content` identifies what `data` holds."""
+    """A training. `attributes` as `programs.study_train` takes them; `measures_content` is the hash of `data`."""
 
     model: str
     data: Path
@@ -138,7 +138,7 @@ class _GridOptions(CheckedOptions):
         ("A", "B", "C"), "; ".join(f"{name}: {about}" for name, (about, _) in PARTS.items()), choices=tuple(PARTS)
     )
     data: tuple[Path, ...] = option(
-        tuple(Path("measures") / name for name in NAMED_SETS), "folders of measures that explainable.prepare made"
+        tuple(Path("measures") / name for name in NAMED_SETS), "folders of measures that programs.study_prepare made"
     )
     latents: tuple[int, ...] = option((), "of the parts' sizes of z these alone", minimum=1)
     attributes: tuple[str, ...] = option((), "of the parts' numbers of attributes these alone", choices=(TWO, FOUR))
@@ -196,7 +196,7 @@ def list_runs(options: _GridOptions) -> list[Run]:
 
 
 def train_words(run: Run, options: _GridOptions) -> list[str]:
-    """The words after `python -m explainable.train`. Raises `UserError` where given options cannot be read."""
+    """The words after `python -m programs.study_train`. Raises `UserError` where given options cannot be read."""
     words = ["--threads", "1"]
     for name in ("train_options", _name_of_options(run.model)):
         try:

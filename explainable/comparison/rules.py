@@ -16,8 +16,8 @@ from explainable.comparison.grid import COMPARED_SIZES, FOUR, IRISH, MAKAM, RECO
 from explainable.comparison.tables import INTERPRETABILITY, of_attributes
 from explainable.melodies.sources import NAMED_SETS
 from explainable.stages.stage import NAMED_ATTRIBUTES
-from models.adversarial_vae import AdversarialVAE
-from models.measure_vae import MeasureVAE
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.measure_vae import MeasureVAE
 
 MEASURE, ADVERSARIAL = MeasureVAE.network, AdversarialVAE.network
 POP = "pop"  # stands for Lakh clean

@@ -10,7 +10,7 @@ from evaluation.tables import ResultTable
 from explainable.attributes import ATTRIBUTES
 from explainable.stages.stage import NAMED_ATTRIBUTES
 
-_PROGRAM = "-m explainable.compare"
+_PROGRAM = "-m programs.study_compare"
 SETTING = ("data", "model", "controls", "latent")
 INTERPRETABILITY, CROSS_TALK = "interpretability", "output_independence"
 # Leakage: from all dimensions but an attribute's own, and from those that control nothing.
@@ -34,7 +34,7 @@ _RANGE = (("", "mean"), ("_lowest", "min"), ("_highest", "max"))
 
 
 def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `explainable.evaluate`, with what the comparison needs beside.
+    """The rows of `programs.study_evaluate`, with what the comparison needs beside.
 
     controls: "2" or "4", or the names where they are others. whole: trained on all tunes and transpositions of the
     set. `MEANS`, `BASELINE_MEANS`: means over the controlled attributes. Interpretability is NaN where controls lie
@@ -43,7 +43,7 @@ def runs_with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     needed = "controls_in_z", "training_measures", "transposed", "training_rows_untransposed", "trained_with"
     missing = [name for name in needed if name not in frame]
     if missing:
-        raise UserError(f"explainable.csv has no column {missing[0]}; make it again with python -m explainable.compare")
+        raise UserError(f"explainable.csv has no column {missing[0]}; make it again with python {_PROGRAM}")
     frame = frame.copy()
     names = {",".join(names): number for number, names in NAMED_ATTRIBUTES.items()}
     frame["controls"] = [names.get(own, own) for own in frame["attributes"]]

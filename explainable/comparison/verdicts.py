@@ -17,7 +17,7 @@ from explainable.comparison.tables import CROSS_TALK, LEAKAGE, LEAKAGE_BESIDE_CO
 from explainable.melodies.sources import NAMED_SETS
 
 CONFIRMED, NOT_CONFIRMED, NOT_TESTED = "confirmed", "not confirmed", "not tested"
-VERDICT_TABLE = ResultTable("explainable_verdicts.csv", "-m explainable.compare", ())
+VERDICT_TABLE = ResultTable("explainable_verdicts.csv", "-m programs.study_compare", ())
 RESULTS, ABSTRACT, OPEN = "the study's results, quoted by others", "the study's abstract", "open question"
 FURTHER = "the study's results, taken further"
 

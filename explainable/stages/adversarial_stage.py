@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from common.options import option
 from common.randomness import generator_at
 from explainable.stages.stage import EPOCH_ROWS, VAE, ExplainableOptions, ExplainableStage, Rows
-from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from models.prior import Posterior, standard_normal_kl
+from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from training.stage import Phase, Position
 
 ADVERSARY = "adversary"

@@ -20,14 +20,14 @@ from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.adversarial_stage import ADVERSARY
 from explainable.stages.measure_stage import MeasureStage, SharedMeasureOptions
 from explainable.stages.stage import VAE, Rows
-from models.attribute_vae import (
+from models.prior import Posterior, standard_normal_kl
+from models.study.attribute_vae import (
     AttributeReader,
     AttributeRegressor,
     AttributeVAE,
     distance_correlation,
     played_tokens,
 )
-from models.prior import Posterior, standard_normal_kl
 from training.optimizers import adam
 from training.stage import Phase, Position
 

@@ -9,8 +9,8 @@ from common.errors import UserError
 from common.options import option
 from common.randomness import generator_at
 from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
-from models.measure_vae import MeasureVAE, attribute_loss
 from models.prior import Posterior, standard_normal_kl
+from models.study.measure_vae import MeasureVAE, attribute_loss
 from training.stage import Position
 
 

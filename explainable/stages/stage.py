@@ -43,7 +43,7 @@ _AT_ONCE = 1024  # rows, where nothing is trained
 class ExplainableOptions(TrainingOptions):
     """Options that all models share; widths and rates are the published ones by default."""
 
-    data: Path = option(Path("measures/irish_folk"), "data set that explainable.prepare made")
+    data: Path = option(Path("measures/irish_folk"), "data set that programs.study_prepare made")
     latent: int = option(32, "numbers of z", minimum=1, maximum=4096)
     attributes: tuple[str, ...] = option(
         ("4",), f"that can be controlled: 2, 4, or names with commas out of {', '.join(ATTRIBUTES)}"

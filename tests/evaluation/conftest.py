@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.measures.genre_classifier import ClassifierOptions, TrainedClassifier, open_classifier
+from evaluation.metrics.genre_classifier import ClassifierOptions, TrainedClassifier, open_classifier
 from evaluation.samples.clips import RealClipOptions, RealClips, open_real_clips
 
 STEPS = 60

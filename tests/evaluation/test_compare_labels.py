@@ -7,8 +7,8 @@ import pytest
 from frames import records
 
 from common.errors import UserError
-from evaluation import compare_labels
-from evaluation.measures.label_comparison import MEASURES
+from evaluation.metrics.label_comparison import MEASURES
+from programs import compare_labels
 
 
 def read(path: Path) -> list[dict[str, str]]:

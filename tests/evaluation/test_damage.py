@@ -8,7 +8,7 @@ from fake_embedders import clips, embedder_of
 from frames import records
 
 from data.pianoroll import RollNotes
-from evaluation import damage
+from programs import damage
 
 
 def notes(*triples: tuple[int, int, int]) -> RollNotes:

@@ -14,8 +14,8 @@ import eval_elbo
 import eval_mse
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.measures.elbo import measure_elbo
-from evaluation.measures.reconstruction import another_song, baseline_errors, count, f1, measure_reconstruction
+from evaluation.metrics.elbo import measure_elbo
+from evaluation.metrics.reconstruction import another_song, baseline_errors, count, f1, measure_reconstruction
 from evaluation.published import ELBO, MSE, published_for
 from evaluation.samples.subject import open_subjects
 from evaluation.statistics.frame_baselines import FrameBaselines

@@ -21,7 +21,7 @@ from common.errors import UserError, run_command
 from common.options import parse_options
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.measures.fad import EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
+from evaluation.metrics.fad import EmptyClipOptions, FadOptions, choose_clips, choose_real, measure_fad
 from evaluation.samples.clips import open_clip_sources
 from evaluation.statistics.distances import frechet_distance
 from models import Generator
@@ -274,7 +274,7 @@ def test_clips_are_saved_for_other_tools(options: FadOptions, tmp_path: Path, mo
         assert (folder.name, wav_folder.name, folder.parent) == ("midi", "wav", wav_folder.parent)
         written.setdefault(folder.parent.relative_to(tmp_path / "clips").as_posix(), {}).update(rolls)
 
-    monkeypatch.setattr("evaluation.measures.fad.write_roll_files", write)
+    monkeypatch.setattr("evaluation.metrics.fad.write_roll_files", write)
     saving = dataclasses.replace(options, save_clips=tmp_path / "clips")
     measure_fad(source, saving, embedder_of(options.cache))
     generated = [f"T32/generator_mlp_normal_seed{seed}" for seed in range(2)]

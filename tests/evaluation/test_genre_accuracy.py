@@ -16,8 +16,8 @@ import eval_genre
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.measures.genre_accuracy import SILENT, classify, inception_score, measure_genre_accuracy
-from evaluation.measures.genre_classifier import TrainedClassifier
+from evaluation.metrics.genre_accuracy import SILENT, classify, inception_score, measure_genre_accuracy
+from evaluation.metrics.genre_classifier import TrainedClassifier
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
 from evaluation.samples.sampling import Performance
 from models import Generator

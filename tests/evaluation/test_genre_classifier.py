@@ -9,9 +9,9 @@ import torch
 
 from common.errors import UserError
 from data.windows import WindowSource
-from evaluation.measures import genre_classifier
-from evaluation.measures.genre_accuracy import classify
-from evaluation.measures.genre_classifier import (
+from evaluation.metrics import genre_classifier
+from evaluation.metrics.genre_accuracy import classify
+from evaluation.metrics.genre_classifier import (
     ClassifierOptions,
     TrainedClassifier,
     calibrated_temperature,

@@ -15,15 +15,15 @@ from test_evaluation import save
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation import latent_plots
 from evaluation.samples.latent_views import MEAN, SAMPLE, WITHHELD, draw_windows, latent_views
 from evaluation.statistics.projections import isomap, principal_components, tsne
 from evaluation.statistics.separation import find_neighbourhoods, found_shares, measure_separation, vote
+from figures.colors import GENRE_COLORS
+from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
 from models.trained import load_trained
-from page.figures.colors import GENRE_COLORS
-from page.figures.scatter_sheet import Scatter, save_scatter_sheet
+from programs import latent_plots
 
 NAMES = ["a", "b", "c"]
 

@@ -15,7 +15,7 @@ import eval_music
 from common.errors import UserError
 from data.pianoroll import roll_notes
 from data.store import RollStore
-from evaluation.measures.music import ALL_FEATURES, compare_features, genre_features, overlap_area
+from evaluation.metrics.music import ALL_FEATURES, compare_features, genre_features, overlap_area
 from evaluation.samples.clips import ClipSource, open_clip_sources
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.rolls import onsets

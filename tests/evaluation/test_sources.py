@@ -14,9 +14,9 @@ import eval_mse
 import eval_music
 from common.errors import UserError
 from data.store import RollStore
-from evaluation.measures.elbo import measure_elbo
-from evaluation.measures.genre_classifier import TrainedClassifier
-from evaluation.measures.restyling import measure_restyling
+from evaluation.metrics.elbo import measure_elbo
+from evaluation.metrics.genre_classifier import TrainedClassifier
+from evaluation.metrics.restyling import measure_restyling
 from evaluation.samples.clips import LATENTS, ClipOptions, open_clip_sources
 from evaluation.samples.subject import EvaluationOptions, open_subjects
 from models import LARGE, PAPER, build

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from explainable.measures import Measures
-from explainable.prepare import Settings, prepare_measures
 from explainable.tokens import MEASURE
+from programs.study_prepare import Settings, prepare_measures
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ import pytest
 
 from common.errors import UserError
 from common.options import parse_options
-from explainable import compare, evaluate
-from explainable.compare import Options, Training, show_runs, train_runs
 from explainable.comparison.grid import (
     FOUR,
     SIZES,
@@ -29,10 +27,13 @@ from explainable.comparison.grid import (
     weights_of,
 )
 from explainable.measures import Measures
-from explainable.prepare import Settings, prepare_measures
 from explainable.tokens import MEASURE
-from explainable.train import MODELS
 from models.checkpoint import read_checkpoint
+from programs import study_compare as compare
+from programs import study_evaluate as evaluate
+from programs.study_compare import Options, Training, show_runs, train_runs
+from programs.study_prepare import Settings, prepare_measures
+from programs.study_train import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "--hidden 8 --epochs 1 --epoch-rows 48 --batch-size 16"
@@ -189,7 +190,7 @@ def test_trainings_end_with_the_program(tmp_path: Path) -> None:
     )
     parent = (
         "import sys\nfrom pathlib import Path\nfrom common.errors import run_command\n"
-        "from explainable.compare import Training, train_runs\nfrom explainable.comparison.grid import Run\n"
+        "from programs.study_compare import Training, train_runs\nfrom explainable.comparison.grid import Run\n"
         "run = Run('measure_vae', Path('data'), 4, '4')\n"
         f"run_command(lambda: train_runs([run], 1, lambda _: Training([sys.executable, '-c', {child!r}])))\n"
     )
@@ -226,7 +227,7 @@ def test_a_grid_from_end_to_end(sets: tuple[Path, ...], tmp_path: Path, capsys: 
     assert "2 runs to measure, 2 of them measured before" in capsys.readouterr().out
     show_runs(given)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and all(line.startswith("finished  python -m explainable.train ") for line in lines)
+    assert len(lines) == 2 and all(line.startswith("finished  python -m programs.study_train ") for line in lines)
 
 
 @pytest.fixture(scope="module")

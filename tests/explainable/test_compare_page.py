@@ -9,12 +9,12 @@ from test_compare_verdicts import table
 
 from common.errors import UserError
 from evaluation.tables import read_csv
-from explainable.compare import make_tables
 from explainable.comparison.grid import IRISH, MAKAM
 from explainable.comparison.verdicts import NOT_TESTED
 from page.explainable_results import TABLES, explainable_parts
 from page.result_folder import AbsentFile, Picture
 from page.tables import ShownTable
+from programs.study_compare import make_tables
 
 
 def some_runs() -> pd.DataFrame:
@@ -52,7 +52,7 @@ def test_the_page_shows_what_the_comparison_writes(tmp_path: Path) -> None:
 
 def test_what_is_absent_is_named(tmp_path: Path) -> None:
     assert explainable_parts(Folder(tmp_path)) == [
-        AbsentFile("explainable_verdicts.csv", "python -m explainable.compare")
+        AbsentFile("explainable_verdicts.csv", "python -m programs.study_compare")
     ]
     frame = some_runs()
     frame[frame["training_measures"].isna() & frame["transposed"]].to_csv(tmp_path / "explainable.csv", index=False)

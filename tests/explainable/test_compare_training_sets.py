@@ -8,10 +8,10 @@ import pytest
 
 from common.errors import UserError
 from explainable.measures import Measures
-from explainable.prepare import Settings, prepare_measures
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.stages.stage import drawn_tunes, run_place
 from explainable.tokens import MEASURE
+from programs.study_prepare import Settings, prepare_measures
 
 
 @pytest.fixture(scope="module")

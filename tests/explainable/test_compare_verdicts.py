@@ -24,7 +24,7 @@ SMALLEST = 4000  # training rows of the smallest set, bach
 
 
 def row(model: str, data: str, controls: str, latent: int, seed: int, **known: object) -> dict[str, object]:
-    """A run as `explainable.evaluate` tells it, with the figures of a study that is right."""
+    """A run as `programs.study_evaluate` tells it, with the figures of a study that is right."""
     accuracy = known.get("accuracy", BEST[data] - BEHIND[controls].get(latent, 0)) - 0.001 * seed
     kinds = [(name, attribute) for name in BEST for attribute in ATTRIBUTES]
     mean, variance, ease = (np.random.default_rng(place).permutation(len(kinds)) for place in (0, 1, 2))

@@ -9,14 +9,14 @@ import torch
 from common.errors import UserError
 from common.options import as_plain
 from explainable.attributes import ATTRIBUTES
-from explainable.evaluate import Options, controls, evaluate_models, told_options
 from explainable.measures import Measures
-from explainable.prepare import Settings, prepare_measures
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
-from explainable.train import MODELS, train_model
 from explainable.trained import TrainedMeasures
 from models.checkpoint import CheckpointError
+from programs.study_evaluate import Options, controls, evaluate_models, told_options
+from programs.study_prepare import Settings, prepare_measures
+from programs.study_train import MODELS, train_model
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""explainable.generate: the files it writes, what is in them, what it prints, and what it refuses."""
+"""programs.study_generate: the files it writes, what is in them, what it prints, and what it refuses."""
 
 import wave
 from fractions import Fraction
@@ -12,12 +12,12 @@ from tiny_models import save_adversarial_vae, save_measure_vae
 from common.errors import UserError, run_command
 from explainable import chosen_weights, melody_files
 from explainable.chosen_weights import find_weights
-from explainable.generate import Options, generate, read_options
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.tunes import Note
 from explainable.melody_files import midi_of, notes_of, roll_of
 from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
 from models.checkpoint import CheckpointError
+from programs.study_generate import Options, generate, read_options
 
 TUNE = "X:1\nT:One\nM:4/4\nL:1/8\nK:C\nC2DE G2Bc|z8|(5CDEFG A2A4|A2A2A2A2|]\n"
 WALTZ = "X:2\nT:Two\nM:3/4\nL:1/4\nK:C\nCDE|FGA|]\n"
@@ -167,7 +167,7 @@ def test_what_is_set_stands_with_spaces_or_commas() -> None:
 
 
 def test_melodies_without_notes_are_told(weights: dict[str, Path], tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("explainable.generate.notes_of", lambda *_: [])
+    monkeypatch.setattr("programs.study_generate.notes_of", lambda *_: [])
     generate(Options(weights=weights["measure_vae"], count=2, output=tmp_path))
     assert "2 of the 2 melodies have no notes" in capsys.readouterr().out
 

@@ -18,8 +18,8 @@ from explainable.measures import Measures, vocabulary
 from explainable.melodies.sources import Reading, builtin_files, own_files, read_tunes
 from explainable.melodies.tune_splits import SPLITS, assign_tune_splits, melody_hash
 from explainable.melodies.tunes import Dropped, Note, Tune
-from explainable.prepare import Options, Settings, prepare, prepare_measures, read_options
 from explainable.tokens import MEASURE, PHRASE
+from programs.study_prepare import Options, Settings, prepare, prepare_measures, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
 LETTERS = "CDEFGABcdefgab"
@@ -137,7 +137,7 @@ def test_midi_files_may_be_late_and_lose_measures_alone(tmp_path: Path) -> None:
 
 def test_damage_is_told(tunes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    with pytest.raises(UserError, match=r"no measures there; make them with python -m explainable\.prepare"):
+    with pytest.raises(UserError, match=r"no measures there; make them with python -m programs\.study_prepare"):
         Measures.open(folder)
     prepare_measures(own_files(tunes), folder, MEASURE)
     info = json.loads((folder / "measures.json").read_text())
@@ -211,7 +211,7 @@ def test_a_file_that_is_gone_is_dropped(ending: str, tmp_path: Path) -> None:
 
 def test_the_program(tunes: Path, tmp_path: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "explainable.prepare", *words]
+        command = [sys.executable, "-m", "programs.study_prepare", *words]
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
     done = run("--input", str(tunes), "--out", str(tmp_path / "set"))

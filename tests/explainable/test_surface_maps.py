@@ -10,9 +10,9 @@ from tiny_models import LATENT, Obedient, Told, obedient, save_adversarial_vae, 
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.measures import Measures
-from explainable.surface_maps import Axis, Options, Place, draw_maps, surface
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
+from programs.study_surface_maps import Axis, Options, Place, draw_maps, surface
 
 DENSITY, RANGE = attribute_index("note_density"), attribute_index("note_range")
 

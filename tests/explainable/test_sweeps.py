@@ -9,12 +9,12 @@ import torch
 from tiny_models import Told, facts, obedient, save_adversarial_vae, save_measure_vae
 
 from common.errors import UserError
-from explainable import sweeps
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import Measures
-from explainable.sweeps import POSITIONS, Options, make_sweeps
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
+from programs import study_sweeps as sweeps
+from programs.study_sweeps import POSITIONS, Options, make_sweeps
 
 
 def options(measures: Measures, folder: Path, **more: object) -> Options:

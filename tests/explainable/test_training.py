@@ -12,11 +12,11 @@ from explainable.measures import Measures
 from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.stages.stage import Rows
-from explainable.train import MODELS, split_model, train_model
 from explainable.trained import load_measures_model
 from models import rebuild
-from models.attribute_vae import AttributeRegressor
 from models.checkpoint import read_checkpoint
+from models.study.attribute_vae import AttributeRegressor
+from programs.study_train import MODELS, split_model, train_model
 from training.loop import train
 from training.stage import Position
 

@@ -10,9 +10,9 @@ from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, NOTE_RANGE
 from explainable.measures import Measures
 from explainable.tokens import MEASURE, TokenForm
 from explainable.trained import TrainedMeasures
-from models.adversarial_vae import AdversarialVAE
 from models.checkpoint import weights_content
-from models.measure_vae import MeasureVAE
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.measure_vae import MeasureVAE
 
 LATENT = 5
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
-from models.attribute_vae import AttributeReader, distance_correlation, played_tokens
-from models.measure_vae import MeasureVAE, attribute_loss
-from models.token_gru import TokenGRU
+from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
+from models.study.attribute_vae import AttributeReader, distance_correlation, played_tokens
+from models.study.measure_vae import MeasureVAE, attribute_loss
+from models.study.token_gru import TokenGRU
 
 TOKENS = torch.randint(9, (6, 24), generator=torch.Generator().manual_seed(0))
 ATTRIBUTES = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))

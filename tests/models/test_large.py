@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
-from models.note_cvae import NoteCVAE
-from models.notes import split_by_length
+from models.notes.note_cvae import NoteCVAE
+from models.notes.notes import split_by_length
 from models.prior import Autoregressive, Posterior, StandardNormal, gaussian_kl
 
 GENRE = torch.tensor([0, 2, 1, 0])

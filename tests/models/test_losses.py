@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import Critic, Posterior
-from models.cvae import bernoulli_nll, squared_error
 from models.losses import SQUARED_ERROR, critic_loss, elbo_terms
 from models.prior import StandardNormal
+from models.rolls.cvae import bernoulli_nll, squared_error
 
 GENRE = torch.zeros(1, dtype=torch.int64)
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import CVAE, Critic, Generator, Posterior, carry_over
-from models.cvae import EventEncoder
 from models.gru import FrameGRU, _Recurrence
 from models.playing import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, Playing
+from models.rolls.cvae import EventEncoder
 
 
 def n_values(model: nn.Module) -> int:

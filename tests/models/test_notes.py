@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.frame_model import FrameModel
-from models.note_decoder import NoteDecoder
-from models.note_model import NoteModel
-from models.note_sampling import choose, draw_notes
-from models.notes import Notes, notes_of, roll_of
+from benchmarks.density.frame_model import FrameModel
+from benchmarks.density.note_model import NoteModel
+from models.notes.note_decoder import NoteDecoder
+from models.notes.note_sampling import choose, draw_notes
+from models.notes.notes import Notes, notes_of, roll_of
 from models.playing import Playing
 
 

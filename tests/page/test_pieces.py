@@ -12,7 +12,7 @@ import soundfile
 
 from audio.mp3 import encode_mp3
 from evaluation.tables import SHARE, Column
-from page.figures.pitch_range import pitch_range
+from figures.pitch_range import pitch_range
 from page.loss_curves import read_curves
 from page.roll_svg import note_path
 from page.tables import show_column, show_numbers

@@ -25,17 +25,17 @@ import report
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.damage import DAMAGE_TABLE
-from evaluation.measures.fad import FAD_TABLE
-from evaluation.measures.label_comparison import LABELS_TABLE
+from evaluation.metrics.fad import FAD_TABLE
+from evaluation.metrics.label_comparison import LABELS_TABLE
 from evaluation.samples.clips import open_clip_sources
 from evaluation.samples.latent_views import LATENT_TABLE
 from evaluation.tables import REPORTED, Column
+from figures.pitch_range import pitch_range
 from models import CVAE, Generator
 from page import assemble
 from page.assemble import ReportOptions
-from page.figures.pitch_range import pitch_range
 from page.roll_svg import note_path
+from programs.damage import DAMAGE_TABLE
 
 NASTY = ["R&B <x>", 'a"b', "bass"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -157,12 +157,12 @@ def test_page_without_results_names_all_that_is_missing_and_plays_the_clips(tiny
         "fad_results.png, fad_results.csv": f"eval_fad_samples.py {folders}",
         "music-T32.csv, music-T64.csv": f"eval_music.py {folders}",
         "genre-T32.csv, genre-T64.csv": f"eval_genre.py {folders}",
-        "labels.csv": f"-m evaluation.compare_labels {folders}",
+        "labels.csv": f"-m programs.compare_labels {folders}",
         "eval_mse-T32.csv": f"eval_mse.py {folders} --seq-len 32",
         "eval_elbo-T64.csv": f"eval_elbo.py {folders} --seq-len 64",
-        "fad_sanity.csv": f"-m evaluation.damage --store {options.store} --metrics {options.metrics}",
+        "fad_sanity.csv": f"-m programs.damage --store {options.store} --metrics {options.metrics}",
         "latent_tsne-T32.png, rolls_embedding-T32.png, latent-T32.csv": (
-            f"-m evaluation.latent_plots {folders} --seq-len 32"
+            f"-m programs.latent_plots {folders} --seq-len 32"
         ),
         f"{options.runs / 'cgan' / 'epochs.jsonl'}": f"train_cgan.py --store {options.store}",
     }.items():

@@ -18,9 +18,9 @@ from data.store import WINDOW_LENGTHS
 from explainable.attributes import ATTRIBUTES
 from explainable.tokens import MEASURE
 from models import CVAE, Critic, Generator
-from models.adversarial_vae import AdversarialVAE
-from models.attribute_vae import AttributeVAE
-from models.measure_vae import MeasureVAE
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.attribute_vae import AttributeVAE
+from models.study.measure_vae import MeasureVAE
 from models.weight_files import hybrid_file, pretrained_file
 
 REPOSITORY = Path(hubconf.__file__).parent
@@ -215,7 +215,7 @@ def test_weights_of_measures_are_ones_own_or_those_of_the_repository(checkpoints
     def load_there() -> torch.nn.Module:
         return torch.hub.load(str(tmp_path), "measure_vae", source="local")
 
-    with pytest.raises(FileNotFoundError, match=r"measure_vae.pth: no such weights; .* explainable.train measure_vae"):
+    with pytest.raises(FileNotFoundError, match=r"measure_vae.pth: no such weights; .* programs.study_train"):
         load_there()
     file = checkpoints / "measure_vae" / "vae_best.pth"
     (tmp_path / "released" / "explainable").mkdir(parents=True)

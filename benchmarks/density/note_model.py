@@ -1,0 +1,76 @@
+"""The note decoder as a model of density, p(X | what was before), of rolls with any number of keys."""
+
+import torch
+from torch import Tensor, nn
+
+from models.latents import FRAMES_A_SECOND
+from models.notes.note_cvae import Plan, RollEncoder
+from models.notes.note_decoder import NoteDecoder
+from models.notes.notes import by_length, notes_of
+from models.prior import Autoregressive, Posterior
+from models.registry import register
+
+_HEAD_SIZE = 32
+_GENRE_SIZE = 8  # the parts of the CVAE want to know a genre: here all music is of one
+
+
+@register
+class NoteModel(nn.Module):
+    """A model of density over rolls (B, pitches, T) of up to `horizon` frames.
+
+    Without a latent (`latent` is 0) an exact one; with `latent` numbers for every 16 frames a bound.
+    """
+
+    kind, network = "density", "notes"
+
+    def __init__(
+        self, pitches: int = 88, horizon: int = 128, hidden: int = 192, depth: int = 4, latent: int = 0
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "pitches": pitches, "horizon": horizon, "hidden": hidden, "depth": depth, "latent": latent,
+        }  # fmt: skip
+        self.pitches, self.horizon, self.latent = pitches, horizon, latent
+        heads, condition = max(1, hidden // _HEAD_SIZE), 3 * hidden // 4 if latent else 1
+        if latent:
+            self.genre = nn.Embedding(1, _GENRE_SIZE)
+            self.encoder = RollEncoder(latent, condition, _GENRE_SIZE, pitches)
+            self.plan = Plan(latent, _GENRE_SIZE, condition)
+            self.prior = Autoregressive(latent, 1)
+        self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, condition, hidden, depth, heads)
+
+    def attention_matrices(self) -> list[Tensor]:
+        """The weights of the attention and feed-forward layers, for an optimiser of matrices."""
+        return self.decoder.attention_matrices()
+
+    def noise_size(self, n_frames: int) -> int:
+        """How many standard normal numbers a block of `n_frames` frames needs, for its latent."""
+        return self.latent * -(-n_frames // FRAMES_A_SECOND)
+
+    def nats(self, roll: Tensor, lengths: Tensor, before: Tensor, noise: Tensor) -> Tensor:
+        """-log p(X | before) in nats, or a bound, float32 (B,), of rolls (B, pitches, T).
+
+        `lengths` (B,): the frames that count; `before` (B, pitches, C): the frames before, aligned to their end;
+        silence where there are none; `noise` (B, `noise_size(T)`).
+        """
+        notes, earlier = notes_of(roll), notes_of(before)
+        present = torch.arange(earlier.onset.shape[1], device=roll.device) < earlier.count[:, None]
+        earlier = earlier._replace(onset=torch.where(present, earlier.onset - before.shape[2], 0))
+        condition, kl = self._plan(roll, lengths, noise) if self.latent else (roll.new_zeros(len(roll), 1, 1), 0.0)
+        nll = -by_length(
+            notes.count + earlier.count + 1,
+            lambda rows: self.decoder.log_likelihood(
+                condition[rows], notes.of(rows), roll[rows], lengths[rows], earlier.of(rows)
+            ),
+        )
+        return nll + kl
+
+    def _plan(self, roll: Tensor, lengths: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What a sample of z tells the decoder, (B, parts, condition size), and the KL of parts that count, (B,)."""
+        of_one = torch.zeros(len(roll), dtype=torch.int64, device=roll.device)
+        whole = nn.functional.pad(roll, (0, -roll.shape[2] % FRAMES_A_SECOND))
+        posterior = Posterior(*(moment.flatten(1) for moment in self.encoder(whole, self.genre(of_one))))
+        z = posterior.sample(noise)
+        kl = self.prior.kl(posterior, z, of_one).unflatten(1, (-1, self.latent)).sum(2)
+        begins = torch.arange(kl.shape[1], device=roll.device) * FRAMES_A_SECOND
+        return self.plan(z, self.genre(of_one)), kl.masked_fill(begins >= lengths[:, None], 0.0).sum(1)

@@ -1,0 +1,159 @@
+"""Does generated music obey the genre asked for? A genre classifier's answers on real and on generated clips.
+
+A clip in which nothing sounds has no genre: its answer is silence, which is never right, and its probabilities are
+those of a guess, 1 / n_genres each.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import confusion_matrix
+from torch import Tensor
+from tqdm import tqdm
+
+from evaluation.metrics.genre_classifier import GenreClassifier, TrainedClassifier
+from evaluation.samples.clips import ClipSource
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
+
+SILENT = "(silence)"
+_BATCH = 512
+
+GENRE_TABLE = ResultTable(
+    "genre-T{T}.csv",
+    "eval_genre.py",
+    (
+        Column("origin", "made by", LABEL),
+        Column("genre_name", "{condition}", LABEL),
+        Column("accuracy_generated", "generated"),
+        Column("accuracy_sounding", "of sounding clips"),
+        Column("accuracy_real", "real (ceiling)", BASELINE),
+        Column("chance", "chance", BASELINE),
+        Column("n_generated", "clips"),
+        Column("n_empty", "empty"),
+        Column("n_real", "real clips"),
+        Column("windows_accuracy_real", "by window", BASELINE),
+        Column("windows_majority", "majority", BASELINE),
+        Column("inception_generated", "IS generated"),
+        Column("inception_real", "IS real", BASELINE),
+    ),
+    protocol=(
+        "split", "seed", "store_content", "threshold", "min_note_frames", "n_real", "n_generated", "classifier",
+    ),
+)  # fmt: skip
+
+
+def answer_columns(origin: str, genres: Iterable[str]) -> list[Column]:
+    """The columns of what clips of `origin`, "real" or "generated", are taken for."""
+    names = [Column("origin", "made by", LABEL), Column("genre_name", "{condition}", LABEL)]
+    return [*names, *(Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*genres, SILENT))]
+
+
+class Answers(NamedTuple):
+    """Of n clips of one genre: float64 (n, n_genres) and int64 (n,), n_genres where nothing sounds."""
+
+    probability: Tensor
+    predicted: Tensor
+
+    @property
+    def n_genres(self) -> int:
+        return self.probability.shape[1]
+
+
+@torch.no_grad()
+def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
+    """What the classifier says to clips of one genre, bool (B, 128, T) a batch."""
+    device = next(model.parameters(), torch.empty(0)).device
+    probabilities, predictions = [], []
+    for rolls in batches:
+        probability = model(torch.from_numpy(rolls).float().to(device)).cpu().double().softmax(1)
+        predicted = probability.argmax(1)
+        silent = torch.from_numpy(~rolls.any(axis=(1, 2)))
+        n_genres = probability.shape[1]
+        probability[silent], predicted[silent] = 1 / n_genres, n_genres
+        probabilities.append(probability)
+        predictions.append(predicted)
+    return Answers(torch.cat(probabilities), torch.cat(predictions))
+
+
+def inception_score(probability: Tensor) -> float:
+    """exp E KL(p(y|x) || p(y)) of p(y|x) (n, n_genres), p(y) being its mean (Salimans et al. 2016).
+
+    Between 1 (the answers do not depend on the clip) and n_genres (sure answers, all as frequent).
+    """
+    marginal = probability.mean(0)
+    divergence = torch.xlogy(probability, probability) - torch.xlogy(probability, marginal)
+    return float(divergence.sum(1).mean().exp())
+
+
+def measure_genre_accuracy(
+    source: ClipSource, classifier: TrainedClassifier, clips: int, *, progress: bool = True
+) -> pd.DataFrame:
+    """One row for each genre and one for all, over all real clips and `clips` generated ones.
+
+    accuracy_*: share of a genre's clips that are told right; for all, the mean over genres. accuracy_sounding: of the
+    generated clips in which something sounds; NaN where a genre has none. real_as_*, generated_as_*: the confusion
+    table, what share of the genre's clips is told to be what; for all, the mean over genres. windows_*: every window
+    counting alike, beside the answer that is always the commonest genre of the real clips. inception_*: of all genres,
+    with the same number `n_inception` of each. A genre without real clips has a row with a note alone, and is not
+    among all.
+    """
+    orders = {genre_id: source.real_order(genre_id) for genre_id in range(len(source.genres))}
+    present = [genre_id for genre_id, order in orders.items() if len(order)]
+    real, generated = {}, {}
+    for genre_id in tqdm(present, source.title, unit=" genres", disable=not progress):
+        real[genre_id] = classify(classifier.model, map(source.real, orders[genre_id].split(_BATCH)))
+        parts = ((first, min(_BATCH, clips - first)) for first in range(0, clips, _BATCH))
+        made = (source.generated(genre_id, first, count) for first, count in parts)
+        generated[genre_id] = classify(classifier.model, made)
+    genres = pd.DataFrame([_of_genre(genre_id, real, generated, source.genres) for genre_id in orders])
+    frame = pd.concat([genres, pd.DataFrame([_of_all(genres, real, generated)])], ignore_index=True)
+    commonest = genres.loc[genres["n_real"].idxmax(), "genre_id"]
+    majority = (frame["genre_id"] == commonest).astype(float)
+    majority.iloc[-1] = genres["n_real"].max() / genres["n_real"].sum()
+    return frame.assign(windows_majority=majority, chance=1 / len(present), **classifier.facts, **source.facts)
+
+
+def _of_genre(
+    genre_id: int, real: Mapping[int, Answers], generated: Mapping[int, Answers], genres: list[str]
+) -> dict[str, Any]:
+    row = {"genre_id": genre_id, "genre_name": genres[genre_id], "note": ""}
+    if genre_id not in real:
+        return row | {"n_real": 0, "n_generated": 0, "n_empty_real": 0, "n_empty": 0, "note": "no real clips"}
+    for origin, ending, answers in (("real", "_real", real[genre_id]), ("generated", "", generated[genre_id])):
+        shares = _shares(genre_id, answers)
+        n_silent = round(shares[-1] * len(answers.predicted))
+        row |= {f"accuracy_{origin}": shares[genre_id], f"n_{origin}": len(answers.predicted)}
+        row[f"n_empty{ending}"] = n_silent
+        row |= {f"{origin}_as_{answer}": share for answer, share in zip((*genres, SILENT), shares, strict=True)}
+    silent = row[f"generated_as_{SILENT}"]
+    row["accuracy_sounding"] = row["accuracy_generated"] / (1 - silent) if silent < 1 else np.nan
+    row["windows_accuracy_real"] = row["accuracy_real"]
+    return row
+
+
+def _shares(genre_id: int, answers: Answers) -> np.ndarray:
+    """Share of each answer, silence last, float64 (n_genres + 1,)."""
+    labels = range(answers.n_genres + 1)
+    truth = np.full(len(answers.predicted), genre_id)
+    return confusion_matrix(truth, answers.predicted.numpy(), labels=labels, normalize="true")[genre_id]
+
+
+def _of_all(
+    genres: pd.DataFrame, real: Mapping[int, Answers], generated: Mapping[int, Answers]
+) -> dict[str, Any]:
+    """Means over the genres that have clips, sums of counts, and what is about all windows."""
+    there = genres[genres["n_real"] > 0]
+    counts = there[[name for name in there if name.startswith("n_")]].sum()
+    shares = there.drop(columns=["genre_id", "genre_name", "note", *counts.index])
+    n = min(len(answers.predicted) for answers in [*real.values(), *generated.values()])
+    scores = {
+        f"inception_{origin}": inception_score(torch.cat([answers.probability[:n] for answers in by_genre.values()]))
+        for origin, by_genre in (("real", real), ("generated", generated))
+    }
+    by_window = (there["accuracy_real"] * there["n_real"]).sum() / there["n_real"].sum()
+    named = {"genre_id": ALL_ID, "genre_name": ALL_NAME, "note": ""}
+    means = shares.mean(skipna=False).to_dict()
+    return named | means | counts.to_dict() | {"windows_accuracy_real": by_window, "n_inception": n} | scores

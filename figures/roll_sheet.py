@@ -1,0 +1,104 @@
+"""A picture of many piano rolls: a row for each genre, time in seconds across, pitch upwards."""
+
+from collections.abc import Sequence
+from itertools import cycle, zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from common.files import write_bytes
+from data.pianoroll import roll_notes
+from data.song import OCTAVE
+from figures.colors import GENRE_COLORS
+from figures.pitch_range import note_name, pitch_range
+from figures.png import png
+
+MAX_COLUMNS, MAX_SECONDS = 8, 60.0
+_PAPER, _LINES, _JOINTS, _GREY, _INK = "#f7f6f2", "#dcd9d0", "#b9b5a8", "#8c8c8c", "#262626"
+_INCHES_PER_SECOND, _MINIMUM_WIDTH, _LINE_HEIGHT, _MARGIN = 0.25, 1.9, 1.7, 0.7
+
+
+class RollPanel(NamedTuple):
+    """One roll, bool (128, T), and its title."""
+
+    title: str
+    roll: np.ndarray
+
+
+SheetRows = Sequence[Sequence[RollPanel | None]]
+
+
+def save_roll_sheet(
+    path: Path,
+    rows: SheetRows,
+    *,
+    title: str,
+    frames_per_second: int,
+    window_frames: int | None = None,
+) -> None:
+    """Write a PNG with one row of panels for each of `rows`; None leaves a place free.
+
+    A row of more panels than fit (eight, fewer if they are long) goes on in the next line. All panels share their axes:
+    the octaves in which anything sounds, and the time of the longest roll, up to 60 s. A silent roll says "empty" in
+    its title. `window_frames` marks the joints of windows.
+    """
+    panels = [panel for row in rows for panel in row if panel is not None]
+    longest = max(panel.roll.shape[1] for panel in panels) / frames_per_second
+    seconds = min(longest, MAX_SECONDS)
+    n_columns = max(1, min(MAX_COLUMNS, max(map(len, rows)), int(MAX_COLUMNS * 8 / seconds)))
+    lines = [
+        (color, row[first : first + n_columns])
+        for color, row in zip(cycle(GENRE_COLORS), rows)
+        for first in range(0, len(row), n_columns)
+        if any(row[first : first + n_columns])
+    ]
+    panel_width = max(_INCHES_PER_SECOND * seconds, _MINIMUM_WIDTH)
+    line_height = _LINE_HEIGHT if len(lines) > 2 else 1.5 * _LINE_HEIGHT
+    size = max(_MARGIN + n_columns * panel_width, 7.0), _MARGIN + len(lines) * line_height
+    figure = Figure(figsize=size, dpi=150, layout="constrained")  # no pyplot: a file needs no display
+    axes = figure.subplots(len(lines), n_columns, sharex=True, sharey=True, squeeze=False)
+    for axes_of_line, (color, line) in zip(axes, lines, strict=True):
+        for axis, panel in zip_longest(axes_of_line, line):
+            if panel is None:
+                axis.set_visible(False)
+            else:
+                _draw(axis, panel, color, frames_per_second, window_frames)
+    for column in axes.T:  # the lowest panel has the labels, also where the last line is not full
+        for axis in [axis for axis in column if axis.get_visible()][-1:]:
+            axis.tick_params(labelbottom=True)
+    low, high = pitch_range([panel.roll for panel in panels])
+    octaves = np.arange(low, high + 1, OCTAVE * (1 if high - low <= 6 * OCTAVE else 2))
+    shared = axes[0, 0]
+    shared.set(xlim=(0, seconds), ylim=(low - 0.5, high + 0.5))
+    shared.set_yticks(octaves, [note_name(pitch) for pitch in octaves])
+    shared.xaxis.set_major_locator(MaxNLocator(nbins=max(4, int(1.2 * panel_width)), steps=[1, 2, 5, 10]))
+    cut = f" (first {seconds:g} of {longest:.0f} s)" if longest > seconds else ""
+    figure.suptitle(title + cut, fontsize=10, parse_math=False)
+    figure.supxlabel("time (s)", fontsize=8)
+    figure.supylabel("pitch", fontsize=8)
+    write_bytes(path, png(figure))
+
+
+def _draw(axis: Axes, panel: RollPanel, color: str, frames_per_second: int, window_frames: int | None) -> None:
+    """A note is a bar of pitch +- 0.5, from the start of its first frame to the end of its last."""
+    pitch, start, end = roll_notes(panel.roll)
+    left, right, low, high = start / frames_per_second, end / frames_per_second, pitch - 0.5, pitch + 0.5
+    corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(-1, 4, 2)
+    axis.add_collection(PolyCollection(corners, facecolors=color, zorder=3), autolim=False)
+    n_frames = panel.roll.shape[1]
+    for joint in range(window_frames or n_frames, n_frames, window_frames or n_frames):
+        axis.axvline(joint / frames_per_second, color=_JOINTS, linewidth=0.8, zorder=2)
+    empty = not panel.roll.any()
+    told, told_color = (f"{panel.title}: empty", _GREY) if empty else (panel.title, _INK)
+    axis.set_title(told, fontsize=8, color=told_color, pad=3, parse_math=False)
+    axis.set_facecolor(_PAPER)
+    axis.grid(axis="y", color=_LINES, linewidth=0.6)
+    axis.tick_params(labelsize=7, length=2, color=_GREY)
+    for spine in axis.spines.values():
+        spine.set_color(_LINES)
+

@@ -1,0 +1,91 @@
+"""Convolutional generator: a latent a second and a genre to a piano roll, both heard in every layer."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..latents import LatentOfSecond
+from ..prior import AUTOREGRESSIVE, PRIORS
+from ..registry import register
+from ..rolls.cvae import MINIMUM_RATE, PITCHES
+from .note_cvae import Plan
+
+_GROUPS = 4
+_DOUBLINGS = 4  # from a latent to its 16 frames
+
+
+class Level(nn.Module):
+    """A residual convolution whose normalised features the condition of their second scales and shifts (FiLM)."""
+
+    def __init__(self, inputs: int, outputs: int, condition_size: int) -> None:
+        super().__init__()
+        self.condition = nn.Linear(condition_size, 2 * outputs)
+        self.mix = nn.Conv1d(inputs, outputs, 5, padding=2)
+        self.again = nn.Conv1d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv1d(inputs, outputs, 1)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """(B, outputs, n) from (B, inputs, n) and the seconds' `condition` (B, seconds, condition size)."""
+        scale, shift = self.condition(condition).transpose(1, 2).chunk(2, dim=1)
+        repeats = features.shape[2] // condition.shape[1]
+        scale, shift = (part.repeat_interleave(repeats, dim=2) for part in (scale, shift))
+        mixed = torch.addcmul(shift, F.group_norm(self.mix(features), _GROUPS), 1 + scale)
+        return self.skip(features) + self.again(F.gelu(mixed))
+
+
+@register
+class ConvGenerator(LatentOfSecond, nn.Module):
+    """From a column of features a second, doubled in time four times, to the frames of any number of seconds."""
+
+    kind, network = "generator", "convolutions"
+
+    def __init__(
+        self,
+        n_genres: int,
+        seq_len: int,
+        latent: int = 16,
+        hidden: int = 128,
+        genre_size: int = 32,
+        prior: str = AUTOREGRESSIVE,
+    ) -> None:
+        """`hidden`: channels of the last level, half of the first's. `seq_len`: frames that it is trained for."""
+        super().__init__()
+        if hidden % (_GROUPS * _DOUBLINGS):
+            raise ValueError(f"hidden must be a multiple of {_GROUPS * _DOUBLINGS}, but is {hidden}")
+        self.config = {
+            "n_genres": n_genres, "seq_len": seq_len, "latent": latent, "hidden": hidden, "genre_size": genre_size,
+            "prior": prior,
+        }  # fmt: skip
+        self.seq_len = seq_len
+        self.latent = latent
+        self.prior = PRIORS[prior](latent, n_genres)
+        self.genre = nn.Embedding(n_genres, genre_size)
+        self.plan = Plan(latent, genre_size, hidden)
+        step = hidden // _DOUBLINGS
+        channels = [2 * hidden - step * level for level in range(_DOUBLINGS + 1)]
+        self.first = nn.Linear(hidden, channels[0])
+        pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
+        self.levels = nn.ModuleList(Level(inputs, outputs, hidden) for inputs, outputs in pairs)
+        self.roll = nn.Conv1d(channels[-1], PITCHES, 3, padding=1)
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE))
+
+    def logits(self, z: Tensor, genre: Tensor) -> Tensor:
+        """(B, 128, T) from `z` (B, T / 16 * latent) and `genre` int64 (B,)."""
+        condition = self.plan(z, self.genre(genre))
+        features = self.first(condition).transpose(1, 2)
+        for level, layer in enumerate(self.levels):
+            if level:
+                features = features.repeat_interleave(2, dim=2)
+            features = layer(features, condition)
+        return self.roll(F.gelu(features)).float()
+
+    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
+        """Probabilities (B, 128, T) that a cell sounds."""
+        return torch.sigmoid(self.logits(z, genre))
+
+    # All tensors fit windows of any length.
+    grown_tensors = ()

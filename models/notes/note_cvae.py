@@ -1,0 +1,201 @@
+"""Conditional variational autoencoder with a latent a second and a decoder over notes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..latents import FRAMES_A_SECOND, LatentOfSecond
+from ..playing import Decoded, Playing
+from ..prior import AUTOREGRESSIVE, PRIORS, Posterior
+from ..registry import register
+from ..rolls.cvae import LOG_VARIANCE_BOUND, MINIMUM_RATE, PITCHES
+from .note_decoder import NoteDecoder
+from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
+from .notes import Notes, by_length, notes_of, roll_of
+
+_HEAD_SIZE = 64
+
+
+class RollEncoder(nn.Module):
+    """Convolutions over time from a roll and its onsets to a mean and a log-variance for each second, 16 frames."""
+
+    def __init__(self, latent: int, channels: int, condition_size: int, pitches: int = PITCHES) -> None:
+        super().__init__()
+        self.quarter = nn.Conv1d(2 * pitches, channels, 8, stride=4, padding=2)
+        self.sixteenth = nn.Conv1d(channels, channels, 8, stride=4, padding=2)
+        self.neighbours = nn.ModuleList(ConditionedConvolution(channels, condition_size) for _ in range(2))
+        self.moments = nn.Conv1d(channels, 2 * latent, 1)
+
+    def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, ...)."""
+        onsets = roll * (1 - F.pad(roll[:, :, :-1], (1, 0)))
+        hidden = F.gelu(self.quarter(torch.cat([roll, onsets], dim=1)))
+        hidden = self.sixteenth(hidden)
+        for layer in self.neighbours:
+            hidden = layer(hidden, genre)
+        mean, log_variance = self.moments(hidden).float().transpose(1, 2).chunk(2, dim=2)
+        return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+
+
+class ConditionedConvolution(nn.Module):
+    """A residual convolution over neighbours in time, whose input a condition scales and shifts."""
+
+    def __init__(self, channels: int, condition_size: int) -> None:
+        super().__init__()
+        self.condition = nn.Linear(condition_size, 2 * channels)
+        self.mix = nn.Conv1d(channels, 2 * channels, 3, padding=1)
+        self.back = nn.Conv1d(2 * channels, channels, 1)
+        for layer in (self.condition, self.back):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
+        """(B, channels, n) from `hidden` of the same shape and `condition` (B, condition size)."""
+        scale, shift = self.condition(condition)[..., None].chunk(2, dim=1)
+        normal = F.group_norm(hidden, 1)
+        return hidden + self.back(F.gelu(self.mix(torch.addcmul(shift, normal, 1 + scale))))
+
+
+@register
+class NoteCVAE(LatentOfSecond, nn.Module):
+    """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window."""
+
+    kind, network = "cvae", "notes"
+    plays_by = ("temperature", "nucleus")
+
+    def __init__(
+        self,
+        n_genres: int,
+        latent: int = 16,
+        hidden: int = 256,
+        depth: int = 4,
+        genre_size: int = 32,
+        horizon: int = 128,
+        prior: str = AUTOREGRESSIVE,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "n_genres": n_genres, "latent": latent, "hidden": hidden, "depth": depth, "genre_size": genre_size,
+            "horizon": horizon, "prior": prior,
+        }  # fmt: skip
+        channels, heads = 3 * hidden // 4, max(1, hidden // _HEAD_SIZE)
+        self.latent = latent
+        self.prior = PRIORS[prior](latent, n_genres)
+        self.genre = nn.Embedding(n_genres, genre_size)
+        self.encoder = RollEncoder(latent, channels, genre_size)
+        self.plan = Plan(latent, genre_size, channels)
+        self.decoder = NoteDecoder(PITCHES, horizon, FRAMES_A_SECOND, channels, hidden, depth, heads)
+
+    def attention_matrices(self) -> list[Tensor]:
+        """The weights of the decoder's attention and feed-forward layers, for an optimiser of matrices."""
+        return self.decoder.attention_matrices()
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Begin at the training data's share of frames (128,) in which each pitch sounds, as bias of the next pitch."""
+        self.decoder.pitch_head.choices.bias.copy_(pitch_rate.clamp_min(MINIMUM_RATE).log())
+
+    def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
+        """Posterior of a batch as in `data.windows.Batch`; the roll (B, 128, T) has all that is looked at."""
+        mean, log_variance = self.encoder(roll, self.genre(genre))
+        return Posterior(mean.flatten(1), log_variance.flatten(1))
+
+    def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
+        """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), each note given those before it."""
+        condition, notes = self.plan(z, self.genre(genre)), notes_of(roll)
+        return -by_length(
+            notes.count + 1,
+            lambda rows: self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]),
+        )
+
+    def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int]:
+        """How many uniform numbers a window is drawn with, whatever its length."""
+        return MOST_NOTES, NUMBERS_A_NOTE
+
+    @torch.no_grad()
+    def decode_free(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        seq_len: int,
+        uniform: Tensor | None = None,
+        playing: Playing = Playing(),
+    ) -> Decoded:
+        """`seq_len` frames, note after note, drawn with the numbers `uniform` (B, most notes, 3) in [0, 1).
+
+        Random ones if None.
+        """
+        roll = roll_of(self.play(z, genre, seq_len, uniform, playing), PITCHES, seq_len)
+        return Decoded(roll.float(), roll)
+
+    @torch.no_grad()
+    def play(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        seq_len: int,
+        uniform: Tensor | None = None,
+        playing: Playing = Playing(),
+        beginning: Notes | None = None,
+        first_frame: int = 0,
+    ) -> Notes:
+        """The notes of `decode_free`, whose durations may lead beyond the window's end.
+
+        `beginning` and `first_frame` go on with notes that are there, as in `models.notes.note_sampling.draw_notes`.
+        """
+        if uniform is None:
+            uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
+        condition = self.plan(z, self.genre(genre))
+        return draw_notes(self.decoder, condition, seq_len, uniform, playing, beginning, first_frame)
+
+    @torch.no_grad()
+    def play_on(
+        self,
+        z: Tensor,
+        genre: Tensor,
+        begun: Tensor,
+        n_frames: int,
+        numbers: Callable[[int], Tensor],
+        playing: Playing = Playing(),
+        window: int = 128,
+    ) -> Tensor:
+        """Rolls, bool (B, 128, n_frames), that go on from `begun`, bool (B, 128, known), known a multiple of 16.
+
+        `z` (B, size for n_frames) tells of the whole. Each part is drawn in the sight of half a `window` of frames
+        before it, as if the window began there, and notes that sound at its beginning go on: there is no seam.
+        `numbers` gives the uniform numbers (B, most notes, 3) of the k-th part.
+        """
+        condition, known, part = self.plan(z, self.genre(genre)), begun.shape[2], 0
+        roll = F.pad(begun, (0, n_frames - known))
+        while known < n_frames:
+            start = max(0, known - window // 2)
+            end = min(start + window, n_frames)
+            seconds = condition[:, start // FRAMES_A_SECOND : -(-end // FRAMES_A_SECOND)]
+            beginning = notes_of(roll[:, :, start:end])
+            notes = draw_notes(
+                self.decoder, seconds, end - start, numbers(part), playing, beginning, first_frame=known - start
+            )
+            roll[:, :, start:] |= roll_of(notes, PITCHES, n_frames - start)
+            known, part = end, part + 1
+        return roll
+
+
+class Plan(nn.Module):
+    """What the decoder is told of every second: its latent, its neighbours', and the genre."""
+
+    def __init__(self, latent: int, genre_size: int, channels: int) -> None:
+        super().__init__()
+        self.latent = latent
+        self.widen = nn.Linear(latent + genre_size, channels)
+        self.neighbours = nn.ModuleList(ConditionedConvolution(channels, genre_size) for _ in range(2))
+
+    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
+        """(B, T / 16, channels) from z (B, T / 16 * latent) and genre embeddings (B, genre size)."""
+        seconds = z.unflatten(1, (-1, self.latent))
+        each = torch.cat([seconds, genre[:, None].expand(-1, seconds.shape[1], -1)], dim=2)
+        hidden = self.widen(each).transpose(1, 2)
+        for layer in self.neighbours:
+            hidden = layer(hidden, genre)
+        return hidden.transpose(1, 2)

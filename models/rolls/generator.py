@@ -1,0 +1,63 @@
+"""Generator G(z, y): a latent and a genre to a piano roll in one step (report, section 2.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from ..latents import LatentOfWindow
+from ..prior import PRIORS, STANDARD_NORMAL
+from ..registry import register
+from .cvae import MINIMUM_RATE, PITCHES
+
+
+@register
+class Generator(LatentOfWindow, nn.Module):
+    """[z, genre embedding] -> Linear ReLU Linear ReLU Linear -> sigmoid of a whole window."""
+
+    kind, network = "generator", "mlp"
+
+    def __init__(
+        self,
+        n_genres: int,
+        seq_len: int,
+        latent: int = 32,
+        hidden: int = 32,
+        genre_size: int = 4,
+        prior: str = STANDARD_NORMAL,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "n_genres": n_genres, "seq_len": seq_len, "latent": latent, "hidden": hidden, "genre_size": genre_size,
+            "prior": prior,
+        }  # fmt: skip
+        self.seq_len = seq_len
+        self.latent = latent
+        self.prior = PRIORS[prior](latent, n_genres)
+        self.genre = nn.Embedding(n_genres, genre_size)
+        self.trunk = nn.Sequential(
+            nn.Linear(latent + genre_size, hidden), nn.ReLU(), nn.Linear(hidden, 2 * hidden), nn.ReLU()
+        )
+        # Frame after frame: row t * 128 + p is pitch p of frame t.
+        self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(self.seq_len))
+
+    def logits(self, z: Tensor, genre: Tensor) -> Tensor:
+        """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,)."""
+        hidden = self.trunk(torch.cat([z, self.genre(genre)], dim=1))
+        return self.roll(hidden).unflatten(1, (self.seq_len, PITCHES)).transpose(1, 2)
+
+    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
+        """Probabilities (B, 128, T) that a cell sounds."""
+        return torch.sigmoid(self.logits(z, genre))
+
+    @torch.no_grad()
+    def grow_from(self, shorter: "Generator") -> None:
+        """Take over a generator of T / k frames: its window is played k times in a row."""
+        repeats = self.seq_len // shorter.seq_len
+        self.roll.weight.copy_(shorter.roll.weight.repeat(repeats, 1))
+        self.roll.bias.copy_(shorter.roll.bias.repeat(repeats))
+
+    grown_tensors = ("roll.weight", "roll.bias")

@@ -1,0 +1,141 @@
+"""AttributeVAE: MeasureVAE's networks; the first numbers of its latent are attributes, the others know nothing of them.
+
+Between the two models of the study: as in MeasureVAE the attributes are dimensions of z, as in AdversarialVAE they are
+given to the decoder and an adversary keeps them out of what else it hears. Given as normal scores they are distributed
+as the prior says, but for ties, so that no KL divergence pulls at them (as in arXiv 2511.07118, where they are
+regularised to it).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..prior import Posterior
+from ..registry import register
+from .measure_vae import MeasureVAE
+
+_CERTAIN = -80.0  # log-variance of a number that is given
+
+
+@register
+class AttributeVAE(MeasureVAE):
+    """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
+
+    The first `n_attributes` of the `latent` numbers of z are the attributes' normal scores. Raises `ValueError` where
+    that leaves none.
+    """
+
+    network = "attribute_vae"
+
+    def __init__(
+        self,
+        n_tokens: int,
+        n_attributes: int,
+        latent: int = 32,
+        hidden: int = 512,
+        embedding: int = 10,
+        beats: int = 4,
+        ticks: int = 6,
+        dropout: float = 0.0,
+    ) -> None:
+        if latent <= n_attributes:
+            raise ValueError(f"{latent} numbers of z hold no more than {n_attributes} attributes")
+        super().__init__(
+            n_tokens, latent, hidden, embedding, beats, ticks, dropout, relu_logits=False,
+            inferred=latent - n_attributes,
+        )  # fmt: skip
+        self.config = {
+            "n_tokens": n_tokens, "n_attributes": n_attributes, "latent": latent, "hidden": hidden,
+            "embedding": embedding, "beats": beats, "ticks": ticks, "dropout": dropout,
+        }  # fmt: skip
+
+    def encode(self, tokens: Tensor, scores: Tensor) -> Posterior:
+        """q(z | measure) of `tokens` int64 (B, T) with the normal scores of their attributes, (B, n_attributes)."""
+        others = super().encode(tokens)
+        certain = torch.full_like(scores, _CERTAIN)
+        return Posterior(torch.cat([scores, others.mean], dim=1), torch.cat([certain, others.log_variance], dim=1))
+
+
+@register
+class AttributeRegressor(nn.Module):
+    """Guesses the attributes' normal scores from the other numbers of z: the adversary of an `AttributeVAE`."""
+
+    kind, network = "explainable_adversary", "attribute_regressor"
+
+    def __init__(self, latent: int, n_attributes: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.config = {"latent": latent, "n_attributes": n_attributes, "hidden": hidden}
+        self.layers = nn.Sequential(
+            nn.Linear(latent, hidden), nn.LeakyReLU(), nn.Linear(hidden, hidden), nn.LeakyReLU(),
+            nn.Linear(hidden, n_attributes),
+        )  # fmt: skip
+
+    def forward(self, others: Tensor) -> Tensor:
+        """Guesses (B, n_attributes) from the numbers of z that are no attributes, (B, latent)."""
+        return self.layers(others)
+
+    def loss(self, others: Tensor, scores: Tensor) -> Tensor:
+        """Mean squared error of the guesses, a scalar: what the adversary is trained for."""
+        return F.mse_loss(self(others), scores)
+
+    def explained(self, others: Tensor, scores: Tensor) -> Tensor:
+        """Squared correlation of guesses and scores in the batch, mean over attributes, 0 to 1: the model's loss.
+
+        Unlike the guesses' error it has a least value, and the adversary's scale does not matter to it.
+        """
+        guesses, scores = (values - values.mean(0) for values in (self(others).float(), scores))
+        covariance = (guesses * scores).mean(0)
+        variances = guesses.square().mean(0) * scores.square().mean(0)
+        return (covariance.square() / variances.clamp_min(1e-6)).mean()
+
+
+@register
+class AttributeReader(nn.Module):
+    """Reads the attributes' normal scores off tokens, or off shares of tokens: by it a decoder learns to obey.
+
+    It is trained on what the decoder plays, whose attributes are known, and leads gradients from what was asked of them
+    to the decoder.
+    """
+
+    kind, network = "explainable_reader", "attribute_reader"
+
+    def __init__(self, n_tokens: int, n_attributes: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.config = {"n_tokens": n_tokens, "n_attributes": n_attributes, "hidden": hidden}
+        self.token = nn.Linear(n_tokens, hidden)
+        self.mix = nn.ModuleList(nn.Conv1d(hidden, hidden, 3, padding=reach, dilation=reach) for reach in (1, 2, 4))
+        self.scores = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.LeakyReLU(), nn.Linear(hidden, n_attributes))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scores (B, n_attributes) of tokens as shares, float32 (B, T, n_tokens), whose sum over tokens is 1."""
+        states = self.token(tokens).transpose(1, 2)
+        for layer in self.mix:
+            states = states + F.leaky_relu(layer(states))
+        return self.scores(torch.cat([states.mean(2), states.amax(2)], dim=1)).float()
+
+
+def played_tokens(logits: Tensor, tokens: Tensor) -> Tensor:
+    """The tokens int64 (B, T) as shares (B, T, n_tokens), 0 or 1, with the gradient of the softmax of their logits."""
+    shares = logits.float().softmax(2)
+    return F.one_hot(tokens, shares.shape[2]) + shares - shares.detach()
+
+
+def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distance correlation of rows of x (B, n) and y (B, m), a scalar up to 1 (Szekely et al. 2007).
+
+    For many rows it is 0 if and only if x and y are independent. The covariance in it is estimated without bias, so
+    that it may be negative. Fewer than four rows tell nothing: 0.
+    """
+    if len(x) < 4:
+        return x.sum() * 0
+    first, second = (_centred(torch.cdist(values, values)) for values in (x.float(), y.float()))
+    covariance = (first * second).sum()
+    return covariance / (first.square().sum() * second.square().sum()).clamp_min(1e-12).sqrt()
+
+
+def _centred(distances: Tensor) -> Tensor:
+    """U-centred, as unbiased estimates have it (Szekely and Rizzo 2014)."""
+    n = len(distances)
+    rows = distances.sum(1, keepdim=True) / (n - 2)
+    centred = distances - rows - rows.t() + distances.sum() / ((n - 1) * (n - 2))
+    return centred.masked_fill(torch.eye(n, dtype=torch.bool, device=distances.device), 0.0)

@@ -1,0 +1,200 @@
+"""Measure trained models of the study on the test tunes of their data set: one table, a row for each run.
+
+    python -m programs.study_evaluate --data measures/irish_folk
+    python -m programs.study_evaluate --data measures/bach --runs my_runs --checkpoints my_weights
+
+Every run on the data set below --checkpoints is measured, from sampled z and the decoder running freely, as in the
+study; figures of the posterior mean stand beside. Writes metrics/explainable.csv, to which other data sets add theirs.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.errors import UserError, run_command
+from common.files import hash_of_file
+from common.options import CheckedOptions, as_plain, option, parse_options
+from common.randomness import generator_at
+from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
+from explainable.attributes import ATTRIBUTES, attributes
+from explainable.measures import Measures, Part
+from explainable.metrics.independence import data_correlations, output_independence, sweep_correlations
+from explainable.metrics.latent import latent_metrics
+from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
+from explainable.stages.stage import FOLDER, VAE
+from explainable.trained import TrainedMeasures, load_measures_model
+from models.checkpoint import CheckpointError
+from programs.study_train import MODELS
+
+SWEEP_VALUES = 11
+# Options that are always told of a training, and those that have columns of their own.
+_MAIN_OPTIONS = ("hidden", "epochs", "batch_size", "learning_rate")
+_OF_THE_RUN = frozenset(("latent", "attributes", "seed", "training_measures", "transposed"))
+TABLE = ResultTable(
+    "explainable.csv",
+    "-m programs.study_evaluate",
+    (
+        Column("run", "run", LABEL),
+        Column("data", "data", LABEL),
+        Column("latent", "z"),
+        Column("accuracy", "accuracy"),
+        Column("floor", "always hold", BASELINE),
+        Column("accuracy_onsets", "onsets"),
+        Column("accuracy_measures", "measures"),
+        Column("interpretability", "interpretability"),
+        Column("latent_independence_nonlinear", "attributes not elsewhere in z"),
+        Column("data_independence_nonlinear", "in the data", BASELINE),
+        Column("free_independence_nonlinear", "nor in what is no control"),
+        Column("output_independence", "independence of controls"),
+        Column("data_output_independence", "in the data", BASELINE),
+    ),
+    key=("data", "run"),
+)
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What is measured, and where the table goes."""
+
+    data: Path = option(Path("measures/irish_folk"), "data set that programs.study_prepare made")
+    checkpoints: Path = option(Path("checkpoints"), "folder of the weights")
+    runs: Path = option(Path("runs"), "folder of the logs, for how soon a training reconstructs well")
+    metrics: Path = option(Path("metrics"), "folder for the table")
+    sweep_measures: int = option(1000, "test rows that are decoded under each value of each control", minimum=10)
+    seed: int = option(0, "decides the noise of z and which rows are taken", minimum=0)
+
+
+def evaluate_models(options: Options) -> pd.DataFrame:
+    """Measure all runs on a data set; returns the table. Raises `UserError` or `CheckpointError`."""
+    measures = Measures.open(options.data)
+    folder = options.checkpoints / FOLDER / options.data.name
+    paths = sorted(folder.glob(f"*/{VAE}_best.pth"))
+    if not paths:
+        raise UserError(f"{folder}: no trained model there; train one with python -m programs.study_train")
+    rows = [measure_run(load_measures_model(path), measures, options) for path in paths]
+    frame = TABLE.add(pd.DataFrame(rows), options.metrics)
+    print(format_table(frame[frame["data"] == measures.name], TABLE.columns))
+    print(TABLE.path(options.metrics))
+    return frame
+
+
+def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) -> dict[str, Any]:
+    """A row: reconstruction, the latent space, the controls, how soon, how it was trained.
+
+    Raises `CheckpointError` for other data.
+    """
+    trained.require_data(measures)
+    test, form = measures.part("test"), trained.form
+    posterior = trained.encode(test.tokens)
+    noise = torch.randn(posterior.mean.shape, generator=generator_at("evaluation", options.seed))
+    z, own = posterior.sample(noise), test.attributes[:, trained.columns]
+    tokens = {"hold": form.hold, "rest": form.rest, "pad": form.padding}
+    scores = reconstruction_scores(trained.play(z, own), test.tokens, **tokens)
+    of_mean = reconstruction_scores(trained.play(posterior.mean, own), test.tokens, **tokens)
+    designated = [trained.attributes.index(name) if _is_dimension(trained, name) else None for name in ATTRIBUTES]
+    latent = z.shape[1]
+    return {
+        "run": trained.run,
+        "data": measures.name,
+        "model": trained.model.network,
+        "latent": latent,
+        "attributes": ",".join(trained.attributes),
+        "controls_in_z": trained.in_latent,
+        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "rows": len(test),
+        **training_facts(trained, measures),
+        **scores,
+        **{f"{name}_of_mean": value for name, value in of_mean.items() if name.startswith("accuracy")},
+        **latent_metrics(z.numpy(), test.attributes, ATTRIBUTES, designated, seed=options.seed),
+        **controls(trained, measures, test, z, options),
+        **reconstruction_efficiency(_log(trained, options), latent, measures.hold_share("val")),
+        "measures_content": measures.content_hash,
+        "checkpoint_sha256": hash_of_file(trained.path),
+        "sweep_measures": options.sweep_measures,
+        "seed": options.seed,
+    }
+
+
+def training_facts(trained: TrainedMeasures, measures: Measures) -> dict[str, Any]:
+    """How a model was trained, and on what: its options, rows, validation, and the attributes of the training tunes.
+
+    `training_measures` and `transposed` are the options; what came of them are the numbers of rows. `val_` and a name:
+    the parts of the loss.
+    """
+    facts, options = trained.facts, trained.facts["options"]
+    row = {"training_seed": options["seed"], "epoch": facts["epoch"], "hidden": options["hidden"]}
+    row |= {"trained_with": told_options(trained.model.network, options)}
+    row |= {name: facts[name] for name in ("training_rows", "training_rows_untransposed")}
+    row |= {name: options[name] for name in ("training_measures", "transposed")}
+    row |= facts["metrics"]
+    training = measures.part("train", transposed=False).attributes
+    for name, values in zip(ATTRIBUTES, training.T, strict=True):
+        row |= {f"data_mean_{name}": float(values.mean()), f"data_variance_{name}": float(values.var())}
+    return row
+
+
+def told_options(network: str, options: Mapping[str, Any]) -> str:
+    """A training's options in words: the main ones, and others where they are not the published model's."""
+    kind, stage = MODELS[network]
+    usual, passed = as_plain(kind()), {*_MAIN_OPTIONS, *_OF_THE_RUN, *stage.free_options}
+    names = [name for name, value in options.items() if name not in passed and value != usual.get(name)]
+    return ", ".join(_in_words(name, options[name]) for name in (*_MAIN_OPTIONS, *names))
+
+
+def _in_words(name: str, value: Any) -> str:
+    name = name.replace("_", " ")
+    if value is None or isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value}"
+
+
+def _is_dimension(trained: TrainedMeasures, name: str) -> bool:
+    return trained.in_latent and name in trained.attributes
+
+
+def controls(
+    trained: TrainedMeasures, measures: Measures, test: Part, z: torch.Tensor, options: Options
+) -> dict[str, float]:
+    """How far each control moves its own attribute, and no other, in the measures that are decoded.
+
+    It goes 3 standard deviations to either side of its mean: of a dimension of z, or of what a decoder is told in
+    training, there not beyond the smallest and the largest value.
+    """
+    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
+    latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]
+    training = measures.part("train", transposed=False).attributes[:, trained.columns]
+    values, decoded = [], []
+    for k in range(len(trained.attributes)):
+        values.append(np.linspace(*trained.ends(k, z, training), SWEEP_VALUES))
+        played = [trained.play(*trained.controlled(latents, own, k, value)) for value in values[-1]]
+        decoded.append([attributes(rows, trained.form) for rows in played])
+    correlations = sweep_correlations(np.array(values), np.array(decoded))
+    ours = output_independence(correlations, trained.columns)
+    data = output_independence(data_correlations(test.attributes)[trained.columns], trained.columns)
+    row = {"output_independence": float(ours.mean()), "data_output_independence": float(data.mean())}
+    return row | {f"output_independence_{name}": float(v) for name, v in zip(trained.attributes, ours, strict=True)}
+
+
+def _log(trained: TrainedMeasures, options: Options) -> pd.DataFrame:
+    """Steps and seconds of training and the free-running accuracy at each validation; empty without a log."""
+    path = options.runs / FOLDER / options.data.name / trained.path.parent.name / "epochs.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    told = [json.loads(line) for line in lines]
+    batch = trained.facts["options"]["batch_size"]
+    return pd.DataFrame(
+        {
+            "step": np.cumsum([-(-epoch["examples"] // batch) for epoch in told]),
+            "seconds": np.cumsum([epoch["seconds"] for epoch in told]),
+            "accuracy": [epoch["val"]["val_accuracy"] for epoch in told],
+        }
+    )
+
+
+if __name__ == "__main__":
+    run_command(lambda: evaluate_models(parse_options(Options, __doc__)), CheckpointError)

@@ -1,0 +1,237 @@
+"""Turn melodies into a data set of measures, which training and evaluation of the explainable models read.
+
+    python -m programs.study_prepare irish_folk                  # out of the music21 package
+    python -m programs.study_prepare bach
+    python -m programs.study_prepare pop --input pop909_melodies
+    python -m programs.study_prepare --input my_tunes --out measures/mine --metres 4/4,2/2
+    python -m programs.study_prepare irish_folk --form phrase    # AdversarialVAE's published form: 64 tokens
+
+Tunes are read from ABC, MIDI and MusicXML (.mxl) files and from a table of makam music (.tsv), filtered, divided
+about 70/20/10 into train, val and test (whole tunes, with all their versions), and cut into measures of 4/4. A tune
+that cannot be used is listed with its reason in dropped.csv; the others are not affected.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError, remedies, run_command
+from common.options import CheckedOptions, option, parse_options
+from common.text import printable
+from explainable.attributes import attributes
+from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, Measures, vocabulary, write_measures
+from explainable.melodies.cut import Cut, cut
+from explainable.melodies.sources import (
+    NAMED_SETS,
+    PERFORMED_TOLERANCE,
+    Reading,
+    builtin_files,
+    drops_tune_off_grid,
+    is_performed,
+    named_set,
+    own_files,
+    read_tunes,
+)
+from explainable.melodies.tune_splits import SPLITS, assign_tune_splits
+from explainable.melodies.tunes import Dropped, Tune, TuneError, bar_quarters
+from explainable.tokens import FORMS, TokenForm
+
+# Raise it when the same files would give other rows or another split.
+_READER_VERSION = 1
+_FOLDER = Path("measures")
+_OFF_GRID = ("auto", "tune", "measure")
+REMEDIES = {"no_files": "see --input", "out": "see --out"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What, beside the files, decides the content of a data set. `tolerance` in beats, for MIDI files alone."""
+
+    metres: tuple[str, ...] = ("4/4",)
+    repeats: bool = True
+    guess_melody: bool = False
+    tolerance: float = float(PERFORMED_TOLERANCE)
+    off_grid: str = "auto"
+    keep_empty: bool = False
+    transpose: bool = True
+    reader_version: int = _READER_VERSION
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What to make a data set of."""
+
+    name: str | None = option(None, f"{', '.join(NAMED_SETS)}; also as the first word, without the flag")
+    input: Path | None = option(None, "folder or file of melodies; without it, NAME comes out of music21")
+    out: Path | None = option(None, "folder to write; without it, measures/NAME")
+    form: str = option("measure", "rows of one measure, or of four in sixteenths", choices=tuple(FORMS))
+    lowest: int | None = option(None, "lowest MIDI pitch; without it, the form's", minimum=0, maximum=127)
+    highest: int | None = option(None, "highest MIDI pitch; without it, the form's", minimum=0, maximum=127)
+    metres: tuple[str, ...] = option((), "metres to accept, of 4 or 2 quarters a bar; without it, 4/4 (pop: and 2/4)")
+    repeats: bool = option(True, "play out repeats and endings")
+    guess_melody: bool = option(False, "take the melody out of MIDI files of several parts")
+    tolerance: float = option(
+        float(PERFORMED_TOLERANCE), "how far an onset of a MIDI file may be from its tick, in beats",
+        minimum=0, maximum=0.125,
+    )  # fmt: skip
+    off_grid: str = option(
+        "auto",
+        "what an onset off the grid drops; auto: the tune of ABC and MusicXML, else the measure",
+        choices=_OFF_GRID,
+    )
+    keep_empty: bool = option(False, "keep measures in which no note begins")
+    transpose: bool = option(True, "train on every transposition inside the range (phrases: 5 down to 6 up)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name is None and self.input is None:
+            raise UserError(f"give the name of a data set ({', '.join(NAMED_SETS)}), or --input FOLDER_OR_FILE")
+        if self.name is not None:
+            named_set(self.name)
+        for metre in self.metres:
+            beats, _, unit = metre.partition("/")
+            if not (beats.isdecimal() and unit.isdecimal() and int(unit) and bar_quarters(metre) in (2, 4)):
+                raise UserError(f"--metres takes metres of 4 or 2 quarters a bar, as in 4/4,2/2,2/4, but got {metre!r}")
+        form = self.token_form
+        if form.lowest >= form.highest:
+            raise UserError(f"--lowest {form.lowest} must be below --highest {form.highest}")
+
+    @property
+    def token_form(self) -> TokenForm:
+        form = FORMS[self.form]
+        lowest = form.lowest if self.lowest is None else self.lowest
+        return form.with_range(lowest, form.highest if self.highest is None else self.highest)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, with the metres of the named set where none are given."""
+        metres = self.metres or (named_set(self.name).metres if self.name else ("4/4",))
+        return Settings(
+            metres, self.repeats, self.guess_melody, self.tolerance, self.off_grid, self.keep_empty, self.transpose
+        )
+
+
+def prepare_measures(
+    files: Sequence[Path], folder: Path, form: TokenForm, settings: Settings = Settings(), *, name: str = ""
+) -> Measures:
+    """Make a data set in `folder` out of files of tunes. The same files and settings give the same bytes.
+
+    `name`: what the set is called, by default as the folder. Raises `UserError` where nothing is left of the tunes, or
+    where the folder holds something else.
+    """
+    reading = Reading(settings.metres, settings.repeats, settings.guess_melody)
+    tunes: list[Tune] = []
+    cuts: list[Cut] = []
+    dropped: list[Dropped] = []
+    for path, found in read_tunes(files, reading):
+        if isinstance(found, Dropped):
+            dropped.append(found)
+            continue
+        try:
+            cuts.append(_cut(path, found, form, settings))
+            tunes.append(found)
+        except TuneError as error:
+            dropped.append(Dropped(found.name, error.reason, error.detail))
+    if not tunes:
+        reasons = Counter(own.reason for own in dropped).most_common(1)
+        if not reasons:
+            raise UserError("no tune was found in the files")
+        (reason, times), *_ = reasons
+        raise UserError(f"no measure is left of {len(dropped)} tunes, for this reason most often ({times}): {reason}")
+    info = {
+        "name": name or folder.name,
+        "form": form.as_plain(),
+        "vocabulary": vocabulary(form),
+        "settings": {**asdict(settings), "metres": list(settings.metres)},
+    }
+    return _write(folder, info, form, tunes, cuts, dropped)
+
+
+def _cut(path: Path, tune: Tune, form: TokenForm, settings: Settings) -> Cut:
+    tolerance = Fraction(settings.tolerance).limit_denominator(1 << 10) if is_performed(path) else Fraction(0)
+    drop_tune = settings.off_grid == "tune" or (settings.off_grid == "auto" and drops_tune_off_grid(path))
+    return cut(tune, form, tolerance=tolerance, drop_tune_off_grid=drop_tune, keep_empty=settings.keep_empty)
+
+
+def _write(
+    folder: Path, info: dict[str, Any], form: TokenForm, tunes: list[Tune], cuts: list[Cut], dropped: list[Dropped]
+) -> Measures:
+    splits = assign_tune_splits(tunes)
+    rows = [len(own.tokens) for own in cuts]
+    told = [
+        (tune.name, tune.title, split, own.shift, *own.shifts, n_rows)
+        for tune, split, own, n_rows in zip(tunes, splits, cuts, rows, strict=True)
+    ]
+    table = pd.DataFrame(told, columns=list(TUNE_COLUMNS))
+    tokens = np.concatenate([own.tokens for own in cuts])
+    arrays = {
+        "tokens": tokens,
+        "attributes": attributes(tokens, form),
+        "tune": np.repeat(np.arange(len(tunes)), rows),
+        "number": np.concatenate([own.number for own in cuts]),
+    }
+    lost: Counter[str] = Counter()
+    for own in cuts:
+        lost.update(own.dropped)
+    copies = table["rows"] * (table["highest_shift"] - table["lowest_shift"] + 1)
+    info["counts"] = {
+        "tunes": len(tunes),
+        "tunes_dropped": dict(Counter(own.reason for own in dropped).most_common()),
+        "rows": len(tokens),
+        "measures_dropped": {reason: count for reason, count in lost.most_common() if count},
+        "tunes_of_split": {split: splits.count(split) for split in SPLITS},
+        "rows_of_split": {split: int(table["rows"][table["split"] == split].sum()) for split in SPLITS},
+        "training_rows_transposed": int(copies[table["split"] == "train"].sum()),
+        "hold_share": round(float((tokens == form.hold).mean()), 6),
+    }
+    reasons = pd.DataFrame([(own.name, own.reason, own.detail) for own in dropped], columns=list(DROPPED_COLUMNS))
+    return write_measures(folder, info, arrays, table, reasons)
+
+
+def summary(measures: Measures) -> str:
+    """What a data set holds and what was left out, as text."""
+    counts = measures.info["counts"]
+    unit = "measures" if measures.form.measures == 1 else f"rows of {measures.form.measures} measures"
+    lines = [f"{printable(measures.name)}: {counts['tunes']:,} tunes, {counts['rows']:,} {unit}"]
+    for split in SPLITS:
+        tunes, rows = counts["tunes_of_split"][split], counts["rows_of_split"][split]
+        copies = f", {counts['training_rows_transposed']:,} transposed" if split == "train" else ""
+        lines.append(f"  {split:<6}{tunes:>7,} tunes {rows:>9,} {unit}{copies}")
+    for what, reasons in (("tunes", counts["tunes_dropped"]), ("measures", counts["measures_dropped"])):
+        lines += [f"  {count:,} {what} dropped: {printable(reason)}" for reason, count in reasons.items()]
+    lines.append(f"  {100 * counts['hold_share']:.1f} % of the tokens are hold, the floor of any accuracy")
+    return "\n".join(lines)
+
+
+def prepare(options: Options) -> None:
+    """Make the data set and print what it holds. Raises `UserError` with a sentence where that cannot be."""
+    started = time.perf_counter()
+    with remedies(REMEDIES):
+        files = own_files(options.input) if options.input else builtin_files(options.name or "")
+        name = options.name or (options.input.stem if options.input else "")
+        folder = options.out or _FOLDER / name
+        measures = prepare_measures(files, folder, options.token_form, options.settings, name=name)
+    print(summary(measures))
+    print(
+        f"{folder}: made in {time.perf_counter() - started:.1f} s; dropped tunes and reasons: {folder / 'dropped.csv'}"
+    )
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """The options of a command line whose first word may be the name of a data set."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-"):
+        words.insert(0, "--name")
+    return parse_options(Options, __doc__ or "", words)
+
+
+if __name__ == "__main__":
+    run_command(lambda: prepare(read_options()))

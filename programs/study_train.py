@@ -1,0 +1,63 @@
+"""Train a model of the study on a data set of measures.
+
+    python -m programs.study_train measure_vae --data measures/irish_folk --latent 32 --attributes 4
+    python -m programs.study_train adversarial_vae --data measures/irish_folk --latent 128 --attributes 2
+    python -m programs.study_train attribute_vae --data measures/irish_folk --latent 32
+    python -m programs.study_train measure_vae --hidden 128 --epochs 5      # smaller and shorter than published
+
+The defaults are the published recipes. The same command resumes a run that was stopped, on the CPU bit for bit. Weights
+go to checkpoints/explainable/<data>/<run>/vae_{best,last}.pth, logs to runs/ in the same manner.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from common.errors import UserError, run_command
+from common.options import parse_options
+from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
+from explainable.stages.attribute_stage import AttributeOptions, AttributeStage
+from explainable.stages.measure_stage import MeasureOptions, MeasureStage
+from explainable.stages.stage import ExplainableOptions
+from models.checkpoint import CheckpointError
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.attribute_vae import AttributeVAE
+from models.study.measure_vae import MeasureVAE
+from training.loop import train
+
+# The two models of the study, and ours.
+MODELS = {
+    MeasureVAE.network: (MeasureOptions, MeasureStage),
+    AdversarialVAE.network: (AdversarialOptions, AdversarialStage),
+    AttributeVAE.network: (AttributeOptions, AttributeStage),
+}
+
+
+def train_model(model: str, options: ExplainableOptions) -> None:
+    """Train `model`, one of `MODELS`. Raises `UserError` with a sentence where something is missing."""
+    _, stage = MODELS[model]
+    train(stage(options))
+
+
+def split_model(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The model that a command line names, first or after --model, and its other words.
+
+    Raises `UserError` for an unknown one.
+    """
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--model=") else [word])]
+    if "--model" in words[:-1]:
+        at = words.index("--model")
+        _, model = words.pop(at), words.pop(at)
+    else:
+        model = words.pop(0) if words and not words[0].startswith("-") else MeasureVAE.network
+    if model not in MODELS:
+        raise UserError(f"unknown model {model!r}; known are {', '.join(MODELS)}")
+    return model, words
+
+
+def _main(arguments: Sequence[str]) -> None:
+    model, words = split_model(arguments)
+    train_model(model, parse_options(MODELS[model][0], __doc__, words))
+
+
+if __name__ == "__main__":
+    run_command(lambda: _main(sys.argv[1:]), CheckpointError)

@@ -1,0 +1,64 @@
+"""The report's open questions: every way is trained once, measured at T = 128, and told with its spread."""
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_embedders import embedder_of
+
+import benchmarks.open_questions as script
+import evaluation.metrics.genre_classifier as genre_classifier
+from benchmarks.open_questions import BASE, RANDOM, Options, answer, summary
+from models import CVAE, Critic
+from models.trained import load_trained
+from models.weight_files import pretrained_file
+
+
+@pytest.fixture
+def options(tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    tiny = {"epoch_windows": 20, "batch_size": 16, "hidden": 16}
+    monkeypatch.setattr(script, "SMALL_CVAE", {**tiny, "depth": 1, "latent": 2, "epochs": 1})
+    monkeypatch.setattr(script, "SMALL_CGAN", {**tiny, "epochs": 1})
+    monkeypatch.setattr(script, "SMALL_HYBRID", {**tiny, "seq_lens": (128,), "epochs": (1,)})
+    monkeypatch.setattr(script, "open_clip_embedder", lambda options, rate: embedder_of(tmp_path / "cache"))
+    monkeypatch.setattr(genre_classifier, "CHECKS", 1)
+    monkeypatch.setattr(
+        script, "ClassifierOptions", lambda cache: genre_classifier.ClassifierOptions(cache=cache, classifier_steps=2)
+    )
+    folders = {name: tmp_path / name for name in ("work", "metrics", "cache")}
+    return Options(store=tiny_store, question=("labels",), seeds=(3,), clips=2, **folders)
+
+
+def test_ways_are_trained_once_and_measured(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = answer(options)
+    counts = frame.groupby(["way", "seed"]).size().to_dict()
+    assert counts == {(BASE, 3): 6, (RANDOM, 3): 2}, "the base has z of N(0, I) and of the encoder, too"
+    assert frame["genre_accuracy"].notna().all()
+    assert (frame["FAD"].notna() == (frame["n_fake"] >= 2)).all(), "clips of hardly trained generators are empty"
+    assert frame["bits_per_cell"].notna().sum() == len(frame) / 2, "of the CVAEs"
+    assert set(frame["schedule"]) == {"0, 0, 20"}
+    bits = frame.dropna(subset=["bits_per_cell"]).groupby(["way", "seed"])["bits_per_cell"].first()
+    assert bits.nunique() == 2, "every way is a training of its own"
+    monkeypatch.setattr(script, "train", lambda stage: pytest.fail("trained again"))
+    again = answer(options)
+    pd.testing.assert_frame_equal(again, frame, check_dtype=False, rtol=1e-5)
+
+
+def test_a_way_that_changes_stage_2_begins_there(options: Options) -> None:
+    frame = answer(dataclasses.replace(options, question=("critic",)))
+    assert set(frame["way"]) == {BASE, "critic deaf to z"}
+    deaf = options.work / "seed3" / "critic_deaf_to_z" / "checkpoints"
+    assert load_trained(deaf / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
+    of_shared = (options.work / "seed3" / "checkpoints" / pretrained_file(CVAE.kind)).read_bytes()
+    assert of_shared == (deaf / pretrained_file(CVAE.kind)).read_bytes()
+
+
+def test_the_spread_is_half_the_range_over_seeds() -> None:
+    columns = {"KAD": 0.0, "genre_accuracy": 0.5, "genre_accuracy_real": 0.7, "n_empty": 0, "bits_per_cell": 0.03}
+    rows = [
+        {"way": way, "origin": "cvae", "FAD": distance, "schedule": "1, 1, 1", **columns}
+        for way, distance in ((BASE, 1.0), (RANDOM, 7.0), (BASE, 2.0), (RANDOM, 8.0), ("other", 9.0))
+    ]
+    found = summary(pd.DataFrame(rows), [RANDOM, BASE])
+    assert found[["way", "FAD", "FAD_range", "seeds"]].values.tolist() == [[RANDOM, 7.5, 0.5, 2], [BASE, 1.5, 0.5, 2]]
