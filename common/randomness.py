@@ -11,6 +11,6 @@ def seed_at(*position: int | str) -> int:
     return int.from_bytes(digest[:8], "big") & (2**63 - 1)
 
 
-def generator_at(*position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+def rng_at(*position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator whose numbers depend on `position` alone, for example ("noise", seed, T, step)."""
     return torch.Generator(device).manual_seed(seed_at(*position))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 
 
 class WindowOrder:
@@ -39,7 +39,7 @@ class WindowOrder:
         return order[first : first + self._batch_size]
 
     def _order(self, epoch: int, stream: int) -> Tensor:
-        generator = generator_at("order", self._seed, len(self._genre), epoch, stream)
+        generator = rng_at("order", self._seed, len(self._genre), epoch, stream)
         if not self._balanced:
             return torch.randperm(len(self._genre), generator=generator)
         by_genre = torch.argsort(self._genre, stable=True)

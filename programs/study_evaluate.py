@@ -20,7 +20,7 @@ import torch
 from common.errors import UserError, run_command
 from common.files import hash_of_file
 from common.options import CheckedOptions, as_plain, option, parse_options
-from common.randomness import generator_at
+from common.randomness import rng_at
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import Measures, Part
@@ -92,7 +92,7 @@ def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) 
     trained.require_data(measures)
     test, form = measures.part("test"), trained.form
     posterior = trained.encode(test.tokens)
-    noise = torch.randn(posterior.mean.shape, generator=generator_at("evaluation", options.seed))
+    noise = torch.randn(posterior.mean.shape, generator=rng_at("evaluation", options.seed))
     z, own = posterior.sample(noise), test.attributes[:, trained.columns]
     tokens = {"hold": form.hold, "rest": form.rest, "pad": form.padding}
     scores = reconstruction_scores(trained.play(z, own), test.tokens, **tokens)

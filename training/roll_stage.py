@@ -14,7 +14,7 @@ from common.device import select_device
 from common.errors import UserError
 from common.files import HASH_DIGITS
 from common.options import option
-from common.randomness import generator_at, seed_at
+from common.randomness import rng_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, LABELS, RollStore
 from data.windows import Batch, WindowSource, draw_semitones
@@ -93,7 +93,7 @@ class Draw:
         self._transpose = options.transpose
         step = position.example // options.batch_size
         place = options.seed, source.seq_len, position.epoch, step
-        self._generator = generator_at("noise", *place, device=source.device)
+        self._generator = rng_at("noise", *place, device=source.device)
 
     def index(self, stream: int = 0) -> Tensor:
         """The windows of the step, int64 (B,) on the CPU. Streams above 0 give others, for the critic's steps."""
@@ -176,7 +176,7 @@ class RollStage(Stage):
         if not self.options.move_windows:
             return windows
         if self._moved is None or self._moved[0] != epoch:
-            at = generator_at("move", self.options.seed, windows.seq_len, epoch)
+            at = rng_at("move", self.options.seed, windows.seq_len, epoch)
             self._moved = epoch, windows.moved(torch.randint(windows.seq_len, (len(windows),), generator=at))
         return self._moved[1]
 

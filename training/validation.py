@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.windows import WindowSource
 from evaluation.statistics.roll_distance import roll_distance, roll_statistics
 from models.losses import elbo_terms
@@ -21,7 +21,7 @@ def validate_cvae(
     Means over all windows of a genre, and of these over the genres that occur: training weighs genres alike, too. The
     noise of z is the same at every call.
     """
-    noise_at = generator_at("validation", device=windows.device)
+    noise_at = rng_at("validation", device=windows.device)
     terms = []
     for index in torch.arange(len(windows)).split(_BATCH):
         batch = windows.batch(index)
@@ -40,7 +40,7 @@ def validate_generator(generator: nn.Module, windows: WindowSource) -> dict[str,
 
     As many windows as the split has, of the same genres, with z from the generator's prior; the same z at every call.
     """
-    noise_at = generator_at("validation", device=windows.device)
+    noise_at = rng_at("validation", device=windows.device)
     generated, real, empty = [], [], torch.zeros((), device=windows.device)
     for index in torch.arange(len(windows)).split(_BATCH):
         shape = len(index), generator.noise_size(windows.seq_len)

@@ -13,7 +13,7 @@ from benchmarks.density.frames import BENCHMARKS, KEYS, FrameBlocks, read_benchm
 from benchmarks.density.note_model import NoteModel
 from common.device import select_device
 from common.options import option
-from common.randomness import generator_at, seed_at
+from common.randomness import rng_at, seed_at
 from data.windows import draw_semitones, transposed
 from training.optimizers import OptimizerOptions, optimizer_of
 from training.stage import Phase, Position, Stage, TrainingOptions
@@ -90,10 +90,10 @@ class DensityStage(Stage):
         index = order[position.example : position.example + self.options.batch_size]
         roll, lengths, before = blocks.batch(index, self.options.before)
         if self.options.transpose:
-            at = generator_at("transpose", self.options.seed, position.epoch, position.example)
+            at = rng_at("transpose", self.options.seed, position.epoch, position.example)
             semitones = draw_semitones(len(index), at)
             roll, before = transposed(roll, semitones), transposed(before, semitones)
-        at = generator_at("latent", self.options.seed, position.epoch, position.example)
+        at = rng_at("latent", self.options.seed, position.epoch, position.example)
         loss = self._nats(self.models[MODEL], (roll, lengths, before), at).sum() / lengths.sum().to(self.device)
         self.update(loss, MODEL)
         return {"nats_per_frame": loss}
@@ -106,7 +106,7 @@ class DensityStage(Stage):
     def _blocks_of(self, epoch: int) -> tuple[FrameBlocks, Tensor]:
         """The blocks of an epoch, and `n_examples` of them in a random order."""
         if self._cut is None or self._cut[0] != epoch:
-            at = generator_at("blocks", self.options.seed, epoch)
+            at = rng_at("blocks", self.options.seed, epoch)
             pieces = self.pieces["train"]
             blocks = FrameBlocks.of(
                 pieces, self.options.block, torch.randint(self.options.block, (len(pieces),), generator=at)
@@ -122,7 +122,7 @@ class DensityStage(Stage):
     def nats_per_frame(self, model: nn.Module, split: str) -> float:
         """Mean negative log-likelihood of a frame, or its bound, over all pieces of a split."""
         blocks = FrameBlocks.of(self.pieces[split], self.options.block)
-        total, at = 0.0, generator_at("latent", self.options.seed, split)
+        total, at = 0.0, rng_at("latent", self.options.seed, split)
         for index in torch.arange(len(blocks)).split(_AT_ONCE):
             total += self._nats(model, blocks.batch(index, self.options.before), at).double().sum().item()
         return total / int(blocks.length.sum())

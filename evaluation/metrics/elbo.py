@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.windows import PITCHES, Batch, WindowSource
 from evaluation.published import ELBO, published_for
 from evaluation.samples.subject import Subject
@@ -119,7 +119,7 @@ def _importance_bound(subject: Subject, batch: Batch, posterior: Posterior, inde
     cvae = subject.cvae
     if not samples:
         return torch.full_like(posterior.mean[:, 0], torch.nan)
-    noise_at = [generator_at("importance", subject.options.seed, window) for window in index.tolist()]
+    noise_at = [rng_at("importance", subject.options.seed, window) for window in index.tolist()]
     weights = []
     for _ in range(samples):
         noise = torch.stack([torch.randn(posterior.mean.shape[1], generator=at) for at in noise_at])

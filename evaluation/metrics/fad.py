@@ -21,7 +21,7 @@ from audio.roll_files import write_roll_files
 from audio.synthesis import Renderer
 from common.genres import genre_file_names
 from common.options import CheckedOptions, option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
 from evaluation.samples.clips import ClipOptions, ClipSource, RealClips
@@ -253,7 +253,7 @@ def _floor(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     """Distances between random disjoint halves of the real clips."""
     pools = [genre.pool for genre in strata]
     halves = [
-        random_halves(pools, generator_at("floor", options.seed, number)) for number in range(options.floor_seeds)
+        random_halves(pools, rng_at("floor", options.seed, number)) for number in range(options.floor_seeds)
     ]
     frechet, kernel = (
         pd.Series([defined(distance, *pair) for pair in halves], dtype=float)
@@ -295,7 +295,7 @@ def _infinity(strata: list[Stratum], seed: int) -> dict[str, Any]:
     real, fake = (
         torch.cat([pair[side][:n] for pair, n in zip(together, counts, strict=True)]) for side in (0, 1)
     )
-    generator = generator_at("infinity", seed)
+    generator = rng_at("infinity", seed)
     value = defined(lambda first, second: frechet_infinity(first, second, generator), real, fake)
     return {"FAD_infinity": value, "n_infinity": len(real), "n_infinity_needed": required_rows(real.shape[1])}
 

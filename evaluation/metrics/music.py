@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.randomness import generator_at
+from common.randomness import rng_at
 from evaluation.samples.clips import ClipSource, RealClips
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.novelty import NOVELTY, KnownWindows
@@ -200,7 +200,7 @@ def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) ->
         halves: tuple[list[Tensor], list[Tensor]] = ([], [])
         for genre in genres:
             every = torch.cat([clips[feature] for clips in (genre.real, genre.other_real) if feature in clips])
-            order = torch.randperm(len(every), generator=generator_at("halves", seed, halving, genre.genre_id))
+            order = torch.randperm(len(every), generator=rng_at("halves", seed, halving, genre.genre_id))
             for half, index in zip(halves, order.chunk(2), strict=True):
                 half.append(every[index])
         first, second = map(_defined, halves)

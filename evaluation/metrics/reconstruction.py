@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.windows import WindowSource
 from evaluation.published import MSE, published_for
 from evaluation.samples.subject import Subject
@@ -145,7 +145,7 @@ def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:
 
     `genre` and `song` are int64 (n,). Each window is drawn from all those of the other songs alike.
     """
-    generator = generator_at("another song", seed)
+    generator = rng_at("another song", seed)
     partner = torch.full_like(song, -1)
     for value in genre.unique():
         members = (genre == value).nonzero()[:, 0]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.pianoroll import drop_short_notes
 from data.song import OCTAVE
 from evaluation.metrics.genre_accuracy import classify
@@ -85,7 +85,7 @@ def _choose(subject: Subject, genre_id: int, windows: int) -> Tensor:
     """Windows of a genre in which something sounds, in an order that the seed decides."""
     source = subject.windows
     index = (source.genre_on_host == genre_id).nonzero()[:, 0]
-    order = torch.randperm(len(index), generator=generator_at("restyling", subject.options.seed, genre_id))
+    order = torch.randperm(len(index), generator=rng_at("restyling", subject.options.seed, genre_id))
     index = index[order][: 2 * windows]
     return index[source.rolls(index).amax((1, 2)).cpu() > 0][:windows] if len(index) else index
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
 from common.options import CheckedOptions, option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.labels import SPLITS
 from data.pianoroll import drop_short_notes
 from data.store import WINDOW_LENGTHS, RollStore
@@ -80,7 +80,7 @@ class RealClips:
     def real_order(self, genre_id: int) -> Tensor:
         """All windows of a genre in the split, int64 (n,), in an order that the seed decides."""
         index = (self.windows.genre == genre_id).nonzero()[:, 0]
-        order_at = generator_at("real clips", self.seed, self.windows.seq_len, genre_id)
+        order_at = rng_at("real clips", self.seed, self.windows.seq_len, genre_id)
         return index[torch.randperm(len(index), generator=order_at)]
 
     def real(self, index: Tensor) -> np.ndarray:

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.windows import WindowSource
 from evaluation.statistics.separation import measure_separation
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, of_all
@@ -74,7 +74,7 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
 
     With `balanced` as many of each genre that occurs; all windows of a genre that has fewer, and none instead of them.
     """
-    index = torch.randperm(len(windows), generator=generator_at("latent windows", seed, windows.seq_len))
+    index = torch.randperm(len(windows), generator=rng_at("latent windows", seed, windows.seq_len))
     genre = windows.genre.cpu()[index]
     chosen = torch.arange(len(index)) < count
     if balanced:
@@ -106,7 +106,7 @@ def latent_views(cvae: nn.Module, sample: WindowSample, batch_size: int) -> dict
     not tell them. With the genre withheld it is told one genre for all: which one is the same to all distances.
     """
     shape = len(sample.index), cvae.noise_size(sample.windows.seq_len)
-    noise = torch.randn(shape, generator=generator_at("latent views", sample.seed))
+    noise = torch.randn(shape, generator=rng_at("latent views", sample.seed))
     views: dict[str, list[Tensor]] = {MEAN: [], WITHHELD: [], SAMPLE: []}
     for index, noise_of_batch in zip(sample.index.split(batch_size), noise.split(batch_size), strict=True):
         batch = sample.windows.batch(index)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.options import CheckedOptions, option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from models import Generator
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 from models.rolls.cvae import PITCHES
@@ -22,7 +22,7 @@ def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int 
     """
     rows = torch.empty(count, latent, dtype=torch.float64)
     for row, sample in zip(rows, range(first, first + count), strict=True):
-        row.normal_(generator=generator_at("latent", seed, sample, window))
+        row.normal_(generator=rng_at("latent", seed, sample, window))
     return rows
 
 
@@ -188,5 +188,5 @@ def draw_chances(
     shape = decoder.chance_shape(seq_len, playing)
     if shape is None or positions is None:
         return None
-    each = [torch.rand(shape, generator=generator_at(*position), dtype=torch.float64) for position in positions]
+    each = [torch.rand(shape, generator=rng_at(*position), dtype=torch.float64) for position in positions]
     return torch.stack(each).to(device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
 from common.options import option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.labels import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
@@ -66,7 +66,7 @@ class Subject:
 
     def noise(self) -> Tensor:
         """Standard normal noise for z of every window, (n_windows, latent): the same whatever the batch size."""
-        at = generator_at("evaluation", self.options.seed)
+        at = rng_at("evaluation", self.options.seed)
         return torch.randn(len(self.windows), self.cvae.noise_size(self.windows.seq_len), generator=at)
 
     def decode_free(self, z: Tensor, genre: Tensor, index: Tensor) -> Decoded:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from common.randomness import generator_at
+from common.randomness import rng_at
 from evaluation.tables import ALL_ID, by_genre
 
 SHUFFLES = 20
@@ -103,7 +103,7 @@ def measure_separation(
     songs, song_place = song.unique(return_inverse=True)
     genre_of_song = torch.empty_like(songs).index_put_((song_place,), genre)
     shuffled = [
-        genre_of_song[torch.randperm(len(songs), generator=generator_at("shuffled genres", seed, number))][song_place]
+        genre_of_song[torch.randperm(len(songs), generator=rng_at("shuffled genres", seed, number))][song_place]
         for number in range(SHUFFLES)
     ]
     of_window = pd.DataFrame({"genre_id": genre, "song": song, "silhouette": found.silhouette})

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.options import option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from explainable.stages.stage import EPOCH_ROWS, VAE, ExplainableOptions, ExplainableStage, Rows
 from models.prior import Posterior, standard_normal_kl
 from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
@@ -87,7 +87,7 @@ class AdversarialStage(ExplainableStage):
         steps_of_epoch = -(-self.n_examples // self.options.batch_size)
         iteration = position.epoch * steps_of_epoch + position.example // self.options.batch_size
         length = rows.tokens.shape[1]
-        at = generator_at("teacher", self.options.seed, position.epoch, position.example)
+        at = rng_at("teacher", self.options.seed, position.epoch, position.example)
         is_told = torch.rand(length, generator=at) < probability_of_truth(iteration, self.options.sampling_k)
         return model.decode_free(z, self.standardised(rows.attributes), length, rows.tokens, is_told)[0]
 

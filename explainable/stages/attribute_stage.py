@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from common.errors import UserError
 from common.options import option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from explainable.attributes import attributes
 from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.adversarial_stage import ADVERSARY
@@ -100,7 +100,7 @@ class AttributeStage(MeasureStage):
         """
         half = max(len(z) // 2, 1)
         scores, others = self._parts(z[:half])
-        at = generator_at("control", self.options.seed, position.epoch, position.example)
+        at = rng_at("control", self.options.seed, position.epoch, position.example)
         asked = torch.stack([column[torch.randperm(half, generator=at)] for column in scores.t()], dim=1)
         logits, tokens = model.decode_free(torch.cat([asked, others], dim=1))
         reader, played = self.models[READER], played_tokens(logits, tokens)

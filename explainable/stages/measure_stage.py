@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import option
-from common.randomness import generator_at
+from common.randomness import rng_at
 from explainable.stages.stage import VAE, ExplainableOptions, ExplainableStage, Rows
 from models.prior import Posterior, standard_normal_kl
 from models.study.measure_vae import MeasureVAE, attribute_loss
@@ -67,7 +67,7 @@ class MeasureStage(ExplainableStage):
 
     def decoded(self, model: nn.Module, z: Tensor, rows: Rows, position: Position) -> Tensor:
         """Logits of a step: one coin for the whole batch decides whether the true tokens are heard."""
-        at = generator_at("teacher", self.options.seed, position.epoch, position.example)
+        at = rng_at("teacher", self.options.seed, position.epoch, position.example)
         if torch.rand((), generator=at).item() < self.options.teacher_forcing:
             return model.decode(z, rows.tokens)
         return self.play(model, z, rows)[0]

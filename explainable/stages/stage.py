@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from common.device import select_device
 from common.errors import UserError
 from common.options import option
-from common.randomness import generator_at, seed_at
+from common.randomness import rng_at, seed_at
 from explainable.attributes import (
     ATTRIBUTES,
     AVERAGE_INTERVAL_JUMP,
@@ -94,7 +94,7 @@ def drawn_tunes(tune: np.ndarray, most: int, seed: int) -> np.ndarray:
     for a larger.
     """
     tunes, rows = np.unique(tune, return_counts=True)
-    order = torch.randperm(len(tunes), generator=generator_at("tunes", seed)).numpy()
+    order = torch.randperm(len(tunes), generator=rng_at("tunes", seed)).numpy()
     return tunes[order][np.cumsum(rows[order]) <= most]
 
 
@@ -160,7 +160,7 @@ class ExplainableStage(Stage):
     def batch(self, position: Position) -> Rows:
         """The rows of a step, on the device."""
         if self._order is None or self._order[0] != position.epoch:
-            at = generator_at("rows", self.options.seed, position.epoch)
+            at = rng_at("rows", self.options.seed, position.epoch)
             n_rows = len(self.train_rows.tokens)
             passes = -(-self.n_examples // n_rows)
             order = torch.cat([torch.randperm(n_rows, generator=at) for _ in range(passes)])
@@ -173,7 +173,7 @@ class ExplainableStage(Stage):
 
     def noise(self, n: int, *position: int | str) -> Tensor:
         """Standard normal noise for z, (n, latent), that depends on the position alone."""
-        at = generator_at("noise", self.options.seed, *position)
+        at = rng_at("noise", self.options.seed, *position)
         return torch.randn(n, self.options.latent, generator=at).to(self.device)
 
     def build_models(self, phase: Phase) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stages import BATCH, cvae_options
 from torch import Tensor
 
-from common.randomness import generator_at
+from common.randomness import rng_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.store import RollStore
 from data.windows import WindowSource
@@ -87,5 +87,5 @@ def test_a_draw_depends_on_its_position_alone(tiny_store: Path, tmp_path: Path) 
 
 
 def test_generators_at_different_positions_differ() -> None:
-    seeds = {generator_at(*at).initial_seed() for at in (("a", 1, 2), ("a", 12), ("a", 2, 1), ("a1", 2), ("a", "1", 2))}
+    seeds = {rng_at(*at).initial_seed() for at in (("a", 1, 2), ("a", 12), ("a", 2, 1), ("a1", 2), ("a", "1", 2))}
     assert len(seeds) == 5
