@@ -8,7 +8,7 @@
     dropped.csv      tune, reason, detail of every tune that did not enter
     measures.json    form and vocabulary, settings, counts, hashes of the other files and of the content
 
-The transpositions for training are no part of the files: `part("train")` makes them, as a pitch is one token more for
+The transpositions for training are no part of the files: `split("train")` makes them, as a pitch is one token more for
 every semitone.
 """
 
@@ -41,7 +41,7 @@ _CONTENT_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class SplitRows:
     """The rows of a split.
 
     `tokens` uint8 (N, length), `attributes` float32 (N, 4), `tune` int32 (N,); `shift` int8 (N,): semitones by which a
@@ -58,7 +58,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Measures:
+class MeasureSet:
     """An opened data set; the arrays are in memory."""
 
     folder: Path
@@ -71,7 +71,7 @@ class Measures:
     number: np.ndarray
 
     @classmethod
-    def open(cls, folder: Path | str) -> "Measures":
+    def open(cls, folder: Path | str) -> "MeasureSet":
         """Open the data set in `folder`. Raises `UserError` where there is none, or one that is damaged."""
         folder = Path(folder)
         if not (folder / INFO).is_file():
@@ -104,7 +104,7 @@ class Measures:
             raise UserError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
         return np.flatnonzero((self.tunes["split"] == split).to_numpy()[self.tune])
 
-    def part(self, split: str, *, transposed: bool | None = None) -> Part:
+    def split(self, split: str, *, transposed: bool | None = None) -> SplitRows:
         """The rows of a split; with `transposed`, each in every transposition that its tune has, from low to high.
 
         Without `transposed`, that is so for "train" if the set was made with transpositions, and for no other split.
@@ -119,7 +119,7 @@ class Measures:
             before = np.cumsum(counts) - counts
             shift = (np.arange(counts.sum()) + np.repeat(lowest - before, counts)).astype(np.int8)
             rows = np.repeat(rows, counts)
-        return Part(transpose(self.tokens[rows], shift, self.form), self.attributes[rows], self.tune[rows], shift)
+        return SplitRows(transpose(self.tokens[rows], shift, self.form), self.attributes[rows], self.tune[rows], shift)
 
     def hold_share(self, split: str | None = None) -> float:
         """Share of the commonest token, hold: what a model reaches that says nothing else."""
@@ -141,7 +141,7 @@ def vocabulary(form: TokenForm) -> list[str]:
 
 def write_measures(
     folder: Path, info: dict[str, Any], arrays: dict[str, np.ndarray], tunes: pd.DataFrame, dropped: pd.DataFrame
-) -> Measures:
+) -> MeasureSet:
     """Write a data set to `folder`: whole, or not at all; an earlier one there is replaced.
 
     `info` needs name, form, settings and counts. Raises `UserError` where the folder holds something else.
@@ -162,7 +162,7 @@ def write_measures(
             _move_into_place(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return Measures.open(folder)
+    return MeasureSet.open(folder)
 
 
 def content_hash(info: dict[str, Any]) -> str:

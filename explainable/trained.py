@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.text import short_name
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.attributes import attributes as attributes_of
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
@@ -97,7 +97,7 @@ class TrainedMeasures:
             attributes[:, k] = values
         return z, attributes
 
-    def require_data(self, measures: Measures) -> None:
+    def require_data(self, measures: MeasureSet) -> None:
         """Raises `CheckpointError` where the model was trained on another data set."""
         if self.facts["measures_content"] != measures.content_hash:
             raise CheckpointError(

@@ -56,7 +56,7 @@ from explainable.comparison.tables import (
     runs_with_controls,
 )
 from explainable.comparison.verdicts import NOT_TESTED, VERDICT_TABLE, judge_claims
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
 from programs import study_evaluate as evaluate
@@ -234,7 +234,7 @@ def _measure(options: Options, item: tuple[Path, Path]) -> dict[str, Any] | str:
     places = {"checkpoints": options.checkpoints, "runs": options.runs, "metrics": options.metrics}
     asked = evaluate.Options(data=data, sweep_measures=options.sweep_measures, **places)
     try:
-        return evaluate.measure_run(load_measures_model(weights), Measures.open(data), asked)
+        return evaluate.measure_run(load_measures_model(weights), MeasureSet.open(data), asked)
     except (UserError, CheckpointError) as error:
         return str(error)
 

@@ -23,7 +23,7 @@ from common.options import CheckedOptions, as_plain, option, parse_options
 from common.randomness import rng_at
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
 from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import Measures, Part
+from explainable.measures import MeasureSet, SplitRows
 from explainable.metrics.independence import data_correlations, output_independence, sweep_correlations
 from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
@@ -72,7 +72,7 @@ class Options(CheckedOptions):
 
 def evaluate_models(options: Options) -> pd.DataFrame:
     """Measure all runs on a data set; returns the table. Raises `UserError` or `CheckpointError`."""
-    measures = Measures.open(options.data)
+    measures = MeasureSet.open(options.data)
     folder = options.checkpoints / FOLDER / options.data.name
     paths = sorted(folder.glob(f"*/{VAE}_best.pth"))
     if not paths:
@@ -84,13 +84,13 @@ def evaluate_models(options: Options) -> pd.DataFrame:
     return frame
 
 
-def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) -> dict[str, Any]:
+def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options) -> dict[str, Any]:
     """A row: reconstruction, the latent space, the controls, how soon, how it was trained.
 
     Raises `CheckpointError` for other data.
     """
     trained.require_data(measures)
-    test, form = measures.part("test"), trained.form
+    test, form = measures.split("test"), trained.form
     posterior = trained.encode(test.tokens)
     noise = torch.randn(posterior.mean.shape, generator=rng_at("evaluation", options.seed))
     z, own = posterior.sample(noise), test.attributes[:, trained.columns]
@@ -121,7 +121,7 @@ def measure_run(trained: TrainedMeasures, measures: Measures, options: Options) 
     }
 
 
-def training_facts(trained: TrainedMeasures, measures: Measures) -> dict[str, Any]:
+def training_facts(trained: TrainedMeasures, measures: MeasureSet) -> dict[str, Any]:
     """How a model was trained, and on what: its options, rows, validation, and the attributes of the training tunes.
 
     `training_measures` and `transposed` are the options; what came of them are the numbers of rows. `val_` and a name:
@@ -133,7 +133,7 @@ def training_facts(trained: TrainedMeasures, measures: Measures) -> dict[str, An
     row |= {name: facts[name] for name in ("training_rows", "training_rows_untransposed")}
     row |= {name: options[name] for name in ("training_measures", "transposed")}
     row |= facts["metrics"]
-    training = measures.part("train", transposed=False).attributes
+    training = measures.split("train", transposed=False).attributes
     for name, values in zip(ATTRIBUTES, training.T, strict=True):
         row |= {f"data_mean_{name}": float(values.mean()), f"data_variance_{name}": float(values.var())}
     return row
@@ -159,7 +159,7 @@ def _is_dimension(trained: TrainedMeasures, name: str) -> bool:
 
 
 def controls(
-    trained: TrainedMeasures, measures: Measures, test: Part, z: torch.Tensor, options: Options
+    trained: TrainedMeasures, measures: MeasureSet, test: SplitRows, z: torch.Tensor, options: Options
 ) -> dict[str, float]:
     """How far each control moves its own attribute, and no other, in the measures that are decoded.
 
@@ -168,7 +168,7 @@ def controls(
     """
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
     latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]
-    training = measures.part("train", transposed=False).attributes[:, trained.columns]
+    training = measures.split("train", transposed=False).attributes[:, trained.columns]
     values, decoded = [], []
     for k in range(len(trained.attributes)):
         values.append(np.linspace(*trained.ends(k, z, training), SWEEP_VALUES))

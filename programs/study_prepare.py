@@ -27,7 +27,7 @@ from common.errors import UserError, remedies, run_command
 from common.options import CheckedOptions, option, parse_options
 from common.text import printable
 from explainable.attributes import attributes
-from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, Measures, vocabulary, write_measures
+from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, MeasureSet, vocabulary, write_measures
 from explainable.melodies.cut import Cut, cut
 from explainable.melodies.sources import (
     NAMED_SETS,
@@ -52,7 +52,7 @@ REMEDIES = {"no_files": "see --input", "out": "see --out"}
 
 
 @dataclass(frozen=True)
-class Settings:
+class MeasureSettings:
     """What, beside the files, decides the content of a data set. `tolerance` in beats, for MIDI files alone."""
 
     metres: tuple[str, ...] = ("4/4",)
@@ -111,17 +111,22 @@ class Options(CheckedOptions):
         return form.with_range(lowest, form.highest if self.highest is None else self.highest)
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> MeasureSettings:
         """The settings, with the metres of the named set where none are given."""
         metres = self.metres or (named_set(self.name).metres if self.name else ("4/4",))
-        return Settings(
+        return MeasureSettings(
             metres, self.repeats, self.guess_melody, self.tolerance, self.off_grid, self.keep_empty, self.transpose
         )
 
 
 def prepare_measures(
-    files: Sequence[Path], folder: Path, form: TokenForm, settings: Settings = Settings(), *, name: str = ""
-) -> Measures:
+    files: Sequence[Path],
+    folder: Path,
+    form: TokenForm,
+    settings: MeasureSettings = MeasureSettings(),
+    *,
+    name: str = "",
+) -> MeasureSet:
     """Make a data set in `folder` out of files of tunes. The same files and settings give the same bytes.
 
     `name`: what the set is called, by default as the folder. Raises `UserError` where nothing is left of the tunes, or
@@ -155,7 +160,7 @@ def prepare_measures(
     return _write(folder, info, form, tunes, cuts, dropped)
 
 
-def _cut(path: Path, tune: Tune, form: TokenForm, settings: Settings) -> Cut:
+def _cut(path: Path, tune: Tune, form: TokenForm, settings: MeasureSettings) -> Cut:
     tolerance = Fraction(settings.tolerance).limit_denominator(1 << 10) if is_performed(path) else Fraction(0)
     drop_tune = settings.off_grid == "tune" or (settings.off_grid == "auto" and drops_tune_off_grid(path))
     return cut(tune, form, tolerance=tolerance, drop_tune_off_grid=drop_tune, keep_empty=settings.keep_empty)
@@ -163,7 +168,7 @@ def _cut(path: Path, tune: Tune, form: TokenForm, settings: Settings) -> Cut:
 
 def _write(
     folder: Path, info: dict[str, Any], form: TokenForm, tunes: list[Tune], cuts: list[Cut], dropped: list[Dropped]
-) -> Measures:
+) -> MeasureSet:
     splits = assign_tune_splits(tunes)
     rows = [len(own.tokens) for own in cuts]
     told = [
@@ -196,7 +201,7 @@ def _write(
     return write_measures(folder, info, arrays, table, reasons)
 
 
-def summary(measures: Measures) -> str:
+def summary(measures: MeasureSet) -> str:
     """What a data set holds and what was left out, as text."""
     counts = measures.info["counts"]
     unit = "measures" if measures.form.measures == 1 else f"rows of {measures.form.measures} measures"

@@ -25,7 +25,7 @@ from common.files import write_bytes, written_atomically
 from common.options import option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.chosen_weights import WeightsOptions
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.trained import REACH, TrainedMeasures
 from figures.png import png
 from models.checkpoint import CheckpointError
@@ -108,7 +108,7 @@ def _place(trained: TrainedMeasures, options: Options) -> Place:
     latent = trained.model.latent
     if options.data is None:
         return Place(torch.zeros(1, latent), trained.typical(1), torch.zeros(latent), torch.ones(latent))
-    measures = Measures.open(options.data)
+    measures = MeasureSet.open(options.data)
     trained.require_data(measures)
     test = read_test_rows(measures)
     if options.row >= len(test):

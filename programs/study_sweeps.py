@@ -20,7 +20,7 @@ from common.errors import UserError, run_command
 from common.files import write_text
 from common.options import CheckedOptions, option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import Measures, Part
+from explainable.measures import MeasureSet, SplitRows
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, frames_of, notes_of
 from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
@@ -45,7 +45,7 @@ class Options(CheckedOptions):
 
 def make_sweeps(options: Options) -> Path:
     """Write the sweeps; returns their path. Raises `UserError` or `CheckpointError` where something is missing."""
-    sets = [Measures.open(folder) for folder in options.data]
+    sets = [MeasureSet.open(folder) for folder in options.data]
     places = [options.checkpoints / FOLDER / folder.name for folder in options.data]
     paths = options.weights or [path for place in places for path in sorted(place.glob(f"*/{VAE}_best.pth"))]
     if not paths:
@@ -65,9 +65,9 @@ def make_sweeps(options: Options) -> Path:
     return path
 
 
-def sweep_model(trained: TrainedMeasures, measures: Measures, n: int, seed: int) -> dict[str, Any]:
+def sweep_model(trained: TrainedMeasures, measures: MeasureSet, n: int, seed: int) -> dict[str, Any]:
     """Name, originals and sweeps of a model, as plain data, for `n` test rows; `UserError` where too few are there."""
-    test, training = read_test_rows(measures), measures.part("train", transposed=False)
+    test, training = read_test_rows(measures), measures.split("train", transposed=False)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(test))[:n])
     z, own = trained.encode(test.tokens).mean, test.attributes[chosen][:, trained.columns]
     controls = []
@@ -87,9 +87,9 @@ def sweep_model(trained: TrainedMeasures, measures: Measures, n: int, seed: int)
     }
 
 
-def read_test_rows(measures: Measures) -> Part:
+def read_test_rows(measures: MeasureSet) -> SplitRows:
     """The rows of the test tunes. Raises `UserError` where there are fewer than two, which have no deviation."""
-    test = measures.part("test")
+    test = measures.split("test")
     if len(test) < 2:
         raise UserError(
             f"{measures.folder}: has {len(test)} rows of test tunes, and how far a control goes takes 2; "

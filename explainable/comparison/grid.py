@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.options import CheckedOptions, as_plain, option, parse_options
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.melodies.sources import NAMED_SETS
 from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
 from models.checkpoint import CheckpointError, read_checkpoint
@@ -51,7 +51,7 @@ class DataSet:
     @classmethod
     def open(cls, folder: Path) -> "DataSet":
         """Raises `UserError` where there is none, or one that is damaged."""
-        measures = Measures.open(folder)
+        measures = MeasureSet.open(folder)
         training_measures = len(measures.rows("train")) * measures.form.measures
         return cls(folder, measures.name, training_measures, measures.content_hash)
 

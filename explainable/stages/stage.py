@@ -23,7 +23,7 @@ from explainable.attributes import (
     RHYTHMIC_COMPLEXITY,
     attribute_index,
 )
-from explainable.measures import Measures, Part
+from explainable.measures import MeasureSet, SplitRows
 from models.prior import Posterior
 from training.optimizers import adam
 from training.stage import Phase, Position, Stage, TrainingOptions
@@ -123,10 +123,10 @@ class ExplainableStage(Stage):
 
     def open(self) -> None:
         """Open the data set. Raises `UserError` where there is none."""
-        self.measures = Measures.open(self.options.data)
+        self.measures = MeasureSet.open(self.options.data)
 
     def open_phase(self, phase: Phase) -> None:
-        val = self.measures.part("val")
+        val = self.measures.split("val")
         self.train_rows = self._training_rows()
         for split, rows in (("train", self.train_rows.tokens), ("val", val.tokens)):
             if len(rows) < 2:
@@ -139,7 +139,7 @@ class ExplainableStage(Stage):
 
     def _training_rows(self) -> Rows:
         measures, most = self.measures, self.options.training_measures
-        part = measures.part("train", transposed=None if self.options.transposed else False)
+        part = measures.split("train", transposed=None if self.options.transposed else False)
         rows = np.arange(len(part))
         if most is not None:
             tune_of_row = measures.tune[measures.rows("train")]
@@ -148,7 +148,7 @@ class ExplainableStage(Stage):
         self.n_untransposed = int((part.shift[rows] == 0).sum())
         return Rows(*(field[torch.from_numpy(rows)] for field in self._rows(part)))
 
-    def _rows(self, part: Part) -> Rows:
+    def _rows(self, part: SplitRows) -> Rows:
         columns = self.options.attribute_columns
         # Tokens stay bytes until a batch is made: transposed training sets are large.
         return Rows(torch.from_numpy(part.tokens), torch.from_numpy(part.attributes[:, columns]))

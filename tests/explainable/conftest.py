@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.tokens import MEASURE
-from programs.study_prepare import Settings, prepare_measures
+from programs.study_prepare import MeasureSettings, prepare_measures
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def no_warnings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def measures(tmp_path_factory: pytest.TempPathFactory) -> Measures:
+def measures(tmp_path_factory: pytest.TempPathFactory) -> MeasureSet:
     """Thirty tunes of four measures of four quarters and halves, as they stand."""
     folder, generator = tmp_path_factory.mktemp("tunes"), random.Random(0)
     tunes = []
@@ -28,4 +28,4 @@ def measures(tmp_path_factory: pytest.TempPathFactory) -> Measures:
         bars = ["".join(generator.choice(["C2", "DE", "G2", "Bc", "A2"]) for _ in range(3)) + "F2" for _ in range(4)]
         tunes.append(f"X:{number}\nT:Tune {number}\nM:4/4\nL:1/8\nK:C\n{'|'.join(bars)}|]\n")
     (folder / "tunes.abc").write_text("\n".join(tunes), encoding="utf-8")
-    return prepare_measures([folder / "tunes.abc"], folder / "measures", MEASURE, Settings(transpose=False))
+    return prepare_measures([folder / "tunes.abc"], folder / "measures", MEASURE, MeasureSettings(transpose=False))

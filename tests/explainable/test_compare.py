@@ -26,13 +26,13 @@ from explainable.comparison.grid import (
     trouble_with_measures,
     weights_of,
 )
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.tokens import MEASURE
 from models.checkpoint import read_checkpoint
 from programs import study_compare as compare
 from programs import study_evaluate as evaluate
 from programs.study_compare import Options, Training, show_runs, train_runs
-from programs.study_prepare import Settings, prepare_measures
+from programs.study_prepare import MeasureSettings, prepare_measures
 from programs.study_train import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,12 +40,12 @@ TINY = "--hidden 8 --epochs 1 --epoch-rows 48 --batch-size 16"
 
 
 @pytest.fixture(scope="module")
-def sets(measures: Measures, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+def sets(measures: MeasureSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """The same tunes as three data sets of the study and one that it did not have."""
     tunes, folder = measures.folder.parent / "tunes.abc", tmp_path_factory.mktemp("sets")
     names = ("irish_folk", "turkish_makam", "bach", "jazz")
     return tuple(
-        prepare_measures([tunes], folder / name, MEASURE, Settings(transpose=name == "irish_folk")).folder
+        prepare_measures([tunes], folder / name, MEASURE, MeasureSettings(transpose=name == "irish_folk")).folder
         for name in names
     )
 
@@ -74,11 +74,11 @@ def test_the_parts_of_the_grid(sets: tuple[Path, ...], tmp_path: Path) -> None:
     assert {run.data for run in runs("jazz")} == {jazz} and len(runs("jazz")) == 14
     assert {run.latent for run in runs("small")} == set(SIZES) - {128, 256}
     assert {(run.data, run.transposed) for run in runs("augmentation")} == {(makam, True), (makam, False)}
-    in_training = len(Measures.open(irish).rows("train"))
+    in_training = len(MeasureSet.open(irish).rows("train"))
     assert [run.training_measures for run in runs("size")] == [None] * 4 + [in_training // share for share in (2, 4, 8)]
 
 
-def test_sets_of_unequal_size_are_trained_on_as_many_measures(measures: Measures, tmp_path: Path) -> None:
+def test_sets_of_unequal_size_are_trained_on_as_many_measures(measures: MeasureSet, tmp_path: Path) -> None:
     text = (measures.folder.parent / "tunes.abc").read_text(encoding="utf-8").split("\n\n")
     (tmp_path / "few.abc").write_text("\n\n".join(text[:12]), encoding="utf-8")
     few = prepare_measures([tmp_path / "few.abc"], tmp_path / "few", MEASURE)
@@ -215,8 +215,8 @@ def test_a_grid_from_end_to_end(sets: tuple[Path, ...], tmp_path: Path, capsys: 
     assert sorted(table["model"]) == ["adversarial_vae", "measure_vae"]
     assert (table["hidden"] == 8).all() and (table["training_seed"] == 0).all()
     assert set(table["trained_with"]) == {"hidden 8, epochs 1, batch size 16, learning rate 0.0001, epoch rows 48"}
-    irish = Measures.open(sets[0])
-    assert (table["training_rows"] == len(irish.part("train"))).all() and table["transposed"].all()
+    irish = MeasureSet.open(sets[0])
+    assert (table["training_rows"] == len(irish.split("train"))).all() and table["transposed"].all()
     assert (table["training_rows_untransposed"] == len(irish.rows("train"))).all()
     files = {path.name for path in (tmp_path / "metrics").iterdir()}
     assert {"explainable_verdicts.csv", "explainable_by_size.csv", "explainable_accuracy.png"} <= files
@@ -263,17 +263,17 @@ def test_runs_with_other_options_are_not_taken_for_these(trained: Options, capsy
 
 
 def test_runs_on_a_set_that_was_made_again_are_told(
-    measures: Measures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    measures: MeasureSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tunes, data = measures.folder.parent / "tunes.abc", tmp_path / "set"
-    prepare_measures([tunes], data, MEASURE, Settings(transpose=False))
+    prepare_measures([tunes], data, MEASURE, MeasureSettings(transpose=False))
     narrow = {"parts": ("B",), "attributes": (TWO,)}
     old = options((data,), tmp_path, latents=(4,), **narrow)
     assert train_runs(list_runs(old), 1, starter(old)) == {}
     assert is_finished(only_run(old), old) and not trouble_with_measures(only_run(old), old)
 
     shutil.rmtree(data)
-    prepare_measures([tunes], data, MEASURE, Settings(transpose=True))
+    prepare_measures([tunes], data, MEASURE, MeasureSettings(transpose=True))
     run, place = only_run(old), "explainable/set/measure_vae_z4_2_seed0"
     assert not is_finished(run, old)
     told = f"{tmp_path}/checkpoints/{place}: trained on other measures than {data} now holds; "

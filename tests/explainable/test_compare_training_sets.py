@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.stages.stage import drawn_tunes, run_place
 from explainable.tokens import MEASURE
-from programs.study_prepare import Settings, prepare_measures
+from programs.study_prepare import MeasureSettings, prepare_measures
 
 
 @pytest.fixture(scope="module")
-def transposed(measures: Measures, tmp_path_factory: pytest.TempPathFactory) -> Measures:
+def transposed(measures: MeasureSet, tmp_path_factory: pytest.TempPathFactory) -> MeasureSet:
     tunes = measures.folder.parent / "tunes.abc"
-    return prepare_measures([tunes], tmp_path_factory.mktemp("set") / "tunes", MEASURE, Settings())
+    return prepare_measures([tunes], tmp_path_factory.mktemp("set") / "tunes", MEASURE, MeasureSettings())
 
 
-def opened(measures: Measures, **changes: object) -> MeasureStage:
+def opened(measures: MeasureSet, **changes: object) -> MeasureStage:
     stage = MeasureStage(MeasureOptions(**{"data": measures.folder, "latent": 4, "hidden": 8, **changes}))
     stage.open()
     stage.open_phase(stage.phases[0])
@@ -39,9 +39,9 @@ def test_a_smaller_set_of_tunes_is_part_of_a_larger() -> None:
     assert set(drawn_tunes(tune, 100, 1)) != sets[1], "the seed decides"
 
 
-def test_part_of_the_tunes_with_all_their_transpositions(transposed: Measures) -> None:
+def test_part_of_the_tunes_with_all_their_transpositions(transposed: MeasureSet) -> None:
     whole, half = opened(transposed), opened(transposed, training_measures=40)
-    part = transposed.part("train")
+    part = transposed.split("train")
     tunes = drawn_tunes(transposed.tune[transposed.rows("train")], 40, 0)
     assert len(tunes) == 10, "tunes of four measures"
     assert len(half.train_rows.tokens) == np.isin(part.tune, tunes).sum() > 40
@@ -51,14 +51,14 @@ def test_part_of_the_tunes_with_all_their_transpositions(transposed: Measures) -
     assert rows_of(opened(transposed, training_measures=10_000)) == rows_of(whole)
 
 
-def test_without_transpositions(transposed: Measures) -> None:
+def test_without_transpositions(transposed: MeasureSet) -> None:
     stage = opened(transposed, transposed=False)
-    assert np.array_equal(stage.train_rows.tokens.numpy(), transposed.part("train", transposed=False).tokens)
+    assert np.array_equal(stage.train_rows.tokens.numpy(), transposed.split("train", transposed=False).tokens)
     facts = stage.facts(stage.phases[0])
     assert facts["training_rows"] == facts["training_rows_untransposed"] == len(transposed.rows("train"))
 
 
-def test_too_few_measures_are_told(transposed: Measures) -> None:
+def test_too_few_measures_are_told(transposed: MeasureSet) -> None:
     with pytest.raises(UserError, match="0 rows of train in 3 measures of whole tunes; give it more"):
         opened(transposed, training_measures=3)
 

@@ -9,18 +9,18 @@ import torch
 from common.errors import UserError
 from common.options import as_plain
 from explainable.attributes import ATTRIBUTES
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
 from explainable.trained import TrainedMeasures
 from models.checkpoint import CheckpointError
 from programs.study_evaluate import Options, controls, evaluate_models, told_options
-from programs.study_prepare import Settings, prepare_measures
+from programs.study_prepare import MeasureSettings, prepare_measures
 from programs.study_train import MODELS, train_model
 
 
 @pytest.fixture
-def trained(measures: Measures, tmp_path: Path) -> Path:
+def trained(measures: MeasureSet, tmp_path: Path) -> Path:
     """A folder with a run of each model."""
     for model, (options, _) in MODELS.items():
         places = {"data": measures.folder, "checkpoints": tmp_path / "checkpoints", "runs": tmp_path / "runs"}
@@ -29,14 +29,14 @@ def trained(measures: Measures, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def options(measures: Measures, folder: Path) -> Options:
+def options(measures: MeasureSet, folder: Path) -> Options:
     return Options(
         data=measures.folder, checkpoints=folder / "checkpoints", runs=folder / "runs", metrics=folder / "metrics",
         sweep_measures=10,
     )  # fmt: skip
 
 
-def test_each_run_has_a_row(measures: Measures, trained: Path) -> None:
+def test_each_run_has_a_row(measures: MeasureSet, trained: Path) -> None:
     table = evaluate_models(options(measures, trained)).set_index("model")
     assert sorted(table.index) == sorted(MODELS)
     assert table["accuracy"].between(0, 1).all() and (table["floor"] == measures.hold_share("test")).all()
@@ -49,10 +49,10 @@ def test_each_run_has_a_row(measures: Measures, trained: Path) -> None:
     assert again["accuracy"].equals(table["accuracy"]) and len(again) == len(MODELS)
 
 
-def test_runs_on_other_measures_are_refused(measures: Measures, trained: Path) -> None:
+def test_runs_on_other_measures_are_refused(measures: MeasureSet, trained: Path) -> None:
     tunes = measures.folder.parent / "tunes.abc"
     folder = trained / "measures"
-    other = prepare_measures([tunes], folder, MEASURE, Settings(transpose=False, keep_empty=True))
+    other = prepare_measures([tunes], folder, MEASURE, MeasureSettings(transpose=False, keep_empty=True))
     with pytest.raises(CheckpointError, match="trained on other measures than"):
         evaluate_models(options(other, trained))
     with pytest.raises(UserError, match="no trained model there"):
@@ -78,10 +78,10 @@ class Obedient(torch.nn.Module):
         return tokens.float(), tokens
 
 
-def test_a_control_that_does_what_it_says(measures: Measures, tmp_path: Path) -> None:
+def test_a_control_that_does_what_it_says(measures: MeasureSet, tmp_path: Path) -> None:
     """Density follows it alone; complexity goes along, range and jumps stay."""
     obedient = TrainedMeasures(tmp_path, Obedient(), MEASURE, ["note_density"], {})
-    test = measures.part("test")
+    test = measures.split("test")
     z = torch.randn(len(test), 2, generator=torch.Generator().manual_seed(0))
     row = controls(obedient, measures, test, z, options(measures, tmp_path))
     others = len(ATTRIBUTES) - 1

@@ -14,12 +14,12 @@ from midi_files import midi, off, on
 
 from common.errors import UserError
 from explainable.attributes import attributes
-from explainable.measures import Measures, vocabulary
+from explainable.measures import MeasureSet, vocabulary
 from explainable.melodies.sources import Reading, builtin_files, own_files, read_tunes
 from explainable.melodies.tune_splits import SPLITS, assign_tune_splits, melody_hash
 from explainable.melodies.tunes import Dropped, Note, Tune
 from explainable.tokens import MEASURE, PHRASE
-from programs.study_prepare import Options, Settings, prepare, prepare_measures, read_options
+from programs.study_prepare import MeasureSettings, Options, prepare, prepare_measures, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
 LETTERS = "CDEFGABcdefgab"
@@ -39,11 +39,11 @@ def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measures(tunes: Path) -> Measures:
+def measures(tunes: Path) -> MeasureSet:
     return prepare_measures(own_files(tunes), tunes.parent / "set", MEASURE)
 
 
-def test_what_a_set_holds(measures: Measures) -> None:
+def test_what_a_set_holds(measures: MeasureSet) -> None:
     assert measures.tokens.shape == (320, 24) and measures.tokens.dtype == np.uint8
     assert np.array_equal(measures.attributes, attributes(measures.tokens))
     assert measures.number.tolist() == list(range(8)) * 40 and measures.tune.tolist() == [*np.repeat(range(40), 8)]
@@ -53,14 +53,14 @@ def test_what_a_set_holds(measures: Measures) -> None:
     assert measures.hold_share() == pytest.approx(16 / 24)
 
 
-def test_splits_are_of_tunes_and_transposition_keeps_them(measures: Measures) -> None:
-    parts = {split: measures.part(split, transposed=True) for split in SPLITS}
+def test_splits_are_of_tunes_and_transposition_keeps_them(measures: MeasureSet) -> None:
+    parts = {split: measures.split(split, transposed=True) for split in SPLITS}
     of_split = [set(part.tune.tolist()) for part in parts.values()]
     assert sum(map(len, of_split)) == 40 and set.union(*of_split) == set(range(40)) and min(map(len, of_split)) > 0
-    plain = measures.part("train", transposed=False)
+    plain = measures.split("train", transposed=False)
     assert len(plain) == len(measures.rows("train")) and not plain.shift.any()
-    assert len(measures.part("val")) == len(measures.rows("val"))
-    train = measures.part("train")
+    assert len(measures.split("val")) == len(measures.rows("val"))
+    train = measures.split("train")
     assert len(train) == measures.info["counts"]["training_rows_transposed"]
     for tune in sorted(of_split[0]):
         own = train.tokens[train.tune == tune]
@@ -74,20 +74,20 @@ def test_splits_are_of_tunes_and_transposition_keeps_them(measures: Measures) ->
     assert np.array_equal(attributes(train.tokens), train.attributes)
 
 
-def test_the_same_files_give_the_same_bytes(tunes: Path, measures: Measures, tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_bytes(tunes: Path, measures: MeasureSet, tmp_path: Path) -> None:
     again = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE)
     assert again.content_hash == measures.content_hash
     for path in measures.folder.iterdir():
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
-    other = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE, Settings(transpose=False))
+    other = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE, MeasureSettings(transpose=False))
     assert other.content_hash != measures.content_hash
-    assert len(other.part("train")) == len(other.rows("train"))
+    assert len(other.split("train")) == len(other.rows("train"))
 
 
 def test_the_published_phrases(tunes: Path, tmp_path: Path) -> None:
     phrases = prepare_measures(own_files(tunes), tmp_path / "phrases", PHRASE)
     assert phrases.tokens.shape == (80, 64)
-    assert set(phrases.part("train").shift.tolist()) == set(range(-5, 7))
+    assert set(phrases.split("train").shift.tolist()) == set(range(-5, 7))
 
 
 def melody(*pitches: int, title: str = "", step: Fraction = Fraction(1)) -> Tune:
@@ -129,32 +129,32 @@ def test_midi_files_may_be_late_and_lose_measures_alone(tmp_path: Path) -> None:
     assert made.info["counts"]["measures_dropped"] == {"off the grid": 1, "without a note": 1}
     assert made.info["counts"]["tunes_dropped"] == {"cannot be read": 1}
     with pytest.raises(UserError, match=r"no measure is left of 2 tunes, .* \(1\): off the grid"):
-        prepare_measures(own_files(tmp_path / "in"), tmp_path / "out", MEASURE, Settings(off_grid="tune"))
-    assert Measures.open(tmp_path / "out").content_hash == made.content_hash  # the earlier set is as it was
+        prepare_measures(own_files(tmp_path / "in"), tmp_path / "out", MEASURE, MeasureSettings(off_grid="tune"))
+    assert MeasureSet.open(tmp_path / "out").content_hash == made.content_hash  # the earlier set is as it was
     with pytest.raises(UserError, match="off the grid"):
-        prepare_measures(own_files(tmp_path / "in"), tmp_path / "exact", MEASURE, Settings(tolerance=0.01))
+        prepare_measures(own_files(tmp_path / "in"), tmp_path / "exact", MEASURE, MeasureSettings(tolerance=0.01))
 
 
 def test_damage_is_told(tunes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     with pytest.raises(UserError, match=r"no measures there; make them with python -m programs\.study_prepare"):
-        Measures.open(folder)
+        MeasureSet.open(folder)
     prepare_measures(own_files(tunes), folder, MEASURE)
     info = json.loads((folder / "measures.json").read_text())
     (folder / "measures.json").write_text(json.dumps({**info, "settings": {}}))
     with pytest.raises(UserError, match=r"measures\.json has changed"):
-        Measures.open(folder)
+        MeasureSet.open(folder)
     (folder / "measures.json").write_text(json.dumps(info))
     content = (folder / "tokens.npy").read_bytes()
     (folder / "tokens.npy").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(UserError, match=r"tokens\.npy has changed"):
-        Measures.open(folder)
+        MeasureSet.open(folder)
     (folder / "tokens.npy").unlink()
     with pytest.raises(UserError, match=r"tokens\.npy is missing"):
-        Measures.open(folder)
+        MeasureSet.open(folder)
     prepare_measures(own_files(tunes), folder, MEASURE)
     with pytest.raises(UserError, match="unknown split 'all'; known are train, val, test"):
-        Measures.open(folder).part("all")
+        MeasureSet.open(folder).split("all")
 
 
 def test_a_folder_of_something_else_is_left_alone(tunes: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tiny_models import LATENT, Obedient, Told, obedient, save_adversarial_vae, 
 
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attribute_index
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
 from programs.study_surface_maps import Axis, Options, Place, draw_maps, surface
@@ -57,13 +57,13 @@ def test_what_a_decoder_is_told_goes_around_its_mean(tmp_path: Path) -> None:
     assert picture.name == "surface_tiny_adversarial_vae_z3_z1.png"
 
 
-def test_around_a_measure(measures: Measures, tmp_path: Path) -> None:
+def test_around_a_measure(measures: MeasureSet, tmp_path: Path) -> None:
     weights = save_measure_vae(tmp_path / "measure_vae.pth", measures)
     options = {"weights": weights, "data": measures.folder, "dimensions": (0, 4), "points": 3, "output": tmp_path}
     _, path = draw_maps(Options(**options, measure=1))
     assert path.name.startswith(f"surface_{measures.name}_measure_vae_measure1_z0_")
     trained = load_measures_model(weights)
-    z = trained.encode(measures.part("test").tokens).mean
+    z = trained.encode(measures.split("test").tokens).mean
     np.testing.assert_allclose(numbers(path)["y"][1], z[:, 4].mean(), rtol=1e-5)
     np.testing.assert_allclose(np.diff(numbers(path)["y"]), 3 * float(z[:, 4].std()), rtol=1e-4)
     with pytest.raises(UserError, match="rows of test tunes; name another with --measure"):
@@ -78,9 +78,11 @@ def test_a_measure_is_of_a_data_set() -> None:
         Options(measure=0)
 
 
-def test_one_row_of_test_tunes_is_too_few(measures: Measures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights, rows = save_measure_vae(tmp_path / "measure_vae.pth", measures), Measures.rows
-    monkeypatch.setattr(Measures, "rows", lambda self, split: rows(self, split)[:1])
+def test_one_row_of_test_tunes_is_too_few(
+    measures: MeasureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, rows = save_measure_vae(tmp_path / "measure_vae.pth", measures), MeasureSet.rows
+    monkeypatch.setattr(MeasureSet, "rows", lambda self, split: rows(self, split)[:1])
     with pytest.raises(UserError, match=r"has 1 rows of test tunes, .*; prepare more tunes"):
         draw_maps(Options(weights=weights, data=measures.folder, output=tmp_path))
 

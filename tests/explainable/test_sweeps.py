@@ -10,14 +10,14 @@ from tiny_models import Told, facts, obedient, save_adversarial_vae, save_measur
 
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
 from programs import study_sweeps as sweeps
 from programs.study_sweeps import POSITIONS, Options, make_sweeps
 
 
-def options(measures: Measures, folder: Path, **more: object) -> Options:
+def options(measures: MeasureSet, folder: Path, **more: object) -> Options:
     places = {"data": (measures.folder,), "checkpoints": folder / "checkpoints", "metrics": folder / "metrics"}
     return Options(**{**places, "measures": 2, **more})
 
@@ -26,7 +26,7 @@ def run(folder: Path, name: str) -> Path:
     return folder / "checkpoints" / "explainable" / "measures" / name / "vae_best.pth"
 
 
-def test_all_runs_on_a_data_set(measures: Measures, tmp_path: Path) -> None:
+def test_all_runs_on_a_data_set(measures: MeasureSet, tmp_path: Path) -> None:
     save_measure_vae(run(tmp_path, "one"), measures)
     save_adversarial_vae(run(tmp_path, "two"), measures, ATTRIBUTES[2:])
     sweeps = json.loads(make_sweeps(options(measures, tmp_path)).read_text(encoding="utf-8"))
@@ -34,25 +34,25 @@ def test_all_runs_on_a_data_set(measures: Measures, tmp_path: Path) -> None:
     assert (one["run"], two["run"]) == ("one", "two") and (one["is_told"], two["is_told"]) == (False, True)
     assert [control["attribute"] for control in one["controls"]] == list(ATTRIBUTES)
     assert [control["attribute"] for control in two["controls"]] == list(ATTRIBUTES[2:])
-    training = measures.part("train", transposed=False).attributes
+    training = measures.split("train", transposed=False).attributes
     for k, control in enumerate(two["controls"], start=2):
         assert len(control["values"]) == POSITIONS == len(control["measures"][0]) and len(control["measures"]) == 2
         ends = control["values"][0], control["values"][-1]
         reach, values = 3 * training[:, k].std(ddof=1), training[:, k]
         told = max(values.min(), values.mean() - reach), min(values.max(), values.mean() + reach)
         np.testing.assert_allclose(ends, told, atol=1e-4)
-    test = measures.part("test")
+    test = measures.split("test")
     z = load_measures_model(run(tmp_path, "one")).encode(test.tokens).mean
     values = one["controls"][0]["values"]
     assert values[4] == pytest.approx(float(z[:, 0].mean()), abs=1e-4)
     assert values[8] - values[4] == pytest.approx(3 * float(z[:, 0].std()), abs=2e-4)
 
 
-def test_notes_and_attributes_are_those_of_the_rows(measures: Measures, tmp_path: Path) -> None:
+def test_notes_and_attributes_are_those_of_the_rows(measures: MeasureSet, tmp_path: Path) -> None:
     save_measure_vae(run(tmp_path, "one"), measures)
     (model,) = json.loads(make_sweeps(options(measures, tmp_path)).read_text(encoding="utf-8"))["models"]
     assert model["frames"] == 48
-    test = measures.part("test")
+    test = measures.split("test")
     for row in model["originals"]:
         place = [np.allclose(row["attributes"], own, atol=1e-4) for own in attributes(test.tokens)].index(True)
         assert len(row["notes"]) == (test.tokens[place] < measures.form.rest).sum()
@@ -61,7 +61,7 @@ def test_notes_and_attributes_are_those_of_the_rows(measures: Measures, tmp_path
         assert all(0 <= start < start + frames <= 48 for start, frames, _ in row["notes"])
 
 
-def test_what_is_missing_is_told(measures: Measures, tmp_path: Path) -> None:
+def test_what_is_missing_is_told(measures: MeasureSet, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="measures: no run there; train one, or name weights"):
         make_sweeps(options(measures, tmp_path))
     other = save_measure_vae(tmp_path / "other.pth")
@@ -69,16 +69,18 @@ def test_what_is_missing_is_told(measures: Measures, tmp_path: Path) -> None:
         make_sweeps(options(measures, tmp_path, weights=(other,)))
 
 
-def test_one_row_of_test_tunes_is_too_few(measures: Measures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_row_of_test_tunes_is_too_few(
+    measures: MeasureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_measure_vae(run(tmp_path, "one"), measures)
-    rows = Measures.rows
-    monkeypatch.setattr(Measures, "rows", lambda self, split: rows(self, split)[:1])
+    rows = MeasureSet.rows
+    monkeypatch.setattr(MeasureSet, "rows", lambda self, split: rows(self, split)[:1])
     with pytest.raises(UserError, match=r"has 1 rows of test tunes, .*; prepare more tunes"):
         make_sweeps(options(measures, tmp_path))
     assert not (tmp_path / "metrics").exists()
 
 
-def test_the_file_is_json_that_a_browser_reads(measures: Measures, tmp_path: Path, monkeypatch) -> None:
+def test_the_file_is_json_that_a_browser_reads(measures: MeasureSet, tmp_path: Path, monkeypatch) -> None:
     save_measure_vae(run(tmp_path, "one"), measures)
     monkeypatch.setattr(sweeps, "sweep_model", lambda *_: {"values": [float("nan")]})
     with pytest.raises(ValueError, match="not JSON compliant"):

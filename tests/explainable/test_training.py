@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.stages.stage import Rows
@@ -31,7 +31,7 @@ def model(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def options(model: str, measures: Measures, folder: Path, **changes: object) -> object:
+def options(model: str, measures: MeasureSet, folder: Path, **changes: object) -> object:
     places = {"data": measures.folder, "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
     return MODELS[model][0](**{**SMALL, **places, **changes})
 
@@ -41,18 +41,18 @@ def weights_of(folder: Path, name: str = "vae_last.pth") -> dict[str, torch.Tens
     return read_checkpoint(path)["weights"]
 
 
-def test_a_model_is_trained_and_rebuilt(model: str, measures: Measures, tmp_path: Path) -> None:
+def test_a_model_is_trained_and_rebuilt(model: str, measures: MeasureSet, tmp_path: Path) -> None:
     train_model(model, options(model, measures, tmp_path))
     (path,) = tmp_path.glob("checkpoints/explainable/measures/*/vae_best.pth")
     content = read_checkpoint(path)
     assert path.parent.name == f"{model}_z4_2_seed0" and content["facts"]["measures_content"] == measures.content_hash
     assert content["facts"]["attributes"] == ["rhythmic_complexity", "note_density"]
     assert 0 <= content["facts"]["metrics"]["val_accuracy"] <= 1
-    tokens = measures.part("test").tokens
+    tokens = measures.split("test").tokens
     assert load_measures_model(path).encode(tokens).mean.shape == (len(tokens), 4)
 
 
-def test_a_training_goes_on_exactly(model: str, measures: Measures, tmp_path: Path) -> None:
+def test_a_training_goes_on_exactly(model: str, measures: MeasureSet, tmp_path: Path) -> None:
     train_model(model, options(model, measures, tmp_path / "whole"))
     train_model(model, options(model, measures, tmp_path / "parts", epochs=1))
     train_model(model, options(model, measures, tmp_path / "parts", allow_changes=True))
@@ -60,8 +60,8 @@ def test_a_training_goes_on_exactly(model: str, measures: Measures, tmp_path: Pa
     assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_an_epoch_takes_rows_in_turn_as_often_as_it_needs(measures: Measures, tmp_path: Path) -> None:
-    n = len(measures.part("train").tokens)
+def test_an_epoch_takes_rows_in_turn_as_often_as_it_needs(measures: MeasureSet, tmp_path: Path) -> None:
+    n = len(measures.split("train").tokens)
     for epoch_rows in (n - 3, 2 * n + 5):
         stage = MeasureStage(options("measure_vae", measures, tmp_path, epoch_rows=epoch_rows))
         stage.open()
@@ -73,7 +73,7 @@ def test_an_epoch_takes_rows_in_turn_as_often_as_it_needs(measures: Measures, tm
         assert counts.min() == epoch_rows // n and counts.max() == -(-epoch_rows // n)
 
 
-def test_the_loss_of_measure_vae_falls(measures: Measures, tmp_path: Path) -> None:
+def test_the_loss_of_measure_vae_falls(measures: MeasureSet, tmp_path: Path) -> None:
     stage = MeasureStage(options("measure_vae", measures, tmp_path, epochs=20, relu_logits=False))
     train(stage)
     first, last = (read_log(tmp_path)[place] for place in (0, -1))
@@ -86,7 +86,7 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line)["val"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_classes_of_attributes_are_equally_frequent_and_merged(measures: Measures, tmp_path: Path) -> None:
+def test_classes_of_attributes_are_equally_frequent_and_merged(measures: MeasureSet, tmp_path: Path) -> None:
     stage = AdversarialStage(options("adversarial_vae", measures, tmp_path, attributes=("4",)))
     stage.open()
     stage.open_phase(stage.phases[0])
@@ -99,14 +99,14 @@ def test_classes_of_attributes_are_equally_frequent_and_merged(measures: Measure
     assert standardised.mean(0).abs().max() < 1e-4 and (standardised.std(0) - 1).abs().max() < 1e-4
 
 
-def test_eight_classes_are_equally_frequent(measures: Measures, tmp_path: Path) -> None:
+def test_eight_classes_are_equally_frequent(measures: MeasureSet, tmp_path: Path) -> None:
     stage = AdversarialStage(options("adversarial_vae", measures, tmp_path))
     stage.edges = [np.quantile(np.arange(800), np.arange(1, 8) / 8).tolist()]
     counts = torch.bincount(stage.classes_of(torch.arange(800.0)[:, None])[:, 0])
     assert counts.tolist() == [100] * 8
 
 
-def test_options_name_attributes(measures: Measures) -> None:
+def test_options_name_attributes(measures: MeasureSet) -> None:
     assert MeasureOptions(attributes=("2",)).attribute_names == ("rhythmic_complexity", "note_density")
     assert AdversarialOptions(attributes=("note_range",)).attribute_names == ("note_range",)
     with pytest.raises(UserError, match="unknown attribute 'loudness'; known are rhythmic_complexity, "):
@@ -114,12 +114,12 @@ def test_options_name_attributes(measures: Measures) -> None:
 
 
 def test_given_numbers_of_z_are_the_attributes_and_an_adversary_watches_the_others(
-    measures: Measures, tmp_path: Path
+    measures: MeasureSet, tmp_path: Path
 ) -> None:
     """Normal scores rise with the attribute, have no noise, and are distributed as N(0, 1) but for ties."""
     train_model("attribute_vae", options("attribute_vae", measures, tmp_path))
     (path,) = tmp_path.glob("checkpoints/explainable/measures/*/vae_best.pth")
-    test = measures.part("test")
+    test = measures.split("test")
     trained = load_measures_model(path)
     posterior = trained.encode(test.tokens)
     z = posterior.sample(torch.randn(posterior.mean.shape))
@@ -137,15 +137,15 @@ def test_given_numbers_of_z_are_the_attributes_and_an_adversary_watches_the_othe
         options("attribute_vae", measures, tmp_path, latent=2)
 
 
-def test_attributes_that_cannot_have_a_dimension_each_are_refused(measures: Measures, tmp_path: Path) -> None:
+def test_attributes_that_cannot_have_a_dimension_each_are_refused(measures: MeasureSet, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--latent 1 has no dimension for each of 2 attributes; give it 2 or more"):
         options("measure_vae", measures, tmp_path, latent=1)
     with pytest.raises(UserError, match="note_density twice; name each once"):
         options("adversarial_vae", measures, tmp_path, attributes=("note_density", "note_density"))
 
 
-def test_a_last_batch_of_one_row_breaks_nothing(measures: Measures, tmp_path: Path) -> None:
-    rows = len(measures.part("train"))
+def test_a_last_batch_of_one_row_breaks_nothing(measures: MeasureSet, tmp_path: Path) -> None:
+    rows = len(measures.split("train"))
     train_model("attribute_vae", options("attribute_vae", measures, tmp_path, batch_size=rows - 1, epochs=1))
     assert all(weights.isfinite().all() for weights in weights_of(tmp_path).values())
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from common.files import save_plain
 from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, NOTE_RANGE
-from explainable.measures import Measures
+from explainable.measures import MeasureSet
 from explainable.tokens import MEASURE, TokenForm
 from explainable.trained import TrainedMeasures
 from models.checkpoint import weights_content
@@ -38,7 +38,7 @@ def adversarial_vae(n_attributes: int, form: TokenForm = MEASURE) -> Adversarial
     return model.eval()
 
 
-def facts(measures: Measures | None, names: tuple[str, ...], form: TokenForm = MEASURE) -> dict[str, object]:
+def facts(measures: MeasureSet | None, names: tuple[str, ...], form: TokenForm = MEASURE) -> dict[str, object]:
     n = len(names)
     return {
         "attributes": list(names), "form": form.as_plain(), "data": measures.name if measures else "tiny",
@@ -47,12 +47,12 @@ def facts(measures: Measures | None, names: tuple[str, ...], form: TokenForm = M
     }  # fmt: skip
 
 
-def save_measure_vae(path: Path, measures: Measures | None = None, names: tuple[str, ...] = ATTRIBUTES) -> Path:
+def save_measure_vae(path: Path, measures: MeasureSet | None = None, names: tuple[str, ...] = ATTRIBUTES) -> Path:
     save_plain(weights_content(measure_vae(), facts(measures, names)), path)
     return path
 
 
-def save_adversarial_vae(path: Path, measures: Measures | None = None, names: tuple[str, ...] = ATTRIBUTES) -> Path:
+def save_adversarial_vae(path: Path, measures: MeasureSet | None = None, names: tuple[str, ...] = ATTRIBUTES) -> Path:
     save_plain(weights_content(adversarial_vae(len(names)), facts(measures, names)), path)
     return path
 
