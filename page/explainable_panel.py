@@ -9,8 +9,8 @@ import numpy as np
 
 from common.errors import UserError
 from data.song import PITCHES
+from explainable.sweeps import SWEEPS_FILE
 from figures.pitch_range import pitch_range
-from programs.study_sweeps import FILE
 
 _OF_MODEL = ("run", "network", "data", "is_told", "frames", "originals", "controls")
 
@@ -20,7 +20,7 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
 
     None where there are no sweeps. Raises `UserError` where the file holds something else.
     """
-    path = metrics / FILE
+    path = metrics / SWEEPS_FILE
     if not path.exists():
         return None
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.elbo import ELBO_TABLE
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
@@ -18,7 +19,6 @@ from models.weight_files import hybrid_file
 from page.explainable_results import explainable_parts
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import show_numbers
-from programs.damage import DAMAGE_TABLE
 
 # Options that say which music and which weights a program is to use, and where its results go.
 WEIGHTS = ("store", "checkpoints", "metrics")

@@ -21,29 +21,16 @@ from common.options import option, parse_options
 from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
 from data.store import WINDOW_LENGTHS, RollStore
+from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.fad import EmptyClipOptions, choose_real, defined
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder, open_clip_embedder
 from evaluation.samples.clips import RealClipOptions, RealClips, open_real_clips
 from evaluation.statistics.distances import frechet_distance, kernel_distance
-from evaluation.tables import LABEL, Column, ResultTable, format_table
+from evaluation.tables import format_table
 
 UNDAMAGED = "none (floor)"
 PIANO_LOW, PIANO_HIGH = 21, 108
 JITTER_SECONDS, MAX_SHIFT, DROPPED = 0.1, 3, 0.7
-
-DAMAGE_TABLE = ResultTable(
-    "fad_sanity.csv",
-    "-m programs.damage",
-    (
-        Column("T", "T", LABEL),
-        Column("damage", "damage", LABEL),
-        Column("n", "clips"),
-        Column("n_empty", "empty"),
-        Column("FAD", "FAD"),
-        Column("FAD_over_floor", "FAD / floor"),
-        Column("KAD", "KAD"),
-    ),
-)
 
 
 @dataclass(frozen=True)

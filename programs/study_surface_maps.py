@@ -26,10 +26,10 @@ from common.options import option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.chosen_weights import WeightsOptions
 from explainable.measures import MeasureSet
+from explainable.sweeps import read_test_rows
 from explainable.trained import REACH, TrainedMeasures
 from figures.png import png
 from models.checkpoint import CheckpointError
-from programs.study_sweeps import read_test_rows
 
 _PANEL_INCHES = 3.4
 

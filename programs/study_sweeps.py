@@ -12,23 +12,17 @@ either side of their mean; what a decoder is told, as far in the training measur
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from common.errors import UserError, run_command
 from common.files import write_text
 from common.options import CheckedOptions, option, parse_options
-from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import MeasureSet, SplitRows
-from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, frames_of, notes_of
+from explainable.attributes import ATTRIBUTES
+from explainable.measures import MeasureSet
+from explainable.melody_files import FRAMES_PER_SECOND
 from explainable.stages.stage import FOLDER, VAE
-from explainable.trained import TrainedMeasures, load_measures_model
+from explainable.sweeps import SWEEPS_FILE, sweep_model
+from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
-
-FILE = "explainable_sweeps.json"
-POSITIONS = 9
-_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -59,53 +53,10 @@ def make_sweeps(options: Options) -> Path:
             raise CheckpointError(f"{path}: trained on other measures ({trained.facts['data']}); name them with --data")
         models.append(sweep_model(trained, measures, options.measures, options.seed))
     content = {"attributes": ATTRIBUTES, "frames_per_second": FRAMES_PER_SECOND, "models": models}
-    path = options.metrics / FILE
+    path = options.metrics / SWEEPS_FILE
     write_text(path, json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
     print(f"{path}: {len(models)} models, {path.stat().st_size / 1e3:.0f} kB; report.py shows them")
     return path
-
-
-def sweep_model(trained: TrainedMeasures, measures: MeasureSet, n: int, seed: int) -> dict[str, Any]:
-    """Name, originals and sweeps of a model, as plain data, for `n` test rows; `UserError` where too few are there."""
-    test, training = read_test_rows(measures), measures.split("train", transposed=False)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(test))[:n])
-    z, own = trained.encode(test.tokens).mean, test.attributes[chosen][:, trained.columns]
-    controls = []
-    for k, name in enumerate(trained.attributes):
-        values = np.linspace(*trained.ends(k, z, training.attributes[:, trained.columns]), POSITIONS)
-        rows = [trained.play(*trained.controlled(z[chosen], own, k, value)) for value in values]
-        steps = [[_plain(row, trained) for row in of_measure] for of_measure in np.stack(rows, axis=1)]
-        controls.append({"attribute": name, "values": _rounded(values), "measures": steps})
-    return {
-        "run": trained.run,
-        "network": trained.model.network,
-        "data": measures.name,
-        "is_told": not trained.in_latent,
-        "frames": trained.form.measures * MEASURE_FRAMES,
-        "originals": [_plain(row, trained) for row in test.tokens[chosen]],
-        "controls": controls,
-    }
-
-
-def read_test_rows(measures: MeasureSet) -> SplitRows:
-    """The rows of the test tunes. Raises `UserError` where there are fewer than two, which have no deviation."""
-    test = measures.split("test")
-    if len(test) < 2:
-        raise UserError(
-            f"{measures.folder}: has {len(test)} rows of test tunes, and how far a control goes takes 2; "
-            "prepare more tunes with python -m programs.study_prepare"
-        )
-    return test
-
-
-def _plain(row: np.ndarray, trained: TrainedMeasures) -> dict[str, Any]:
-    """A row as notes, first frame, frames and pitch of each, and its attributes."""
-    values = attributes(row[None], trained.form)[0]
-    return {"notes": frames_of(notes_of(row, trained.form)), "attributes": _rounded(values)}
-
-
-def _rounded(values: np.ndarray) -> list[float]:
-    return np.round(values.astype(float), _DIGITS).tolist()
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from tiny_models import Told, facts, obedient, save_adversarial_vae, save_measur
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
+from explainable.sweeps import POSITIONS
 from explainable.trained import load_measures_model
 from models.checkpoint import CheckpointError
 from programs import study_sweeps as sweeps
-from programs.study_sweeps import POSITIONS, Options, make_sweeps
+from programs.study_sweeps import Options, make_sweeps
 
 
 def options(measures: MeasureSet, folder: Path, **more: object) -> Options:

@@ -25,6 +25,7 @@ import report
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
+from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.label_comparison import LABELS_TABLE
 from evaluation.samples.clips import open_clip_sources
@@ -35,7 +36,6 @@ from models import CVAE, Generator
 from page import assemble
 from page.assemble import ReportOptions
 from page.roll_svg import note_path
-from programs.damage import DAMAGE_TABLE
 
 NASTY = ["R&B <x>", 'a"b', "bass"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
