@@ -28,7 +28,7 @@ import train_cvae
 import train_hybrid
 from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
-from data.store import SHUFFLED, WINDOW_LENGTHS
+from data.store import WINDOW_LENGTHS
 from evaluation.metrics.elbo import measure_elbo
 from evaluation.metrics.fad import FadOptions, measure_fad
 from evaluation.metrics.genre_accuracy import measure_genre_accuracy
@@ -52,7 +52,7 @@ BASE, RANDOM = "as published", "labels at random"
 # What each way of training changes in stage 3; labels in all stages, what the critic hears in stage 2, too.
 WAYS: dict[str, dict[str, Any]] = {
     BASE: {},
-    RANDOM: {"labels": SHUFFLED},
+    RANDOM: {"shuffle_labels": True},
     "T = 128 alone": {"seq_lens": (128,), "epochs": (11,), "epoch_windows": 2000},  # as many frames
     "half the windows": {"epoch_windows": 2000},
     "a quarter of the windows": {"epoch_windows": 1000},
@@ -111,24 +111,24 @@ class Options(CheckedOptions):
 def train_way(options: Options, way: str, seed: int) -> Path:
     """The folder of stage 3's weights of a way of training, which is trained unless it is there."""
     changes = WAYS[way]
-    labels, hearing = ({name: changes[name]} if name in changes else {} for name in ("labels", "critic_hears_z"))
-    weights = Path("checkpoints", *labels.values())
-    shared = options.work / f"seed{seed}"
-    own = shared / way.replace(" ", "_").replace("/", "by")
+    labels = {name: changes[name] for name in ("shuffle_labels",) if name in changes}
+    hearing = {name: changes[name] for name in ("critic_hears_z",) if name in changes}
+    own = options.work / f"seed{seed}" / way.replace(" ", "_").replace("/", "by")
+    shared = own if labels else own.parent
     _train(train_cvae, train_cvae.CVAEStage, shared, options, seed, SMALL_CVAE | labels)
     second = own if hearing else shared
-    _hand_on(shared / weights, second / weights, CVAE.kind)
+    _hand_on(shared, second, CVAE.kind)
     _train(train_cgan, train_cgan.CGANStage, second, options, seed, SMALL_CGAN | labels | hearing)
-    _hand_on(second / weights, own / weights, CVAE.kind, Generator.kind, Critic.kind)
+    _hand_on(second, own, CVAE.kind, Generator.kind, Critic.kind)
     _train(train_hybrid, train_hybrid.HybridStage, own, options, seed, SMALL_HYBRID | changes)
-    return own / weights
+    return own / "checkpoints"
 
 
 def _hand_on(source: Path, target: Path, *kinds: str) -> None:
     """Copy weights of earlier stages to where the next one looks for them."""
-    target.mkdir(parents=True, exist_ok=True)
+    (target / "checkpoints").mkdir(parents=True, exist_ok=True)
     for kind in kinds if source != target else ():
-        shutil.copy(source / pretrained_file(kind), target)
+        shutil.copy(source / "checkpoints" / pretrained_file(kind), target / "checkpoints")
 
 
 def _train(

@@ -16,7 +16,7 @@ from common.files import HASH_DIGITS
 from common.options import option
 from common.randomness import rng_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
-from data.store import GIVEN, LABELS, RollStore
+from data.store import GIVEN, SHUFFLED, RollStore
 from data.windows import Batch, WindowSource, draw_semitones
 from models import adopt, build
 from models.trained import load_for, load_trained
@@ -31,11 +31,10 @@ class RollTrainingOptions(TrainingOptions):
     """Options that the three stages share."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    labels: str = option(
-        GIVEN,
-        "shuffled gives each split's genres to its songs at random (control experiment: does the genre matter?) and "
-        "keeps weights and logs in folders of that name below --checkpoints and --runs",
-        choices=LABELS,
+    shuffle_labels: bool = option(
+        False,
+        "assign each split's genres to its songs at random (control experiment: does the genre matter?); name "
+        "--checkpoints and --runs of their own for it",
     )
     transpose: bool = option(False, "transpose every training window at random, by -5 to +6 semitones")
     epoch_windows: int | None = option(
@@ -132,15 +131,15 @@ class RollStage(Stage):
 
     def __init__(self, options: RollTrainingOptions, phases: Sequence[RollPhase], balance: str) -> None:
         """Raises `UserError` where the device is not there."""
-        below = () if options.labels == GIVEN else (options.labels,)
-        folder, checkpoints = options.runs.joinpath(*below, self.name), options.checkpoints.joinpath(*below)
-        super().__init__(options, list(phases), select_device(options.device), folder, checkpoints)
+        device, folder = select_device(options.device), options.runs / self.name
+        super().__init__(options, list(phases), device, folder, options.checkpoints)
+        self.labels = SHUFFLED if options.shuffle_labels else GIVEN
         self.earlier_weights: dict[str, str] = {}  # file name -> hash
         self._balance = balance
 
     def open(self) -> None:
         """Open the store. Raises `UserError` where there is none."""
-        self.store = RollStore.open(self.options.store).with_labels(self.options.labels)
+        self.store = RollStore.open(self.options.store).with_labels(self.labels)
         self.genres = self.store.genres
 
     def open_phase(self, phase: RollPhase) -> None:
@@ -190,7 +189,7 @@ class RollStage(Stage):
             "seq_len": phase.seq_len,
             "genres": self.genres,
             "condition": self.store.condition,
-            "labels": self.options.labels,
+            "labels": self.labels,
             "frames_per_second": self.store.frames_per_second,
             "store_content": self.store.content_hash,
             "trained_on": sha256(songs.numpy().tobytes()).hexdigest()[:HASH_DIGITS],

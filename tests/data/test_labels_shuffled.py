@@ -1,6 +1,5 @@
 """The control experiment's store view, and a training on it."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 
 import train_cvae
+from common.errors import UserError
 from common.options import parse_options
 from data.store import GIVEN, SHUFFLED, RollStore
 from data.windows import WindowSource
@@ -50,14 +50,12 @@ def test_the_view_shares_the_music(store: RollStore) -> None:
     assert not torch.equal(others.genre, windows.genre)
 
 
-def test_a_shuffled_training_keeps_to_itself(store: RollStore, tmp_path: Path) -> None:
+def test_training_on_shuffled_labels_says_so_in_its_weights(store: RollStore, tmp_path: Path) -> None:
     words = ["--store", store.folder, "--checkpoints", tmp_path / "checkpoints", "--runs", tmp_path / "runs"]
-    words += ["--labels", "shuffled", "--device", "cpu", "--threads", "1", "--epochs", "1", "--batch-size", "64"]
+    words += ["--shuffle-labels", "--device", "cpu", "--threads", "1", "--epochs", "1", "--batch-size", "64"]
     train_cvae.train_cvae(parse_options(train_cvae.Options, "", list(map(str, words))))
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["shuffled"]
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["shuffled"]
-    content = read_checkpoint(tmp_path / "checkpoints" / "shuffled" / "cvae_pretrained_best.pth")
+    content = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_best.pth")
     assert content["facts"]["labels"] == "shuffled" and content["facts"]["genres"] == store.genres
     assert content["facts"]["store_content"] == store.with_labels(SHUFFLED).content_hash
-    logged = json.loads((tmp_path / "runs" / "shuffled" / "cvae" / "options.json").read_text())
-    assert logged["labels"] == "shuffled"
+    with pytest.raises(UserError, match=r"shuffle_labels \(was True, is False\)"):
+        train_cvae.train_cvae(parse_options(train_cvae.Options, "", [*map(str, words), "--no-shuffle-labels"]))
