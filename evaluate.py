@@ -5,9 +5,8 @@
     python evaluate.py --checkpoints checkpoints,checkpoints/large --sources generator,cvae --latents normal,prior
     python evaluate.py --commands                         # print what would be run, and stop
 
-Runs the evaluations one after another, as one would by hand; the first that fails ends it. The control experiment is
-among them where weights of --labels shuffled are in shuffled/ below --checkpoints. What was embedded before comes from
-the cache: interrupted, the same command is soon where it was.
+Runs the evaluations one after another and stops at the first that fails. Embeddings and classifiers are cached: run the
+same command again after an interruption, and it continues where it was.
 """
 
 import os
@@ -23,11 +22,10 @@ from audio.embedders.embedder import EMBEDDERS
 from audio.synthesis import SYNTHS
 from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
-from data.store import SHUFFLED, WINDOW_LENGTHS
+from data.store import WINDOW_LENGTHS
 from evaluation.published import MSE
 from evaluation.samples.clips import LATENTS, NORMAL, SOURCES
 from models import Generator
-from models.weight_files import hybrid_file
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,10 @@ def list_commands(options: Options) -> Iterator[Command]:
     first = here | {"checkpoints": options.checkpoints[0]}
     music = {"store": options.store, "metrics": options.metrics}
     sound = {name: getattr(options, name) for name in ("embedders", "ast_dir", "synth", "clips", "cache")}
-    yield from _of_both_labels(options, here, playing, sound, options.generation_seeds)
+    classifier = {"classifier_steps": options.classifier_steps, "cache": options.cache}
+    yield "eval_fad_samples.py", here | lengths | playing | sound | {"generation_seeds": options.generation_seeds}
+    yield "eval_genre.py", here | lengths | playing | classifier
+    yield "eval_elbo.py", here | lengths
     yield "-m programs.damage", music | lengths | sound
     decoding = {"temperature": options.temperature}
     yield "eval_mse.py", here | lengths | decoding
@@ -81,23 +82,7 @@ def list_commands(options: Options) -> Iterator[Command]:
             yield "eval_mse.py", here | {"seq_len": (seq_len,), "leak_target": True}
     yield "eval_music.py", here | lengths | playing
     yield "-m programs.latent_plots", first | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
-    shuffled = options.checkpoints[0] / SHUFFLED
-    if any((shuffled / hybrid_file("G", seq_len)).exists() for seq_len in options.seq_lens):
-        control = {"checkpoints": shuffled, "metrics": options.metrics / SHUFFLED}
-        yield from _of_both_labels(options, here | control, playing, sound, 1)
-        yield "-m programs.compare_labels", first | lengths
     yield "report.py", here | lengths | playing | {"runs": options.runs, "synth": options.synth}
-
-
-def _of_both_labels(
-    options: Options, places: dict[str, Any], playing: dict[str, Any], sound: dict[str, Any], seeds: int
-) -> Iterator[Command]:
-    """What is measured of weights with labels as given and of those with labels at random."""
-    lengths = {"seq_len": options.seq_lens}
-    yield "eval_fad_samples.py", places | lengths | playing | sound | {"generation_seeds": seeds}
-    classifier = {"classifier_steps": options.classifier_steps, "cache": options.cache}
-    yield "eval_genre.py", places | lengths | playing | classifier
-    yield "eval_elbo.py", places | lengths
 
 
 def command_line(program: str, options: dict[str, Any]) -> list[str]:

@@ -9,13 +9,11 @@ from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.elbo import ELBO_TABLE
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
-from evaluation.metrics.label_comparison import LABELS_TABLE
 from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
 from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
 from evaluation.published import MSE, published_for
 from evaluation.samples.latent_views import LATENT_TABLE
 from evaluation.tables import ResultTable, of_all
-from models.weight_files import hybrid_file
 from page.explainable_results import explainable_parts
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import show_numbers
@@ -99,22 +97,6 @@ def genre_parts(folder: ResultFolder) -> list[Part]:
 
     command = folder.command(GENRE_TABLE.program, *CLIPS)
     return _at_each(folder, GENRE_TABLE, folder.seq_lens, lambda seq_len: command, tables)
-
-
-def labels_parts(folder: ResultFolder) -> list[Part]:
-    """For each T, over all genres, models trained with labels as given beside those with labels at random."""
-    tables: list[Part] = []
-    frame = folder.read(LABELS_TABLE)
-    for seq_len in folder.seq_lens if frame is not None else ():
-        rows = of_all(frame[frame["T"] == seq_len])
-        if len(rows):
-            now = [folder.hash_of_weights(hybrid_file(model, seq_len)) for model in ("G", "cvae")]
-            stale = not rows["given_checkpoint_sha256"].isin(now).all()
-            notes = ["Not of the weights that are there now: make it again."] if stale else []
-            caption = f"All together, T = {seq_len}"
-            tables.append(folder.table(caption, LABELS_TABLE.file, rows, LABELS_TABLE.columns, notes))
-    command = folder.command(LABELS_TABLE.program, *WEIGHTS)
-    return [*tables, *_absent_lengths(folder, LABELS_TABLE, frame, command)]
 
 
 def mse_parts(folder: ResultFolder) -> list[Part]:
@@ -214,7 +196,6 @@ PARTS: dict[str, Callable[[ResultFolder], list[Part]]] = {
     "fad": fad_parts,
     "music": music_parts,
     "genre": genre_parts,
-    "labels": labels_parts,
     "mse": mse_parts,
     "elbo": elbo_parts,
     "damage": damage_parts,
