@@ -31,14 +31,15 @@ def texts(content: object) -> list[str]:
 
 def test_every_file_has_its_hash_and_all_are_small() -> None:
     files = sorted(RELEASED.rglob("*.pth"))
-    assert sorted(SUMS) == [path.relative_to(RELEASED).as_posix() for path in files]
+    musicnn = sorted((RELEASED / "musicnn").glob("*.safetensors"))  # hashes are checked when they are loaded
+    assert sorted(SUMS) == [path.relative_to(RELEASED).as_posix() for path in sorted([*files, *musicnn])]
     of_measures = [path for path in files if path.parent.name == MEASURES]
     for part in (of_measures, [path for path in files if path not in of_measures]):
         assert sum(path.stat().st_size for path in part) < MOST_BYTES[part[0].parent.name]
     assert {path.parent.name for path in files} == MOST_BYTES.keys()
 
 
-@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("name", [name for name in SUMS if name.endswith(".pth")])
 def test_weights_are_as_they_were_written(name: str) -> None:
     path = RELEASED / name
     assert hash_of_file(path, 64) == SUMS[name] == hashlib.sha256(path.read_bytes()).hexdigest()

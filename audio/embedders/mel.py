@@ -1,11 +1,11 @@
-"""Audio -> log-mel spectrogram, as musicnn was trained on: Slaney's filters, batched, in torch."""
+"""Audio -> log-mel spectrogram as musicnn was trained on (Slaney's filters), batched, in torch."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-# Slaney's mel scale: linear below 1 kHz, 27 steps for a factor of 6.4 above.
+# Slaney's mel scale: linear below 1 kHz; above, 27 steps for a factor of 6.4.
 HZ_PER_MEL = 200 / 3
 BREAK_HZ = 1000.0
 BREAK_MEL = BREAK_HZ / HZ_PER_MEL
@@ -28,7 +28,7 @@ def mel_filters(sample_rate: int, fft_size: int, bands: int) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Power spectrogram (periodic Hann window, mirrored ends) -> mel bands -> log10(10000 x + 1)."""
+    """Power spectrogram (periodic Hann window, reflected ends) -> mel bands -> log10(10000 x + 1)."""
 
     def __init__(self, sample_rate: int, fft_size: int, hop: int, bands: int) -> None:
         super().__init__()

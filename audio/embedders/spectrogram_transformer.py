@@ -1,4 +1,4 @@
-"""The Audio Spectrogram Transformer (AST) as an embedder: the report's.
+"""The Audio Spectrogram Transformer (AST) as an embedder, as in the report.
 
 Gong, Chung and Glass, *AST: Audio Spectrogram Transformer*, Interspeech 2021; weights trained on AudioSet.
 """
@@ -18,24 +18,25 @@ from torch import Tensor
 from transformers import ASTFeatureExtractor, ASTModel
 from transformers.utils import is_speech_available, logging
 
-from audio.embedders.batches import run_batches
+from audio.embedders.embedder import embed_in_batches
+from audio.synthesis import SAMPLE_RATE
 from common.errors import UserError
+from common.files import HASH_DIGITS, hash_of_file
 
 MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593"
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 REMEDY = (
     f"get them on a machine with a network by `hf download {MODEL} {' '.join(FILES)} --local-dir ast` and name "
-    "that folder, or do without: MTT_musicnn and MSD_musicnn need no download"
+    "that folder, or use MTT_musicnn or MSD_musicnn, which need no download"
 )
-SAMPLE_RATE = 16_000
 
 
 class SpectrogramTransformerEmbedder:
-    """Clips -> the mean over the tokens of AST's last hidden state.
+    """Clips -> mean over the tokens of AST's last hidden state.
 
-    The feature extractor fills clips up to 10.24 s, and the mean is over all tokens, those of the filling among them:
-    embeddings of clips of different length do not compare. On a CPU a clip's result does not depend on the clips beside
-    it; on a GPU, where bfloat16 is used, it does, in rounding.
+    The feature extractor pads clips to 10.24 s and the mean includes the padding, so embeddings of clips of different
+    length do not compare. On a CPU the embedding of a clip does not depend on the other clips; on a GPU, which computes
+    in bfloat16, it does, in rounding.
     """
 
     name = "ast"
@@ -51,16 +52,17 @@ class SpectrogramTransformerEmbedder:
                 self._features = ASTFeatureExtractor.from_pretrained(folder, local_files_only=True)
                 self._network = _load_network(folder).to(device)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{folder}: not usable weights of AST ({_first_line(error)}); {REMEDY}") from error
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder}: not usable weights of AST ({reason}); {REMEDY}") from error
         self.dimension: int = self._network.config.hidden_size
         precision = "bfloat16" if device.type == "cuda" else "float32"
-        filters = "torchaudio" if is_speech_available() else "numpy"  # what the feature extractor makes use of
-        self.identity = f"ast {_digest(folder)}, {filters} features, {precision}, mean of tokens, v1"
+        filters = "torchaudio" if is_speech_available() else "numpy"  # the feature extractor uses one of the two
+        self.identity = f"ast {_hash_of_files(folder)}, {filters} features, {precision}, mean of tokens, v1"
         self._device = device
 
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Clips of equal length, float32 (samples,) at 16 kHz -> float32 (n, dimension)."""
-        return run_batches(self._embed, clips, self._device, self.dimension)
+        return embed_in_batches(self._embed, clips, self._device, self.dimension)
 
     @torch.inference_mode()
     def _embed(self, clips: list[np.ndarray]) -> Tensor:
@@ -72,7 +74,7 @@ class SpectrogramTransformerEmbedder:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its remarks on the classifier, of which there is no need here."""
+    """Silence transformers' progress bar and its warnings about the unused classifier."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -86,7 +88,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _load_network(folder: Path) -> ASTModel:
-    """The network with all its trained values: one that lacks some would be random in those parts."""
+    """Load the network; raises `ValueError` for missing weights, which transformers would initialise at random."""
     network, info = ASTModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
     )
@@ -102,13 +104,6 @@ def _cached_folder() -> Path:
         raise UserError(f"the weights of AST are not in the Hugging Face cache; {REMEDY}") from error
 
 
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in FILES:
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _hash_of_files(folder: Path) -> str:
+    hashes = b"".join(bytes.fromhex(hash_of_file(folder / name, 64)) for name in FILES)
+    return hashlib.sha256(hashes).hexdigest()[:HASH_DIGITS]

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -180,8 +179,6 @@ def command_line(options: FadOptions, *more: str) -> list[str]:
     return [*words, *more]
 
 
-@pytest.mark.skipif(not find_spec("musicnn"), reason="the weights of musicnn are not installed")
-@pytest.mark.skipif(not find_spec("tinysoundfont"), reason="tinysoundfont is not installed")
 def test_the_command_line_with_a_trained_embedder_and_again_from_the_cache(options: FadOptions) -> None:
     table = options.metrics / "fad_results.csv"
     words = command_line(options, "--embedders", "MTT_musicnn", "--synth", "tinysoundfont")
