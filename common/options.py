@@ -1,13 +1,16 @@
-"""A dataclass of options -> a command line.
+"""Turn a dataclass of options into a command line.
 
 Each field becomes an option: its type, default, range and help stand once, in the dataclass, which inherits from
-`CheckedOptions`. Presets are named changes of the defaults; what is given on the command line wins over both.
+`CheckedOptions`. `--help` groups the options by the dataclass that declares them, under its docstring's first line.
+Presets are named changes of the defaults. The command line wins over a preset, a preset over a default.
 """
 
 import argparse
 import dataclasses
+import inspect
 import json
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -15,6 +18,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 from common.errors import UserError
 
 Options = TypeVar("Options", bound="CheckedOptions")
+_METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 
 
 def option(
@@ -27,10 +31,10 @@ def option(
     choices: Sequence[Any] | None = None,
     flag: str | None = None,
 ) -> Any:
-    """A field of an options dataclass. `minimum` and `maximum` are allowed themselves, `above` is not.
+    """Return a field of an options dataclass.
 
-    A range or choice holds for every item of a list. `flag` is what it is called on the command line, by default its
-    name.
+    `minimum` and `maximum` are inclusive, `above` is exclusive; ranges and choices hold for every item of a tuple.
+    `flag` is the option's name on the command line (default: the field's name).
     """
     ranges = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     metadata = {"help": help, "flag": flag, **ranges}
@@ -38,13 +42,13 @@ def option(
 
 
 class CheckedOptions:
-    """Base of all dataclasses of options: one that is out of its range is refused where it is made.
+    """Base of all dataclasses of options; checks the ranges of the fields when an object is made.
 
-    A subclass with a `__post_init__` of its own calls this one first.
+    A subclass that defines `__post_init__` calls this one first.
     """
 
     def __post_init__(self) -> None:
-        """Raises `UserError` where a field is out of its range."""
+        """Raises `UserError` for a field out of its range."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
@@ -53,10 +57,13 @@ class CheckedOptions:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that shows a script's docstring as it is, and answers a wrong option with one line and exit code 2."""
+    """Show the program's docstring unchanged; report a wrong option in one line with exit code 2."""
 
-    def __init__(self, description: str) -> None:
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    def __init__(self, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            usage="%(prog)s [options]", description=description, epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
@@ -71,29 +78,49 @@ def parse_options(
 ) -> Options:
     """Parse the command line into `cls`; `--dry-run` prints the result as JSON and exits.
 
-    `presets` maps a name to the fields it changes; the first is the default. `dry_run` prints what else a program can
-    tell beforehand. Raises SystemExit(2) with one line, as
-    argparse does, for an unknown or unreadable option, and `UserError` for a value out of range.
+    `presets` maps a name to the fields that it changes; the first is the default. `dry_run` prints more about a run
+    before `--dry-run` exits. Raises SystemExit(2) after one line for an unknown or unreadable option, as argparse does,
+    and `UserError` for a value out of range.
     """
     types = get_type_hints(cls)
-    parser = Parser(description)
+    parser = Parser(description, _presets_help(cls, presets) if presets else None)
     if presets:
-        told = "; ".join(f"{name}: {_told(changes)}" for name, changes in presets.items())
-        parser.add_argument("--preset", choices=list(presets), default=next(iter(presets)), help=_percent(told))
-    for field in dataclasses.fields(cls):
-        _add(parser, field, types[field.name])
+        first = next(iter(presets))
+        preset_help = f"named changes of the defaults, listed below (default: {first})"
+        parser.add_argument("--preset", choices=list(presets), default=first, help=preset_help)
     parser.add_argument("--dry-run", action="store_true", help="print the resolved options and exit")
+    for title, fields in option_groups(cls).items():
+        group = parser.add_argument_group(title)
+        for field in fields:
+            _add(group, field, types[field.name])
     parsed = vars(parser.parse_args(arguments))
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in parsed.items()}
-    told_alone = given.pop("dry_run")
+    only_print = given.pop("dry_run")
     preset = presets[given.pop("preset")] if presets else {}
     options = cls(**{**preset, **given})
-    if told_alone:
+    if only_print:
         print(json.dumps(as_plain(options), indent=2))
         if dry_run:
             dry_run(options)
         raise SystemExit(0)
     return options
+
+
+def option_groups(cls: type[CheckedOptions]) -> dict[str, list[dataclasses.Field[Any]]]:
+    """The fields of `cls` by group: title -> fields, the program's own group first, then those of its bases.
+
+    A dataclass of the inheritance chain is a group; its title is its docstring's first line. A field that a subclass
+    declares again, with another default, stays in the group of the base.
+    """
+    group_of_field, titles = {}, []
+    for base in cls.__mro__:
+        if dataclasses.is_dataclass(base):
+            titles.append((base.__doc__ or base.__name__).splitlines()[0].removesuffix("."))
+            group_of_field |= dict.fromkeys(inspect.get_annotations(base), titles[-1])
+    groups: dict[str, list[dataclasses.Field[Any]]] = {title: [] for title in titles}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        groups[group_of_field[field.name]].append(field)
+    return {title: fields for title, fields in groups.items() if fields}
 
 
 def _check(flag: str, value: Any, metadata: Mapping[str, Any]) -> None:
@@ -121,38 +148,35 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any) -> None:
-    flag, text = flag_of(field), _percent(field.metadata["help"])
-    shown = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-    help_text = f"{text} (default: {_percent(str(shown))})" if shown not in (None, "") else text
-    # Only what the user gives lands in the namespace, so that presets can fill in the rest.
+def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
+    shown = "" if field.default is None else f" (default: {_as_typed(field.default)})"
+    help_text = _percent(field.metadata["help"] + (shown if _as_typed(field.default) else ""))
+    # Only options that the user gives reach the namespace, so that presets can supply the others.
     common = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
     if type(None) in get_args(kind):  # X | None
         kind = get_args(kind)[0]
+    choices = field.metadata["choices"]
     if kind is bool:
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
-    elif kind == tuple[int, ...]:
-        parser.add_argument(flag, type=_int_list, metavar="N,N,...", **common)
-    elif kind == tuple[Path, ...]:
-        parser.add_argument(flag, type=_path_list, metavar="PATH,PATH,...", **common)
-    elif kind == tuple[str, ...]:
-        parser.add_argument(flag, type=lambda text: tuple(text.split(",")), metavar="NAME,NAME,...", **common)
-    elif get_origin(kind) is tuple:  # tuple[X, X]: so many values of one type, with spaces
-        values = get_args(kind)
-        parser.add_argument(flag, type=values[0], nargs=len(values), metavar=values[0].__name__.upper(), **common)
+        common["action"] = argparse.BooleanOptionalAction
+    elif get_origin(kind) is tuple and Ellipsis in get_args(kind):  # tuple[X, ...]: values with commas
+        item = get_args(kind)[0]
+        common |= {"type": _list_of(item), "metavar": ",".join([_METAVARS[item]] * 2) + ",..."}
+    elif get_origin(kind) is tuple:  # tuple[X, X]: that many values, with spaces
+        item = get_args(kind)[0]
+        common |= {"type": item, "nargs": len(get_args(kind)), "metavar": _METAVARS[item]}
     else:
-        parser.add_argument(flag, type=kind, choices=field.metadata["choices"], **common)
+        common |= {"type": kind, "choices": choices, "metavar": None if choices else _METAVARS[kind]}
+    group.add_argument(flag_of(field), **common)
 
 
-def _path_list(text: str) -> tuple[Path, ...]:
-    return tuple(Path(part) for part in text.split(","))
+def _list_of(item: type) -> Callable[[str], tuple[Any, ...]]:
+    def parse(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(item(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers with commas") from None
 
-
-def _int_list(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers with commas") from None
+    return parse
 
 
 def flag_of(field: dataclasses.Field[Any]) -> str:
@@ -160,8 +184,30 @@ def flag_of(field: dataclasses.Field[Any]) -> str:
     return field.metadata.get("flag") or "--" + field.name.replace("_", "-")
 
 
-def _told(changes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in changes.items()) or "the published recipe"
+def _presets_help(cls: type[CheckedOptions], presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """The options that each preset changes; one that extends an earlier preset lists only what differs from it."""
+    flags, lines = {field.name: flag_of(field) for field in dataclasses.fields(cls)}, ["presets:"]  # type: ignore
+    earlier: dict[str, Mapping[str, Any]] = {}
+    for name, changes in presets.items():
+        known, words = {}, [f"{name:<11}"]
+        for base, others in earlier.items():
+            if others.keys() <= changes.keys() and 2 * len(others.items() & changes.items()) > len(changes):
+                known, words = others, [f"{name:<11} as {base}, with"]
+        for key, value in changes.items():
+            flag = f"--no-{flags[key][2:]}" if value is False else flags[key]
+            if known.get(key) != value:  # without a line break between an option and its value
+                words.append(flag if isinstance(value, bool) else f"{flag}\xa0{_as_typed(value)}")
+        text = " ".join(words if changes else [*words, "the defaults"])
+        indents = {"initial_indent": "  ", "subsequent_indent": " " * 14}
+        lines.append(textwrap.fill(text, 118, **indents, break_on_hyphens=False).replace("\xa0", " "))
+        earlier[name] = changes
+    return "\n".join(lines)
+
+
+def _as_typed(value: Any) -> str:
+    """A value as the command line takes it: the items of a list with commas, those of a pair of floats with spaces."""
+    items = value if isinstance(value, tuple) else (value,)
+    return (" " if isinstance(next(iter(items), None), float) else ",").join(map(str, items))
 
 
 def _percent(text: str) -> str:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import math
+import re
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
@@ -16,21 +17,33 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Shared(CheckedOptions):
+    """Processor.
+
+    Not part of the title.
+    """
+
     threads: int = option(0, "threads", minimum=0, maximum=8)
 
 
 @dataclass(frozen=True)
 class More(CheckedOptions):
+    """Kind of example."""
+
     kind: str = option("a", "kind", choices=("a", "b"))
 
 
 @dataclass(frozen=True)
 class Example(Shared, More):
+    """Options of the example, 100 %."""
+
+    kind: str = option("b", "kind, with another default than its base has", choices=("a", "b"))
     epochs: int = option(3, "epochs", minimum=1)
     rate: float = option(0.5, "rate", above=0)
     lengths: tuple[int, ...] = option((1, 2), "lengths", minimum=1)
     limit: int | None = option(None, "limit", minimum=1)
     folder: Path = option(Path("x"), "100 % of a folder")
+    betas: tuple[float, float] = option((0.5, 0.9), "betas")
+    fast: bool = option(True, "fast")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +73,38 @@ def test_a_value_out_of_range_on_the_command_line_or_in_a_preset() -> None:
 
 def test_the_command_line_wins_over_the_preset_and_that_over_the_default() -> None:
     presets = {"plain": {}, "short": {"epochs": 1, "rate": 0.25}}
-    parsed = parse_options(Example, "", ["--preset", "short", "--rate", "2", "--lengths", "5,6"], presets)
-    assert parsed == Example(epochs=1, rate=2.0, lengths=(5, 6))
+    words = ["--preset", "short", "--rate", "2", "--lengths", "5,6", "--betas", "0", "0.5", "--no-fast"]
+    parsed = parse_options(Example, "", words, presets)
+    assert parsed == Example(epochs=1, rate=2.0, lengths=(5, 6), betas=(0.0, 0.5), fast=False)
+
+
+def help_of(capsys: pytest.CaptureFixture[str], presets: dict[str, dict] | None = None) -> str:
+    with pytest.raises(SystemExit) as ended:
+        parse_options(Example, "The example.", ["--help"], presets)
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_groups_options_by_the_class_that_declares_them(capsys: pytest.CaptureFixture[str]) -> None:
+    _, own, shared, more = re.split(r"^(?=Options of|Processor|Kind)", help_of(capsys), flags=re.MULTILINE)
+    titles = [group.splitlines()[0] for group in (own, shared, more)]
+    assert titles == ["Options of the example, 100 %:", "Processor:", "Kind of example:"]
+    assert set(re.findall(r"^  (--[a-z]+)", own, re.MULTILINE)) == {
+        "--epochs", "--rate", "--lengths", "--limit", "--folder", "--betas", "--fast"
+    }  # fmt: skip
+    assert "--threads N" in shared and "--kind {a,b}" in more and "(default: b)" in more
+
+
+def test_help_lists_what_each_preset_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    large = {"lengths": (3, 4), "betas": (0.0, 0.5), "fast": False, "rate": 0.25}
+    presets = {"plain": {}, "large": large, "larger": {**large, "rate": 0.5, "epochs": 9}, "short": {"epochs": 1}}
+    _, listed = help_of(capsys, presets).split("presets:\n")
+    assert [" ".join(line.split()) for line in listed.splitlines()] == [
+        "plain the defaults",
+        "large --lengths 3,4 --betas 0.0 0.5 --no-fast --rate 0.25",
+        "larger as large, with --rate 0.5 --epochs 9",
+        "short --epochs 1",
+    ]
 
 
 def test_a_dry_run_prints_the_options(capsys: pytest.CaptureFixture[str]) -> None:
