@@ -1,15 +1,14 @@
-"""FluidSynth and TinySoundFont behind one small interface: open a SoundFont once, then a new synthesiser for each clip.
+"""FluidSynth and TinySoundFont behind one interface: the SoundFont is loaded once, each clip gets a new synthesiser.
 
-A FluidSynth synthesiser that is used again gives other samples for the same notes, even after a reset. So each clip has
-a synthesiser of its own, and only the SoundFont, whose loading takes a third of the time of a clip, is kept.
+A FluidSynth synthesiser that is used again gives different samples for the same notes, even after a reset. Only the
+SoundFont is kept between clips: loading it takes a third of the time of a clip.
 """
 
-import contextlib
 import ctypes
 import importlib.metadata
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,41 +21,37 @@ from data.song import DRUM_CHANNEL, PEDAL_THRESHOLD, SUSTAIN_PEDAL
 CHANNELS = 16
 MAX_VOICES = 256
 _FLUID_WARNING = 2  # FLUID_WARN of fluidsynth/log.h
-_REVERB_OFFSET = 1e-7  # FluidSynth's reverb adds a constant below this, which would make silence sound
+_REVERB_OFFSET = 1e-7  # FluidSynth's reverb adds a constant below this; it is removed, so that silence is all zeros
 
 
 class Synthesizer(Protocol):
-    """A synthesiser that has played nothing yet, with program 0 on every channel and drums on channel 9."""
+    """A new synthesiser, with program 0 on every channel and drums on channel 9."""
 
     def send(self, kind: int, channel: int, data1: int, data2: int) -> None:
-        """Take a message in, with the kinds of `data.smf`; kinds that it does not know have no effect."""
+        """Process a message; `kind` is one of `data.smf`. Unsupported kinds are ignored."""
 
     def render(self, audio: np.ndarray) -> None:
         """Fill `audio`, float32 (n,) and contiguous, with the next n samples."""
 
 
-class Backend(Protocol):
-    """A library with a SoundFont. `version`: name and version of the library; `gain` is part of what it renders."""
-
-    version: str
-    gain: str
-
-    def synthesizer(self) -> contextlib.AbstractContextManager[Synthesizer]:
-        """A new synthesiser. Several threads can have one each."""
-
-
 class FluidSynth:
-    """FluidSynth with its default reverb and chorus. Threads render at the same time.
+    """FluidSynth with its default reverb and chorus. Threads render in parallel.
 
-    A message takes effect at the next block of 64 samples, which is 4 ms at 16 kHz.
+    `version`: name and version of the library; `gain`: its output gain. A message takes effect at the
+    next block of 64 samples (4 ms at 16 kHz).
     """
 
-    # The densest windows of real music peak at 0.59, so that they do not clip, and the median of all at 0.24.
+    # No window of real music clips: the densest ones peak at 0.59, the median peak is 0.24.
     _GAIN = 1.0
     gain = f"{_GAIN:g}"
 
     def __init__(self, soundfont: Path, sample_rate: int) -> None:
-        self._library = library = _import_fluidsynth()
+        try:
+            import fluidsynth as library
+        except ImportError as error:
+            remedy = "apt-get install libfluidsynth3 and pip install pyfluidsynth, or use the synthesiser tinysoundfont"
+            raise UserError(f"FluidSynth is not installed ({error}): {remedy}") from error
+        self._library = library
         self._soundfont, self._sample_rate = soundfont, sample_rate
         numbers = [ctypes.c_int() for _ in range(3)]
         library.fluid_version(*numbers)
@@ -68,21 +63,22 @@ class FluidSynth:
 
         self._add_font = bind("fluid_synth_add_sfont", pointer, pointer)
         self._remove_font = bind("fluid_synth_remove_sfont", pointer, pointer)
-        # Not fluid_synth_write_s16, which adds noise. A buffer is an address, an offset and a step: left, right.
+        # Not fluid_synth_write_s16, which adds dither noise. Each buffer (left, right) is an address, offset and step.
         self._write = bind("fluid_synth_write_float", pointer, integer, *2 * (pointer, integer, integer))
-        # Taking a SoundFont out of a synthesiser warns that its channels have no instrument any more. This ends all
-        # warnings of the library in this process; its errors are still told.
+        # Removing a SoundFont from a synthesiser logs a warning that its channels have no instrument. This silences all
+        # warnings of the library in this process; errors are still logged.
         bind("fluid_set_log_function", integer, pointer, pointer)(_FLUID_WARNING, None, None)
         self._keepers: list[Any] = []
-        weakref.finalize(self, _delete_all, self._keepers)
+        weakref.finalize(self, lambda keepers: [keeper.delete() for keeper in keepers], self._keepers)
         self._idle_fonts = [self._load_font()]
 
     @contextmanager
-    def synthesizer(self) -> Iterator["_FluidSynthesizer"]:
-        # A loaded SoundFont serves one synthesiser at a time, because FluidSynth counts its uses without a lock.
+    def synthesizer(self) -> Iterator[Synthesizer]:
+        """Open a new synthesiser. Several threads can each hold one."""
+        # One SoundFont per synthesiser at a time: FluidSynth counts references without a lock.
         try:
             font = self._idle_fonts.pop()
-        except IndexError:
+        except IndexError:  # no test before pop: another thread could take the last one
             font = self._load_font()
         synth = self._new_synth()
         try:
@@ -98,7 +94,7 @@ class FluidSynth:
         return self._library.Synth(self._GAIN, self._sample_rate, CHANNELS, **settings)
 
     def _load_font(self) -> int:
-        """Load the SoundFont into a synthesiser that keeps it and never plays; returns its address."""
+        """Load the SoundFont into a synthesiser that only keeps it alive; returns the address of the SoundFont."""
         keeper = self._new_synth()
         self._keepers.append(keeper)
         number = keeper.sfload(str(self._soundfont))
@@ -131,22 +127,8 @@ class _FluidSynthesizer:
         audio[np.abs(audio) < _REVERB_OFFSET] = 0
 
 
-def _delete_all(synths: list[Any]) -> None:
-    for synth in synths:
-        synth.delete()
-
-
-def _import_fluidsynth() -> Any:
-    try:
-        import fluidsynth
-    except ImportError as error:
-        remedy = "apt-get install libfluidsynth3 and pip install pyfluidsynth, or use the synthesiser tinysoundfont"
-        raise UserError(f"FluidSynth is not installed ({error}): {remedy}") from error
-    return fluidsynth
-
-
 class TinySoundFont:
-    """TinySoundFont, which has no reverb and no chorus. It holds Python's lock, so threads render one by one."""
+    """TinySoundFont, without reverb and chorus. It holds Python's global lock, so threads render one after another."""
 
     # As loud as FluidSynth at its gain: equal root mean square on windows of real music.
     _GAIN_DECIBEL = -2.1
@@ -163,12 +145,12 @@ class TinySoundFont:
         try:
             self._font = library.SoundFont(str(soundfont))
         except RuntimeError as error:
-            remedy = "not a SoundFont that TinySoundFont can read; name another"
-            raise UserError(f"{soundfont}: {remedy}") from error
+            raise UserError(f"{soundfont}: not a SoundFont that TinySoundFont can read; name another") from error
 
     @contextmanager
-    def synthesizer(self) -> Iterator["_TinySynthesizer"]:
-        font = self._library.SoundFont(self._font)  # shares the samples
+    def synthesizer(self) -> Iterator[Synthesizer]:
+        """As `FluidSynth.synthesizer`."""
+        font = self._library.SoundFont(self._font)  # a copy that shares the samples
         font.set_output(self._library.OutputMode.Mono, self._sample_rate, self._GAIN_DECIBEL)
         font.set_max_voices(MAX_VOICES)
         synth = _TinySynthesizer(font)
@@ -178,7 +160,7 @@ class TinySoundFont:
 
 
 class _TinySynthesizer:
-    """The library knows no sustain pedal: what is let go while it is down is kept here until it comes up."""
+    """Adds the sustain pedal, which the library lacks: note-offs while it is down are sent when it comes up."""
 
     def __init__(self, font: Any) -> None:
         self._font = font
@@ -193,21 +175,18 @@ class _TinySynthesizer:
         elif kind == NOTE_OFF:
             self._font.channel_note_off(channel, data1)
         elif kind == CONTROL_CHANGE and data1 == SUSTAIN_PEDAL:
-            self._move_pedal(channel, data2 >= PEDAL_THRESHOLD)
+            self._pedal_down[channel] = data2 >= PEDAL_THRESHOLD
+            if not self._pedal_down[channel]:
+                for pitch in self._held[channel]:
+                    self._font.channel_note_off(channel, pitch)
+                self._held[channel].clear()
         elif kind == CONTROL_CHANGE:
             self._font.channel_midi_control(channel, data1, data2)
         elif kind == PROGRAM_CHANGE:
-            with contextlib.suppress(RuntimeError):  # the SoundFont has no such program: the old one stays
+            with suppress(RuntimeError):  # the SoundFont lacks this program: keep the previous one
                 self._font.channel_set_preset_number(channel, data1, channel == DRUM_CHANNEL)
         elif kind == PITCH_BEND:
             self._font.channel_set_pitch_wheel(channel, data2 * 128 + data1)
-
-    def _move_pedal(self, channel: int, down: bool) -> None:
-        self._pedal_down[channel] = down
-        if not down:
-            for pitch in self._held[channel]:
-                self._font.channel_note_off(channel, pitch)
-            self._held[channel].clear()
 
     def render(self, audio: np.ndarray) -> None:
         self._font.render(memoryview(audio).cast("B"))

@@ -1,4 +1,4 @@
-"""What a synthesiser is told, and when: timed MIDI messages, from a piano roll or from a whole MIDI file."""
+"""Timed MIDI messages for a synthesiser, from a piano roll or a MIDI file."""
 
 import tempfile
 from pathlib import Path
@@ -16,9 +16,9 @@ MAX_MINUTES = 60.0
 
 
 class Messages(NamedTuple):
-    """Messages in the order of their time, arrays (n,): `seconds` in float64, the rest whole numbers.
+    """Messages in order of time, arrays (n,): `seconds` float64, the others integers.
 
-    `kind` is one of those of `data.smf`. A note-on has a velocity above 0.
+    `kind` is a message kind of `data.smf`. The velocity of a note-on is above 0.
     """
 
     seconds: np.ndarray
@@ -29,23 +29,23 @@ class Messages(NamedTuple):
 
 
 def roll_messages(roll: np.ndarray, frames_per_second: int) -> Messages:
-    """The notes of a roll, bool (128, T): those of `data.pianoroll.pianoroll_to_pretty_midi`, on channel 0."""
+    """Messages of a roll, bool (128, T), on channel 0, with the notes of `data.pianoroll.pianoroll_to_pretty_midi`."""
     pitch, start, end = roll_notes(roll)
     n_notes = len(pitch)
     frame, key = np.concatenate([start, end]), np.concatenate([pitch, pitch])
     kind, velocity = np.repeat([[NOTE_ON, NOTE_OFF], [VELOCITY, 0]], n_notes, axis=1)
-    order = np.lexsort((key, frame))  # on one frame by pitch, as `pretty_midi` writes them
+    order = np.lexsort((key, frame))  # within a frame by pitch, as `pretty_midi` writes them
     return Messages(frame[order] / frames_per_second, kind[order], np.zeros_like(key), key[order], velocity[order])
 
 
 def midi_messages(midi: Path | pretty_midi.PrettyMIDI) -> Messages:
-    """All messages of all tracks of a MIDI file, timed as `data.song` times its notes.
+    """All messages of all tracks of a MIDI file, with the note times of `data.song`.
 
-    Raises `UserError` where it cannot be read, is damaged, lasts over an hour or is larger than `data.smf.MAX_BYTES`.
+    Raises `UserError` if the file is unreadable, damaged, longer than an hour or larger than `data.smf.MAX_BYTES`.
     """
     if isinstance(midi, pretty_midi.PrettyMIDI):
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "written.mid"
+            path = Path(folder) / "song.mid"
             midi.write(str(path))
             return midi_messages(path)
     try:

@@ -1,4 +1,4 @@
-"""Rolls as files to open and to hear: a MIDI file each and, beside it, a WAV file."""
+"""Write piano rolls as MIDI and WAV files."""
 
 from pathlib import Path
 
@@ -16,10 +16,9 @@ def write_roll_files(
     renderer: Renderer | None = None,
     wav_folder: Path | None = None,
 ) -> list[Path]:
-    """Write each roll, bool (128, T), as a MIDI file of its name and, with a renderer, as a WAV file of that name.
+    """Write each roll, bool (128, T), as NAME.mid and, with a renderer, as NAME.wav.
 
-    Makes the folder, and `wav_folder`, where the WAV files are to be apart. Returns the paths, all MIDI files first. A
-    WAV file lasts as long as its roll and the fading after it, also where nothing sounds.
+    WAV files go to `wav_folder`, by default `folder`; both are created. Returns the paths, all MIDI files first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     midi_paths = [folder / f"{name}.mid" for name in rolls]

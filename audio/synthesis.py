@@ -1,11 +1,11 @@
-"""Piano rolls and MIDI files -> sound at 16 kHz, mono, the same samples for the same music every time.
+"""Render piano rolls and MIDI files as 16 kHz mono audio, deterministically.
 
     renderer = open_renderer()
     audio = renderer.render_roll(roll, frames_per_second=16)
-    render_midi_to_wav(Path("song.mid"), Path("song.wav"))
+    write_wav(Path("song.wav"), renderer.render_midi(Path("song.mid")))
 
-All clips are rendered with the same gain. None is normalised: how loud a clip is and how long it rings is part of the
-music, and scaling clips to one peak would make a single note as loud as a chord.
+All clips are rendered with the same gain and none is normalised: scaling clips to one peak would make a single note as
+loud as a chord.
 """
 
 import hashlib
@@ -21,27 +21,27 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
-from audio.backends import Backend, FluidSynth, TinySoundFont
+from audio.backends import FluidSynth, TinySoundFont
 from audio.messages import VELOCITY, Messages, midi_messages, roll_messages
 from common.errors import UserError
 from common.files import written_atomically
 
 SAMPLE_RATE = 16_000
-SYNTHS = ("fluidsynth", "tinysoundfont")
-TAIL_SECONDS = 1.0  # after the last frame or message, for notes to fade away
-_BACKENDS = dict(zip(SYNTHS, (FluidSynth, TinySoundFont), strict=True))
-# Raise it when the same roll would give other samples for another reason than those that `identity` names.
+_BACKENDS = {"fluidsynth": FluidSynth, "tinysoundfont": TinySoundFont}
+SYNTHS = tuple(_BACKENDS)
+TAIL_SECONDS = 1.0  # after the last frame or message, so that notes can decay
+# Raise this if the samples of a roll change for a reason that `identity` does not name.
 _RENDERER_VERSION = 1
 
 
 class Renderer:
     """A synthesiser with a SoundFont.
 
-    Of two renderers with the same `identity`, the same music gives the same samples, bit for bit. `synth`: name and
-    version, `soundfont`: file name, `soundfont_sha256`: first twelve hexadecimal digits of its hash.
+    Renderers with equal `identity` give bit-identical samples for the same music. `synth`: name and version;
+    `soundfont`: file name; `soundfont_sha256`: the first 12 hexadecimal digits of its hash.
     """
 
-    def __init__(self, backend: Backend, soundfont: str, soundfont_sha256: str) -> None:
+    def __init__(self, backend: FluidSynth | TinySoundFont, soundfont: str, soundfont_sha256: str) -> None:
         self._backend = backend
         self.synth, self.soundfont, self.soundfont_sha256 = backend.version, soundfont, soundfont_sha256
         self.identity = (
@@ -50,9 +50,9 @@ class Renderer:
         )
 
     def render_roll(self, roll: np.ndarray, frames_per_second: int) -> np.ndarray:
-        """Sound of a roll, bool (128, T), on the piano: float32 (n_samples,) in [-1, 1].
+        """Render a roll, bool (128, T), as piano: float32 (n_samples,) in [-1, 1].
 
-        n_samples is (T / frames_per_second + TAIL_SECONDS) * SAMPLE_RATE, rounded, whatever sounds in it.
+        n_samples = round((T / frames_per_second + TAIL_SECONDS) * SAMPLE_RATE), also for an empty roll.
         """
         messages = roll_messages(roll, frames_per_second)
         return self._play(messages, roll.shape[1] / frames_per_second + TAIL_SECONDS)
@@ -60,9 +60,9 @@ class Renderer:
     def render_rolls(
         self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int = 0
     ) -> Iterator[np.ndarray]:
-        """`render_roll` of each of `rolls`, in their order, by threads; 0 means one for each core.
+        """Yield `render_roll` of each roll, in order, with `workers` threads; 0 means one per core.
 
-        Takes only a few rolls ahead of what it has given, so that `rolls` can be any number that is made on the way.
+        At most `2 * workers` rolls are taken in advance, so `rolls` may be a long generator.
         """
         workers = workers or os.cpu_count() or 1
         rolls, running = iter(rolls), deque[Future[np.ndarray]]()
@@ -75,9 +75,9 @@ class Renderer:
                 yield running.popleft().result()
 
     def render_midi(self, midi: Path | pretty_midi.PrettyMIDI) -> np.ndarray:
-        """Sound of a whole MIDI file: all instruments and drums, with programs, pedal and bends; float32 in [-1, 1].
+        """Render a MIDI file with all instruments, drums, programs, sustain pedal and pitch bends: float32 in [-1, 1].
 
-        It lasts until TAIL_SECONDS after the last message. Raises `UserError` where the file cannot be read.
+        The audio ends TAIL_SECONDS after the last message. Raises `UserError` if the file cannot be read.
         """
         messages = midi_messages(midi)
         return self._play(messages, messages.seconds.max(initial=0.0) + TAIL_SECONDS)
@@ -97,9 +97,9 @@ class Renderer:
 
 
 def open_renderer(synth: str = "fluidsynth", soundfont: Path | None = None) -> Renderer:
-    """A renderer with a synthesiser of `SYNTHS` and a SoundFont file; None is the small one that `pretty_midi` ships.
+    """Open a synthesiser of `SYNTHS` with a SoundFont file, by default TimGM6mb.sf2, which `pretty_midi` ships.
 
-    Raises `UserError` where the synthesiser is not installed or the SoundFont cannot be read.
+    Raises `UserError` if the synthesiser is not installed or the SoundFont cannot be read.
     """
     path = soundfont or Path(str(importlib.resources.files(pretty_midi) / pretty_midi.fluidsynth.DEFAULT_SF2))
     try:
@@ -111,15 +111,8 @@ def open_renderer(synth: str = "fluidsynth", soundfont: Path | None = None) -> R
     return Renderer(_BACKENDS[synth](path, SAMPLE_RATE), path.name, hashlib.sha256(content).hexdigest()[:12])
 
 
-def render_midi_to_wav(
-    midi: Path | pretty_midi.PrettyMIDI, wav: Path, *, synth: str = "fluidsynth", soundfont: Path | None = None
-) -> None:
-    """Write the sound of a whole MIDI file (`Renderer.render_midi`) as a WAV file. Raises `UserError`."""
-    write_wav(wav, open_renderer(synth, soundfont).render_midi(midi))
-
-
 def write_wav(path: Path, audio: np.ndarray) -> None:
-    """Write samples, float (n_samples,), as a mono WAV of 16 bits at SAMPLE_RATE; what is beyond +-1 is clipped."""
+    """Write samples, float (n_samples,), as a mono 16-bit WAV at SAMPLE_RATE, clipped to [-1, 1]. Atomic."""
     with written_atomically(path) as output, wave.open(output, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

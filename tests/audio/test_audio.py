@@ -1,4 +1,4 @@
-"""Rolls and MIDI files to sound: what is heard, for how long, and that it is the same every time."""
+"""Rolls and MIDI files as audio: content, length, determinism, errors."""
 
 import sys
 import wave
@@ -9,20 +9,12 @@ import mido
 import numpy as np
 import pretty_midi
 import pytest
-from midi_files import DRUMS, TICKS_PER_SECOND, bend, example_song, midi, off, on, pedal, program, write
+from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, write
 
 from audio.backends import FluidSynth
 from audio.messages import midi_messages, roll_messages
 from audio.roll_files import write_roll_files
-from audio.synthesis import (
-    SAMPLE_RATE,
-    SYNTHS,
-    TAIL_SECONDS,
-    Renderer,
-    open_renderer,
-    render_midi_to_wav,
-    write_wav,
-)
+from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer, write_wav
 from common.errors import UserError
 from data.pianoroll import pianoroll_to_pretty_midi
 from data.smf import NOTE_OFF, NOTE_ON
@@ -31,21 +23,12 @@ FRAMES_PER_SECOND = 16
 A4, HERTZ_OF_A4 = 69, 440.0
 
 
-def open_or_skip(synth: str) -> Renderer:
-    try:
-        return open_renderer(synth)
-    except UserError as error:
-        if "not installed" not in str(error):
-            raise
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="module", params=SYNTHS)
 def renderer(request: pytest.FixtureRequest) -> Renderer:
-    return open_or_skip(request.param)
+    return open_renderer(request.param)
 
 
-def backend_of(renderer: Renderer) -> str:
+def synth_of(renderer: Renderer) -> str:
     return renderer.synth.split()[0].lower()
 
 
@@ -59,11 +42,11 @@ def roll_of(*notes: tuple[int, int, int], n_frames: int = 32) -> np.ndarray:
 
 def random_rolls(count: int, n_frames: int = 24) -> list[np.ndarray]:
     """Rolls with about five notes at a time, each two frames long or more."""
-    chance = np.random.default_rng(0)
-    return [np.repeat(chance.random((128, n_frames // 2)) < 0.04, 2, axis=1) for _ in range(count)]
+    rng = np.random.default_rng(0)
+    return [np.repeat(rng.random((128, n_frames // 2)) < 0.04, 2, axis=1) for _ in range(count)]
 
 
-def sound_of(content: bytes, renderer: Renderer, folder: Path) -> np.ndarray:
+def render(content: bytes, renderer: Renderer, folder: Path) -> np.ndarray:
     return renderer.render_midi(write(folder / "song.mid", content))
 
 
@@ -71,38 +54,33 @@ def energy(audio: np.ndarray) -> float:
     return float(np.square(audio, dtype=np.float64).sum())
 
 
-def strongest_hertz(audio: np.ndarray) -> float:
+def semitones_from_a4(audio: np.ndarray) -> float:
+    """Pitch of the strongest frequency."""
     spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
-    return float(spectrum.argmax() * SAMPLE_RATE / len(audio))
+    return 12 * np.log2(spectrum.argmax() * SAMPLE_RATE / len(audio) / HERTZ_OF_A4)
 
 
-def semitones_from_a4(hertz: float) -> float:
-    return 12 * np.log2(hertz / HERTZ_OF_A4)
-
-
-@pytest.mark.parametrize("n_frames", [1, 32, 33, 128])
-def test_length_is_that_of_the_roll_whatever_sounds(renderer: Renderer, n_frames: int) -> None:
+@pytest.mark.parametrize("n_frames", [1, 33, 128])
+def test_length_depends_on_the_roll_shape_alone(renderer: Renderer, n_frames: int) -> None:
     rolls = [roll_of(n_frames=n_frames), roll_of((A4, 0, 1), n_frames=n_frames), np.ones((128, n_frames), bool)]
     for roll in rolls:
         audio = renderer.render_roll(roll, FRAMES_PER_SECOND)
-        assert audio.shape == (1000 * n_frames + 16_000,)
-        assert audio.dtype == np.float32
+        assert audio.shape == (1000 * n_frames + 16_000,) and audio.dtype == np.float32
         assert np.abs(audio).max() <= 1
-    slower = renderer.render_roll(rolls[0], 8)
-    assert slower.shape == (2000 * n_frames + 16_000,)
+    assert renderer.render_roll(rolls[0], 8).shape == (2000 * n_frames + 16_000,)
 
 
-def test_silence_is_silent(renderer: Renderer, capfd: pytest.CaptureFixture[str]) -> None:
+def test_silence_is_all_zeros_and_logs_nothing(renderer: Renderer, capfd: pytest.CaptureFixture[str]) -> None:
     assert not renderer.render_roll(roll_of(), FRAMES_PER_SECOND).any()
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_same_roll_gives_the_same_samples(renderer: Renderer) -> None:
-    """Whatever was rendered before, by whichever renderer, in however many threads."""
+def test_a_roll_always_gives_the_same_samples(renderer: Renderer) -> None:
+    """Whatever was rendered before, by any renderer, with any number of threads."""
     rolls = random_rolls(10)
     first = [renderer.render_roll(roll, FRAMES_PER_SECOND) for roll in rolls]
     assert len({audio.tobytes() for audio in first}) == len(rolls)
-    other = open_or_skip(backend_of(renderer))
+    other = open_renderer(synth_of(renderer))
     assert other.identity == renderer.identity
     np.testing.assert_array_equal(other.render_roll(rolls[-1], FRAMES_PER_SECOND), first[-1])
     for workers in (0, 1, 3):
@@ -110,7 +88,7 @@ def test_the_same_roll_gives_the_same_samples(renderer: Renderer) -> None:
         np.testing.assert_array_equal(again[::-1], first)
 
 
-def test_rolls_are_taken_as_they_are_needed(renderer: Renderer) -> None:
+def test_few_rolls_are_taken_in_advance(renderer: Renderer) -> None:
     taken = []
 
     def endless() -> Iterator[np.ndarray]:
@@ -120,59 +98,48 @@ def test_rolls_are_taken_as_they_are_needed(renderer: Renderer) -> None:
 
     audio = renderer.render_rolls(endless(), FRAMES_PER_SECOND, workers=2)
     assert not taken
-    next(audio)
-    assert len(taken) <= 4
-    for _ in range(5):
+    for given in range(1, 7):
         next(audio)
-    assert len(taken) <= 9
+        assert len(taken) <= given + 3
     audio.close()
 
 
-def test_an_error_in_the_rolls_is_passed_on(renderer: Renderer) -> None:
-    rolls = [roll_of(), np.zeros((127, 8), bool)]
+def test_an_error_in_a_roll_is_raised(renderer: Renderer) -> None:
     with pytest.raises(ValueError, match="shape"):
-        list(renderer.render_rolls(rolls, FRAMES_PER_SECOND))
+        list(renderer.render_rolls([roll_of(), np.zeros((127, 8), bool)], FRAMES_PER_SECOND))
 
 
-@pytest.mark.parametrize("pitch", [69, 76, 81])
-def test_a_note_has_its_pitch(renderer: Renderer, pitch: int) -> None:
-    audio = renderer.render_roll(roll_of((pitch, 0, 32)), FRAMES_PER_SECOND)
-    found = semitones_from_a4(strongest_hertz(audio[:32_000]))
-    assert found == pytest.approx(pitch - A4, abs=0.3)
-
-
-def test_a_note_has_its_time(renderer: Renderer) -> None:
+def test_notes_have_their_pitch_and_time(renderer: Renderer) -> None:
+    for pitch in (69, 76, 81):
+        audio = renderer.render_roll(roll_of((pitch, 0, 32)), FRAMES_PER_SECOND)
+        assert semitones_from_a4(audio[:32_000]) == pytest.approx(pitch - A4, abs=0.3)
     audio = renderer.render_roll(roll_of((A4, 16, 24)), FRAMES_PER_SECOND)
     assert not audio[:16_000].any()
-    attack, held, faded = (energy(audio[first : first + 1600]) for first in (16_000, 20_000, 46_000))
-    assert attack > 0
-    assert held > 100 * faded
+    attack, sustain, decayed = (energy(audio[first : first + 1600]) for first in (16_000, 20_000, 46_000))
+    assert attack > 0 and sustain > 100 * decayed
 
 
-def test_more_notes_have_more_energy(renderer: Renderer) -> None:
+def test_energy_grows_with_notes_and_velocity(renderer: Renderer, tmp_path: Path) -> None:
     notes = [(pitch, 0, 16) for pitch in (60, 64, 67)]
     energies = [energy(renderer.render_roll(roll_of(*notes[:count]), FRAMES_PER_SECOND)) for count in (1, 2, 3)]
     assert 0 < energies[0] < energies[1] < energies[2]
-
-
-def test_velocity_counts(renderer: Renderer, tmp_path: Path) -> None:
     energies = [
-        energy(sound_of(midi([on(0, 60, velocity), off(480, 60)]), renderer, tmp_path)) for velocity in (20, 80, 127)
+        energy(render(midi([on(0, 60, velocity), off(480, 60)]), renderer, tmp_path)) for velocity in (20, 80, 127)
     ]
     assert 0 < 2 * energies[0] < energies[1] < energies[2] / 2
 
 
 def test_programs_and_drums(renderer: Renderer, tmp_path: Path) -> None:
-    notes = [on(0, 60), off(960, 60)]
-    sounds = {
+    notes, drums = [on(0, 60), off(960, 60)], [on(0, 60, channel=DRUMS), off(960, 60, DRUMS)]
+    songs = {
         "piano": midi(notes),
         "organ": midi([program(0, 19), *notes]),
         "organ, later": midi([on(0, 60), off(480, 60), program(0, 19), on(0, 60), off(480, 60)]),
-        "drums": midi([on(0, 60, channel=DRUMS), off(960, 60, DRUMS)]),
-        "piano and drums": midi(notes, [on(0, 60, channel=DRUMS), off(960, 60, DRUMS)]),
+        "drums": midi(drums),
+        "piano and drums": midi(notes, drums),
     }
-    audio = {name: sound_of(content, renderer, tmp_path) for name, content in sounds.items()}
-    assert len({sound.tobytes() for sound in audio.values()}) == len(sounds)
+    audio = {name: render(content, renderer, tmp_path) for name, content in songs.items()}
+    assert len({sound.tobytes() for sound in audio.values()}) == len(songs)
     mixed = audio["piano"] + audio["drums"]
     assert np.corrcoef(mixed, audio["piano and drums"])[0, 1] > 0.99
     np.testing.assert_array_equal(audio["organ, later"][:7900], audio["piano"][:7900])
@@ -180,7 +147,7 @@ def test_programs_and_drums(renderer: Renderer, tmp_path: Path) -> None:
 
 def test_pedal_and_bends(renderer: Renderer, tmp_path: Path) -> None:
     def note(before: mido.Message, after: mido.Message) -> np.ndarray:
-        return sound_of(midi([before, on(0, A4), off(240, A4), after, pedal(1440, 0)]), renderer, tmp_path)
+        return render(midi([before, on(0, A4), off(240, A4), after, pedal(1440, 0)]), renderer, tmp_path)
 
     up, down = pedal(0, 0), pedal(0, 127)
     plain, held, released, too_late = note(up, up), note(down, down), note(down, up), note(up, down)
@@ -189,37 +156,37 @@ def test_pedal_and_bends(renderer: Renderer, tmp_path: Path) -> None:
     assert energy(held[at_last]) < energy(held[while_down]) / 1000
     np.testing.assert_array_equal(released, plain)
     np.testing.assert_array_equal(too_late, plain)
-    assert semitones_from_a4(strongest_hertz(note(bend(0, 8191), up)[:4000])) == pytest.approx(2, abs=0.3)
+    assert semitones_from_a4(note(bend(0, 8191), up)[:4000]) == pytest.approx(2, abs=0.3)
 
 
 def test_a_roll_sounds_like_its_midi_file(renderer: Renderer, tmp_path: Path) -> None:
-    """Its frames are whole ticks and whole samples, so both give the same samples, to the last message and beyond."""
+    """Frames are whole ticks and whole samples, so the samples are equal up to the last message and its decay."""
     for roll in random_rolls(3):
         song = pianoroll_to_pretty_midi(roll)
         song.write(str(tmp_path / "roll.mid"))
         expected = renderer.render_roll(roll, FRAMES_PER_SECOND)
+        last = np.flatnonzero(roll.any(axis=0))[-1] + 1
         for source in (song, tmp_path / "roll.mid"):
             audio = renderer.render_midi(source)
-            last = np.flatnonzero(roll.any(axis=0))[-1] + 1
             assert len(audio) == 1000 * last + 16_000
             np.testing.assert_array_equal(audio, expected[: len(audio)])
 
 
 def test_fluidsynth_sounds_like_pretty_midi() -> None:
-    """On clips that begin with a note; where silence comes first, the internal blocks of 64 samples begin elsewhere."""
-    fluidsynth = open_or_skip("fluidsynth")
+    """For clips that begin with a note; after silence the internal blocks of 64 samples are aligned differently."""
     roll = roll_of((60, 0, 8), (64, 4, 20), (67, 12, 32))
     theirs = pianoroll_to_pretty_midi(roll).fluidsynth(fs=SAMPLE_RATE)
-    ours = fluidsynth.render_roll(roll, FRAMES_PER_SECOND)
+    ours = open_renderer("fluidsynth").render_roll(roll, FRAMES_PER_SECOND)
     assert len(theirs) == len(ours)
     assert np.corrcoef(ours, theirs)[0, 1] > 0.999
 
 
-def test_the_two_synthesizers_are_equally_loud() -> None:
-    renderers = [open_or_skip(synth) for synth in SYNTHS]
+def test_the_synthesizers_are_equally_loud_but_have_different_identities() -> None:
+    renderers = [open_renderer(synth) for synth in SYNTHS]
     rolls = random_rolls(4)
     loud = [sum(energy(renderer.render_roll(roll, FRAMES_PER_SECOND)) for roll in rolls) for renderer in renderers]
     assert 0.7 < loud[0] / loud[1] < 1.4
+    assert renderers[0].identity != renderers[1].identity
 
 
 def test_messages_of_a_roll() -> None:
@@ -235,7 +202,7 @@ def test_messages_of_a_roll() -> None:
     assert list(zip(*(field.tolist() for field in messages), strict=True)) == expected
 
 
-def test_messages_of_a_file_are_merged_in_time(tmp_path: Path) -> None:
+def test_messages_of_tracks_are_merged_in_time(tmp_path: Path) -> None:
     path = write(tmp_path / "two.mid", midi([on(0, 60), off(480, 60)], [on(240, 70, 90, 1), on(960, 70, 0, 1)]))
     messages = midi_messages(path)
     assert messages.seconds.tolist() == [0, 0.25, 0.5, 1.25]
@@ -244,24 +211,11 @@ def test_messages_of_a_file_are_merged_in_time(tmp_path: Path) -> None:
     assert messages.data1.tolist() == [60, 70, 60, 70]
 
 
-def test_wav_of_a_midi_file(tmp_path: Path) -> None:
-    renderer = open_or_skip("tinysoundfont")
-    song = write(tmp_path / "song.mid", example_song(2, 0, 3))
-    render_midi_to_wav(song, tmp_path / "song.wav", synth="tinysoundfont")
-    with wave.open(str(tmp_path / "song.wav")) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, SAMPLE_RATE)
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    audio = renderer.render_midi(song)
-    length = pretty_midi.PrettyMIDI(str(song)).get_end_time() + TAIL_SECONDS
-    assert len(samples) == len(audio) == pytest.approx(length * SAMPLE_RATE, abs=1)
-    assert np.abs(samples / 32767 - audio).max() < 0.51 / 32767
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["song.mid", "song.wav"]
-
-
-def test_wav_is_clipped_and_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_wav_is_clipped_and_written_atomically(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     write_wav(path, np.array([0, 0.5, 1, -1, 1.5, -7], np.float32))
     with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, SAMPLE_RATE)
         assert np.frombuffer(file.readframes(6), "<i2").tolist() == [0, 16384, 32767, -32767, 32767, -32767]
     before = path.read_bytes()
     with pytest.raises(AttributeError):
@@ -270,10 +224,9 @@ def test_wav_is_clipped_and_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_files_of_rolls(tmp_path: Path) -> None:
-    renderer = open_or_skip("tinysoundfont")
     rolls = {"one": roll_of((A4, 0, 8)), "none": roll_of()}
     assert write_roll_files(tmp_path / "midi", rolls, 16) == [tmp_path / "midi/one.mid", tmp_path / "midi/none.mid"]
-    paths = write_roll_files(tmp_path / "both", rolls, 16, renderer)
+    paths = write_roll_files(tmp_path / "both", rolls, 16, open_renderer("tinysoundfont"))
     assert [path.name for path in paths] == ["one.mid", "none.mid", "one.wav", "none.wav"]
     assert sorted((tmp_path / "both").iterdir()) == sorted(paths)
     for path, sounds in zip(paths[2:], (True, False), strict=True):
@@ -282,65 +235,56 @@ def test_files_of_rolls(tmp_path: Path) -> None:
             assert any(file.readframes(48_000)) == sounds
 
 
-def test_identity_names_what_decides_the_samples(renderer: Renderer, tmp_path: Path) -> None:
-    assert renderer.soundfont == "TimGM6mb.sf2"
-    assert len(renderer.soundfont_sha256) == 12
+def test_identity_names_what_the_samples_depend_on(renderer: Renderer, tmp_path: Path) -> None:
+    assert renderer.soundfont == "TimGM6mb.sf2" and len(renderer.soundfont_sha256) == 12
     for fact in (renderer.synth, renderer.soundfont, renderer.soundfont_sha256, "16000 Hz", "gain", "velocity 80"):
         assert fact in renderer.identity
     content = bytearray((Path(pretty_midi.__file__).parent / "TimGM6mb.sf2").read_bytes())
     content[content.index(b"INAM") + 8] += 1  # the first letter of its title
-    other = open_renderer(backend_of(renderer), write(tmp_path / "other.sf2", content))
-    assert other.soundfont == "other.sf2"
-    assert other.soundfont_sha256 != renderer.soundfont_sha256
+    other = open_renderer(synth_of(renderer), write(tmp_path / "other.sf2", content))
+    assert other.soundfont == "other.sf2" and other.soundfont_sha256 != renderer.soundfont_sha256
     assert other.identity != renderer.identity
 
 
-def test_identities_of_the_synthesizers_differ() -> None:
-    assert len({open_or_skip(synth).identity for synth in SYNTHS}) == 2
-
-
 @pytest.mark.parametrize(
-    ("synth", "module", "told"),
+    ("synth", "remedy"),
     [
-        ("fluidsynth", "fluidsynth", "apt-get install libfluidsynth3 and pip install pyfluidsynth"),
-        ("tinysoundfont", "tinysoundfont", "pip install --no-deps tinysoundfont"),
+        ("fluidsynth", "apt-get install libfluidsynth3 and pip install pyfluidsynth"),
+        ("tinysoundfont", "pip install --no-deps tinysoundfont"),
     ],
 )
-def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch, synth: str, module: str, told: str) -> None:
-    monkeypatch.setitem(sys.modules, module, None)  # its import fails
-    with pytest.raises(UserError, match="not installed") as caught:
+def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch, synth: str, remedy: str) -> None:
+    monkeypatch.setitem(sys.modules, synth, None)  # its import fails
+    with pytest.raises(UserError, match=f"is not installed .*{remedy}"):
         open_renderer(synth)
-    assert told in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
-def test_an_unusable_soundfont_is_told(renderer: Renderer, tmp_path: Path) -> None:
+def test_an_unusable_soundfont_is_reported(renderer: Renderer, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.sf2: cannot be read \(No such file or directory\); name"):
-        open_renderer(backend_of(renderer), tmp_path / "none.sf2")
+        open_renderer(synth_of(renderer), tmp_path / "none.sf2")
     with pytest.raises(UserError, match=r"text.sf2: not a SoundFont; name a .sf2 file"):
-        open_renderer(backend_of(renderer), write(tmp_path / "text.sf2", b"This is no SoundFont."))
+        open_renderer(synth_of(renderer), write(tmp_path / "text.sf2", b"This is no SoundFont."))
     with pytest.raises(UserError, match=r"cut.sf2: not a SoundFont that \w+ can read; name another"):
-        open_renderer(backend_of(renderer), write(tmp_path / "cut.sf2", b"RIFF\0\0\0\0sfbkLIST"))
+        open_renderer(synth_of(renderer), write(tmp_path / "cut.sf2", b"RIFF\0\0\0\0sfbkLIST"))
 
 
-def test_an_unusable_midi_file_is_told(renderer: Renderer, tmp_path: Path) -> None:
+def test_an_unusable_midi_file_is_reported(renderer: Renderer, tmp_path: Path) -> None:
     song = midi([on(0, 60), off(480, 60)])
-    files = {
-        "none.mid": (None, "cannot be read"),
-        "text.mid": (b"This is no MIDI file.", "not a MIDI file"),
-        "cut.mid": (song[:-6], "truncated"),
-        "long.mid": (midi([on(0, 60), off(3601 * TICKS_PER_SECOND, 60)]), "lasts 60 minutes, more than the 60"),
-    }
-    for name, (content, told) in files.items():
+    long = midi([on(0, 60), off(3601 * TICKS_PER_SECOND, 60)])
+    for name, content, reason in (
+        ("none.mid", None, "cannot be read"),
+        ("text.mid", b"This is no MIDI file.", "not a MIDI file"),
+        ("cut.mid", song[:-6], "truncated"),
+        ("long.mid", long, "lasts 60 minutes, more than the 60"),
+    ):
         if content is not None:
             write(tmp_path / name, content)
-        with pytest.raises(UserError, match=f"{name}: {told}"):
+        with pytest.raises(UserError, match=f"{name}: {reason}"):
             renderer.render_midi(tmp_path / name)
 
 
-def test_a_loaded_soundfont_is_used_again() -> None:
-    """One for each of the synthesisers that play at the same time, not one for each clip."""
-    open_or_skip("fluidsynth")
+def test_a_loaded_soundfont_is_reused() -> None:
+    """One SoundFont per concurrent synthesiser, not per clip."""
     backend = FluidSynth(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2", SAMPLE_RATE)
     for _ in range(3):
         with backend.synthesizer(), backend.synthesizer():
