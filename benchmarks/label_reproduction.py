@@ -17,7 +17,7 @@ import pandas as pd
 
 from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
-from data.labels import SPLITS
+from common.splits import SPLITS
 from evaluation.tables import LABEL, Column, format_table
 from labelling.agreement import agreement
 from labelling.annotations import NamedTags, Tags, iter_metadata_csv, read_md5_labels

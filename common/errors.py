@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -35,22 +34,6 @@ def remedies(of_trouble: Mapping[str, str]) -> Iterator[None]:
         if remedy is None:
             raise
         raise UserError(f"{error}; {remedy}") from error
-
-
-@contextlib.contextmanager
-def damage_told(folder: Path, info: str, remedy: str) -> Iterator[None]:
-    """Whatever cannot be read in the files of a folder is a `UserError`: the folder is damaged, and the remedy.
-
-    `info` is the file that a missing one is taken for, where the system names none.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        reason = f"{Path(error.filename or info).name} is missing"
-        raise UserError(f"{folder}: damaged ({reason}); {remedy}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, IsADirectoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder}: damaged ({reason}); {remedy}") from error
 
 
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:

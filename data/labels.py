@@ -10,7 +10,6 @@ import pandas as pd
 from common.errors import UserError
 from data.label_csv import read_label_csv
 
-SPLITS = ("train", "val", "test")
 GENRE, CONFIDENCE = "genre", "confidence"
 _SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IDS_SHOWN = 10

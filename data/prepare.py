@@ -13,22 +13,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import hash_of_file, locked_folder
+from common.files import hash_of_file
+from common.splits import SPLITS
 from common.text import printable
-from data.labels import SPLITS, Labels, check_names, read_labels
+from data.labels import Labels, check_names, read_labels
 from data.midi_files import find_files
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
 from data.song_names import song_key
 from data.splits import assign_splits, split_warnings, versions_hint
-from data.store import FORMAT_VERSION, WINDOW_LENGTHS, RollStore, SongRow
-from data.store_writer import (
-    StoreWriter,
-    finish_interrupted,
-    has_unfinished,
-    require_place_for_store,
-    store_in_making,
-)
+from data.store import STORE, WINDOW_LENGTHS, RollStore, SongRow
+from data.store_writer import StoreWriter
 
 # Raise it when the same file would give another roll, other notes or another split.
 _READER_VERSION = 2
@@ -42,7 +37,7 @@ class Settings:
 
     max_minutes: float = 60.0
     frames_per_second: int = FRAMES_PER_SECOND
-    format_version: int = FORMAT_VERSION
+    format_version: int = STORE.format_version
     reader_version: int = _READER_VERSION
 
 
@@ -104,17 +99,16 @@ def prepare_store(
     labels = read_labels(labels_csv, genre_column=genre_column, names=genres, min_confidence=min_confidence)
     inputs = _gather(midi_dir, labels_csv, labels, allow_outside, settings)
     inputs_hash = inputs.hash()
-    require_place_for_store(folder)
-    if not rebuild and not has_unfinished(folder):
+    STORE.require_place(folder)
+    if not rebuild and not STORE.has_unfinished(folder):
         unchanged = _unchanged(folder, inputs_hash)
         if unchanged:
             return unchanged, False
-    with locked_folder(folder, "another process is making this store; wait until it has ended"):
-        finish_interrupted(folder)
+    with STORE.locked(folder):
         unchanged = None if rebuild else _unchanged(folder, inputs_hash)
         if unchanged:
             return unchanged, False
-        with store_in_making(folder) as unfinished:
+        with STORE.being_written(folder) as unfinished:
             _write_store(unfinished, inputs, inputs_hash, workers, progress)
         return RollStore.open(folder), True
 

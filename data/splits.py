@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from data.labels import SPLITS
+from common.splits import SPLITS, split_groups
 
 TRAIN_SHARE, VAL_SHARE = 0.8, 0.1
 
@@ -20,16 +20,10 @@ def assign_splits(
     was trained on never turns up in its test split. The hash depends on the song alone, so each genre is divided
     in the same proportions. A split that is `given` wins, and is the caller's responsibility.
     """
-    groups = _Groups()
-    for key, content in zip(song_keys, content_hashes, strict=True):
-        groups.join(f"song {key}", f"content {content}")
-    place: dict[str, float] = {}
-    for key in song_keys:
-        group = groups.find(f"song {key}")
-        place[group] = min(place.get(group, 1.0), _unit_hash(key))
-    return [
-        chosen or _split_at(place[groups.find(f"song {key}")]) for key, chosen in zip(song_keys, given, strict=True)
-    ]
+    keys = [(f"song {key}", f"content {content}") for key, content in zip(song_keys, content_hashes, strict=True)]
+    hashes = [hashlib.sha256(key.encode()).hexdigest() for key in song_keys]
+    free = split_groups(keys, hashes, TRAIN_SHARE, VAL_SHARE)
+    return [chosen or split for chosen, split in zip(given, free, strict=True)]
 
 
 def split_warnings(
@@ -65,32 +59,3 @@ def versions_hint(paths: Sequence[str], song_keys: Sequence[str]) -> str:
         f"; {count} files count as versions of one song and stay together, for example {first} and {second}: "
         "where they are different songs, a split column in the labels can say so"
     )
-
-
-def _unit_hash(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-
-
-def _split_at(place: float) -> str:
-    if place < TRAIN_SHARE:
-        return "train"
-    return "val" if place < TRAIN_SHARE + VAL_SHARE else "test"
-
-
-class _Groups:
-    """Disjoint sets of names (union-find with path halving)."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def find(self, name: str) -> str:
-        parent = self._parent
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    def join(self, first: str, second: str) -> None:
-        self._parent[self.find(second)] = self.find(first)

@@ -11,7 +11,6 @@
 A window length T is a view of it: song k has n_frames // T windows, one after another.
 """
 
-import json
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
@@ -21,11 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError, damage_told
-from common.files import hash_of_file
+from common.data_folder import DataFolder
 
-# 2: hashes of every file and of the content, the name of the condition. 3: where labels come from.
-FORMAT_VERSION = 3
 BYTES_PER_FRAME = 16
 # The curriculum, in frames.
 WINDOW_LENGTHS = (32, 64, 128)
@@ -37,11 +33,18 @@ ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "pitch": (np.uint8, ()),
     "velocity": (np.uint8, ()),
 }
-INFO, SONGS, REJECTED = "store.json", "songs.csv", "rejected.csv"
-DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), SONGS, REJECTED)
-_SAMPLES, _SAMPLE_BYTES = 16, 4096
-_REMEDY = "make it again with prepare_data.py"
-_CONTENT_HASH_DIGITS, _FILE_HASH_DIGITS = 16, 64
+SONGS, REJECTED = "songs.csv", "rejected.csv"
+STORE = DataFolder(
+    name="roll store",
+    program="prepare_data.py",
+    # 2: hashes of every file and of the content, name of the condition. 3: sources of labels.
+    format_version=3,
+    info_file="store.json",
+    files=(*(f"{name}.npy" for name in ARRAYS), SONGS, REJECTED),
+    log=REJECTED,
+    hashed_facts=("condition", "genres", "frames_per_second", "settings"),
+    sampled=True,
+)
 
 
 @dataclass(frozen=True)
@@ -79,27 +82,20 @@ class RollStore:
 
     @classmethod
     def open(cls, folder: Path | str) -> "RollStore":
-        """Open the store in `folder`, after a cheap check of every file (size, a sample of its bytes, the song table).
+        """Open the store in `folder`, after a check of file sizes, samples of all files, and the song table.
 
         Raises `UserError` where there is no store, one of another format, or a damaged one.
         """
         folder = Path(folder)
-        info = _read_info(folder)
-        with damage_told(folder, INFO, _REMEDY):
-            _check_info(info)
-            for name, expected in info["files"].items():
-                _check_size_and_sample(folder / name, expected)
-            if hash_of_file(folder / SONGS, _FILE_HASH_DIGITS) != info["files"][SONGS]["sha256"]:
-                raise ValueError(f"{SONGS} has changed")
+        info = STORE.read_info(folder)
+        STORE.verify(folder, info, [SONGS])
+        with STORE.damage_named(folder):
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS}
             return cls(folder, info, _read_songs(folder / SONGS), **arrays)
 
     def verify(self) -> None:
-        """Read every file of the store whole. Raises `UserError` where one is not as it was written."""
-        with damage_told(self.folder, INFO, _REMEDY):
-            for name, expected in self.info["files"].items():
-                if hash_of_file(self.folder / name, _FILE_HASH_DIGITS) != expected["sha256"]:
-                    raise ValueError(f"{name} has changed")
+        """Read all files as a whole. Raises `UserError` where one differs from its hash."""
+        STORE.verify(self.folder, self.info)
 
     @property
     def genres(self) -> list[str]:
@@ -174,68 +170,6 @@ class RollStore:
         song = np.repeat(np.array(chosen, np.int64), counts)
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return song, np.repeat(offsets, counts) + place * seq_len
-
-
-def content_hash(info: dict[str, Any]) -> str:
-    """Hash of what a store holds, from its store.json; times, places and rejected files are no part of it."""
-    facts = [info[key] for key in ("format_version", "condition", "genres", "frames_per_second", "settings")]
-    hashes = {name: told["sha256"] for name, told in info["files"].items() if name != REJECTED}
-    return sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:_CONTENT_HASH_DIGITS]
-
-
-def describe_file(path: Path) -> dict[str, Any]:
-    """What store.json says of a file: its bytes, the hash of a sample of them, and that of all."""
-    return {
-        "bytes": path.stat().st_size,
-        "sample": _hash_of_sample(path),
-        "sha256": hash_of_file(path, _FILE_HASH_DIGITS),
-    }
-
-
-def _hash_of_sample(path: Path) -> str:
-    """Hash of sixteen pieces of a file, the first and the last included."""
-    last = max(path.stat().st_size - _SAMPLE_BYTES, 0)
-    digest = sha256()
-    with path.open("rb") as file:
-        for place in range(_SAMPLES):
-            file.seek(last * place // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
-def is_store_info(info: Any) -> bool:
-    """Whether this is the content of a roll store's store.json, of this format or an earlier one."""
-    return isinstance(info, dict) and {"format_version", "genres", "frames_per_second"} <= info.keys()
-
-
-def _read_info(folder: Path) -> dict[str, Any]:
-    """store.json. Raises `UserError` where it is not there, is damaged, or has another format."""
-    if not any((folder / name).exists() for name in (INFO, *(f"{name}.npy" for name in ARRAYS))):
-        raise UserError(f"{folder}: no roll store there; make one with prepare_data.py")
-    with damage_told(folder, INFO, _REMEDY):
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        if not is_store_info(info):
-            raise ValueError(f"{INFO} is not a store's")
-    if info["format_version"] != FORMAT_VERSION:
-        raise UserError(
-            f"{folder}: store format {info['format_version']}, but this code reads {FORMAT_VERSION}; {_REMEDY}"
-        )
-    return info
-
-
-def _check_info(info: dict[str, Any]) -> None:
-    if sorted(info["files"]) != sorted(DATA_FILES):
-        raise ValueError(f"{INFO} names other files than a store has")
-    if content_hash(info) != info["content_hash"]:
-        raise ValueError(f"{INFO} has changed")
-
-
-def _check_size_and_sample(path: Path, expected: dict[str, Any]) -> None:
-    size = path.stat().st_size
-    if size != expected["bytes"]:
-        raise ValueError(f"{path.name} has {size:,} bytes instead of {expected['bytes']:,}")
-    if _hash_of_sample(path) != expected["sample"]:
-        raise ValueError(f"{path.name} has changed")
 
 
 def _read_songs(path: Path) -> list[SongRow]:

@@ -12,32 +12,33 @@ The transpositions for training are no part of the files: `split("train")` makes
 every semitone.
 """
 
-import json
-import shutil
-import tempfile
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError, damage_told
-from common.files import hash_of_file, locked_folder, write_text, written_atomically
+from common.data_folder import DataFolder
+from common.errors import UserError
+from common.files import write_text, written_atomically
+from common.splits import SPLITS
 from explainable.attributes import ATTRIBUTES
-from explainable.melodies.tune_splits import SPLITS
 from explainable.tokens import TokenForm
 
-FORMAT_VERSION = 1
-INFO, TUNES, DROPPED = "measures.json", "tunes.csv", "dropped.csv"
+TUNES, DROPPED = "tunes.csv", "dropped.csv"
 ARRAYS = {"tokens": np.uint8, "attributes": np.float32, "tune": np.int32, "number": np.int32}
-DATA_FILES = (*(f"{name}.npy" for name in ARRAYS), TUNES, DROPPED)
 TUNE_COLUMNS = ("name", "title", "split", "shift", "lowest_shift", "highest_shift", "rows")
 DROPPED_COLUMNS = ("tune", "reason", "detail")
-_HASH_DIGITS = 64
-_REMEDY = "make it again with python -m programs.study_prepare"
-_CONTENT_HASH_DIGITS = 16
+MEASURES = DataFolder(
+    name="data set of measures",
+    program="python -m programs.study_prepare",
+    format_version=1,
+    info_file="measures.json",
+    files=(*(f"{name}.npy" for name in ARRAYS), TUNES, DROPPED),
+    log=DROPPED,
+    hashed_facts=("name", "form", "attributes", "settings"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,17 +75,11 @@ class MeasureSet:
     def open(cls, folder: Path | str) -> "MeasureSet":
         """Open the data set in `folder`. Raises `UserError` where there is none, or one that is damaged."""
         folder = Path(folder)
-        if not (folder / INFO).is_file():
-            raise UserError(f"{folder}: no measures there; make them with python -m programs.study_prepare")
-        with damage_told(folder, INFO, _REMEDY):
-            info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-            if info["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"format {info['format_version']}, but this code reads {FORMAT_VERSION}")
-            for name in DATA_FILES:
-                if hash_of_file(folder / name, _HASH_DIGITS) != info["files"][name]:
-                    raise ValueError(f"{name} has changed")
-            if content_hash(info) != info["content_hash"] or tuple(info["attributes"]) != ATTRIBUTES:
-                raise ValueError(f"{INFO} has changed")
+        info = MEASURES.read_info(folder)
+        MEASURES.verify(folder, info)
+        with MEASURES.damage_named(folder):
+            if tuple(info["attributes"]) != ATTRIBUTES:
+                raise ValueError(f"{MEASURES.info_file} has changed")
             arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
             tunes = pd.read_csv(folder / TUNES, dtype={"name": str, "title": str}, keep_default_na=False)
             return cls(folder, info, TokenForm.from_plain(info["form"]), tunes, **arrays)
@@ -146,43 +141,12 @@ def write_measures(
 
     `info` needs name, form, settings and counts. Raises `UserError` where the folder holds something else.
     """
-    _require_place(folder)
-    with locked_folder(folder, "another process is making these measures; wait until it has ended"):
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.unfinished-", dir=folder.resolve().parent))
-        try:
-            for name, dtype in ARRAYS.items():
-                with written_atomically(unfinished / f"{name}.npy") as file:
-                    np.save(file, arrays[name].astype(dtype), allow_pickle=False)
-            for name, table in ((TUNES, tunes), (DROPPED, dropped)):
-                write_text(unfinished / name, table.to_csv(index=False, lineterminator="\n"))
-            files = {name: hash_of_file(unfinished / name, _HASH_DIGITS) for name in DATA_FILES}
-            whole = {"format_version": FORMAT_VERSION, "attributes": list(ATTRIBUTES), **info, "files": files}
-            whole["content_hash"] = content_hash(whole)
-            write_text(unfinished / INFO, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-            _move_into_place(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    MEASURES.require_place(folder)
+    with MEASURES.locked(folder), MEASURES.being_written(folder) as unfinished:
+        for name, dtype in ARRAYS.items():
+            with written_atomically(unfinished / f"{name}.npy") as file:
+                np.save(file, arrays[name].astype(dtype), allow_pickle=False)
+        for name, table in ((TUNES, tunes), (DROPPED, dropped)):
+            write_text(unfinished / name, table.to_csv(index=False, lineterminator="\n"))
+        MEASURES.write_info(unfinished, {"attributes": list(ATTRIBUTES), **info})
     return MeasureSet.open(folder)
-
-
-def content_hash(info: dict[str, Any]) -> str:
-    """Hash of what a data set holds, from its measures.json; the list of dropped tunes is no part of it."""
-    facts = [info[key] for key in ("format_version", "name", "form", "attributes", "settings")]
-    hashes = {name: told for name, told in info["files"].items() if name != DROPPED}
-    return sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:_CONTENT_HASH_DIGITS]
-
-
-def _require_place(folder: Path) -> None:
-    if any(parent.is_file() for parent in (folder, *folder.parents)):
-        raise UserError(f"{folder}: a file is in the way; name another folder", "out")
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held - {*DATA_FILES, INFO}:
-        raise UserError(f"{folder}: not empty and no data set of measures; name another folder", "out")
-
-
-def _move_into_place(complete: Path, folder: Path) -> None:
-    """Replace file by file. Without measures.json `folder` is no data set; the new one comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / INFO).unlink(missing_ok=True)
-    for name in (*DATA_FILES, INFO):
-        (complete / name).replace(folder / name)

@@ -19,7 +19,7 @@ import torch
 from common.device import DEVICES, select_device
 from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
-from data.labels import SPLITS
+from common.splits import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.samples.latent_views import (

@@ -25,6 +25,7 @@ import pandas as pd
 
 from common.errors import UserError, remedies, run_command
 from common.options import CheckedOptions, option, parse_options
+from common.splits import SPLITS
 from common.text import printable
 from explainable.attributes import attributes
 from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, MeasureSet, vocabulary, write_measures
@@ -40,7 +41,7 @@ from explainable.melodies.sources import (
     own_files,
     read_tunes,
 )
-from explainable.melodies.tune_splits import SPLITS, assign_tune_splits
+from explainable.melodies.tune_splits import assign_tune_splits
 from explainable.melodies.tunes import Dropped, Tune, TuneError, bar_quarters
 from explainable.tokens import FORMS, TokenForm
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from midi_files import TICKS_PER_FRAME, example_song, midi, off, on, write
 
-from data.labels import SPLITS
+from common.splits import SPLITS
 from data.prepare import prepare_store
 from data.store import RollStore, SongRow
 from data.store_writer import StoreWriter

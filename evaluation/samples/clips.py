@@ -15,7 +15,7 @@ from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
 from common.options import CheckedOptions, option
 from common.randomness import rng_at
-from data.labels import SPLITS
+from common.splits import SPLITS
 from data.pianoroll import drop_short_notes
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource

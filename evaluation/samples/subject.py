@@ -12,7 +12,7 @@ from common.device import DEVICES, prepare_process, select_device
 from common.errors import UserError
 from common.options import option
 from common.randomness import rng_at
-from data.labels import SPLITS
+from common.splits import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
 from evaluation.samples.clips import facts_of, playing_facts

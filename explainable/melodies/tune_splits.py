@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from common.splits import split_groups
 from explainable.melodies.tunes import Tune
 
-SPLITS = ("train", "val", "test")
 TRAIN_SHARE, VAL_SHARE = 0.7, 0.2
 _OPENING_NOTES = 17
 _SHORTEST_TITLE = 5  # letters; below, as in "Reel", it is no name
@@ -32,24 +32,9 @@ def assign_tune_splits(tunes: Sequence[Tune]) -> list[str]:
     group, and a group is never divided. Its place is the smallest hash of its melodies, so that adding tunes moves no
     other group, and the order of tunes does not count; of a group of n melodies it is in train with 1 - .3^n.
     """
-    group_of: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        group_of.setdefault(key, key)
-        while group_of[key] != key:
-            group_of[key] = group_of[group_of[key]]
-            key = group_of[key]
-        return key
-
     melodies = [melody_hash(tune) for tune in tunes]
-    for tune, melody in zip(tunes, melodies, strict=True):
-        for key in _shared(tune):
-            group_of[find(key)] = find(melody)
-    place: dict[str, float] = {}
-    for melody in melodies:
-        group = find(melody)
-        place[group] = min(place.get(group, 1.0), int(melody[:16], 16) / 2**64)
-    return [_split_at(place[find(melody)]) for melody in melodies]
+    keys = [(melody, *_shared(tune)) for tune, melody in zip(tunes, melodies, strict=True)]
+    return split_groups(keys, melodies, TRAIN_SHARE, VAL_SHARE)
 
 
 def melody_hash(tune: Tune) -> str:
@@ -69,9 +54,3 @@ def _shared(tune: Tune) -> Iterator[str]:
     title = re.sub(r"[^a-z0-9]|\bthe\b", "", tune.title.partition("--")[0].casefold())
     if len(title) >= _SHORTEST_TITLE and title not in _NO_TITLES:
         yield f"title {title}"
-
-
-def _split_at(place: float) -> str:
-    if place < TRAIN_SHARE:
-        return "train"
-    return "val" if place < TRAIN_SHARE + VAL_SHARE else "test"

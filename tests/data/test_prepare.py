@@ -21,8 +21,8 @@ from corpus import (
 from midi_files import DRUMS, Message, midi, off, on, write
 
 from common.errors import UserError
+from common.splits import SPLITS
 from data import prepare
-from data.labels import SPLITS
 from data.prepare import Settings, prepare_store, summary
 from data.song import read_song
 

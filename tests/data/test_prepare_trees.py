@@ -8,7 +8,7 @@ from corpus import ROWS, make_store, rejected_of, write_labels
 from midi_files import example_song, write
 
 from common.errors import UserError
-from data.labels import SPLITS
+from common.splits import SPLITS
 from data.prepare import prepare_store, summary
 from data.store import RollStore
 

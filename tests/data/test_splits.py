@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.labels import SPLITS
+from common.splits import SPLITS
 from data.song_names import song_key, without_version
 from data.splits import assign_splits, split_warnings
 

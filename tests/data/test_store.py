@@ -10,7 +10,7 @@ from corpus import ARRAYS, ROWS, change_a_file, content_of, make_store, rewrite_
 from midi_files import write
 
 from common.errors import UserError
-from data.store import DATA_FILES, FORMAT_VERSION, SHUFFLED, RollStore, SongRow
+from data.store import SHUFFLED, STORE, RollStore, SongRow
 
 
 @pytest.fixture
@@ -112,14 +112,14 @@ def reshape(path: Path) -> None:
 DAMAGES = (Path.unlink, cut, lengthen, empty, fill_with_garbage, make_a_folder, reshape)
 
 
-@pytest.mark.parametrize("name", [*DATA_FILES, "store.json"])
+@pytest.mark.parametrize("name", [*STORE.files, STORE.info_file])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_store_is_refused_in_one_line(folder: Path, name: str, damage) -> None:
     if name == "rejected.csv" and damage is reshape:
         write(folder / name, b"path,reasons")  # it has no number to change
     else:
         damage(folder / name)
-    with pytest.raises(UserError, match=r"copy: (damaged \(.+\); |store format .*)make it again with prepare_data\.py"):
+    with pytest.raises(UserError, match=r"copy: (damaged \(.+\); |roll store of format .*)make it again with prepare_data\.py"):
         RollStore.open(folder)
 
 
@@ -154,7 +154,7 @@ def test_rows_that_do_not_fit_the_arrays_are_damage(folder: Path) -> None:
 def test_a_store_of_another_format_is_refused(folder: Path) -> None:
     info = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     (folder / "store.json").write_text(json.dumps({**info, "format_version": 1}), encoding="utf-8")
-    message = rf"store format 1, but this code reads {FORMAT_VERSION}; make it again with prepare_data\.py"
+    message = rf"roll store of format 1, but this code reads format {STORE.format_version}; make it again with prepare_data\.py"
     with pytest.raises(UserError, match=message):
         RollStore.open(folder)
 

@@ -14,7 +14,7 @@ from midi_files import write
 from common.errors import UserError
 from common.files import locked_folder
 from data import prepare, store_writer
-from data.store import DATA_FILES, RollStore
+from data.store import STORE, RollStore
 
 
 def files_in(corpus: Path) -> list[str]:
@@ -23,7 +23,7 @@ def files_in(corpus: Path) -> list[str]:
     return sorted(path.relative_to(corpus).as_posix() for path in paths if path.is_file())
 
 
-WHOLE = sorted(["labels.csv", *(f"store/{name}" for name in (*DATA_FILES, "store.json"))])
+WHOLE = sorted(["labels.csv", *(f"store/{name}" for name in (*STORE.files, STORE.info_file))])
 
 
 @pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()], ids=["disk", "ctrl_c"])
@@ -173,7 +173,7 @@ def test_a_second_process_is_told_to_wait(corpus: Path, monkeypatch: pytest.Monk
     before = content_of(corpus / "store")
     change_a_file(corpus)
     with locked_folder(corpus / "store", "busy"):
-        with pytest.raises(UserError, match="store: another process is making this store; wait until it has ended"):
+        with pytest.raises(UserError, match="store: another process is making this roll store; wait until it has ended"):
             make_store(corpus)
         assert content_of(corpus / "store") == before
     assert make_store(corpus)[1]
@@ -235,7 +235,7 @@ def test_an_empty_folder_or_a_link_becomes_a_store(corpus: Path, tmp_path: Path)
     assert not make_store(corpus)[1]
 
 
-@pytest.mark.parametrize("name", [*DATA_FILES, "store.json"])
+@pytest.mark.parametrize("name", [*STORE.files, STORE.info_file])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other"])
 def test_a_damaged_store_is_made_again_with_unchanged_inputs(corpus: Path, name: str, damage: str) -> None:
     content = content_of(make_store(corpus)[0].folder)
@@ -268,7 +268,7 @@ def test_a_store_of_another_format_is_made_again(corpus: Path) -> None:
 
 
 def test_a_bit_that_flipped_is_found_by_the_same_command(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.store._hash_of_sample", lambda _: "a check that sees nothing")
+    monkeypatch.setattr("common.data_folder._hash_of_sample", lambda _: "a check that sees nothing")
     store, _ = make_store(corpus)
     whole = store.frames.copy()
     content = bytearray((corpus / "store/frames.npy").read_bytes())

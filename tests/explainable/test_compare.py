@@ -98,7 +98,7 @@ def test_parts_are_narrowed_and_no_run_is_listed_twice(sets: tuple[Path, ...], t
     shutil.copytree(sets[0], tmp_path / "copy")
     with pytest.raises(UserError, match="two sets of the same name"):
         list_runs(options((sets[0], tmp_path / "copy"), tmp_path))
-    with pytest.raises(UserError, match="no measures there; make them"):
+    with pytest.raises(UserError, match="no data set of measures there; make one"):
         list_runs(options((tmp_path,), tmp_path))
 
 

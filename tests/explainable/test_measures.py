@@ -13,10 +13,11 @@ import pytest
 from midi_files import midi, off, on
 
 from common.errors import UserError
+from common.splits import SPLITS
 from explainable.attributes import attributes
 from explainable.measures import MeasureSet, vocabulary
 from explainable.melodies.sources import Reading, builtin_files, own_files, read_tunes
-from explainable.melodies.tune_splits import SPLITS, assign_tune_splits, melody_hash
+from explainable.melodies.tune_splits import assign_tune_splits, melody_hash
 from explainable.melodies.tunes import Dropped, Note, Tune
 from explainable.tokens import MEASURE, PHRASE
 from programs.study_prepare import MeasureSettings, Options, prepare, prepare_measures, read_options
@@ -137,7 +138,7 @@ def test_midi_files_may_be_late_and_lose_measures_alone(tmp_path: Path) -> None:
 
 def test_damage_is_told(tunes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    with pytest.raises(UserError, match=r"no measures there; make them with python -m programs\.study_prepare"):
+    with pytest.raises(UserError, match=r"no data set of measures there; make one with python -m programs\.study_prepare"):
         MeasureSet.open(folder)
     prepare_measures(own_files(tunes), folder, MEASURE)
     info = json.loads((folder / "measures.json").read_text())
@@ -159,7 +160,7 @@ def test_damage_is_told(tunes: Path, tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tunes: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty and no data set of measures"):
+    with pytest.raises(UserError, match="not empty and not a data set of measures"):
         prepare_measures(own_files(tunes), tmp_path, MEASURE)
     with pytest.raises(UserError, match="a file is in the way"):
         prepare_measures(own_files(tunes), tmp_path / "mine.txt", MEASURE)

@@ -1,0 +1,195 @@
+"""Folders of data files that one JSON file describes and hashes: complete or not there, and checked when opened."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.files import errors_naming, hash_of_file, locked_folder, write_text
+
+_UNFINISHED = ".unfinished-"
+_FILE_HASH_DIGITS, _CONTENT_HASH_DIGITS = 64, 16
+_SAMPLES, _SAMPLE_BYTES = 16, 4096
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A format of data folders, for example the roll store.
+
+    A folder is complete when it holds `info_file`, a JSON object: `format_version`, the facts given by the writer, an
+    entry in `files` for each data file, and `content_hash`. The content hash covers the facts named in `hashed_facts`
+    and the hashes of all data files except `log`. It is equal for equal data on any machine, at any time.
+
+    With `sampled`, entries hold size, hash of a sample, and hash of a file; opening then reads samples only. Otherwise
+    an entry is the hash.
+    """
+
+    name: str
+    program: str  # makes such a folder
+    format_version: int
+    info_file: str
+    files: tuple[str, ...]
+    log: str
+    hashed_facts: tuple[str, ...]
+    sampled: bool = False
+
+    def read_info(self, folder: Path) -> dict[str, Any]:
+        """Return the content of `info_file` after checks that read no data file as a whole.
+
+        Raises `UserError` where the folder holds no such data, another format version, or damaged files.
+        """
+        if not any((folder / name).exists() for name in (self.info_file, *self._arrays())):
+            raise UserError(f"{folder}: no {self.name} there; make one with {self.program}")
+        with self.damage_named(folder):
+            info = json.loads((folder / self.info_file).read_text(encoding="utf-8"))
+            if not _is_info(info):
+                raise ValueError(f"{self.info_file} describes no {self.name}")
+            if info["format_version"] != self.format_version:
+                raise UserError(
+                    f"{folder}: {self.name} of format {info['format_version']}, but this code reads format "
+                    f"{self.format_version}; make it again with {self.program}"
+                )
+            if sorted(info["files"]) != sorted(self.files):
+                raise ValueError(f"{self.info_file} lists wrong files")
+            if self._content_hash(info) != info["content_hash"]:
+                raise ValueError(f"{self.info_file} has changed")
+            if self.sampled:
+                for name, entry in info["files"].items():
+                    _check_sample(folder / name, entry)
+        return info
+
+    def verify(self, folder: Path, info: dict[str, Any], names: Collection[str] | None = None) -> None:
+        """Read all data files, or those of `names`, as a whole. Raises `UserError` where one differs from its hash."""
+        with self.damage_named(folder):
+            for name in self.files if names is None else names:
+                if hash_of_file(folder / name, _FILE_HASH_DIGITS) != self._hash(info["files"][name]):
+                    raise ValueError(f"{name} has changed")
+
+    @contextlib.contextmanager
+    def damage_named(self, folder: Path) -> Iterator[None]:
+        """Turn read errors in the block into a `UserError` that names the damaged folder and the remedy."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            reason = f"{Path(error.filename).name} is missing"
+            raise UserError(f"{folder}: damaged ({reason}); make it again with {self.program}") from error
+        except (ValueError, LookupError, TypeError, AttributeError, EOFError, IsADirectoryError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{folder}: damaged ({reason}); make it again with {self.program}") from error
+
+    def require_place(self, folder: Path) -> None:
+        """Raise `UserError` where `folder` is a file, or holds something other than data of this format."""
+        if any(parent.is_file() for parent in (folder, *folder.parents)):
+            raise UserError(f"{folder}: a file is in the way; name another folder")
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        names = {name for name in names if not name.startswith(_UNFINISHED)}
+        with contextlib.suppress(OSError, ValueError):
+            if _is_info(json.loads((folder / self.info_file).read_text(encoding="utf-8"))):
+                return
+        if names and (names - {*self.files, self.info_file} or not names & self._arrays()):
+            raise UserError(f"{folder}: not empty and not a {self.name}; name another folder, or remove it")
+
+    @contextlib.contextmanager
+    def locked(self, folder: Path) -> Iterator[None]:
+        """Keep other writers out of `folder`; first repair what a killed writer left.
+
+        Complete data move into place, incomplete data are removed. Raises `UserError` while another process writes.
+        """
+        with locked_folder(folder, f"another process is making this {self.name}; wait until it has ended"):
+            for unfinished in sorted(folder.glob(f"{_UNFINISHED}*")):
+                if (unfinished / self.info_file).is_file():
+                    self._move_into_place(unfinished, folder)
+                self._remove(unfinished)
+            yield
+
+    def has_unfinished(self, folder: Path) -> bool:
+        """Whether a writer was killed in `folder`, or is at work."""
+        return any(folder.glob(f"{_UNFINISHED}*"))
+
+    @contextlib.contextmanager
+    def being_written(self, folder: Path) -> Iterator[Path]:
+        """Yield a private folder for the data files and `write_info`; after the block its files move to `folder`.
+
+        The private folder is inside `folder`, on the same file system. Earlier data stay until the new data are
+        complete, other files in `folder` stay as they are. An error leaves nothing of the new data.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+        try:
+            with errors_naming(folder, *(unfinished / name for name in (*self.files, self.info_file))):
+                yield unfinished
+            self.read_info(unfinished)
+            self._move_into_place(unfinished, folder)
+        finally:
+            self._remove(unfinished)
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+
+    def write_info(self, folder: Path, facts: dict[str, Any]) -> None:
+        """Hash the data files in `folder` and write `info_file`, which completes the data."""
+        info = {"format_version": self.format_version, **facts}
+        info["files"] = {name: self._entry(folder / name) for name in self.files}
+        info["content_hash"] = self._content_hash(info)
+        write_text(folder / self.info_file, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+
+    def _arrays(self) -> set[str]:
+        return {name for name in self.files if name.endswith(".npy")}
+
+    def _entry(self, path: Path) -> Any:
+        whole = hash_of_file(path, _FILE_HASH_DIGITS)
+        if not self.sampled:
+            return whole
+        return {"bytes": path.stat().st_size, "sample": _hash_of_sample(path), "sha256": whole}
+
+    def _hash(self, entry: Any) -> str:
+        return entry["sha256"] if self.sampled else entry
+
+    def _content_hash(self, info: dict[str, Any]) -> str:
+        facts = [info[name] for name in ("format_version", *self.hashed_facts)]
+        hashes = {name: self._hash(entry) for name, entry in info["files"].items() if name != self.log}
+        return sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:_CONTENT_HASH_DIGITS]
+
+    def _move_into_place(self, complete: Path, folder: Path) -> None:
+        """Replace file by file; `info_file` leaves `folder` first and arrives last.
+
+        An interrupted move can be repeated, because `info_file` is still in `complete`.
+        """
+        (folder / self.info_file).unlink(missing_ok=True)
+        for name in (*self.files, self.info_file):
+            if (complete / name).exists():
+                (complete / name).replace(folder / name)
+
+    def _remove(self, unfinished: Path) -> None:
+        for path in unfinished.glob("*"):
+            if path.name in (*self.files, self.info_file) or path.name.endswith(".partial"):
+                path.unlink()
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            unfinished.rmdir()
+
+
+def _is_info(content: Any) -> bool:
+    return isinstance(content, dict) and "format_version" in content
+
+
+def _check_sample(path: Path, expected: dict[str, Any]) -> None:
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        raise ValueError(f"{path.name} has {size:,} bytes instead of {expected['bytes']:,}")
+    if _hash_of_sample(path) != expected["sample"]:
+        raise ValueError(f"{path.name} has changed")
+
+
+def _hash_of_sample(path: Path) -> str:
+    """Hash of sixteen evenly spaced pieces of a file, including the first and the last."""
+    last = max(path.stat().st_size - _SAMPLE_BYTES, 0)
+    digest = sha256()
+    with path.open("rb") as file:
+        for place in range(_SAMPLES):
+            file.seek(last * place // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
