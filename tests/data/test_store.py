@@ -119,7 +119,7 @@ def test_a_damaged_store_is_refused_in_one_line(folder: Path, name: str, damage)
         write(folder / name, b"path,reasons")  # it has no number to change
     else:
         damage(folder / name)
-    with pytest.raises(UserError, match=r"copy: (damaged \(.+\); |roll store of format .*)make it again with prepare_data\.py"):
+    with pytest.raises(UserError, match=r"copy: (damaged \(.+\); |roll store of format .*)make it again"):
         RollStore.open(folder)
 
 
@@ -154,7 +154,7 @@ def test_rows_that_do_not_fit_the_arrays_are_damage(folder: Path) -> None:
 def test_a_store_of_another_format_is_refused(folder: Path) -> None:
     info = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     (folder / "store.json").write_text(json.dumps({**info, "format_version": 1}), encoding="utf-8")
-    message = rf"roll store of format 1, but this code reads format {STORE.format_version}; make it again with prepare_data\.py"
+    message = rf"roll store of format 1, but this code reads format {STORE.format_version}; make it again"
     with pytest.raises(UserError, match=message):
         RollStore.open(folder)
 

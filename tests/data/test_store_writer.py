@@ -173,7 +173,7 @@ def test_a_second_process_is_told_to_wait(corpus: Path, monkeypatch: pytest.Monk
     before = content_of(corpus / "store")
     change_a_file(corpus)
     with locked_folder(corpus / "store", "busy"):
-        with pytest.raises(UserError, match="store: another process is making this roll store; wait until it has ended"):
+        with pytest.raises(UserError, match="store: another process is making this roll store; wait"):
             make_store(corpus)
         assert content_of(corpus / "store") == before
     assert make_store(corpus)[1]

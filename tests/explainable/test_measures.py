@@ -138,7 +138,7 @@ def test_midi_files_may_be_late_and_lose_measures_alone(tmp_path: Path) -> None:
 
 def test_damage_is_told(tunes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    with pytest.raises(UserError, match=r"no data set of measures there; make one with python -m programs\.study_prepare"):
+    with pytest.raises(UserError, match=r"of measures there; make one with python -m programs\.study_prepare"):
         MeasureSet.open(folder)
     prepare_measures(own_files(tunes), folder, MEASURE)
     info = json.loads((folder / "measures.json").read_text())
