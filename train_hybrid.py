@@ -121,7 +121,7 @@ class HybridStage(RollStage):
                 model, lines = with_prior(model, self.options.prior)
                 self.initial_log += lines
             self.pretrained[name] = model
-        if self.options.reconstruction != NLL and not hasattr(self.pretrained["cvae"], "squared_error"):
+        if self.options.reconstruction != NLL and not self.pretrained["cvae"].predicts_cells:
             raise UserError(f"a note decoder has no probabilities of cells: give --reconstruction {NLL}")
 
     def build_models(self, phase: RollPhase) -> list[str]:

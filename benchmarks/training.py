@@ -20,9 +20,10 @@ from benchmarks.timing import machine, print_table, seconds
 from common.device import peak_memory_mb, prepare_process
 from common.files import save_plain
 from models import CVAE, Critic, Generator, ProjectionCritic
+from models.base import RollCritic
 from models.checkpoint import weights_content
 from models.gru import FrameGRU
-from models.losses import critic_loss, score_and_gradient_norm
+from models.losses import critic_loss
 from models.weight_files import pretrained_file
 from train_cgan import CGANStage
 from train_cgan import Options as CGANOptions
@@ -116,7 +117,7 @@ def kernels() -> None:
         critic, fake = Critic(4, seq_len), Generator(4, seq_len)(torch.randn(BATCH, 32), genre).detach()
         real, mix = roll.transpose(1, 2), torch.rand(BATCH)
         batch = (critic, real, fake, genre, mix)
-        theirs = seconds(lambda batch=batch: plain_critic_loss(score_and_gradient_norm, *batch).backward())
+        theirs = seconds(lambda batch=batch: plain_critic_loss(RollCritic.scores_and_gradient_norm, *batch).backward())
         ours = seconds(lambda batch=batch: critic_loss(*batch, 10.0)[0].backward())
         rows.append([f"critic step, T = {seq_len}", f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])
         few = [field[:LARGE_BATCH] for field in batch[1:]]

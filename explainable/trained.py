@@ -20,7 +20,6 @@ from models import rebuild
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.prior import Posterior
 from models.study.adversarial_vae import AdversarialVAE
-from models.study.attribute_vae import AttributeVAE
 
 REACH = 3.0  # standard deviations to either side, where a control is moved as far as it goes
 _AT_ONCE = 1024  # rows
@@ -39,7 +38,7 @@ class TrainedMeasures:
     @property
     def in_latent(self) -> bool:
         """Whether attribute k is dimension k of z; else the decoder is told them."""
-        return self.model.network != AdversarialVAE.network
+        return self.model.controls_in_latent
 
     @property
     def columns(self) -> list[int]:
@@ -113,7 +112,7 @@ class TrainedMeasures:
 
     def _given(self, rows: np.ndarray) -> tuple[Tensor, ...]:
         """What the encoder hears beside rows of tokens: of an AttributeVAE, the normal scores of their attributes."""
-        if self.model.network != AttributeVAE.network:
+        if not self.model.encodes_scores:
             return ()
         scores = [NormalScores.from_plain(plain) for plain in self.facts["attribute_scores"]]
         return (torch.from_numpy(scores_of(scores, attributes_of(rows, self.form)[:, self.columns])),)

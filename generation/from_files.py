@@ -11,7 +11,7 @@ from evaluation.metrics.reconstruction import count, f1
 from evaluation.samples.sampling import interpolate, play_through, sample_noise, sample_prior
 from figures.roll_sheet import RollPanel
 from generation.music import Music, Options, decode, join, load_cvae, load_player, performance
-from models.rolls.cvae import PITCHES
+from models.base import PITCHES
 
 _HEARD = 64  # frames of a song that its continuation begins with
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from .architectures import describe
+from .base import Model
+from .registry import describe
 
 FORMAT_VERSION = 2
 
@@ -16,7 +16,7 @@ class CheckpointError(ValueError):
     """A weights file that is missing or cannot be used; the message names the file and the remedy."""
 
 
-def weights_content(model: nn.Module, facts: dict[str, Any]) -> dict[str, Any]:
+def weights_content(model: Model, facts: dict[str, Any]) -> dict[str, Any]:
     """What a weights file holds: what rebuilds the model, and `facts` of its making, plain data."""
     return {"format_version": FORMAT_VERSION, **describe(model), "facts": facts}
 

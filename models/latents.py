@@ -1,26 +1,24 @@
-"""How many numbers z has: some for a whole window, or some for every second of it."""
+"""The size of z: fixed for a window, or proportional to its length."""
 
-FRAMES_A_SECOND = 16
+from .base import FRAMES_A_SECOND
 
 
 class LatentOfWindow:
-    """A model whose z is of one size, whatever the window's length."""
+    """Mixin of a model with one z of `latent` numbers for a window of any length."""
 
     latent: int
-    # Whether z grows with the window, so that one z is a piece of any length.
-    any_length = False
 
     def noise_size(self, seq_len: int) -> int:
-        """How many numbers z has for a window of `seq_len` frames."""
+        """Numbers in z for a window of `seq_len` frames."""
         return self.latent
 
 
 class LatentOfSecond:
-    """A model whose z has `latent` numbers for every second, 16 frames."""
+    """Mixin of a model with `latent` numbers of z for every second, 16 frames, of a window."""
 
     latent: int
     any_length = True
 
     def noise_size(self, seq_len: int) -> int:
-        """How many numbers z has for a window of `seq_len` frames."""
+        """Numbers in z for a window of `seq_len` frames."""
         return self.latent * (seq_len // FRAMES_A_SECOND)

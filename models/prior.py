@@ -1,10 +1,12 @@
-"""What latents are sampled from: a part of the CVAE and of the generator, which travels in their weights files."""
+"""Posterior and priors of latents. The prior is a part of the CVAE and of the generator, and in their weights files."""
 
 import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+LOG_VARIANCE_BOUND = 10.0  # of posteriors and priors, to either side
 
 
 class Posterior(NamedTuple):
@@ -22,18 +24,18 @@ class Posterior(NamedTuple):
         return gaussian_log_density(z, self.mean, self.log_variance).sum(1)
 
     def detach(self) -> "Posterior":
-        """The same, as a constant."""
+        """A copy without gradient."""
         return Posterior(self.mean.detach(), self.log_variance.detach())
 
 
 class StandardNormal(nn.Module):
-    """N(0, I), the published system's prior: the same for every genre, and nothing to learn."""
+    """N(0, I) for every genre, without parameters: the prior of the published system."""
 
     def __init__(self, latent: int, n_genres: int) -> None:
         super().__init__()
 
-    def sample(self, noise: Tensor, genre: Tensor) -> Tensor:
-        """z (B, size of z) from standard normal `noise` of the same shape, in its dtype; `genre` int64 (B,)."""
+    def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
+        """z (B, size of z): the standard normal `noise` itself. `before`, latents to continue from, changes nothing."""
         return noise
 
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
@@ -46,9 +48,9 @@ class StandardNormal(nn.Module):
 
 
 class Autoregressive(nn.Module):
-    """p(z | y) of a sequence of latents: each Gaussian, given those before it and the genre.
+    """p(z | y) of a sequence of latents: each is Gaussian given the earlier ones and the genre.
 
-    It begins as N(0, I). Its noise is as large as z, and every z has one noise.
+    Initialised to N(0, I). `sample` is a bijection between noise and z.
     """
 
     HIDDEN, GENRE = 128, 32
@@ -66,7 +68,7 @@ class Autoregressive(nn.Module):
     def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
         """z (B, size of z) from standard normal `noise` of the same shape, in its dtype; `genre` int64 (B,).
 
-        `before` (B, size of another z): what it goes on from.
+        `before` (B, size of another z): the latents that z continues.
         """
         steps, drawn = noise.unflatten(1, (-1, self.latent)), []
         embedded = self.genre(genre)
@@ -83,7 +85,7 @@ class Autoregressive(nn.Module):
         return torch.stack(drawn, dim=1).flatten(1)
 
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
-        """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z): that of each step given `z` before it."""
+        """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z), given the earlier steps of `z`."""
         return gaussian_kl(posterior, *self._moments_given(z, genre))
 
     def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
@@ -91,30 +93,30 @@ class Autoregressive(nn.Module):
         return gaussian_log_density(z, *self._moments_given(z, genre)).sum(1)
 
     def _moments_given(self, z: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of each step given `z` before it, (B, size of z) each."""
-        # In float32: rounded latents would have a divergence of their own.
+        """Mean and log-variance of each step given the earlier ones in `z`, (B, size of z) each."""
+        # In float32: rounding the latents would add to the divergence.
         with torch.autocast(z.device.type, enabled=False):
             steps = z.to(self.moments.weight.dtype).unflatten(1, (-1, self.latent))
             embedded = self.genre(genre)
             before = torch.nn.functional.pad(steps[:, :-1], (0, 0, 1, 0))
-            told = torch.cat([before, embedded[:, None].expand(-1, steps.shape[1], -1)], dim=2)
-            states, _ = self.states(told, torch.tanh(self.first_state(embedded))[None])
+            inputs = torch.cat([before, embedded[:, None].expand(-1, steps.shape[1], -1)], dim=2)
+            states, _ = self.states(inputs, torch.tanh(self.first_state(embedded))[None])
             mean, log_variance = self._moments(states)
         return mean.flatten(1), log_variance.flatten(1)
 
     def _moments(self, states: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.moments(states).chunk(2, dim=-1)
-        return mean, log_variance.clamp(-10.0, 10.0)
+        return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
 
 
 def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Of diagonal Gaussians, each dimension, of the shape of all three."""
+    """Log-density of each dimension of diagonal Gaussians; all three arguments and the result have one shape."""
     squared = (z - mean).square() * torch.exp(-log_variance)
     return -0.5 * (squared + log_variance + math.log(2 * math.pi))
 
 
 def gaussian_kl(posterior: Posterior, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of diagonal Gaussians, each dimension, of the shape of all four."""
+    """KL divergence of each dimension of diagonal Gaussians; all arguments and the result have one shape."""
     shift = (posterior.mean - mean).square() * torch.exp(-log_variance)
     ratio = posterior.log_variance - log_variance
     return 0.5 * (shift + ratio.exp() - 1 - ratio)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .architectures import NETWORKS, rebuild
+from .base import Model
 from .checkpoint import CheckpointError, read_checkpoint
+from .registry import NETWORKS, rebuild
 from .weight_files import hybrid_file
 
 
@@ -24,7 +25,7 @@ class Trained:
     """
 
     path: Path
-    model: nn.Module
+    model: Model
     genres: list[str]
     condition: str
     frames_per_second: int

@@ -17,8 +17,8 @@ from common.files import locked_folder, save_plain
 from common.options import as_plain
 from common.randomness import seed_at
 from models import describe, rebuild
-from models.architectures import is_finite
 from models.checkpoint import weights_content
+from models.registry import is_finite
 from models.weight_files import BEST, LAST
 from training.run_folder import RunFolder, require_unused, require_writable
 from training.running_losses import RunningLosses

@@ -63,18 +63,17 @@ def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BET
 def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> torch.optim.Optimizer | Together:
     """What trains `model` at the learning rate `rate`; its dropout becomes that of the options.
 
-    Muon (Jordan et al. 2024) has the matrices that the model names as `attention_matrices`. Raises `UserError` where
+    Muon (Jordan et al. 2024) trains the model's `attention_matrices`. Raises `UserError` where
     the model has no attention layers, but the options are about them.
     """
-    parameters, has_attention = list(model.parameters()), hasattr(model, "attention_matrices")
-    if not has_attention and (options.optimizer == MUON or options.dropout):
+    parameters, matrices = list(model.parameters()), model.attention_matrices()
+    if not matrices and (options.optimizer == MUON or options.dropout):
         raise UserError("--optimizer muon and --dropout are for note decoders (--preset large); leave them out")
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = options.dropout
     if options.optimizer == ADAM:
         return adam(parameters, rate)
-    matrices = model.attention_matrices()
     others = {id(parameter): parameter for parameter in parameters}
     for matrix in matrices:
         del others[id(matrix)]

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from models.base import PITCHES, Model
 from models.registry import register
-from models.rolls.cvae import CVAE, PITCHES
+from models.rolls.cvae import CVAE
 
 
 @register
-class FrameModel(nn.Module):
+class FrameModel(Model):
     """A bound of the density of rolls (B, pitches, T) with a latent a block; with `latent` 0 an exact one.
 
     The network is the published one for 128 keys; those that a roll does not have are silent and count for nothing.
@@ -18,7 +19,6 @@ class FrameModel(nn.Module):
 
     def __init__(self, pitches: int = 88, hidden: int = 16, latent: int = 0) -> None:
         super().__init__()
-        self.config = {"pitches": pitches, "hidden": hidden, "latent": latent}
         self.pitches, self.latent = pitches, latent
         self.cvae = CVAE(n_genres=1, latent=max(latent, 1), hidden=hidden)
         if not latent:  # z is 0, and nothing encodes

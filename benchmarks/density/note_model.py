@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from models.latents import FRAMES_A_SECOND
-from models.notes.note_cvae import Plan, RollEncoder
+from models.base import FRAMES_A_SECOND, Model
+from models.notes.note_cvae import RollEncoder
 from models.notes.note_decoder import NoteDecoder
 from models.notes.notes import by_length, notes_of
+from models.notes.plan import LatentPlan
 from models.prior import Autoregressive, Posterior
 from models.registry import register
 
@@ -15,7 +16,7 @@ _GENRE_SIZE = 8  # the parts of the CVAE want to know a genre: here all music is
 
 
 @register
-class NoteModel(nn.Module):
+class NoteModel(Model):
     """A model of density over rolls (B, pitches, T) of up to `horizon` frames.
 
     Without a latent (`latent` is 0) an exact one; with `latent` numbers for every 16 frames a bound.
@@ -27,15 +28,12 @@ class NoteModel(nn.Module):
         self, pitches: int = 88, horizon: int = 128, hidden: int = 192, depth: int = 4, latent: int = 0
     ) -> None:
         super().__init__()
-        self.config = {
-            "pitches": pitches, "horizon": horizon, "hidden": hidden, "depth": depth, "latent": latent,
-        }  # fmt: skip
         self.pitches, self.horizon, self.latent = pitches, horizon, latent
         heads, condition = max(1, hidden // _HEAD_SIZE), 3 * hidden // 4 if latent else 1
         if latent:
             self.genre = nn.Embedding(1, _GENRE_SIZE)
             self.encoder = RollEncoder(latent, condition, _GENRE_SIZE, pitches)
-            self.plan = Plan(latent, _GENRE_SIZE, condition)
+            self.plan = LatentPlan(latent, _GENRE_SIZE, condition)
             self.prior = Autoregressive(latent, 1)
         self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, condition, hidden, depth, heads)
 

@@ -21,6 +21,7 @@ from common.randomness import seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.song import PITCHES
 from evaluation.samples.clips import RealClips
+from models import Model
 from models.checkpoint import read_checkpoint, weights_content
 
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 128, 2e-3, 1e-2
@@ -37,14 +38,13 @@ class ClassifierOptions(CheckedOptions):
     cache: Path = option(Path("cache"), "folder of the classifiers trained so far, which are used again")
 
 
-class GenreClassifier(nn.Module):
+class GenreClassifier(Model):
     """Convolutions over time, pitches as channels; mean and maximum over time, so that any T fits."""
 
     kind, network = "genre_classifier", "convolutions"
 
     def __init__(self, n_genres: int, hidden: int = 64) -> None:
         super().__init__()
-        self.config = {"n_genres": n_genres, "hidden": hidden}
         self.layers = nn.Sequential(
             nn.Conv1d(PITCHES, hidden, 5, padding=2),
             nn.BatchNorm1d(hidden),

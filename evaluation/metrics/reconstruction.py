@@ -14,7 +14,6 @@ from evaluation.published import MSE, published_for
 from evaluation.samples.subject import Subject
 from evaluation.statistics.rolls import onsets, previous_frame
 from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
-from models import NoteCVAE
 from models.playing import THRESHOLD
 
 MSE_COLUMNS = (
@@ -111,7 +110,7 @@ def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progr
 
 def _forced(cvae: nn.Module, z: Tensor, genre: Tensor, roll: Tensor, leak_target: bool) -> Tensor:
     """Probability of every cell given the true frames before, (B, 128, T); NaN where the decoder has none."""
-    if cvae.network == NoteCVAE.network:
+    if not cvae.predicts_cells:
         return torch.full_like(roll, torch.nan)
     return torch.sigmoid(cvae.decode(z, genre, roll, leak_target=leak_target))
 

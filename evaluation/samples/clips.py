@@ -225,9 +225,8 @@ def _open_source(options: ClipOptions, store: RollStore, trained: Trained, laten
 
 def playing_facts(model: nn.Module, playing: Playing) -> dict[str, Any]:
     """What a row has to say of how a decoder played, as far as it concerns it."""
-    concerned = getattr(model, "plays_by", ())
     names = "feedback", "temperature", "nucleus"
-    return {name: getattr(playing, name) if name in concerned else None for name in names}
+    return {name: getattr(playing, name) if name in model.plays_by else None for name in names}
 
 
 def facts_of(trained: Trained, store: RollStore, folders: Sequence[Path]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from common.options import CheckedOptions, option
 from common.randomness import rng_at
 from models import Generator
+from models.base import PITCHES
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
-from models.rolls.cvae import PITCHES
 
 
 def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int = 0) -> Tensor:
@@ -112,7 +112,7 @@ def sample_prior(
     In float64 like the noise: the same on every machine. `before`: latents that it goes on from, where it can.
     """
     prior, genre = copy.deepcopy(model.prior).cpu().double(), torch.as_tensor(genre_ids, dtype=torch.int64)
-    return prior.sample(noise.double(), genre, *(() if before is None else (before.double(),)))
+    return prior.sample(noise.double(), genre, None if before is None else before.double())
 
 
 @torch.no_grad()
@@ -132,13 +132,10 @@ def play_latents(
     player, z, genre = _prepare(model, z, genre_ids, performance)
     rolls = [torch.empty(0, PITCHES, seq_len, dtype=torch.bool)]
     for chosen in torch.arange(len(z)).split(performance.batch_size) if len(z) else ():
-        if model.kind == Generator.kind:
-            playing = player(z[chosen], genre[chosen]) > performance.playing.threshold
-        else:
-            positions = None if chances is None else [chances[row] for row in chosen.tolist()]
-            uniform = draw_chances(player, seq_len, performance.playing, positions, z.device)
-            playing = player.decode_free(z[chosen], genre[chosen], seq_len, uniform, performance.playing).roll
-        rolls.append(playing.cpu())
+        positions = None if chances is None else [chances[row] for row in chosen.tolist()]
+        uniform = draw_chances(player, seq_len, performance.playing, positions, z.device)
+        decoded = player.decode_free(z[chosen], genre[chosen], seq_len, uniform, performance.playing)
+        rolls.append(decoded.roll.cpu())
     return torch.cat(rolls)
 
 

@@ -1,21 +1,21 @@
-"""Convolutional generator: a latent a second and a genre to a piano roll, both heard in every layer."""
+"""Convolutional generator: a latent for every second and a genre, which condition every layer, to a piano roll."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..base import MINIMUM_RATE, PITCHES, RollGenerator
 from ..latents import LatentOfSecond
 from ..prior import AUTOREGRESSIVE, PRIORS
 from ..registry import register
-from ..rolls.cvae import MINIMUM_RATE, PITCHES
-from .note_cvae import Plan
+from .plan import LatentPlan
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
 
 
 class Level(nn.Module):
-    """A residual convolution whose normalised features the condition of their second scales and shifts (FiLM)."""
+    """A residual convolution; the condition of each second scales and shifts its normalised features (FiLM)."""
 
     def __init__(self, inputs: int, outputs: int, condition_size: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Level(nn.Module):
         self.skip = nn.Conv1d(inputs, outputs, 1)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """(B, outputs, n) from (B, inputs, n) and the seconds' `condition` (B, seconds, condition size)."""
+        """(B, outputs, n) from `features` (B, inputs, n) and `condition` (B, seconds, condition size)."""
         scale, shift = self.condition(condition).transpose(1, 2).chunk(2, dim=1)
         repeats = features.shape[2] // condition.shape[1]
         scale, shift = (part.repeat_interleave(repeats, dim=2) for part in (scale, shift))
@@ -34,10 +34,10 @@ class Level(nn.Module):
 
 
 @register
-class ConvGenerator(LatentOfSecond, nn.Module):
-    """From a column of features a second, doubled in time four times, to the frames of any number of seconds."""
+class ConvGenerator(LatentOfSecond, RollGenerator):
+    """One column of features for each second, doubled in time four times to its 16 frames; any number of seconds."""
 
-    kind, network = "generator", "convolutions"
+    network = "convolutions"
 
     def __init__(
         self,
@@ -48,19 +48,17 @@ class ConvGenerator(LatentOfSecond, nn.Module):
         genre_size: int = 32,
         prior: str = AUTOREGRESSIVE,
     ) -> None:
-        """`hidden`: channels of the last level, half of the first's. `seq_len`: frames that it is trained for."""
+        """`hidden`: channels of the last level, half of the first's. `seq_len`: frames of training windows.
+
+        Raises `ValueError` for a `hidden` that the groups and levels do not divide.
+        """
         super().__init__()
         if hidden % (_GROUPS * _DOUBLINGS):
             raise ValueError(f"hidden must be a multiple of {_GROUPS * _DOUBLINGS}, but is {hidden}")
-        self.config = {
-            "n_genres": n_genres, "seq_len": seq_len, "latent": latent, "hidden": hidden, "genre_size": genre_size,
-            "prior": prior,
-        }  # fmt: skip
-        self.seq_len = seq_len
-        self.latent = latent
+        self.seq_len, self.latent = seq_len, latent
         self.prior = PRIORS[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
-        self.plan = Plan(latent, genre_size, hidden)
+        self.plan = LatentPlan(latent, genre_size, hidden)
         step = hidden // _DOUBLINGS
         channels = [2 * hidden - step * level for level in range(_DOUBLINGS + 1)]
         self.first = nn.Linear(hidden, channels[0])
@@ -70,7 +68,7 @@ class ConvGenerator(LatentOfSecond, nn.Module):
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
-        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        """Set the output bias so that each pitch sounds in its share of frames, `pitch_rate` (128,)."""
         self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE))
 
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
@@ -82,10 +80,3 @@ class ConvGenerator(LatentOfSecond, nn.Module):
                 features = features.repeat_interleave(2, dim=2)
             features = layer(features, condition)
         return self.roll(F.gelu(features)).float()
-
-    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
-        """Probabilities (B, 128, T) that a cell sounds."""
-        return torch.sigmoid(self.logits(z, genre))
-
-    # All tensors fit windows of any length.
-    grown_tensors = ()

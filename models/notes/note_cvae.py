@@ -1,4 +1,4 @@
-"""Conditional variational autoencoder with a latent a second and a decoder over notes."""
+"""Conditional variational autoencoder with a latent for every second and a decoder over notes."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..latents import FRAMES_A_SECOND, LatentOfSecond
+from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Model
+from ..latents import LatentOfSecond
 from ..playing import Decoded, Playing
-from ..prior import AUTOREGRESSIVE, PRIORS, Posterior
+from ..prior import AUTOREGRESSIVE, LOG_VARIANCE_BOUND, PRIORS, Posterior
 from ..registry import register
-from ..rolls.cvae import LOG_VARIANCE_BOUND, MINIMUM_RATE, PITCHES
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
 from .notes import Notes, by_length, notes_of, roll_of
+from .plan import ConditionedConvolution, LatentPlan
 
 _HEAD_SIZE = 64
 
@@ -39,27 +40,8 @@ class RollEncoder(nn.Module):
         return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
 
 
-class ConditionedConvolution(nn.Module):
-    """A residual convolution over neighbours in time, whose input a condition scales and shifts."""
-
-    def __init__(self, channels: int, condition_size: int) -> None:
-        super().__init__()
-        self.condition = nn.Linear(condition_size, 2 * channels)
-        self.mix = nn.Conv1d(channels, 2 * channels, 3, padding=1)
-        self.back = nn.Conv1d(2 * channels, channels, 1)
-        for layer in (self.condition, self.back):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
-        """(B, channels, n) from `hidden` of the same shape and `condition` (B, condition size)."""
-        scale, shift = self.condition(condition)[..., None].chunk(2, dim=1)
-        normal = F.group_norm(hidden, 1)
-        return hidden + self.back(F.gelu(self.mix(torch.addcmul(shift, normal, 1 + scale))))
-
-
 @register
-class NoteCVAE(LatentOfSecond, nn.Module):
+class NoteCVAE(LatentOfSecond, Model):
     """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window."""
 
     kind, network = "cvae", "notes"
@@ -76,20 +58,15 @@ class NoteCVAE(LatentOfSecond, nn.Module):
         prior: str = AUTOREGRESSIVE,
     ) -> None:
         super().__init__()
-        self.config = {
-            "n_genres": n_genres, "latent": latent, "hidden": hidden, "depth": depth, "genre_size": genre_size,
-            "horizon": horizon, "prior": prior,
-        }  # fmt: skip
         channels, heads = 3 * hidden // 4, max(1, hidden // _HEAD_SIZE)
         self.latent = latent
         self.prior = PRIORS[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.encoder = RollEncoder(latent, channels, genre_size)
-        self.plan = Plan(latent, genre_size, channels)
+        self.plan = LatentPlan(latent, genre_size, channels)
         self.decoder = NoteDecoder(PITCHES, horizon, FRAMES_A_SECOND, channels, hidden, depth, heads)
 
     def attention_matrices(self) -> list[Tensor]:
-        """The weights of the decoder's attention and feed-forward layers, for an optimiser of matrices."""
         return self.decoder.attention_matrices()
 
     @torch.no_grad()
@@ -180,22 +157,3 @@ class NoteCVAE(LatentOfSecond, nn.Module):
             roll[:, :, start:] |= roll_of(notes, PITCHES, n_frames - start)
             known, part = end, part + 1
         return roll
-
-
-class Plan(nn.Module):
-    """What the decoder is told of every second: its latent, its neighbours', and the genre."""
-
-    def __init__(self, latent: int, genre_size: int, channels: int) -> None:
-        super().__init__()
-        self.latent = latent
-        self.widen = nn.Linear(latent + genre_size, channels)
-        self.neighbours = nn.ModuleList(ConditionedConvolution(channels, genre_size) for _ in range(2))
-
-    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
-        """(B, T / 16, channels) from z (B, T / 16 * latent) and genre embeddings (B, genre size)."""
-        seconds = z.unflatten(1, (-1, self.latent))
-        each = torch.cat([seconds, genre[:, None].expand(-1, seconds.shape[1], -1)], dim=2)
-        hidden = self.widen(each).transpose(1, 2)
-        for layer in self.neighbours:
-            hidden = layer(hidden, genre)
-        return hidden.transpose(1, 2)

@@ -1,38 +1,36 @@
-"""Critic D(X, y, z) whose score asks for genre and latent by inner products (Miyato and Koyama 2018)."""
+"""Projection critic D(X, y, z): genre and latent enter the score by inner products (Miyato and Koyama 2018)."""
 
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..base import PITCHES, SLOPE, RollCritic
 from ..registry import register
-from ..rolls.critic import SLOPE
-from ..rolls.cvae import PITCHES
 
 _STRIDED = 4
 
 
 @register
-class ProjectionCritic(nn.Module):
+class ProjectionCritic(RollCritic):
     """Strided convolutions over the roll and its change from frame to frame; scores windows of any length.
 
-    The score is linear in the features' mean over time, plus their inner product with an embedding of the genre. Beside
-    the roll, a genre is one input among many, which training may come to ignore; here every feature is asked for it.
-    With `latent`, each second's features are asked for the second's latent in the same way: the critic tells pairs of
-    a window and the encoder's z of it from pairs of z and what G makes of it (Donahue et al. 2017, Dumoulin et al.
-    2017), so that G cannot please it by clips that are all alike.
+    The score is linear in the features' mean over time, plus the inner product of that mean with an embedding of the
+    genre. A genre appended to the roll would be one input among many, which training may come to ignore.
+    With `latent` each second's features have an inner product with an embedding of the second's latent too. The critic
+    then compares pairs (window, its encoded z) with pairs (G(z), z) (Donahue et al. 2017, Dumoulin et al. 2017): clips
+    that are all alike do not satisfy it.
     """
 
-    kind, network = "critic", "projection"
+    network = "projection"
     any_length = True
 
     def __init__(self, n_genres: int, seq_len: int, hidden: int = 128, latent: int = 0) -> None:
-        """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames it is trained for.
+        """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames of training windows.
 
-        `latent`: numbers of z a second that it hears; 0 for none.
+        `latent`: numbers of z for each second; 0 for a critic without z.
         """
         super().__init__()
-        self.config = {"n_genres": n_genres, "seq_len": seq_len, "hidden": hidden, "latent": latent}
         self.seq_len = seq_len
         channels = [hidden + hidden * level // _STRIDED for level in range(_STRIDED + 1)]
         self.first = nn.Conv1d(2 * PITCHES, channels[0], 3, padding=1)
@@ -47,10 +45,7 @@ class ProjectionCritic(nn.Module):
             nn.init.zeros_(self.latent.weight)
 
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
-        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent).
-
-        Without `z`, the score that z = 0 has.
-        """
+        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent), or z = 0."""
         features = F.leaky_relu(self._of_roll_and_change(roll), SLOPE)
         for layer in self.strided:
             features = F.leaky_relu(layer(features), SLOPE)
@@ -64,12 +59,9 @@ class ProjectionCritic(nn.Module):
     def _of_roll_and_change(self, roll: Tensor) -> Tensor:
         """The first layer, (B, channels, T), of the roll (B, 128, T) and its change, with silence before and after.
 
-        Both are linear in the roll: one convolution of it is as good as that of the two stacked, and spares their
-        copies, which took a quarter of a training step.
+        Both are linear in the roll: one convolution with a combined kernel equals that of the two stacked. Stacking
+        them took a quarter of a training step.
         """
         of_roll, of_change = self.first.weight.split(PITCHES, dim=1)
         kernel = F.pad(of_roll + of_change, (1, 1)) - F.pad(of_change, (0, 2))
         return F.conv1d(roll, kernel, self.first.bias, padding=2)
-
-    # All tensors fit windows of any length.
-    grown_tensors = ()

@@ -3,20 +3,17 @@
 import torch
 from torch import Tensor, nn
 
+from ..base import MINIMUM_RATE, PITCHES, Model
 from ..gru import FrameGRU
 from ..latents import LatentOfWindow
 from ..playing import PROBABILITIES, SAMPLED, Decoded, Playing
-from ..prior import PRIORS, STANDARD_NORMAL, Posterior
+from ..prior import LOG_VARIANCE_BOUND, PRIORS, STANDARD_NORMAL, Posterior
 from ..registry import register
-
-PITCHES = 128
-LOG_VARIANCE_BOUND = 10.0
-MINIMUM_RATE = 1e-4
 
 
 def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
     """Binary cross-entropy summed over a window's cells, in nats, (B,). Both inputs (B, 128, T)."""
-    # -log p(x) = softplus(l) - x l: fewer passes over the roll than the library's form.
+    # -log p(x) = softplus(l) - x l takes fewer passes over the roll than the library's function.
     return nn.functional.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
 
 
@@ -26,7 +23,7 @@ def squared_error(logits: Tensor, roll: Tensor) -> Tensor:
 
 
 class EventEncoder(nn.Module):
-    """Mean over a window's notes of a small network of each note (report, section 2.1.1)."""
+    """A small network of each note, and its mean over a window's notes (report, section 2.1.1)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -34,21 +31,21 @@ class EventEncoder(nn.Module):
         self.net = nn.Sequential(nn.Linear(3, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU())
 
     def forward(self, events: Tensor, event_window: Tensor, n_windows: int) -> Tensor:
-        """(n_windows, size); zeros where a window has no note. `events` (N, 3), `event_window` int64 (N,)."""
+        """(n_windows, size), zeros for a window without notes; `events` (N, 3), `event_window` int64 (N,)."""
         embedded = self.net(events).float()
         total = embedded.new_zeros(n_windows, self.size).index_add_(0, event_window, embedded)
-        # Not bincount, which makes the host wait for the device.
+        # Not bincount: the host would wait for the device.
         count = total.new_zeros(n_windows).index_add_(0, event_window, total.new_ones(len(event_window))).clamp_min_(1)
         return total / count[:, None]
 
 
 @register
-class CVAE(LatentOfWindow, nn.Module):
-    """q(z | X, E, y) and p(X | z, y); the decoder sees frame t-1 when it predicts frame t."""
+class CVAE(LatentOfWindow, Model):
+    """q(z | X, E, y) and p(X | z, y); the decoder predicts frame t from z, y and the frames up to t - 1."""
 
     kind, network = "cvae", "frame-gru"
-    # What `Playing` leaves open that concerns this decoder.
     plays_by = ("feedback",)
+    predicts_cells = True
 
     def __init__(
         self,
@@ -60,10 +57,6 @@ class CVAE(LatentOfWindow, nn.Module):
         prior: str = STANDARD_NORMAL,
     ) -> None:
         super().__init__()
-        self.config = {
-            "n_genres": n_genres, "latent": latent, "hidden": hidden, "event_size": event_size,
-            "genre_size": genre_size, "prior": prior,
-        }  # fmt: skip
         self.latent = latent
         self.prior = PRIORS[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
@@ -78,7 +71,7 @@ class CVAE(LatentOfWindow, nn.Module):
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
-        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        """Set the output bias so that each pitch sounds in its share of frames, `pitch_rate` (128,)."""
         self.frame.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE))
 
     def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
@@ -91,10 +84,9 @@ class CVAE(LatentOfWindow, nn.Module):
         return Posterior(self.mean(summary).float(), log_variance)
 
     def decode(self, z: Tensor, genre: Tensor, roll: Tensor, *, leak_target: bool = False) -> Tensor:
-        """Logits (B, 128, T) with teacher forcing: each frame is predicted from the true frame before it.
+        """Logits (B, 128, T) with teacher forcing: the input of each step is the previous frame of `roll`.
 
-        `leak_target` feeds each frame to its own prediction, as the published code does. It is there to reproduce
-        the published error and for nothing else.
+        `leak_target` feeds each frame to its own prediction, only to reproduce the published error.
         """
         frames = roll.transpose(1, 2)
         if not leak_target:
@@ -104,15 +96,15 @@ class CVAE(LatentOfWindow, nn.Module):
         return self.frame(states).float().transpose(1, 2)
 
     def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
-        """-log p(X | z, y) in nats, (B,): binary cross-entropy of the window's cells, given the true frames before."""
+        """-log p(X | z, y) in nats, (B,): binary cross-entropy of the cells, teacher-forced."""
         return bernoulli_nll(self.decode(z, genre, roll), roll)
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
-        """Squared error of the probabilities, summed over a window's cells, (B,), given the true frames before."""
+        """Squared error of the teacher-forced probabilities, summed over a window's cells, (B,)."""
         return squared_error(self.decode(z, genre, roll), roll)
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
-        """How many uniform numbers a window of `seq_len` frames is drawn with; None where nothing is drawn."""
+        """Shape of the uniform numbers that draw one window of `seq_len` frames; None if nothing is drawn."""
         return (PITCHES, seq_len) if playing.feedback == SAMPLED else None
 
     @torch.no_grad()
@@ -124,11 +116,11 @@ class CVAE(LatentOfWindow, nn.Module):
         uniform: Tensor | None = None,
         playing: Playing = Playing(),
     ) -> Decoded:
-        """`seq_len` frames, each predicted from what the decoder played in the frame before.
+        """`seq_len` frames, each predicted from the decoder's own previous frame.
 
-        With "sampled" feedback the numbers `uniform` (B, 128, seq_len) in [0, 1) decide, random ones if None. With
-        "probabilities" the roll is what lies above the threshold, too. The steps are sequential, so each is kept
-        to four small matrix products into buffers that are reused.
+        With "sampled" feedback a cell sounds where its probability exceeds `uniform` (B, 128, seq_len) in [0, 1),
+        random if None; otherwise where it exceeds the threshold. The steps are sequential, so each consists of four
+        small matrix products into reused buffers.
         """
         threshold, feedback = playing.threshold, playing.feedback
         if feedback == SAMPLED and uniform is None:
@@ -137,7 +129,7 @@ class CVAE(LatentOfWindow, nn.Module):
         size, batch = self.decoder.gru.hidden_size, len(z)
         from_frame, from_genre, bias = self.decoder.input_weights()
         weight, bias_new = self.decoder.recurrent_weights()
-        # Hidden units first and batch last: the gates of a step are contiguous.
+        # Hidden units first, batch last: the gates of a step are contiguous.
         fixed = torch.addmm(bias, embedded, from_genre.t()).t().contiguous()  # (3 * hidden, B)
         state = self._first_state(z, embedded).t().contiguous()  # (hidden, B)
         weight_gates, weight_new = weight[0, : 2 * size], weight[0, 2 * size :]
@@ -145,18 +137,18 @@ class CVAE(LatentOfWindow, nn.Module):
         bias_frame = self.frame.bias[:, None].expand(-1, batch)
         frames = z.new_empty(seq_len, PITCHES, batch)
         limits = uniform.permute(2, 1, 0) if feedback == SAMPLED else None
-        gates, recalled, heard = torch.empty_like(fixed), torch.empty_like(state), torch.zeros_like(frames[0])
+        gates, recurrent, previous = torch.empty_like(fixed), torch.empty_like(state), torch.zeros_like(frames[0])
         for t in range(seq_len):
-            torch.addmm(fixed, from_frame, heard, out=gates)
+            torch.addmm(fixed, from_frame, previous, out=gates)
             reset_update = gates[: 2 * size].addmm_(weight_gates, state).sigmoid_()
-            torch.addmm(bias_new, weight_new, state, out=recalled)
-            candidate = gates[2 * size :].addcmul_(reset_update[:size], recalled).tanh_()
+            torch.addmm(bias_new, weight_new, state, out=recurrent)
+            candidate = gates[2 * size :].addcmul_(reset_update[:size], recurrent).tanh_()
             state = torch.lerp(candidate, state, reset_update[size:])
             torch.addmm(bias_frame, self.frame.weight, state, out=frames[t]).sigmoid_()
             if feedback == PROBABILITIES:
-                heard = frames[t]
+                previous = frames[t]
             else:
-                torch.gt(frames[t], threshold if limits is None else limits[t], out=heard)
+                torch.gt(frames[t], threshold if limits is None else limits[t], out=previous)
         roll = frames > (threshold if limits is None else limits)
         return Decoded(frames.permute(2, 1, 0), roll.permute(2, 1, 0))
 

@@ -1,19 +1,20 @@
-"""Generator G(z, y): a latent and a genre to a piano roll in one step (report, section 2.2)."""
+"""Generator G(z, y): a latent and a genre to a whole piano roll in one step (report, section 2.2)."""
 
 import torch
 from torch import Tensor, nn
 
+from ..base import MINIMUM_RATE, PITCHES, RollGenerator
 from ..latents import LatentOfWindow
 from ..prior import PRIORS, STANDARD_NORMAL
 from ..registry import register
-from .cvae import MINIMUM_RATE, PITCHES
 
 
 @register
-class Generator(LatentOfWindow, nn.Module):
+class Generator(LatentOfWindow, RollGenerator):
     """[z, genre embedding] -> Linear ReLU Linear ReLU Linear -> sigmoid of a whole window."""
 
-    kind, network = "generator", "mlp"
+    network = "mlp"
+    grown_tensors = ("roll.weight", "roll.bias")
 
     def __init__(
         self,
@@ -25,12 +26,7 @@ class Generator(LatentOfWindow, nn.Module):
         prior: str = STANDARD_NORMAL,
     ) -> None:
         super().__init__()
-        self.config = {
-            "n_genres": n_genres, "seq_len": seq_len, "latent": latent, "hidden": hidden, "genre_size": genre_size,
-            "prior": prior,
-        }  # fmt: skip
-        self.seq_len = seq_len
-        self.latent = latent
+        self.seq_len, self.latent = seq_len, latent
         self.prior = PRIORS[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.trunk = nn.Sequential(
@@ -41,7 +37,7 @@ class Generator(LatentOfWindow, nn.Module):
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
-        """Begin at the training data's share of frames (128,) in which each pitch sounds, as output bias."""
+        """Set the output bias so that each pitch sounds in its share of frames, `pitch_rate` (128,)."""
         self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(self.seq_len))
 
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
@@ -49,15 +45,9 @@ class Generator(LatentOfWindow, nn.Module):
         hidden = self.trunk(torch.cat([z, self.genre(genre)], dim=1))
         return self.roll(hidden).unflatten(1, (self.seq_len, PITCHES)).transpose(1, 2)
 
-    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
-        """Probabilities (B, 128, T) that a cell sounds."""
-        return torch.sigmoid(self.logits(z, genre))
-
     @torch.no_grad()
     def grow_from(self, shorter: "Generator") -> None:
-        """Take over a generator of T / k frames: its window is played k times in a row."""
+        """Take over a generator for T / k frames: its window is repeated k times."""
         repeats = self.seq_len // shorter.seq_len
         self.roll.weight.copy_(shorter.roll.weight.repeat(repeats, 1))
         self.roll.bias.copy_(shorter.roll.bias.repeat(repeats))
-
-    grown_tensors = ("roll.weight", "roll.bias")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..base import Model, StudyVAE
 from ..gru import FrameGRU, Steps
 from ..prior import Posterior
 from ..registry import register
@@ -15,20 +16,18 @@ from .token_gru import StepWeights, TokenGRU
 
 
 @register
-class AdversarialVAE(nn.Module):
+class AdversarialVAE(StudyVAE):
     """Encoder, sampling and decoder of rows of tokens, int64 (B, T), of `n_tokens` tokens.
 
     The decoder hears the token before, z and `n_attributes` numbers in every step. `start` is the token before the
     first: the one that goes on with what was (`continue`, `hold`).
     """
 
-    kind, network = "explainable", "adversarial_vae"
+    network = "adversarial_vae"
+    controls_in_latent = False
 
     def __init__(self, n_tokens: int, n_attributes: int, start: int, latent: int = 128, hidden: int = 1024) -> None:
         super().__init__()
-        self.config = {
-            "n_tokens": n_tokens, "n_attributes": n_attributes, "start": start, "latent": latent, "hidden": hidden,
-        }  # fmt: skip
         self.latent, self.start = latent, start
         self.encoder = TokenGRU(n_tokens, 0, hidden, bidirectional=True, half_products=True)
         self.mean, self.log_deviation = nn.Linear(2 * hidden, latent), nn.Linear(2 * hidden, latent)
@@ -96,14 +95,13 @@ class AdversarialVAE(nn.Module):
 
 
 @register
-class AttributeClassifier(nn.Module):
+class AttributeClassifier(Model):
     """Guesses, from z, the class of each attribute: the adversary of an `AdversarialVAE`."""
 
     kind, network = "explainable_adversary", "attribute_classifier"
 
     def __init__(self, latent: int, n_attributes: int, n_classes: int = 8) -> None:
         super().__init__()
-        self.config = {"latent": latent, "n_attributes": n_attributes, "n_classes": n_classes}
         self.n_classes = n_classes
         self.layers = nn.Sequential(
             nn.Linear(latent, max(latent // 2, 1)),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..base import Model
 from ..prior import Posterior
 from ..registry import register
 from .measure_vae import MeasureVAE
@@ -26,6 +27,7 @@ class AttributeVAE(MeasureVAE):
     """
 
     network = "attribute_vae"
+    encodes_scores = True
 
     def __init__(
         self,
@@ -44,10 +46,6 @@ class AttributeVAE(MeasureVAE):
             n_tokens, latent, hidden, embedding, beats, ticks, dropout, relu_logits=False,
             inferred=latent - n_attributes,
         )  # fmt: skip
-        self.config = {
-            "n_tokens": n_tokens, "n_attributes": n_attributes, "latent": latent, "hidden": hidden,
-            "embedding": embedding, "beats": beats, "ticks": ticks, "dropout": dropout,
-        }  # fmt: skip
 
     def encode(self, tokens: Tensor, scores: Tensor) -> Posterior:
         """q(z | measure) of `tokens` int64 (B, T) with the normal scores of their attributes, (B, n_attributes)."""
@@ -57,14 +55,13 @@ class AttributeVAE(MeasureVAE):
 
 
 @register
-class AttributeRegressor(nn.Module):
+class AttributeRegressor(Model):
     """Guesses the attributes' normal scores from the other numbers of z: the adversary of an `AttributeVAE`."""
 
     kind, network = "explainable_adversary", "attribute_regressor"
 
     def __init__(self, latent: int, n_attributes: int, hidden: int = 128) -> None:
         super().__init__()
-        self.config = {"latent": latent, "n_attributes": n_attributes, "hidden": hidden}
         self.layers = nn.Sequential(
             nn.Linear(latent, hidden), nn.LeakyReLU(), nn.Linear(hidden, hidden), nn.LeakyReLU(),
             nn.Linear(hidden, n_attributes),
@@ -90,7 +87,7 @@ class AttributeRegressor(nn.Module):
 
 
 @register
-class AttributeReader(nn.Module):
+class AttributeReader(Model):
     """Reads the attributes' normal scores off tokens, or off shares of tokens: by it a decoder learns to obey.
 
     It is trained on what the decoder plays, whose attributes are known, and leads gradients from what was asked of them
@@ -101,7 +98,6 @@ class AttributeReader(nn.Module):
 
     def __init__(self, n_tokens: int, n_attributes: int, hidden: int = 64) -> None:
         super().__init__()
-        self.config = {"n_tokens": n_tokens, "n_attributes": n_attributes, "hidden": hidden}
         self.token = nn.Linear(n_tokens, hidden)
         self.mix = nn.ModuleList(nn.Conv1d(hidden, hidden, 3, padding=reach, dilation=reach) for reach in (1, 2, 4))
         self.scores = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.LeakyReLU(), nn.Linear(hidden, n_attributes))

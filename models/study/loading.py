@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..architectures import NETWORKS, rebuild
 from ..checkpoint import read_checkpoint
+from ..registry import NETWORKS, rebuild
 from ..weight_files import RELEASED
 
 _KIND, _FOLDER, _FILE = "explainable", "explainable", "vae_best.pth"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..base import StudyVAE
 from ..gru import FrameGRU, Steps
 from ..prior import Posterior
 from ..registry import register
@@ -16,7 +17,7 @@ _LAYERS = 2
 
 
 @register
-class MeasureVAE(nn.Module):
+class MeasureVAE(StudyVAE):
     """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
 
     The decoder goes from z to beats, and from a beat to its ticks, each of which hears the token before. Logits pass a
@@ -24,7 +25,7 @@ class MeasureVAE(nn.Module):
     tells, all if None.
     """
 
-    kind, network = "explainable", "measure_vae"
+    network = "measure_vae"
 
     def __init__(
         self,
@@ -39,10 +40,6 @@ class MeasureVAE(nn.Module):
         inferred: int | None = None,
     ) -> None:
         super().__init__()
-        self.config = {
-            "n_tokens": n_tokens, "latent": latent, "hidden": hidden, "embedding": embedding, "beats": beats,
-            "ticks": ticks, "dropout": dropout, "relu_logits": relu_logits, "inferred": inferred,
-        }  # fmt: skip
         self.latent, self.hidden, self.beats, self.ticks = latent, hidden, beats, ticks
         self.dropout, self.relu_logits = dropout, relu_logits
         self.token = nn.Embedding(n_tokens, embedding)

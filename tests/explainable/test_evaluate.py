@@ -13,6 +13,7 @@ from explainable.measures import MeasureSet
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
 from explainable.trained import TrainedMeasures
+from models.base import StudyVAE
 from models.checkpoint import CheckpointError
 from programs.study_evaluate import Options, controls, evaluate_models, told_options
 from programs.study_prepare import MeasureSettings, prepare_measures
@@ -67,7 +68,7 @@ def test_a_training_is_told_by_its_options() -> None:
     assert told_options("measure_vae", other) == f"{published}, bf16, epoch rows 1000, no relu logits"
 
 
-class Obedient(torch.nn.Module):
+class Obedient(StudyVAE):
     """Decodes as many onsets, all of one pitch, as z's first number asks for."""
 
     network = "measure_vae"

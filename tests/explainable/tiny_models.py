@@ -10,6 +10,7 @@ from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, NOTE_RANGE
 from explainable.measures import MeasureSet
 from explainable.tokens import MEASURE, TokenForm
 from explainable.trained import TrainedMeasures
+from models.base import StudyVAE
 from models.checkpoint import weights_content
 from models.study.adversarial_vae import AdversarialVAE
 from models.study.measure_vae import MeasureVAE
@@ -64,7 +65,7 @@ def played(onsets: Tensor, jump: Tensor) -> Tensor:
     return torch.where(tick < onsets.round()[:, None], pitch, MEASURE.hold)
 
 
-class Obedient(nn.Module):
+class Obedient(StudyVAE):
     """Dimension 0 of z decides the onsets, 12 and 3 more for each unit, dimension 1 the range; keeps the last z."""
 
     network, latent = MeasureVAE.network, 3
@@ -74,10 +75,10 @@ class Obedient(nn.Module):
         return z, played(12 + 3 * z[:, 0], 13 + 4 * z[:, 1])
 
 
-class Told(nn.Module):
+class Told(StudyVAE):
     """Plays the density and range that it is told, standardised."""
 
-    network, latent = AdversarialVAE.network, 3
+    network, latent, controls_in_latent = AdversarialVAE.network, 3, False
 
     def decode_free(self, z: Tensor, told: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
         told = 0.25 + 0.5 * told

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import Critic, Posterior
+from models.base import RollCritic
 from models.losses import SQUARED_ERROR, critic_loss, elbo_terms
 from models.prior import StandardNormal
 from models.rolls.cvae import bernoulli_nll, squared_error
@@ -95,7 +96,7 @@ def test_critic_score_is_the_plain_networks() -> None:
     torch.testing.assert_close(critic(roll, genre), plain_score(critic, roll, genre))
 
 
-class OnlyForward(nn.Module):
+class OnlyForward(RollCritic):
     """A critic with `forward` alone."""
 
     def __init__(self, critic: Critic) -> None:

@@ -13,7 +13,8 @@ from common.errors import UserError
 from data.song_windows import read_song_roll
 from generate import generate
 from generation.music import Options
-from models import CVAE, LARGE, build
+from models import CVAE, LARGE, adopt, build
+from models.prior import STANDARD_NORMAL
 
 GENRES = ["classical", "jazz"]
 
@@ -38,6 +39,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head.bias.fill_(-8)
         heads[0].bias[:6], heads[1].bias[60:73], heads[2].bias[:10] = 0, 0, 0
     save_weights(cvae, folder / "hybrid_cvae_best_T32.pth", **facts)
+    save_weights(adopt(cvae, 2, same_genres=True, prior=STANDARD_NORMAL)[0], folder / "standard_normal.pth", **facts)
     generator = build("generator", LARGE, n_genres=2, seq_len=32, latent=2, hidden=16)
     with torch.no_grad():
         generator.roll.weight.mul_(20)
@@ -93,10 +95,12 @@ def test_temperature_0_takes_the_likeliest(options: dict) -> None:
     np.testing.assert_array_equal([first, second, third], repeat)
 
 
-def test_a_file_is_continued(options: dict, song: Path) -> None:
+@pytest.mark.parametrize("file", ["hybrid_cvae_best_T32.pth", "standard_normal.pth"])
+def test_a_file_is_continued(file: str, options: dict, song: Path, checkpoints: Path) -> None:
     original = read_song_roll(song)
     n = original.shape[1]
-    continued = rolls_of(generate(Options(**options, continue_file=song, windows=2)), n + 64)
+    given = Options(**options, continue_file=song, windows=2, cvae=checkpoints / file)
+    continued = rolls_of(generate(given), n + 64)
     assert len(continued) == 3
     for roll in continued:
         # A note that sounds at the end of the file may go on.

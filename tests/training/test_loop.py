@@ -15,7 +15,7 @@ from stages import terminate
 from torch import Tensor, nn
 
 from common.errors import UserError
-from models import architectures
+from models import registry
 from models.checkpoint import read_checkpoint
 from training.loop import train
 from training.stage import Phase, Position, Stage, TrainingOptions
@@ -89,7 +89,7 @@ class LineStage(Stage):
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(architectures.NETWORKS, ("line", "linear"), Line)
+    monkeypatch.setitem(registry.NETWORKS, ("line", "linear"), Line)
 
 
 def options_in(folder: Path, **changes: Any) -> Options:

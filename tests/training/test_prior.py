@@ -25,7 +25,7 @@ class GenreMeans(nn.Module):
         super().__init__()
         self.mean = nn.Embedding(n_genres, latent)
 
-    def sample(self, noise: Tensor, genre: Tensor) -> Tensor:
+    def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
         return self.mean(genre) + noise
 
     def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:

@@ -1,0 +1,118 @@
+"""Base classes of the networks, with a default for everything that callers use, and constants of piano rolls."""
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .playing import Decoded, Playing
+
+PITCHES = 128
+FRAMES_A_SECOND = 16  # of a model with a latent for every second
+MINIMUM_RATE = 1e-4  # of a pitch, for output biases: silent pitches stay possible
+SLOPE = 0.2  # of the critics' LeakyReLU
+
+
+class Model(nn.Module):
+    """A network that a weights file can name. `config` is set to the arguments of the constructor.
+
+    `any_length`: takes windows of any T, and where it has a z, that grows with T.
+    `plays_by`: fields of `Playing` that change what the decoder plays, besides the threshold.
+    `grown_tensors`: names of tensors whose shape depends on T; `grow_from` computes them.
+    `predicts_cells`: `decode` returns logits of cells, and `squared_error` is defined.
+    """
+
+    kind: ClassVar[str]
+    network: ClassVar[str]
+    any_length: ClassVar[bool] = False
+    plays_by: ClassVar[tuple[str, ...]] = ()
+    grown_tensors: ClassVar[tuple[str, ...]] = ()
+    predicts_cells: ClassVar[bool] = False
+    config: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _recording(cls.__init__)
+
+    def attention_matrices(self) -> list[Tensor]:
+        """The weights of attention and feed-forward layers, for an optimiser of matrices; empty without attention."""
+        return []
+
+    def grow_from(self, shorter: "Model") -> None:
+        """Compute `grown_tensors` from those of a model for T / k frames."""
+
+
+def _recording(build: Callable[..., None]) -> Callable[..., None]:
+    """`build`, a constructor that afterwards keeps its arguments as `config`; a subclass overwrites its parent's."""
+
+    @wraps(build)
+    def build_and_record(self: Model, *values: Any, **named: Any) -> None:
+        build(self, *values, **named)
+        bound = signature(build).bind(self, *values, **named)
+        bound.apply_defaults()
+        self.config = dict(list(bound.arguments.items())[1:])
+
+    return build_and_record
+
+
+class RollGenerator(Model):
+    """G(z, y). A subclass defines `logits(z, genre)`, (B, 128, T)."""
+
+    kind = "generator"
+
+    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
+        """Probabilities (B, 128, T) that a cell sounds, for `z` (B, size of z) and `genre` int64 (B,)."""
+        return torch.sigmoid(self.logits(z, genre))
+
+    def chance_shape(self, seq_len: int, playing: Playing) -> None:
+        """A generator draws nothing."""
+
+    @torch.no_grad()
+    def decode_free(
+        self, z: Tensor, genre: Tensor, seq_len: int, uniform: Tensor | None = None, playing: Playing = Playing()
+    ) -> Decoded:
+        """Probabilities and thresholded rolls; the arguments are those of a CVAE's decoder."""
+        probability = self(z, genre)
+        return Decoded(probability, probability > playing.threshold)
+
+
+class StudyVAE(Model):
+    """A model of melodies as tokens, in the study of explainable latents.
+
+    `controls_in_latent`: attribute k is dimension k of z; otherwise the decoder takes the attributes as an input.
+    `encodes_scores`: the encoder takes the attributes' normal scores too.
+    """
+
+    kind = "explainable"
+    controls_in_latent: ClassVar[bool] = True
+    encodes_scores: ClassVar[bool] = False
+
+
+class RollCritic(Model):
+    """D(X, y, z). A subclass defines `forward(roll, genre, z=None)`, scores (B,), and may ignore z."""
+
+    kind = "critic"
+
+    def scores_and_gradient_norm(
+        self, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, latents: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores (B,) of real and fake rolls (B, 128, T), and the norm (B,) of the score's gradient between them.
+
+        The gradient is with respect to the roll, at mix * real + (1 - mix) * fake, `mix` (B,). `latents`: z of the real
+        and of the fake rolls, (B, size of z) each, mixed like the rolls.
+        """
+        mixed = torch.lerp(fake, real, mix[:, None, None].to(real.dtype)).requires_grad_()
+        z = z_mixed = None
+        if latents is not None:
+            z_real, z_fake = latents
+            z, z_mixed = torch.cat(latents), torch.lerp(z_fake, z_real, mix[:, None].to(z_real.dtype))
+        score_real, score_fake = self(torch.cat([real, fake]), genre.repeat(2), z).chunk(2)
+        # In a pass of its own, so that the double backward runs over the mixed rolls only.
+        (gradient,) = torch.autograd.grad(self(mixed, genre, z_mixed).sum(), mixed, create_graph=True)
+        # The square root has no derivative at 0: the clamp gives 0 there instead of NaN.
+        norm = gradient.float().square().flatten(1).sum(1).clamp_min(1e-20).sqrt()
+        return score_real, score_fake, norm
