@@ -26,7 +26,8 @@ from labelling.dgm import DgmMap
 from labelling.files import MidiFile, find_midi_files, read_file_list, with_md5
 from labelling.genre_map import SHIPPED, GenreMap, Verdict
 from labelling.labels import Judgement, in_order, judge, label
-from labelling.llm import Answer, LlmSettings, Song, ask, plan
+from labelling.llm import LlmOptions, SongQuery, ask, plan
+from labelling.llm_answers import Answer
 from labelling.msd import Problem
 from labelling.names import song_keys
 from labelling.record import describe_sources, record, summary, write_record
@@ -64,7 +65,6 @@ class Options(CheckedOptions):
     llm_cache: Path = option(Path("llm.jsonl"), "its answers, which are asked for once")
     check: int = option(0, "annotated songs that --llm is asked for too, to measure it", minimum=0)
     batch_songs: int = option(20, "songs in a request", minimum=1, maximum=1000)
-    requests_per_minute: float = option(60.0, "at most so many", above=0)
     cache: Path = option(Path("cache"), "folder in which what HDF5 files tell is kept, to be read at once next time")
 
     def __post_init__(self) -> None:
@@ -127,15 +127,15 @@ def _judge_without_llm(
 
 def _songs_to_ask(
     options: Options, files: Sequence[MidiFile], judgements: Sequence[Judgement]
-) -> dict[Song, list[int]]:
+) -> dict[SongQuery, list[int]]:
     """The songs that no other source labels, and --check annotated ones: each with its files' positions."""
     labelled = _given_a_genre(in_order(judgements, options.order))
     annotated = _given_a_genre(each for each in judgements if each.kind in (ANNOTATION, TITLE))
-    songs: dict[Song, list[int]] = {}
+    songs: dict[SongQuery, list[int]] = {}
     for number, file in enumerate(files):
         keys = song_keys(file.artist, file.title)
         if keys:
-            songs.setdefault(Song(keys[0], file.artist, file.title), []).append(number)
+            songs.setdefault(SongQuery(keys[0], file.artist, file.title), []).append(number)
     by_chance = sorted(songs, key=lambda song: sha256(song.key.encode()).digest())
     checked = set([song for song in by_chance if annotated.intersection(songs[song])][: options.check])
     return {
@@ -149,15 +149,12 @@ def _given_a_genre(judgements: Iterable[Judgement]) -> set[int]:
     return {number for each in judgements for number, verdict in each.verdicts.items() if verdict.genre}
 
 
-def _llm(options: Options, genre_map: GenreMap) -> LlmSettings:
-    return LlmSettings(
-        options.llm, genre_map.classes, batch_songs=options.batch_songs,
-        requests_per_minute=options.requests_per_minute,
-    )  # fmt: skip
+def _llm(options: Options, genre_map: GenreMap) -> LlmOptions:
+    return LlmOptions(options.llm, genre_map.classes, batch_songs=options.batch_songs)
 
 
 def _of_answers(
-    songs: Mapping[Song, Sequence[int]], answers: Mapping[str, Answer], classes: Sequence[str]
+    songs: Mapping[SongQuery, Sequence[int]], answers: Mapping[str, Answer], classes: Sequence[str]
 ) -> Judgement:
     verdicts = {}
     for song, numbers in songs.items():

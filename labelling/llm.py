@@ -1,28 +1,32 @@
-"""Artist and title -> a genre, by asking a language model on any server with the interface of OpenAI.
+"""Artist and title -> a genre, from a language model on any server with OpenAI's interface.
 
-Answers are kept in a file, and what is there is never asked again.
+The environment has the address and the key of the server, OPENAI_BASE_URL and OPENAI_API_KEY. No error message contains
+them. The package `openai` retries busy servers and limits the time of a request. No song is asked for twice.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from common.errors import UserError, remedies
+from common.errors import UserError
 from common.files import HASH_DIGITS, locked_folder
 from common.text import printable
 from labelling.genre_map import OTHER
-from labelling.llm_cache import UNKNOWN, Answer, AnswerCache
-from labelling.llm_server import Server
+from labelling.llm_answers import UNKNOWN, Answer, AnswerFile
 
+_KEY, _ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+_FIX_ADDRESS = f"check {_ADDRESS} (most addresses end in /v1)"
 _TEXT_CHARACTERS = 200
-_BYTES_OF_A_TOKEN = 4
-# So many songs in a row without a valid answer: the model cannot do it, and each further request costs.
-_HOPELESS_SONGS = 50
+_BYTES_PER_TOKEN = 4
+# After this many songs in a row without a valid answer, further requests would only cost money.
+_MAX_SONGS_IN_VAIN = 50
 _SYSTEM = """You know music of all kinds. The user sends a JSON array of songs, each with an id, an artist and a title.
 Say of each song which of these genres it belongs to most: {classes}.
 Say "{other}" for a song of a genre that is not among these, and "{unknown}" where you know neither song nor artist.
@@ -33,8 +37,8 @@ Answer with JSON alone, with exactly one entry for every id, by this schema:
 {schema}"""
 
 
-class Song(NamedTuple):
-    """A song to ask for. `key` is what it is called in the cache; songs of one key are one song."""
+class SongQuery(NamedTuple):
+    """A song to classify. Songs with equal `key` are one song; the answer file stores the key."""
 
     key: str
     artist: str
@@ -42,13 +46,12 @@ class Song(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LlmSettings:
-    """Whom to ask, for which genres, and how often. `retries`: after the first try, of a busy or absent server."""
+class LlmOptions:
+    """The model, the classes, and the limits of the client. `retries`: after the first try."""
 
     model: str
     classes: tuple[str, ...]
     batch_songs: int = 20
-    requests_per_minute: float = 60.0
     retries: int = 5
     timeout_seconds: float = 60.0
 
@@ -59,121 +62,111 @@ class LlmSettings:
 
     @property
     def prompt_hash(self) -> str:
-        """Hash of all that the model is told but the songs."""
+        """Hash of the system message. Answers to another prompt do not count."""
         return hashlib.sha256(_system(self).encode()).hexdigest()[:HASH_DIGITS]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What `ask` would do: songs that the cache lacks and has, requests if all answers are valid, and tokens.
+class RequestPlan:
+    """What `ask` would send: songs without and with a stored answer, requests and tokens if every answer is valid.
 
-    A token is taken for 4 bytes of UTF-8 of what is sent (messages and schema) and of a full answer, which is about
-    right for English; servers count otherwise, and more for other scripts.
+    One token per 4 bytes of UTF-8, about right for English. Servers count differently, and more for other scripts.
     """
 
     model: str
     songs: int
-    cached: int
+    stored: int
     requests: int
     input_tokens: int
     output_tokens: int
-    first_request: str  # its messages, "" without any request
+    first_request: str  # its messages; "" without any request
 
     def __str__(self) -> str:
-        told = (
-            f"{self.songs:,} songs to ask {self.model} for, {self.cached:,} answered before: {self.requests:,} "
-            f"requests, about {self.input_tokens:,} tokens to send and {self.output_tokens:,} to receive (a token for "
-            f"{_BYTES_OF_A_TOKEN} bytes)"
+        summary = (
+            f"{self.songs:,} songs to ask {self.model} for, {self.stored:,} answered before: {self.requests:,} "
+            f"requests, about {self.input_tokens:,} tokens to send and {self.output_tokens:,} to receive (one token "
+            f"per {_BYTES_PER_TOKEN} bytes)"
         )
-        return "\n".join(printable(line) for line in [told, *self.first_request.split("\n")]).rstrip("\n")
+        return "\n".join(printable(line) for line in [summary, *self.first_request.split("\n")]).rstrip("\n")
 
 
-def plan(songs: Sequence[Song], settings: LlmSettings, cache: Path) -> Plan:
-    """What `ask` would do with the same arguments. Needs neither server nor key."""
-    wanted = _by_key(songs)
-    batches = _batches(_missing(wanted, _open(cache, settings)), settings)
-    requests = [_messages(batch, settings) for batch in batches]
-    schema = _size(json.dumps(_schema(settings)))
-    sent = sum(schema + sum(_size(message["content"]) for message in messages) for messages in requests)
-    answer = {"id": settings.batch_songs, "genre": max(settings.genres, key=len), "confidence": 0.95}
-    received = sum(_size(json.dumps({"songs": [answer] * len(batch)})) for batch in batches)
+def plan(songs: Sequence[SongQuery], options: LlmOptions, answer_file: Path) -> RequestPlan:
+    """Return what `ask` would do with the same arguments. Needs neither server nor key."""
+    wanted = _distinct(songs)
+    batches = _batches(_without_answer(wanted, _open(answer_file, options)), options)
+    requests = [_messages(batch, options) for batch in batches]
+    schema_bytes = _utf8_bytes(json.dumps(_schema(options)))
+    sent = sum(schema_bytes + sum(_utf8_bytes(message["content"]) for message in messages) for messages in requests)
+    row = {"id": options.batch_songs, "genre": max(options.genres, key=len), "confidence": 0.95}
+    received = sum(_utf8_bytes(json.dumps({"songs": [row] * len(batch)})) for batch in batches)
     n_songs = sum(map(len, batches))
     first = "\n".join(f"{message['role']}: {message['content']}" for message in requests[0]) if requests else ""
-    return Plan(
-        settings.model, n_songs, len(wanted) - n_songs, len(requests), -(-sent // _BYTES_OF_A_TOKEN),
-        -(-received // _BYTES_OF_A_TOKEN), first,
-    )  # fmt: skip
+    tokens = (-(-n_bytes // _BYTES_PER_TOKEN) for n_bytes in (sent, received))
+    return RequestPlan(options.model, n_songs, len(wanted) - n_songs, len(requests), *tokens, first)
 
 
-def ask(songs: Sequence[Song], settings: LlmSettings, cache: Path, *, progress: bool = True) -> dict[str, Answer]:
-    """Answers by the songs' keys, from the file `cache` or else from the server; songs without a valid one are absent.
+def ask(
+    songs: Sequence[SongQuery], options: LlmOptions, answer_file: Path, *, progress: bool = True
+) -> dict[str, Answer]:
+    """Return answers by song key, from the answer file or the server. Songs without a valid answer are absent.
 
-    Invalid answers are asked for again once. If that gives none, the cache notes it, so that a second run asks for
-    nothing twice. Each batch is kept as it comes: after an interruption the same call goes on. Songs are asked for in
-    the order of their keys, so that the order of `songs` changes nothing.
+    A song without a valid answer is asked for once more; then the file records that it has none. Each batch is stored
+    at once, so an interrupted call continues where it stopped. Songs are sent in the order of their keys, so the order
+    of `songs` does not matter. A title that contains an instruction can at worst change other answers of its batch to
+    other valid ones.
 
-    A title with an instruction in it, should the model obey, can at worst turn answers of its own batch into other
-    valid ones; with `batch_songs` 1, its own alone.
-
-    Raises `UserError` where package, key or server is missing, the server refuses, or the model gives no valid answer
-    for many songs in a row; answers so far are kept.
+    Raises `UserError` if package, key or server is missing, the server refuses, or the model gives no valid answer for
+    many songs in a row. Answers received so far stay stored.
     """
-    wanted = _by_key(songs)
-    with locked_folder(cache, "another process is asking for answers to be kept here; wait until it has ended"):
-        known = _open(cache, settings)
-        missing = _missing(wanted, known)
-        kept = f"answers so far are kept in {cache}, and the same command goes on from there"
+    wanted = _distinct(songs)
+    with locked_folder(answer_file, "another process is asking for answers to be kept here; wait until it has ended"):
+        stored = _open(answer_file, options)
+        missing = _without_answer(wanted, stored)
         if missing:
-            server = Server(
-                settings.model, requests_per_minute=settings.requests_per_minute, retries=settings.retries,
-                timeout_seconds=settings.timeout_seconds,
-            )  # fmt: skip
-            with remedies({"server": kept}), server:
-                _ask_missing(missing, settings, known, server, progress)
-    return {song.key: answer for song in wanted if (answer := known.answers[song.key])}
+            with _Server(options) as server:
+                try:
+                    _ask_missing(missing, options, stored, server, progress)
+                except _ServerError as error:
+                    kept = f"answers so far are kept in {answer_file}, and the same command goes on from there"
+                    raise UserError(f"{error}; {kept}") from None
+    return {song.key: answer for song in wanted if (answer := stored.answers[song.key])}
 
 
 def _ask_missing(
-    songs: Sequence[Song], settings: LlmSettings, cache: AnswerCache, server: Server, progress: bool
+    songs: Sequence[SongQuery], options: LlmOptions, stored: AnswerFile, server: "_Server", progress: bool
 ) -> None:
-    in_vain: list[Song] = []  # in a row
+    in_vain: list[SongQuery] = []  # songs in a row without a valid answer
     with tqdm(desc="asking", total=len(songs), unit=" songs", disable=not progress) as bar:
-        for batch in _batches(songs, settings):
-            rest = batch
-            for _ in ("at first", "again"):
-                if not rest:
-                    break
-                written = server.write(_messages(rest, settings), _schema(settings))
-                answers = _read_answers(written, rest, settings.genres)
-                cache.add(answers)
-                rest = [song for song in rest if song.key not in answers]
+        for batch in _batches(songs, options):
+            rest = list(batch)
+            for _ in range(2):
+                if rest:
+                    content = server.complete(_messages(rest, options), _schema(options))
+                    answers = _parse_answers(content, rest, options.genres)
+                    stored.add(answers)
+                    rest = [song for song in rest if song.key not in answers]
             in_vain += rest
             if len(rest) < len(batch):
-                _note(in_vain, cache)
-            elif len(in_vain) >= _HOPELESS_SONGS:
-                # Without a note: who mends the server, or asks for fewer at once, asks for these again.
-                what = f"no valid answer for {len(in_vain)} songs in a row"
-                raise UserError(
-                    f"model {settings.model!r} gave {what}; name another, or ask for fewer in a request", "server"
+                stored.add({song.key: None for song in in_vain})
+                in_vain.clear()
+            elif len(in_vain) >= _MAX_SONGS_IN_VAIN:
+                # Not recorded: with another server or smaller requests these songs are asked for again.
+                raise _ServerError(
+                    f"model {options.model!r} gave no valid answer for {len(in_vain)} songs in a row; name another, or "
+                    "ask for fewer in a request"
                 )
             bar.update(len(batch))
-    _note(in_vain, cache)
+    stored.add({song.key: None for song in in_vain})
 
 
-def _note(in_vain: list[Song], cache: AnswerCache) -> None:
-    """Keep that these songs have no valid answer, and forget them."""
-    cache.add(dict.fromkeys((song.key for song in in_vain), None))
-    in_vain.clear()
+def _system(options: LlmOptions) -> str:
+    schema = json.dumps(_schema(options), ensure_ascii=False)
+    return _SYSTEM.format(classes=", ".join(options.classes), other=OTHER, unknown=UNKNOWN, schema=schema)
 
 
-def _system(settings: LlmSettings) -> str:
-    schema = json.dumps(_schema(settings), ensure_ascii=False)
-    return _SYSTEM.format(classes=", ".join(settings.classes), other=OTHER, unknown=UNKNOWN, schema=schema)
-
-
-def _schema(settings: LlmSettings) -> dict[str, Any]:
+def _schema(options: LlmOptions) -> dict[str, Any]:
     # No bounds for the confidence: some servers refuse a strict schema that has them.
-    answer = {"id": {"type": "integer"}, "genre": {"type": "string", "enum": list(settings.genres)},
+    answer = {"id": {"type": "integer"}, "genre": {"type": "string", "enum": list(options.genres)},
               "confidence": {"type": "number"}}  # fmt: skip
     return _object({"songs": {"type": "array", "items": _object(answer)}})
 
@@ -182,21 +175,21 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _messages(songs: Sequence[Song], settings: LlmSettings) -> list[dict[str, str]]:
-    rows = [{"id": i, "artist": _cut(song.artist), "title": _cut(song.title)} for i, song in enumerate(songs, 1)]
+def _messages(songs: Sequence[SongQuery], options: LlmOptions) -> list[dict[str, str]]:
+    rows = [{"id": i, "artist": _sendable(s.artist), "title": _sendable(s.title)} for i, s in enumerate(songs, 1)]
     user = json.dumps(rows, ensure_ascii=False)
-    return [{"role": "system", "content": _system(settings)}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": _system(options)}, {"role": "user", "content": user}]
 
 
-def _cut(text: str) -> str:
-    """The first 200 characters; what a file's name holds beside text is "?"."""
+def _sendable(text: str) -> str:
+    """The first 200 characters; bytes of a file name that are no text become "?"."""
     return text[:_TEXT_CHARACTERS].encode(errors="replace").decode()
 
 
-def _read_answers(content: str, songs: Sequence[Song], genres: Sequence[str]) -> dict[str, Answer]:
-    """The valid answers in what the model wrote, by the songs' keys. Where two to one id differ, none is."""
+def _parse_answers(content: str, songs: Sequence[SongQuery], genres: Sequence[str]) -> dict[str, Answer]:
+    """The valid answers of a completion, by song key. Contradicting answers to one id do not count."""
     try:
-        # From brace to brace: without a schema models like to put something around it.
+        # From brace to brace: without a schema, models wrap the JSON in prose.
         rows = json.loads(content[content.find("{") : content.rfind("}") + 1])["songs"]
     except (ValueError, KeyError, RecursionError):
         return {}
@@ -204,34 +197,120 @@ def _read_answers(content: str, songs: Sequence[Song], genres: Sequence[str]) ->
     for row in rows if isinstance(rows, list) else []:
         number = row.get("id") if isinstance(row, dict) else None
         if type(number) is int and 1 <= number <= len(songs):
-            answer = Answer.checked(row.get("genre"), row.get("confidence"), genres)
-            found.setdefault(number, set()).add(answer)
-    return {
-        songs[number - 1].key: answer for number, answers in found.items() if len(answers) == 1
-        for answer in answers if answer
-    }  # fmt: skip
+            found.setdefault(number, set()).add(Answer.checked(row.get("genre"), row.get("confidence"), genres))
+    single = {number: next(iter(answers)) for number, answers in found.items() if len(answers) == 1}
+    return {songs[number - 1].key: answer for number, answer in single.items() if answer}
 
 
-def _by_key(songs: Sequence[Song]) -> list[Song]:
-    """One song for each key, in their order; of several spellings the first in order."""
-    first: dict[str, Song] = {}
+def _open(answer_file: Path, options: LlmOptions) -> AnswerFile:
+    return AnswerFile.open(answer_file, options.model, options.prompt_hash, options.genres)
+
+
+def _distinct(songs: Sequence[SongQuery]) -> list[SongQuery]:
+    """One song per key, sorted; of several spellings the first in order."""
+    first: dict[str, SongQuery] = {}
     for song in sorted(songs):
         first.setdefault(song.key, song)
     return list(first.values())
 
 
-def _open(cache: Path, settings: LlmSettings) -> AnswerCache:
-    return AnswerCache.open(cache, settings.model, settings.prompt_hash, settings.genres)
+def _without_answer(songs: Sequence[SongQuery], stored: AnswerFile) -> list[SongQuery]:
+    return [song for song in songs if song.key not in stored.answers]
 
 
-def _missing(songs: Sequence[Song], cache: AnswerCache) -> list[Song]:
-    return [song for song in songs if song.key not in cache.answers]
+def _batches(songs: Sequence[SongQuery], options: LlmOptions) -> list[Sequence[SongQuery]]:
+    return [songs[start : start + options.batch_songs] for start in range(0, len(songs), options.batch_songs)]
 
 
-def _batches(songs: Sequence[Song], settings: LlmSettings) -> list[Sequence[Song]]:
-    size = settings.batch_songs
-    return [songs[start : start + size] for start in range(0, len(songs), size)]
-
-
-def _size(text: str) -> int:
+def _utf8_bytes(text: str) -> int:
     return len(text.encode())
+
+
+class _ServerError(UserError):
+    """The server or the model gives no usable answer."""
+
+
+class _Server:
+    """Chat completions by the package `openai`, which retries and limits the time of a request."""
+
+    def __init__(self, options: LlmOptions) -> None:
+        """Raises `UserError` if the environment has no usable key or address, or the package is missing."""
+        self._key = _key_from_environment()
+        try:
+            import openai  # here: only this class needs the package
+        except ImportError as error:
+            raise UserError("asking a language model needs the package openai; pip install openai") from error
+        self._openai, self._model, self._takes_schema = openai, options.model, True
+        self._client = openai.OpenAI(max_retries=options.retries, timeout=options.timeout_seconds)
+
+    def __enter__(self) -> "_Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def complete(self, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> str:
+        """Return the model's text at temperature 0; "" for a refusal. Raises `_ServerError` without an answer.
+
+        A server that rejects the schema gets none from then on; the messages contain it, too.
+        """
+        try:
+            content = self._complete(messages, schema)
+        except self._openai.OpenAIError as error:
+            message = self._message_of(error)
+        except (AttributeError, TypeError, IndexError, ValueError):  # the client does not check the response
+            message = f"the language model's server answers, but with no chat completion; {_FIX_ADDRESS}"
+        else:
+            return content if isinstance(content, str) else ""
+        # Raised here, not above: the client's error contains the key and must not be the cause of this one.
+        raise _ServerError(message)
+
+    def _complete(self, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> object:
+        request: dict[str, Any] = {"model": self._model, "messages": messages, "temperature": 0}
+        if self._takes_schema:
+            named = {"name": "answer", "strict": True, "schema": schema}
+            request["response_format"] = {"type": "json_schema", "json_schema": named}
+        try:
+            return self._client.chat.completions.create(**request).choices[0].message.content
+        except self._openai.APIStatusError as error:
+            text = f"{error.message} {error.body}"
+            refused = error.status_code in (400, 422) and ("response_format" in text or "json_schema" in text)
+            if not (refused and self._takes_schema):
+                raise
+        self._takes_schema = False
+        return self._complete(messages, schema)
+
+    def _message_of(self, error: Exception) -> str:
+        """One sentence with the remedy, without the key."""
+        server, status = "the language model's server", getattr(error, "status_code", None)
+        if isinstance(error, self._openai.APITimeoutError):
+            return f"{server} did not answer in time; wait until it is less busy"
+        if status is None:
+            return f"{server} cannot be reached; check that it runs and that {_ADDRESS} is right"
+        if status >= 500 or status in (408, 409):
+            return f"{server} is out of order (HTTP {status}); wait until it works"
+        known = {
+            401: f"{server} rejects the key in {_KEY} (HTTP 401); set the right one",
+            403: f"the key in {_KEY} may not use model {self._model!r} (HTTP 403); name another model",
+            404: f"the server has no model {self._model!r} (HTTP 404); name another, or {_FIX_ADDRESS}",
+            429: f"{server} has too many requests, or no credit is left (HTTP 429); wait, or ask less",
+        }
+        text = getattr(error, "message", "").replace(self._key, "...")[:_TEXT_CHARACTERS]
+        refused = f"the server refuses the request to model {self._model!r} (HTTP {status}: {text}); name another model"
+        return known.get(status, refused)
+
+
+def _key_from_environment() -> str:
+    key, address = os.environ.get(_KEY, ""), os.environ.get(_ADDRESS)
+    if not key.strip():
+        raise UserError(f"no key for the language model: set {_KEY} in the environment; a local server takes any word")
+    if not (key.isascii() and key.isprintable()):
+        # The client's error would show it.
+        raise UserError(f"{_KEY} holds characters that no key has, such as a line break; set it again")
+    try:
+        usable = address is None or (urlsplit(address).scheme in ("http", "https") and urlsplit(address).hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UserError(f"{_ADDRESS} is not the address of a server; set it to one such as http://localhost:8000/v1")
+    return key

@@ -139,7 +139,7 @@ def test_published_csvs_load(folder: Path) -> None:
 
 def ask_a_model(folder: Path, *arguments: str, server: FakeLlm) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "label_data.py"), "--midi-dir", "midi", "--genre-map", "map.toml"]
-    command += ["--metadata", "metadata.csv", "--llm", "some-model", "--requests-per-minute", "60000", *arguments]
+    command += ["--metadata", "metadata.csv", "--llm", "some-model", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | server.environment)
 
 
