@@ -15,19 +15,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError, remedies, run_command
+from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
 from common.text import printable
 
 # What needs more than these is imported where it is used: the processes that read MIDI files begin with this file.
-
-REMEDIES = {
-    "columns": "with --genre-column NAME the names in that column count, and genre_id is not needed",
-    "ids": "or --genre-column NAME makes them from the names in that column",
-    "names": "see --genres and --genre-column",
-    "midi_dir": "see --midi-dir",
-    "outside": "--allow-outside takes such files",
-}
 
 
 @dataclass(frozen=True)
@@ -70,19 +62,18 @@ def prepare_data(options: Options) -> None:
 
         midi_dir = options.store.with_name(options.store.name + "_midi")
         labels = export_builtin_corpus(midi_dir, full=options.all, workers=options.workers)
-    with remedies(REMEDIES):
-        store, made = prepare_store(
-            midi_dir or labels.parent,
-            labels,
-            options.store,
-            genres=[name.strip() for name in options.genres] or None,
-            genre_column=options.genre_column,
-            min_confidence=options.min_confidence,
-            allow_outside=options.allow_outside,
-            settings=Settings(max_minutes=options.max_minutes),
-            workers=options.workers,
-            rebuild=options.rebuild,
-        )
+    store, made = prepare_store(
+        midi_dir or labels.parent,
+        labels,
+        options.store,
+        genres=[name.strip() for name in options.genres] or None,
+        genre_column=options.genre_column,
+        min_confidence=options.min_confidence,
+        allow_outside=options.allow_outside,
+        settings=Settings(max_minutes=options.max_minutes),
+        workers=options.workers,
+        rebuild=options.rebuild,
+    )
     print(summary(store))
     for warning in store.info["warnings"]:
         print(f"note: {printable(warning)}")

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -13,27 +13,7 @@ from common.text import printable
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence that names the file or option and the remedy.
-
-    The library names no option of a program. Where one may help, `trouble` names the kind of trouble, and the program
-    adds its option (see `remedies`).
-    """
-
-    def __init__(self, message: str, trouble: str = "") -> None:
-        super().__init__(message)
-        self.trouble = trouble
-
-
-@contextlib.contextmanager
-def remedies(of_trouble: Mapping[str, str]) -> Iterator[None]:
-    """Add to each `UserError` of the block what mends its `trouble` here, for example an option of this program."""
-    try:
-        yield
-    except UserError as error:
-        remedy = of_trouble.get(error.trouble)
-        if remedy is None:
-            raise
-        raise UserError(f"{error}; {remedy}") from error
+    """An error that the user can fix. The message is one sentence that names the file or option and the remedy."""
 
 
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:

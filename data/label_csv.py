@@ -63,10 +63,10 @@ def _separator(path: Path, header: str, needed: list[str]) -> str:
             raise UserError(f"{path}: two columns are called {twice[0]}; keep one")
     best = min(missing, key=lambda separator: len(missing[separator]))
     if missing[best]:
+        hint = "; --genre-column NAME takes names from a column instead" if "genre_id" in missing[best] else ""
         raise UserError(
             f"{path}: no column {' and '.join(missing[best])}; the first line must name the columns, with "
-            f"{' or '.join(SEPARATORS.values())} between them, but it is {header[:200]!r}",
-            "columns",
+            f"{' or '.join(SEPARATORS.values())} between them, but it is {header[:200]!r}{hint}"
         )
     return best
 

@@ -13,6 +13,7 @@ from data.label_csv import read_label_csv
 GENRE, CONFIDENCE = "genre", "confidence"
 _SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IDS_SHOWN = 10
+_RENAME = "use other names; see --genres and --genre-column"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +85,11 @@ def check_names(names: Sequence[str], condition: str = GENRE) -> None:
     for genre_id, name in enumerate(names):
         other_id = name.isdecimal() and str(int(name)) == name and int(name) < len(names) and int(name) != genre_id
         if not name or name.casefold() == "all" or other_id:
-            raise UserError(f"a {condition} cannot be called {name!r}, which means others; rename it", "names")
+            raise UserError(f"a {condition} cannot be called {name!r}, which means others; {_RENAME}")
     folded = [name.casefold() for name in names]
     twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
     if twice:
-        raise UserError(f"two ids are called {twice[0]!r}; use one id for each name", "names")
+        raise UserError(f"two ids are called {twice[0]!r}; {_RENAME}")
 
 
 def _files(raw: pd.DataFrame) -> pd.DataFrame:
@@ -164,13 +165,13 @@ def _names_of_ids(csv_path: Path, table: pd.DataFrame, given: Sequence[str] | No
     """Name of genre 0, 1, ...: as given, as in the CSV, or "genre 0"."""
     used = sorted(set(table["genre_id"]))
     if given is not None and used[-1] >= len(given):
-        raise UserError(f"{len(given)} genre names are given, but the labels have a genre_id {used[-1]}", "names")
+        raise UserError(f"--genres gives {len(given)} names, but the labels have a genre_id {used[-1]}")
     if used != list(range(len(given) if given is not None else len(used))):
         shown = ", ".join(map(str, used[:_IDS_SHOWN])) + (", ..." if len(used) > _IDS_SHOWN else "")
         raise UserError(
             f"{csv_path}: genre ids must run 0, 1, ... without gaps, but those in use are {shown}; "
-            f"{f'subtract {used[0]} from each' if used[-1] - used[0] == len(used) - 1 else 'number them anew'}",
-            "ids",
+            f"{f'subtract {used[0]} from each' if used[-1] - used[0] == len(used) - 1 else 'number them anew'}, "
+            "or let --genre-column NAME make them from the names in a column"
         )
     named = table[table[GENRE] != ""]
     first = named.groupby("genre_id")[GENRE].transform("first")

@@ -93,7 +93,7 @@ def prepare_store(
     another process is making the same store.
     """
     if not midi_dir.is_dir():
-        raise UserError(f"{midi_dir}: no such folder", "midi_dir")
+        raise UserError(f"{midi_dir}: no such folder; see --midi-dir")
     if genres is not None:
         check_names(genres)
     labels = read_labels(labels_csv, genre_column=genre_column, names=genres, min_confidence=min_confidence)
@@ -119,8 +119,7 @@ def _gather(midi_dir: Path, labels_csv: Path, labels: Labels, allow_outside: boo
     if not any(found.files):
         raise UserError(
             f"{midi_dir}: none of the files that {labels_csv} lists is there, for example {paths[0]} "
-            f"({found.problems[0]})",
-            "outside" if "leads out" in found.problems[0] else "midi_dir",
+            f"({found.problems[0]}); see {'--allow-outside' if 'leads out' in found.problems[0] else '--midi-dir'}"
         )
     record, warnings = _record_of(labels_csv)
     warnings = [*labels.warnings, *found.warnings, *warnings]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError, remedies, run_command
+from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
 from common.splits import SPLITS
 from common.text import printable
@@ -49,7 +49,6 @@ from explainable.tokens import FORMS, TokenForm
 _READER_VERSION = 1
 _FOLDER = Path("measures")
 _OFF_GRID = ("auto", "tune", "measure")
-REMEDIES = {"no_files": "see --input", "out": "see --out"}
 
 
 @dataclass(frozen=True)
@@ -220,11 +219,10 @@ def summary(measures: MeasureSet) -> str:
 def prepare(options: Options) -> None:
     """Make the data set and print what it holds. Raises `UserError` with a sentence where that cannot be."""
     started = time.perf_counter()
-    with remedies(REMEDIES):
-        files = own_files(options.input) if options.input else builtin_files(options.name or "")
-        name = options.name or (options.input.stem if options.input else "")
-        folder = options.out or _FOLDER / name
-        measures = prepare_measures(files, folder, options.token_form, options.settings, name=name)
+    files = own_files(options.input) if options.input else builtin_files(options.name or "")
+    name = options.name or (options.input.stem if options.input else "")
+    folder = options.out or _FOLDER / name
+    measures = prepare_measures(files, folder, options.token_form, options.settings, name=name)
     print(summary(measures))
     print(
         f"{folder}: made in {time.perf_counter() - started:.1f} s; dropped tunes and reasons: {folder / 'dropped.csv'}"

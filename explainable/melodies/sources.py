@@ -63,16 +63,16 @@ def builtin_files(name: str) -> list[Path]:
     if not wanted.corpus:
         own = ", ".join(own for own, told in NAMED_SETS.items() if told.corpus)
         raise UserError(
-            f"{name}: {wanted.about} come with no package (only {own} do); give a folder or file of them", "no_files"
+            f"{name}: {wanted.about} come with no package (only {own} do); give a folder or file with --input"
         )
     spec = find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"{name} comes with the package music21: pip install music21", "no_files")
+        raise UserError(f"{name} comes with the package music21: pip install music21, or give --input")
     corpus = Path(spec.submodule_search_locations[0]) / "corpus"
     files = [path for pattern in wanted.corpus for path in sorted(corpus.glob(pattern))]
     files = [path for path in files if not re.fullmatch(wanted.exclude, path.stem)]
     if not files:
-        raise UserError(f"{name}: music21 {version('music21')} has no such files in {corpus}", "no_files")
+        raise UserError(f"{name}: music21 {version('music21')} has no such files in {corpus}; give --input")
     return files
 
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from common.errors import UserError, remedies, run_command
+from common.errors import UserError, run_command
 
 
 def raising(error: BaseException):
@@ -38,15 +38,6 @@ def test_an_error_is_one_line(error: BaseException, code: int, line: str, capsys
 def test_an_error_of_the_program_itself_is_shown() -> None:
     with pytest.raises(ZeroDivisionError):
         run_command(raising(ZeroDivisionError()))
-
-
-def test_the_program_adds_what_mends_it() -> None:
-    options = {"names": "give others with --genres", "other": "never"}
-    with pytest.raises(UserError, match=r"^genre 'all' is no name; give others with --genres$"), remedies(options):
-        raise UserError("genre 'all' is no name", "names")
-    for trouble in ("", "unknown"):
-        with pytest.raises(UserError, match=r"^plain$"), remedies(options):
-            raise UserError("plain", trouble)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

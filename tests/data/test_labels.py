@@ -134,7 +134,7 @@ def test_a_row_that_cannot_be_used_is_rejected_alone(tmp_path: Path, row: str, p
         ("path,genre_id\n", "no usable row"),
         ("path,genre_id\na.mid,pop\n", "no usable row"),
         ("path,genre_id,genre\na,0,pop\nb,1,rock\nc,0,jazz\n", "genre_id 0 is called 'pop', but 'jazz' in line 4"),
-        ("path,genre_id,genre\na,0,pop\nb,1,Pop\n", "two ids are called 'pop'; use one id for each name"),
+        ("path,genre_id,genre\na,0,pop\nb,1,Pop\n", "two ids are called 'pop'; use other names"),
         ("path,genre_id,genre\na,0,pop\nb,1,All\n", "cannot be called 'All'"),
         ("path,genre_id,genre\na,0,pop\nb,1,0\n", "cannot be called '0'"),
         ("path,genre_id\na,1\nb,2\nc,3\n", r"without gaps, but those in use are 1, 2, 3; subtract 1 from each"),
@@ -212,7 +212,7 @@ def test_a_condition_that_is_not_there(tmp_path: Path) -> None:
 
 def test_names_may_be_given(tmp_path: Path) -> None:
     assert labels_of(tmp_path, PLAIN, names=["x", "y"]).names == ["x", "y"]
-    with pytest.raises(UserError, match="1 genre names are given, but the labels have a genre_id 1"):
+    with pytest.raises(UserError, match="--genres gives 1 names, but the labels have a genre_id 1"):
         labels_of(tmp_path, PLAIN, names=["x"])
     with pytest.raises(UserError, match="without gaps"):
         labels_of(tmp_path, PLAIN, names=["x", "y", "z"])

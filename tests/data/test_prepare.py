@@ -126,7 +126,7 @@ def test_labels_name_the_genres_or_the_caller_does(corpus: Path) -> None:
     store, made = make_store(corpus, genres=["adagio", "presto"])
     assert made
     assert store.genres == ["adagio", "presto"]
-    with pytest.raises(UserError, match="1 genre names are given, but the labels have a genre_id 1"):
+    with pytest.raises(UserError, match="--genres gives 1 names, but the labels have a genre_id 1"):
         make_store(corpus, genres=["adagio"])
 
 

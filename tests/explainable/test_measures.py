@@ -176,7 +176,7 @@ def test_a_folder_of_something_else_is_left_alone(tunes: Path, tmp_path: Path) -
         ("bach --metres x", "--metres takes metres of 4 or 2 quarters a bar"),
         ("bach --lowest 90", "--lowest 90 must be below --highest 84"),
         ("bach --tolerance 0.2", "--tolerance must be at most 0.125"),
-        ("pop", "give a folder or file of them; see --input"),
+        ("pop", "give a folder or file with --input"),
         ("--input nowhere", "nowhere: no such file or folder"),
     ],
 )
