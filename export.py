@@ -25,7 +25,7 @@ from common.files import write_bytes, write_text
 from common.options import CheckedOptions, option, parse_options
 from models import Generator, describe
 from models.checkpoint import CheckpointError
-from models.trained import Trained, load_trained
+from models.trained import Trained, load
 
 KINDS = ("cvae", "generator", "critic")
 ONNX = """\
@@ -74,7 +74,7 @@ def export(options: Options) -> list[Path]:
 
 
 def _export(path: Path, options: Options) -> Path:
-    trained = load_trained(path, KINDS, "name weights that training wrote")
+    trained = load(path, KINDS, "name weights that training wrote")
     folder = options.output / path.stem
     description = describe(trained.model)
     dtype = torch.float16 if options.half else torch.float32

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.options import CheckedOptions, option
-from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.study.attribute_vae import AttributeVAE
-from models.weight_files import RELEASED
+from models.weight_files import find_study_weights
 from programs.study_train import MODELS
 
 
@@ -30,31 +29,6 @@ class WeightsOptions(CheckedOptions):
             raise UserError("--weights and --model both name a model; leave one out")
 
     def load(self) -> TrainedMeasures:
-        """The model. Raises `UserError` or `CheckpointError` where there are no weights, or several runs."""
-        return load_measures_model(self.weights or find_weights(self.checkpoints, self.model))
-
-
-def find_weights(checkpoints: Path, model: str | None = None) -> Path:
-    """The weights to use where none are named: those of the one run below `checkpoints`, else of the repository.
-
-    `model`, one of `MODELS`: which of both are looked for; without it, any run, and the repository's AttributeVAE.
-    Raises `UserError` where there are several runs, or no weights.
-    """
-    folder, shipped = checkpoints / FOLDER, RELEASED / FOLDER / f"{model or AttributeVAE.network}.pth"
-    own = _runs(folder, model)
-    if len(own) > 1:
-        apart = [] if model else [name for name in MODELS if len(_runs(folder, name)) == 1]
-        or_model = f", or one model with --model: {', '.join(apart)}" if apart else ""
-        raise UserError(f"{folder}: {len(own)} runs; name one with --weights, such as {own[0]}{or_model}")
-    if own or shipped.is_file():
-        return own[0] if own else shipped
-    there = ", ".join(sorted(path.stem for path in shipped.parent.glob("*.pth"))) or "none"
-    raise UserError(
-        f"{shipped}: no such weights (there are {there}), and no run{f' of {model}' if model else ''} below {folder}; "
-        "train one with python -m programs.study_train, or name weights with --weights"
-    )
-
-
-def _runs(folder: Path, model: str | None) -> list[Path]:
-    """Weights of the runs of `model`, whose folders begin with its name, or of all."""
-    return sorted(folder.glob(f"*/{f'{model}_' if model else ''}*/{VAE}_best.pth"))
+        """The model. Raises `CheckpointError` if there are no weights, or several runs."""
+        remedy = "name one with --weights" + ("" if self.model else ", or its model with --model")
+        return load_measures_model(self.weights or find_study_weights(self.checkpoints, self.model, remedy))

@@ -16,10 +16,10 @@ from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
-from models import rebuild
-from models.checkpoint import CheckpointError, read_checkpoint
+from models.base import StudyVAE
+from models.checkpoint import CheckpointError
 from models.prior import Posterior
-from models.study.adversarial_vae import AdversarialVAE
+from models.trained import load
 
 REACH = 3.0  # standard deviations to either side, where a control is moved as far as it goes
 _AT_ONCE = 1024  # rows
@@ -141,13 +141,6 @@ class TrainedMeasures:
 
 def load_measures_model(path: Path) -> TrainedMeasures:
     """The model in a weights file, in eval mode. Raises `CheckpointError` where there is none that can be used."""
-    remedy = "train it with python -m programs.study_train"
-    content = read_checkpoint(path, remedy)
-    if content.get("kind") != AdversarialVAE.kind:
-        raise CheckpointError(f"{path}: holds {content.get('kind') or 'no weights'}, no model of measures; {remedy}")
-    try:
-        facts = content["facts"]
-        form = TokenForm.from_plain(facts["form"])
-        return TrainedMeasures(path, rebuild(content), form, list(facts["attributes"]), facts)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: damaged or of another version ({error}); {remedy}") from error
+    trained = load(path, StudyVAE.kind, "train it with python -m programs.study_train")
+    form, attributes = TokenForm.from_plain(trained.facts["form"]), list(trained.facts["attributes"])
+    return TrainedMeasures(path, trained.model, form, attributes, trained.facts)

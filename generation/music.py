@@ -18,9 +18,9 @@ from data.store import WINDOW_LENGTHS
 from evaluation.samples.clips import SOURCES
 from evaluation.samples.sampling import Performance, PlayingOptions, play_latents
 from figures.roll_sheet import SheetRows
-from models import CVAE, LARGE, Generator
-from models.trained import Trained, hybrid_path, load_trained
-from models.weight_files import FOLDERS, folder_of
+from models import CVAE, LARGE
+from models.trained import Trained, load
+from models.weight_files import FOLDERS, folder_of, hybrid_path
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,12 @@ class Music(NamedTuple):
 
 def load_player(options: Options) -> Trained:
     """What plays: the generator, or the CVAE, whose decoder does."""
-    model = "G" if options.source == Generator.kind else "cvae"
     remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
     if options.checkpoint:
-        trained = load_trained(options.checkpoint, SOURCES, remedy)
+        trained = load(options.checkpoint, SOURCES, remedy)
     else:
-        path = hybrid_path(options.folder, model, options.seq_len)
-        trained = load_trained(path, SOURCES, remedy, seq_len=options.seq_len)
+        path = hybrid_path(options.folder, options.source, options.seq_len)
+        trained = load(path, SOURCES, remedy, seq_len=options.seq_len)
     if not options.exact:
         trained.model.to(select_device(options.device))
     return trained
@@ -104,8 +103,8 @@ def load_cvae(options: Options, seq_len: int) -> Trained:
     """What encodes files, for windows of `seq_len` frames, or of its own T where --cvae names it."""
     remedy = "run train_hybrid.py first, or name weights with --cvae"
     if options.cvae:
-        return load_trained(options.cvae, CVAE.kind, remedy)
-    return load_trained(hybrid_path(options.folder, "cvae", seq_len), CVAE.kind, remedy, seq_len=seq_len)
+        return load(options.cvae, CVAE.kind, remedy)
+    return load(hybrid_path(options.folder, CVAE.kind, seq_len), CVAE.kind, remedy, seq_len=seq_len)
 
 
 def performance(options: Options) -> Performance:

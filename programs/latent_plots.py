@@ -37,8 +37,8 @@ from evaluation.tables import format_table, of_all
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
-from models.trained import Trained, hybrid_path, load_for
-from models.weight_files import pretrained_file
+from models.trained import Trained, load
+from models.weight_files import hybrid_path, pretrained_file
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
         print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
     allow = options.allow_other_songs
     return {
-        name: load_for(store, path, CVAE.kind, remedy, allow_other_songs=allow)
+        name: load(path, CVAE.kind, remedy, store=store, allow_other_songs=allow)
         for name, (path, remedy) in present.items()
     }
 

@@ -12,7 +12,7 @@ from explainable.attributes import ATTRIBUTES, attributes
 from explainable.steering import TOLERANCES, steer
 from explainable.trained import load_measures_model
 from models.study.attribute_vae import AttributeVAE
-from models.trained import load_trained
+from models.trained import load
 from models.weight_files import FOLDERS, RELEASED, folder_of
 
 SUMS = dict(reversed(line.split()) for line in (RELEASED / "SHA256SUMS").read_text().splitlines())
@@ -47,7 +47,7 @@ def test_weights_are_as_they_were_written(name: str) -> None:
         trained = load_measures_model(path)
         assert trained.model.network == path.stem and tuple(trained.attributes) == ATTRIBUTES
     else:
-        trained = load_trained(path, ("cvae", "generator", "critic"), "")
+        trained = load(path, ("cvae", "generator", "critic"), "")
         assert trained.genres == ["classical", "jazz", "rock", "pop"]
     assert all(weights.dtype == torch.float32 for weights in trained.model.parameters())
     assert not [text for text in texts(trained.facts) if text.startswith(("/", "~"))], "a path of the machine"

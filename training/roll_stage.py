@@ -19,7 +19,7 @@ from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, SHUFFLED, RollStore
 from data.windows import Batch, WindowSource, draw_semitones
 from models import adopt, build
-from models.trained import load_for, load_trained
+from models.trained import load
 from models.weight_files import BEST, FOLDERS, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
@@ -219,7 +219,7 @@ class RollStage(Stage):
         file_name = pretrained_file(kind, BEST)
         remedy = f"run {program} first, or name its folder with --checkpoints"
         path, allow = self.checkpoints / file_name, self.options.allow_other_songs
-        trained = load_for(self.store, path, kind, remedy, allow_other_songs=allow)
+        trained = load(path, kind, remedy, store=self.store, allow_other_songs=allow)
         self.earlier_weights[file_name] = trained.sha256
         return trained.model
 
@@ -229,7 +229,7 @@ class RollStage(Stage):
         Raises `CheckpointError` where they are not there or cannot be used, `UserError` for another frame rate.
         """
         path = self.options.init_from / file_name
-        trained = load_trained(path, kind, "name another folder with --init-from")
+        trained = load(path, kind, "name another folder with --init-from")
         if trained.frames_per_second != self.store.frames_per_second:
             raise UserError(
                 f"{path}: trained at {trained.frames_per_second} frames a second, but {self.store.folder} has "

@@ -23,12 +23,11 @@ from evaluation.samples.sampling import Performance, PlayingOptions, play_latent
 from models import CVAE, Generator
 from models.playing import Playing
 from models.prior import STANDARD_NORMAL
-from models.trained import Trained, hybrid_path, load_for
-from models.weight_files import hybrid_file
+from models.trained import Trained, load
+from models.weight_files import hybrid_file, hybrid_path
 
 SOURCES = (Generator.kind, CVAE.kind)
 NORMAL, PRIOR, POSTERIOR = LATENTS = ("normal", "prior", "posterior")
-_MODEL_OF = {Generator.kind: "G", CVAE.kind: "cvae"}
 _REMEDY = "train it with train_hybrid.py, or name weights with --checkpoint"
 # Each genre has latents of its own: clips of one latent are alike in every genre, and would count once for each in all.
 _FIRST_OF_GENRE = 1_000_000
@@ -168,29 +167,25 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     """
     store = RollStore.open(options.store)
     prepare_process(select_device(options.device))
+    checked = {"store": store, "allow_other_songs": options.allow_other_songs}
     if options.checkpoint:
-        players = [load_any(options, store, options.checkpoint)]
+        players = [load(options.checkpoint, SOURCES, _REMEDY, **checked)]
     else:
-        wanted = [(seq_len, _MODEL_OF[source]) for seq_len in options.seq_lens for source in options.sources]
+        wanted = [(seq_len, source) for seq_len in options.seq_lens for source in options.sources]
         players = [
-            load_any(options, store, path, seq_len)
-            for folder in options.checkpoints for seq_len, model in wanted
-            if (path := hybrid_path(folder, model, seq_len)).exists()
+            load(path, SOURCES, _REMEDY, seq_len=seq_len, **checked)
+            for folder in options.checkpoints for seq_len, source in wanted
+            if (path := hybrid_path(folder, source, seq_len)).exists()
         ]  # fmt: skip
         if not players:
             folders, what = ", ".join(map(str, options.checkpoints)), " or ".join(options.sources)
-            files = ", ".join(hybrid_file(model, seq_len) for seq_len, model in wanted)
+            files = ", ".join(hybrid_file(source, seq_len) for seq_len, source in wanted)
             raise UserError(f"{folders}: no {what} there ({files}); {_REMEDY}")
     return [
         _open_source(options, store, player, latents)
         for player in players
         for latents in _different(options.latents, player.model)
     ]
-
-
-def load_any(options: ClipOptions, store: RollStore, path: Path, seq_len: int | None = None) -> Trained:
-    """A generator or a CVAE. Raises `CheckpointError` where it cannot be used for the store."""
-    return load_for(store, path, SOURCES, _REMEDY, seq_len=seq_len, allow_other_songs=options.allow_other_songs)
 
 
 def _different(latents: tuple[str, ...], model: nn.Module) -> list[str]:
@@ -203,8 +198,8 @@ def _open_source(options: ClipOptions, store: RollStore, trained: Trained, laten
     real = open_real_clips(options, trained.seq_len, store)
     encoder = trained
     if latents == POSTERIOR and trained.model.kind != CVAE.kind:
-        path, allow = hybrid_path(trained.path.parent, "cvae", trained.seq_len), options.allow_other_songs
-        encoder = load_for(store, path, CVAE.kind, _REMEDY, seq_len=trained.seq_len, allow_other_songs=allow)
+        path, allow = hybrid_path(trained.path.parent, CVAE.kind, trained.seq_len), options.allow_other_songs
+        encoder = load(path, CVAE.kind, _REMEDY, seq_len=trained.seq_len, store=store, allow_other_songs=allow)
     if not options.exact:
         trained.model.to(select_device(options.device))
     facts = {

@@ -19,7 +19,8 @@ from evaluation.samples.clips import facts_of, playing_facts
 from evaluation.samples.sampling import PlayingOptions, draw_chances
 from models import CVAE
 from models.playing import Decoded
-from models.trained import hybrid_path, load_for
+from models.trained import load
+from models.weight_files import hybrid_path
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _open_subject(
 ) -> Subject:
     remedy = "run train_hybrid.py first, take other --seq-len, or name --checkpoint"
     allow = options.allow_other_songs
-    trained = load_for(store, path, CVAE.kind, remedy, seq_len=seq_len, allow_other_songs=allow)
+    trained = load(path, CVAE.kind, remedy, seq_len=seq_len, store=store, allow_other_songs=allow)
     windows = WindowSource(store, options.split, trained.seq_len, device)
     if not len(windows):
         raise UserError(f"{options.store}: no {options.split} window of {trained.seq_len} frames")

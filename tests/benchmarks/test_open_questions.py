@@ -11,7 +11,7 @@ import benchmarks.open_questions as script
 import evaluation.metrics.genre_classifier as genre_classifier
 from benchmarks.open_questions import BASE, RANDOM, Options, answer, summary
 from models import CVAE, Critic
-from models.trained import load_trained
+from models.trained import load
 from models.weight_files import pretrained_file
 
 
@@ -49,7 +49,7 @@ def test_a_way_that_changes_stage_2_begins_there(options: Options) -> None:
     frame = answer(dataclasses.replace(options, question=("critic",)))
     assert set(frame["way"]) == {BASE, "critic deaf to z"}
     deaf = options.work / "seed3" / "critic_deaf_to_z" / "checkpoints"
-    assert load_trained(deaf / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
+    assert load(deaf / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
     of_shared = (options.work / "seed3" / "checkpoints" / pretrained_file(CVAE.kind)).read_bytes()
     assert of_shared == (deaf / pretrained_file(CVAE.kind)).read_bytes()
 

@@ -22,7 +22,7 @@ from figures.colors import GENRE_COLORS
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
-from models.trained import load_trained
+from models.trained import load
 from programs import latent_plots
 
 NAMES = ["a", "b", "c"]
@@ -158,7 +158,7 @@ def test_a_genre_with_too_few_windows_is_not_topped_up() -> None:
 
 def test_withholding_the_genre_takes_its_vector_from_the_mean(folders: dict[str, Path]) -> None:
     store = RollStore.open(folders["store"])
-    cvae = load_trained(folders["checkpoints"] / "cvae_pretrained_best.pth", CVAE.kind, "").model
+    cvae = load(folders["checkpoints"] / "cvae_pretrained_best.pth", CVAE.kind, "").model
     sample = draw_windows(WindowSource(store, "train", 32), 60, 0, balanced=True)
     views = latent_views(cvae, sample, batch_size=7)
     moved = views[MEAN] - views[WITHHELD]

@@ -10,12 +10,12 @@ import pytest
 from tiny_models import save_adversarial_vae, save_measure_vae
 
 from common.errors import UserError, run_command
-from explainable import chosen_weights, melody_files
-from explainable.chosen_weights import find_weights
+from explainable import melody_files
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.tunes import Note
 from explainable.melody_files import midi_of, notes_of, roll_of
 from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
+from models import weight_files
 from models.checkpoint import CheckpointError
 from programs.study_generate import Options, generate, read_options
 
@@ -193,38 +193,24 @@ def test_repeated_notes_are_seen_apart() -> None:
     assert roll[60].nonzero()[0].tolist() == [*range(11), 12] and roll.sum() == 12
 
 
-def test_weights_that_are_not_named(weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chosen_weights, "RELEASED", tmp_path / "released")
-    runs = tmp_path / "checkpoints"
-    with pytest.raises(UserError, match=r"attribute_vae.pth: no such weights \(there are none\), and no run below"):
-        find_weights(runs)
-    shipped = tmp_path / "released" / "explainable" / "adversarial_vae.pth"
+def test_without_weights_the_only_run_is_loaded_or_else_the_repositorys_model(
+    weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weight_files, "RELEASED", tmp_path / "released")
+    runs, shipped = tmp_path / "checkpoints", tmp_path / "released" / "explainable" / "adversarial_vae.pth"
+    with pytest.raises(CheckpointError, match=r"attribute_vae.pth: no such checkpoint; train it"):
+        Options(checkpoints=runs).load()
     save_adversarial_vae(shipped)
-    with pytest.raises(UserError, match=r"no such weights \(there are adversarial_vae\), and no run of measure_vae"):
-        find_weights(runs, "measure_vae")
-    assert find_weights(runs, "adversarial_vae") == shipped
-    assert Options(model="adversarial_vae", checkpoints=runs).load().run == "adversarial_vae"
+    assert Options(model="adversarial_vae", checkpoints=runs).load().path == shipped
     own = save_measure_vae(runs / "explainable" / "set" / "measure_vae_z5" / "vae_best.pth")
-    assert find_weights(runs) == find_weights(runs, "measure_vae") == own
-    assert find_weights(runs, "adversarial_vae") == shipped, "a run of another model is not taken"
-    assert Options(checkpoints=runs).load().run == "measure_vae_z5"
-
-
-def test_one_of_several_runs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chosen_weights, "RELEASED", tmp_path / "released")
-    runs = tmp_path / "explainable"
-    measure, told = (runs / "set" / f"{name}_vae_z5" / "vae_best.pth" for name in ("measure", "adversarial"))
-    save_measure_vae(measure)
-    save_adversarial_vae(told)
-    several = "2 runs; name one with --weights, such as .*, or one model with --model: measure_vae, adversarial_vae$"
-    with pytest.raises(UserError, match=several):
-        find_weights(tmp_path)
-    assert find_weights(tmp_path, "measure_vae") == measure and find_weights(tmp_path, "adversarial_vae") == told
-    save_measure_vae(runs / "other" / "measure_vae_z5" / "vae_best.pth")
-    with pytest.raises(UserError, match=r"3 runs; .*, or one model with --model: adversarial_vae$"):
-        find_weights(tmp_path)
-    with pytest.raises(UserError, match=r"2 runs; name one with --weights, such as [^,]*$"):
-        find_weights(tmp_path, "measure_vae")
+    assert Options(checkpoints=runs).load().path == Options(checkpoints=runs, model="measure_vae").load().path == own
+    assert Options(model="adversarial_vae", checkpoints=runs).load().path == shipped, "a run of another model"
+    save_adversarial_vae(runs / "explainable" / "set" / "adversarial_vae_z5" / "vae_best.pth")
+    with pytest.raises(CheckpointError, match=r"2 runs, .*; name one with --weights, or its model with --model"):
+        Options(checkpoints=runs).load()
+    save_measure_vae(runs / "explainable" / "other" / "measure_vae_z5" / "vae_best.pth")
+    with pytest.raises(CheckpointError, match=r"2 runs, such as [^;]*; name one with --weights$"):
+        Options(model="measure_vae", checkpoints=runs).load()
 
 
 def test_an_unknown_model_is_refused() -> None:

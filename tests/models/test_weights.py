@@ -13,8 +13,8 @@ from weights import save_weights
 from common.files import save_plain
 from models import CVAE, LARGE, Critic, Generator, build, rebuild
 from models.checkpoint import CheckpointError, read_checkpoint, weights_content
-from models.trained import hybrid_path, load_for, load_trained
-from models.weight_files import hybrid_file
+from models.trained import load
+from models.weight_files import hybrid_file, hybrid_path
 
 
 @pytest.mark.parametrize("model", [CVAE(3, hidden=8), Generator(3, 64, hidden=8), Critic(3, 64, hidden=8)])
@@ -49,7 +49,7 @@ def test_networks_for_windows_of_any_length_serve_shorter_ones_that_have_no_weig
     save_weights(large, longer)
     save_weights(Generator(3, 64, hidden=8), of_paper)
     assert hybrid_path(tmp_path, "D", 32) == longer == hybrid_path(tmp_path, "D", 64)
-    assert load_trained(longer, "critic", "", seq_len=32).seq_len == 32
+    assert load(longer, "critic", "", seq_len=32).seq_len == 32
     assert hybrid_path(tmp_path, "D", 128) == tmp_path / hybrid_file("D", 128), "a longer T is another matter"
     assert hybrid_path(tmp_path, "G", 32) == tmp_path / hybrid_file("G", 32), "its network knows one T alone"
     save_weights(large, own)
@@ -101,7 +101,7 @@ def test_weights_that_are_not_finite_are_refused(bad: float, tmp_path: Path) -> 
         generator.roll.bias[5] = bad
     file = save_weights(generator, tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match=r"weights.pth: its weights are not finite \(roll.bias\)"):
-        load_trained(file, "generator", "train it")
+        load(file, "generator", "train it")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_file_without_its_facts_is_named(tmp_path: Path) -> None:
     content = weights_content(Generator(3, 32, hidden=8), {"genres": ["a"]})
     save_plain(content, tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match=r"weights.pth: damaged or of another version \('condition'\); train it"):
-        load_trained(tmp_path / "weights.pth", "generator", "train it")
+        load(tmp_path / "weights.pth", "generator", "train it")
 
 
 class Music:
@@ -143,16 +143,16 @@ def test_weights_are_for_the_music_they_were_trained_on(tmp_path: Path) -> None:
     songs = torch.tensor([-3, 5, 8])
     file = save_weights(Generator(3, 32, hidden=8), tmp_path / "G.pth", training_songs=songs)
     for same_or_grown in ([8, -3, 5], [8, -3, 5, 99]):
-        assert load_for(Music(same_or_grown), file, "generator", "train it").seq_len == 32
+        assert load(file, "generator", "train it", store=Music(same_or_grown)).seq_len == 32
     with pytest.raises(CheckpointError, match="2 of the 3 songs it was trained on are not among"):
-        load_for(Music([5, 6, 7]), file, "generator", "train it")
-    assert load_for(Music([]), file, "generator", "train it", allow_other_songs=True).training_songs.equal(songs)
+        load(file, "generator", "train it", store=Music([5, 6, 7]))
+    assert load(file, "generator", "train it", store=Music([]), allow_other_songs=True).training_songs.equal(songs)
     with pytest.raises(CheckpointError, match="genre names chords, melody, bass, but store has the genre"):
-        load_for(Music([-3, 5, 8], ("a", "b", "c")), file, "generator", "train it")
+        load(file, "generator", "train it", store=Music([-3, 5, 8], ("a", "b", "c")))
     with pytest.raises(CheckpointError, match="trained on windows of T = 32, not 64; train it"):
-        load_for(Music([-3, 5, 8]), file, "generator", "train it", seq_len=64)
-    with pytest.raises(CheckpointError, match="holds generator, not a cvae; train it"):
-        load_for(Music([-3, 5, 8]), file, "cvae", "train it")
+        load(file, "generator", "train it", store=Music([-3, 5, 8]), seq_len=64)
+    with pytest.raises(CheckpointError, match="holds generator, but cvae is needed; train it"):
+        load(file, "cvae", "train it", store=Music([-3, 5, 8]))
 
 
 class Malicious:

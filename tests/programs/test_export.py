@@ -14,7 +14,7 @@ from common.errors import UserError
 from export import Options, export
 from models import LARGE, PAPER, build, rebuild
 from models.checkpoint import CheckpointError
-from models.trained import load_trained
+from models.trained import load
 from models.weight_files import hybrid_file, pretrained_file
 
 
@@ -36,7 +36,7 @@ def test_what_is_exported_is_the_model(half: bool, checkpoints: Path, tmp_path: 
     names = [Path(pretrained_file(name)).stem for name in ("cvae", "generator")]
     assert [folder.name for folder in folders] == names
     folder = tmp_path / Path(pretrained_file("generator")).stem
-    trained = load_trained(checkpoints / pretrained_file("generator"), "generator", "")
+    trained = load(checkpoints / pretrained_file("generator"), "generator", "")
     config, weights = json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors")
     assert all(tensor.dtype == (torch.float16 if half else torch.float32) for tensor in weights.values())
     model = rebuild({**config["model"], "weights": weights})

@@ -276,7 +276,7 @@ def test_errors_are_one_line(
     )
     assert "hybrid_G_best_T64.pth: no such" in told("--checkpoints", tmp_path, "--seq-len", 64, "--source", "generator")
     known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"], "--source", "generator")
-    assert "critic.pth: holds critic, not a generator" in told("--checkpoint", checkpoints / "critic.pth")
+    assert "critic.pth: holds critic, but generator or cvae is" in told("--checkpoint", checkpoints / "critic.pth")
     assert "no_genres.pth: damaged or of another" in told("--checkpoint", checkpoints / "no_genres.pth")
     assert "nan.pth: its weights are not finite (roll.bias)" in told("--checkpoint", checkpoints / "nan.pth")
     assert "a.mid: not a readable checkpoint" in told("--checkpoint", songs[0])

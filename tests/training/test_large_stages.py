@@ -19,7 +19,7 @@ from common.options import parse_options
 from data.store import RollStore
 from models import ConvGenerator, NoteCVAE, ProjectionCritic
 from models.checkpoint import CheckpointError
-from models.trained import load_trained
+from models.trained import load
 from models.weight_files import LAST, hybrid_file, pretrained_file
 from training.adversarial import GradientShare, adversarial_loss
 from training.stage import Position
@@ -52,21 +52,21 @@ def test_weights_of_all_stages(whole: Path) -> None:
     classes = {"cvae": NoteCVAE, "G": ConvGenerator, "D": ProjectionCritic}
     for name, network in classes.items():
         kind = network.kind
-        early = load_trained(whole / "checkpoints" / pretrained_file(kind), kind, "").model
-        late = load_trained(whole / "checkpoints" / hybrid_file(name, 64), kind, "", seq_len=64).model
+        early = load(whole / "checkpoints" / pretrained_file(kind), kind, "").model
+        late = load(whole / "checkpoints" / hybrid_file(name, 64), kind, "", seq_len=64).model
         assert type(early) is type(late) is network
-    of_32 = load_trained(whole / "checkpoints" / hybrid_file("G", 32, LAST), "generator", "").model
+    of_32 = load(whole / "checkpoints" / hybrid_file("G", 32, LAST), "generator", "").model
     longer = of_32(torch.randn(2, of_32.noise_size(64)), torch.tensor([0, 1]))
     assert longer.shape == (2, 128, 64), "its network knows windows of any length"
 
 
 def test_the_critic_learns_of_z_unless_told_not_to(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     for file_name in (pretrained_file("critic"), hybrid_file("D", 64)):
-        assert load_trained(whole / "checkpoints" / file_name, "critic", "").model.latent.weight.any()
+        assert load(whole / "checkpoints" / file_name, "critic", "").model.latent.weight.any()
     shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
     deaf = options(train_cgan, tiny_store, tmp_path, "--no-critic-hears-z", "--restart")
     training.loop.train(train_cgan.CGANStage(deaf))
-    assert load_trained(tmp_path / "checkpoints" / pretrained_file("critic"), "critic", "").model.latent is None
+    assert load(tmp_path / "checkpoints" / pretrained_file("critic"), "critic", "").model.latent is None
 
 
 def test_the_adversarial_loss_reaches_z_by_way_of_the_fakes_alone() -> None:
@@ -196,7 +196,7 @@ def test_fine_tuning_on_other_genres_keeps_all_but_their_embeddings(
     initial = ["--init-from", str(whole / "checkpoints")]
     stages = {program: stage(options(program, store, tmp_path, *initial)) for program, stage in STAGES}
     cvae = opened(stages[train_cvae]).models["cvae"]
-    before = load_trained(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
+    before = load(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
     for name, tensor in cvae.state_dict().items():
         if name in ("genre.weight", "prior.genre.weight"):
             expected = before.state_dict()[name].mean(0).expand_as(tensor)
@@ -210,7 +210,7 @@ def test_fine_tuning_on_other_genres_keeps_all_but_their_embeddings(
     assert "cvae_pretrained_best.pth: decoder.wait.weight: kept" in log
     log = (tmp_path / "runs" / "hybrid" / "log.txt").read_text()
     assert "hybrid_G_best_T32.pth: genre.weight: new" in log and "hybrid_D_best_T32.pth: first.weight: kept" in log
-    trained = load_trained(tmp_path / "checkpoints" / hybrid_file("G", 64), "generator", "")
+    trained = load(tmp_path / "checkpoints" / hybrid_file("G", 64), "generator", "")
     assert trained.genres == ["tango", "waltz", "polka"]
 
 
@@ -219,14 +219,14 @@ def test_a_prior_of_another_kind_begins_anew_and_is_the_generators_too(
 ) -> None:
     more = ["--init-from", str(whole / "checkpoints"), "--prior", "standard-normal"]
     cvae = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, *more))).models["cvae"]
-    before = load_trained(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
+    before = load(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
     assert cvae.config["prior"] == "standard-normal"
     assert torch.equal(cvae.decoder.wait.weight, before.decoder.wait.weight)
     training.loop.train(train_hybrid.HybridStage(options(train_hybrid, tiny_store, tmp_path, *more)))
     log = (tmp_path / "runs/hybrid/log.txt").read_text()
     assert "prior of the cvae: all tensors new, of the kind standard-normal" in log
     cvae, generator = (
-        load_trained(tmp_path / "checkpoints" / hybrid_file(name, 64), kind, "").model
+        load(tmp_path / "checkpoints" / hybrid_file(name, 64), kind, "").model
         for name, kind in (("cvae", "cvae"), ("G", "generator"))
     )
     assert generator.config["prior"] == "standard-normal" == cvae.config["prior"]
@@ -234,7 +234,7 @@ def test_a_prior_of_another_kind_begins_anew_and_is_the_generators_too(
     back = ["--init-from", str(tmp_path / "checkpoints"), "--prior", "autoregressive"]
     training.loop.train(train_hybrid.HybridStage(options(train_hybrid, tiny_store, tmp_path / "back", *back)))
     cvae, generator = (
-        load_trained(tmp_path / "back" / "checkpoints" / hybrid_file(name, 64), kind, "").model
+        load(tmp_path / "back" / "checkpoints" / hybrid_file(name, 64), kind, "").model
         for name, kind in (("cvae", "cvae"), ("G", "generator"))
     )
     assert torch.equal(generator.prior.moments.weight, cvae.prior.moments.weight)
@@ -244,7 +244,7 @@ def test_a_prior_of_another_kind_begins_anew_and_is_the_generators_too(
 def test_the_same_genres_are_kept_with_their_embeddings(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     initial = ["--init-from", str(whole / "checkpoints")]
     cvae = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, *initial))).models["cvae"]
-    before = load_trained(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
+    before = load(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
     assert all(torch.equal(tensor, before.state_dict()[name]) for name, tensor in cvae.state_dict().items())
     nowhere = options(train_cvae, tiny_store, tmp_path, "--init-from", str(tmp_path / "nowhere"))
     with pytest.raises(CheckpointError, match=r"nowhere/cvae_pretrained_best.pth: no such .*folder with --init"):

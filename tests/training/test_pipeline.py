@@ -239,7 +239,7 @@ def test_a_wrong_file_of_an_earlier_stage_is_named(wrong: str, tiny_store: Path,
     train_cgan.train_cgan(options)
     shutil.copy(tmp_path / "runs" / "cgan" / "state.pth", tmp_path / "checkpoints")
     shutil.copy(tmp_path / "checkpoints" / wrong, tmp_path / "checkpoints" / "cvae_pretrained_best.pth")
-    with pytest.raises(CheckpointError, match=r"cvae_pretrained_best.pth: holds .*, not a cvae; run train_cvae.py"):
+    with pytest.raises(CheckpointError, match=r"cvae_pretrained_best.pth: holds .*, but cvae is .*; run train_cvae.py"):
         train_cgan.train_cgan(replace(options, restart=True))
 
 

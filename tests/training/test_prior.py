@@ -13,7 +13,7 @@ import train_hybrid
 from evaluation.samples.sampling import play_latents, sample_prior
 from models import CVAE, PAPER, Posterior, architectures, prior
 from models.architectures import Architecture
-from models.trained import load_trained
+from models.trained import load
 from models.weight_files import hybrid_file, pretrained_file
 from training.validation import validate_generator
 
@@ -44,7 +44,7 @@ def test_a_prior_that_learns_goes_through_all_stages(tiny_store: Path, tmp_path:
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, learning_rate=1e-2))
     train_cgan.train_cgan(cgan_options(tiny_store, tmp_path))
     cvae, generator = (
-        load_trained(tmp_path / "checkpoints" / pretrained_file(name), name, "").model for name in ("cvae", "generator")
+        load(tmp_path / "checkpoints" / pretrained_file(name), name, "").model for name in ("cvae", "generator")
     )
     assert torch.equal(generator.prior.mean.weight, cvae.prior.mean.weight), "stage 2 leaves it alone"
 
@@ -55,7 +55,7 @@ def test_a_prior_that_learns_goes_through_all_stages(tiny_store: Path, tmp_path:
 
     train_hybrid.train_hybrid(hybrid_options(tiny_store, tmp_path, cvae_learning_rate=1e-2))
     cvae, generator = (
-        load_trained(tmp_path / "checkpoints" / hybrid_file(name, 64, "last"), kind, "").model
+        load(tmp_path / "checkpoints" / hybrid_file(name, 64, "last"), kind, "").model
         for name, kind in (("cvae", "cvae"), ("G", "generator"))
     )
     assert torch.equal(generator.prior.mean.weight, cvae.prior.mean.weight)
