@@ -30,7 +30,7 @@ def sweep_model(trained: TrainedMeasures, measures: MeasureSet, n: int, seed: in
         "run": trained.run,
         "network": trained.model.network,
         "data": measures.name,
-        "is_told": not trained.in_latent,
+        "is_decoder_input": not trained.in_latent,
         "frames": trained.form.measures * MEASURE_FRAMES,
         "originals": [_plain(row, trained) for row in test.tokens[chosen]],
         "controls": controls,

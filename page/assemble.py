@@ -1,6 +1,6 @@
-"""One page to look at and listen to: results beside baselines and published values, clips, curves, protocol.
+"""The page of all results: tables with baselines and published values, clips to play, loss curves, the protocol.
 
-A single HTML file that needs no network, and no script but for the panel of controls.
+A single HTML file that loads nothing from a network. Its only script is that of the control panel.
 """
 
 from dataclasses import dataclass
@@ -10,42 +10,47 @@ import jinja2
 
 from audio.synthesis import SYNTHS, open_renderer
 from common.options import option
+from evaluation.metrics.fad import FAD_TABLE
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, open_clip_sources
+from evaluation.tables import of_all
 from figures.colors import GENRE_COLORS
 from page.explainable_panel import read_panel
-from page.listening import choose_listening
+from page.explainable_results import explainable_parts
+from page.listening import choose_listening, note_path
 from page.loss_curves import Curves, read_curves
-from page.parts import PARTS, fad_headlines, merge_absent
+from page.parts import PARTS, merge_absent
 from page.result_folder import FACTS, SHARED, AbsentFile, ResultFolder
+from page.tables import show_number
 
 STAGES = ("cvae", "cgan", "hybrid")
 
 
 @dataclass(frozen=True)
 class ReportOptions(ClipOptions):
-    """What the page shows. The weights are those of the clips to hear."""
+    """Clips and results on the page."""
 
     runs: Path = option(Path("runs"), "folder with the logs of the training stages")
-    real_clips: int = option(2, "real clips of each genre and T to hear", minimum=0)
-    generated_clips: int = option(4, "generated clips of each genre and T to hear", minimum=1)
+    real_clips: int = option(2, "real clips of each genre and T to play", minimum=0)
+    generated_clips: int = option(4, "generated clips of each genre and T to play", minimum=1)
     synth: str = option("fluidsynth", "synthesiser that plays the clips", choices=SYNTHS)
     soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
     workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0, maximum=1024)
 
 
 def make_page(options: ReportOptions) -> str:
-    """The page as HTML.
+    """The page as HTML; it names each missing result, picture and log.
 
-    A result file, picture or log that is not there is named on the page. Raises `UserError` or `CheckpointError` for
-    what it cannot do without: store, a generator, the synthesiser.
+    Raises `UserError` or `CheckpointError` without a store, a generator or the synthesiser.
     """
     sources = open_clip_sources(options)
     renderer = open_renderer(options.synth, options.soundfont)
     genres, seq_lens = sources[0].genres, list(dict.fromkeys(source.seq_len for source in sources))
     expected = {fact: sources[0].facts[fact] for fact in SHARED}
     folder = ResultFolder(options, genres, sources[0].trained.condition, seq_lens, expected)
-    parts = {name: merge_absent(make(folder)) for name, make in PARTS.items()}
+    parts = {section: [shown for part in parts for shown in part.show(folder)] for section, parts in PARTS.items()}
+    parts["explainable"] = explainable_parts(folder)
+    fad = folder.read(FAD_TABLE, seq_lens)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -53,13 +58,14 @@ def make_page(options: ReportOptions) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters |= {"number": show_number, "note_path": note_path}
     return environment.get_template("page.html.jinja").render(
         genres=genres,
         condition=folder.condition,
         colors=[GENRE_COLORS[genre_id % len(GENRE_COLORS)] for genre_id in range(len(genres))],
         sources=sources,
-        headlines=fad_headlines(folder),
-        parts=parts,
+        headlines=[] if fad is None else of_all(fad).groupby("embedder", sort=False),
+        parts={section: merge_absent(shown) for section, shown in parts.items()},
         listening=[
             choose_listening(
                 source,
@@ -74,16 +80,14 @@ def make_page(options: ReportOptions) -> str:
         sweeps=read_panel(options.metrics),
         accuracy_paper=GENRE_ACCURACY_PAPER,
         inception_paper=INCEPTION_SCORE_PAPER,
-        facts={told: folder.facts[fact] for fact, told in FACTS.items() if fact in folder.facts},
+        facts={name: folder.facts[fact] for fact, name in FACTS.items() if fact in folder.facts},
         renderer=renderer,
         options=options,
     )
 
 
 def _read_stage(stage: str, folder: ResultFolder) -> Curves | AbsentFile:
-    options = folder.options
-    log = options.runs / stage / "epochs.jsonl"
+    log = folder.options.runs / stage / "epochs.jsonl"
     if log.exists():
         return read_curves(log)
     return AbsentFile(str(log), folder.command(f"train_{stage}.py", "store", "checkpoints", "runs"))
-

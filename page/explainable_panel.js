@@ -3,41 +3,41 @@
   const sweeps = JSON.parse(document.getElementById("sweeps").textContent);
   const panel = document.querySelector("[data-sweep]");
   const slider = panel.querySelector("input");
-  const [chooseModel, chooseControl, chooseMeasure] = panel.querySelectorAll("select");
+  const [modelSelect, controlSelect, measureSelect] = panel.querySelectorAll("select");
   const figures = Object.fromEntries([...panel.querySelectorAll("figure")].map((one) => [one.dataset.which, one]));
   const plain = (name) => name.replaceAll("_", " ");
-  let sound = null; // the audio context, from the first click on: browsers allow none before
+  let audio = null; // the audio context; browsers allow none before the first click
   let playing = []; // oscillators
 
-  const model = () => sweeps.models[chooseModel.value];
-  const control = () => model().controls[chooseControl.value];
-  const shown = (which) =>
+  const model = () => sweeps.models[modelSelect.value];
+  const control = () => model().controls[controlSelect.value];
+  const rowOf = (which) =>
     which === "original"
-      ? model().originals[chooseMeasure.value]
-      : control().measures[chooseMeasure.value][slider.value];
+      ? model().originals[measureSelect.value]
+      : control().measures[measureSelect.value][slider.value];
 
   function fill(select, names) {
     const before = select.value;
-    select.replaceChildren(...names.map((name, place) => new Option(name, place)));
+    select.replaceChildren(...names.map((name, index) => new Option(name, index)));
     select.value = before in names ? before : "0";
   }
 
-  function chosen() {
-    fill(chooseModel, sweeps.models.map((one) => `${one.data}: ${one.run}`));
-    fill(chooseControl, model().controls.map((one) => plain(one.attribute)));
-    fill(chooseMeasure, model().originals.map((_, place) => `${place + 1}`));
+  function update() {
+    fill(modelSelect, sweeps.models.map((one) => `${one.data}: ${one.run}`));
+    fill(controlSelect, model().controls.map((one) => plain(one.attribute)));
+    fill(measureSelect, model().originals.map((_, index) => `${index + 1}`));
     slider.max = control().values.length - 1;
     draw();
   }
 
   function draw() {
     const { attribute, values } = control();
-    const value = values[slider.value].toFixed(2);
-    const told = model().is_told ? `tells the decoder ${value}` : `holds its dimension of z at ${value}`;
-    panel.querySelector("[data-told]").textContent = `${plain(attribute)}: ${told}`;
-    slider.setAttribute("aria-valuetext", told);
+    const target = model().is_decoder_input ? "input of the decoder" : "dimension of z";
+    const setting = `${target} set to ${values[slider.value].toFixed(2)}`;
+    panel.querySelector("[data-setting]").textContent = `${plain(attribute)}: ${setting}`;
+    slider.setAttribute("aria-valuetext", setting);
     for (const [which, figure] of Object.entries(figures)) {
-      drawRow(figure, shown(which), attribute);
+      drawRow(figure, rowOf(which), attribute);
     }
   }
 
@@ -45,56 +45,54 @@
     const { low, high } = sweeps.pitches;
     const lines = [];
     for (let pitch = low + 12; pitch < high; pitch += 12) lines.push(`M0 ${high - pitch}H${model().frames}`);
-    // A note ends a little early, so that repeated ones are seen apart.
-    const notes = row.notes.map(([start, frames, pitch]) => {
-      const width = frames - 0.5;
-      return `M${start} ${high - 1 - pitch}h${width}v1h${-width}z`;
-    });
+    // A note ends half a frame early, so that repeated notes are separate.
+    const notes = row.notes.map(
+      ([start, frames, pitch]) => `M${start} ${high - 1 - pitch}h${frames - 0.5}v1h${0.5 - frames}z`,
+    );
     figure.querySelector("svg").setAttribute("viewBox", `0 0 ${model().frames} ${high - low}`);
     figure.querySelector(".octave").setAttribute("d", lines.join(""));
     figure.querySelector(".notes").setAttribute("d", notes.join(""));
     figure.querySelector("[data-notes]").textContent = `${row.notes.length} notes`;
     figure.querySelector("dl").replaceChildren(
-      ...sweeps.attributes.flatMap((name, place) => {
-        const [term, described, bar] = ["dt", "dd", "meter"].map((tag) => document.createElement(tag));
+      ...sweeps.attributes.flatMap((name, index) => {
+        const [term, description, bar] = ["dt", "dd", "meter"].map((tag) => document.createElement(tag));
         term.textContent = `${plain(name)}${name === controlled ? " ▲" : ""}`;
-        bar.max = sweeps.largest[place] || 1;
-        bar.value = row.attributes[place];
+        bar.max = sweeps.largest[index] || 1;
+        bar.value = row.attributes[index];
         bar.setAttribute("aria-hidden", "true");
-        described.append(bar, ` ${row.attributes[place].toFixed(2)}`);
-        return [term, described];
+        description.append(bar, ` ${row.attributes[index].toFixed(2)}`);
+        return [term, description];
       }),
     );
   }
 
   function play(which) {
-    sound ??= new AudioContext();
-    sound.resume();
+    audio ??= new AudioContext();
+    audio.resume();
     playing.forEach((oscillator) => oscillator.stop());
-    const begin = sound.currentTime + 0.05;
-    playing = shown(which).notes.map(([start, frames, pitch]) => {
+    const begin = audio.currentTime + 0.05;
+    playing = rowOf(which).notes.map(([start, frames, pitch]) => {
       const [from, until] = [start, start + frames].map((frame) => begin + frame / sweeps.frames_per_second);
-      const [oscillator, gain] = [sound.createOscillator(), sound.createGain()];
-      oscillator.type = "triangle";
-      oscillator.frequency.value = 440 * 2 ** ((pitch - 69) / 12);
+      const oscillator = new OscillatorNode(audio, { type: "triangle", frequency: 440 * 2 ** ((pitch - 69) / 12) });
+      const gain = new GainNode(audio, { gain: 0 });
       gain.gain.setValueAtTime(0, from);
       gain.gain.linearRampToValueAtTime(0.25, from + 0.01);
       gain.gain.exponentialRampToValueAtTime(0.02, until);
       gain.gain.linearRampToValueAtTime(0, until + 0.02);
-      oscillator.connect(gain).connect(sound.destination);
+      oscillator.connect(gain).connect(audio.destination);
       oscillator.start(from);
       oscillator.stop(until + 0.03);
       return oscillator;
     });
   }
 
-  [chooseModel, chooseControl, chooseMeasure].forEach((select) => select.addEventListener("change", chosen));
+  [modelSelect, controlSelect, measureSelect].forEach((select) => select.addEventListener("change", update));
   slider.addEventListener("input", draw);
   slider.addEventListener("change", () => play("decoded"));
   for (const [which, figure] of Object.entries(figures)) {
     figure.querySelector("button").addEventListener("click", () => play(which));
   }
-  chosen();
+  update();
   slider.value = Math.floor(slider.max / 2);
   draw();
 })();

@@ -1,7 +1,6 @@
-"""Clips to hear and to see: the first real and generated ones of each genre and T, as sound and as picture."""
+"""Clips to play on the page: the first real and generated ones of each genre, as MP3 and as piano roll."""
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +10,13 @@ from audio.synthesis import TAIL_SECONDS, Renderer
 from data.pianoroll import roll_notes
 from evaluation.samples.clips import ClipSource
 from figures.pitch_range import PitchRange, pitch_range
-from page.roll_svg import note_path
-
-REAL, GENERATED = "real", "generated"
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip, bool (128, T), by its number in `ClipSource.real_order` or among the generated ones.
+    """A clip, bool (128, T). `origin`: "real" or "generated"; `number`: its place among those of its genre.
 
-    `audio` is a data URI, None where nothing sounds.
+    `audio` is a data URI, None for an empty clip.
     """
 
     origin: str
@@ -29,14 +25,10 @@ class Clip:
     n_notes: int
     audio: str | None
 
-    def path(self, pitches: PitchRange) -> str:
-        """Its notes as data of an SVG path."""
-        return note_path(self.roll, pitches)
-
 
 @dataclass(frozen=True)
 class Listening:
-    """Clips of one T and maker by genre id. `frames`: how long their sound lasts, with the fading after the clip."""
+    """Clips of one source by genre id. `frames`: the length of their sound, which rings on after the clip."""
 
     seq_len: int
     made_by: str
@@ -49,31 +41,30 @@ class Listening:
 def choose_listening(
     source: ClipSource, renderer: Renderer, *, n_real: int, n_generated: int, workers: int = 0
 ) -> Listening:
-    """The first clips of each genre, empty or not, and their sound; fewer real ones where there are no more."""
+    """Take the first clips of each genre, empty or not, and render them. There may be fewer real ones."""
     chosen = []
     for genre_id in range(len(source.genres)):
-        for origin, rolls in (
-            (REAL, source.real(source.real_order(genre_id)[:n_real])),
-            (GENERATED, source.generated(genre_id, 0, n_generated)),
-        ):
-            chosen += [(genre_id, origin, number, roll) for number, roll in enumerate(rolls)]
-    rolls = [roll for *_, roll in chosen]
-    sounds = _sounds(rolls, renderer, source.trained.frames_per_second, workers)
+        real = source.real(source.real_order(genre_id)[:n_real])
+        generated = source.generated(genre_id, 0, n_generated)
+        chosen += [(genre_id, "real", number, roll) for number, roll in enumerate(real)]
+        chosen += [(genre_id, "generated", number, roll) for number, roll in enumerate(generated)]
+    frames_per_second, rolls = source.trained.frames_per_second, [roll for *_, roll in chosen]
+    audio = renderer.render_rolls((roll for roll in rolls if roll.any()), frames_per_second, workers)
     clips: dict[int, list[Clip]] = {}
-    for (genre_id, origin, number, roll), audio in zip(chosen, sounds, strict=True):
-        clips.setdefault(genre_id, []).append(Clip(origin, number, roll, len(roll_notes(roll).pitch), audio))
-    clip_seconds = source.seq_len / source.trained.frames_per_second
-    frames = (clip_seconds + TAIL_SECONDS) * source.trained.frames_per_second
-    return Listening(source.seq_len, source.facts["origin"], clip_seconds, frames, clips, pitch_range(rolls))
-
-
-def _sounds(rolls: Sequence[np.ndarray], renderer: Renderer, frames_per_second: int, workers: int) -> list[str | None]:
-    """An MP3 as data URI for each roll in which something sounds."""
-    audible = (roll for roll in rolls if roll.any())
-    audios = renderer.render_rolls(audible, frames_per_second, workers)
-    return [data_uri("audio/mpeg", encode_mp3(next(audios))) if roll.any() else None for roll in rolls]
+    for genre_id, origin, number, roll in chosen:
+        uri = data_uri("audio/mpeg", encode_mp3(next(audio))) if roll.any() else None
+        clips.setdefault(genre_id, []).append(Clip(origin, number, roll, len(roll_notes(roll).pitch), uri))
+    seconds = source.seq_len / frames_per_second
+    frames = (seconds + TAIL_SECONDS) * frames_per_second
+    return Listening(source.seq_len, source.facts["origin"], seconds, frames, clips, pitch_range(rolls))
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """A file as an address that needs no network."""
+    """A file as a URI that needs no network."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def note_path(roll: np.ndarray, pitches: PitchRange) -> str:
+    """The notes of a roll, bool (128, T), as data of an SVG path: boxes, 1 wide per frame and 1 high per pitch."""
+    notes = zip(*(field.tolist() for field in roll_notes(roll)), strict=True)
+    return "".join(f"M{start} {pitches.high - 1 - pitch}h{end - start}v1h{start - end}z" for pitch, start, end in notes)

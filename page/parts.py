@@ -1,7 +1,7 @@
-"""The parts of the page that come from result files: tables and pictures of each evaluation."""
+"""The parts of the page that show result files: which tables, which of their rows and columns, which pictures."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -11,194 +11,145 @@ from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
 from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
 from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
+from evaluation.metrics.restyling import RESTYLING_TABLE
 from evaluation.published import MSE, published_for
 from evaluation.samples.latent_views import LATENT_TABLE
-from evaluation.tables import ResultTable, of_all
-from page.explainable_results import explainable_parts
+from evaluation.tables import Column, ResultTable, of_all
 from page.result_folder import AbsentFile, Part, ResultFolder
-from page.tables import show_numbers
 
-# Options that say which music and which weights a program is to use, and where its results go.
+# Options to pass on to the program that makes a missing file.
 WEIGHTS = ("store", "checkpoints", "metrics")
 CLIPS = (*WEIGHTS, "checkpoint")
-LATENT_PICTURES = {
-    "latent_tsne": "t-SNE of the latents z, coloured by genre",
-    "rolls_embedding": "PCA, t-SNE and Isomap of the rolls, coloured by genre",
-}
+
+# Maps the rows of a table, and the genres, to the rows and columns to show.
+View = Callable[[pd.DataFrame, list[str]], tuple[pd.DataFrame, Sequence[Column]]]
+
+
+def _with_latents(folder: ResultFolder) -> list[int]:
+    """Latent plots of one T are enough: every T that has them, or else the shortest."""
+    there = [seq_len for seq_len in folder.seq_lens if LATENT_TABLE.path(folder.options.metrics, seq_len).exists()]
+    return there or folder.seq_lens[:1]
 
 
 @dataclass(frozen=True)
-class Headline:
-    """What to see first: the distance over all genres at one T, by one embedder, and its yardsticks, as text.
+class ResultPart:
+    """A result table, shown as one table for each value of the column `by` and each of the `views`.
 
-    Published values are None where there are none for these genres.
+    `views` by caption, where None is every row with the declared columns; `pictures`: descriptions by file name.
+    Captions and file names may contain {T}, {embedder} and {condition}. `options` are those of the table's program.
+    `lengths` returns the T that should be there.
     """
 
-    seq_len: int
-    origin: str
-    n_real: str
-    n_fake: str
-    fad: str
-    floor: str
-    over_floor: str
-    reported: float | None
-    reported_paper: float | None
+    table: ResultTable
+    views: Mapping[str, View | None]
+    by: str = "T"
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = WEIGHTS
+    lengths: Callable[[ResultFolder], list[int]] = lambda folder: folder.seq_lens
+
+    def show(self, folder: ResultFolder) -> list[Part]:
+        """Pictures, tables, and what is missing with the command that makes it."""
+        seq_lens = self.lengths(folder)
+        if not seq_lens:
+            return []
+        frame = folder.read(self.table, seq_lens)
+        missing = [seq_len for seq_len in seq_lens if frame is None or seq_len not in frame["T"].unique()]
+        each_in_a_file = "{T}" in self.table.file
+        lengths = f"--seq-len {','.join(map(str, missing or seq_lens))}" if each_in_a_file else ""
+        command = folder.command(self.table.program, *self.options, more=lengths)
+        pictures = {name.format(T=seq_len): alt for seq_len in seq_lens for name, alt in self.pictures.items()}
+        parts = [folder.picture(name, alt, command) for name, alt in pictures.items()]
+        for _, rows in frame.groupby(self.by, sort=False) if frame is not None else ():
+            facts = {**rows.iloc[0], "condition": folder.condition}
+            for caption, view in self.views.items():
+                shown, columns = view(rows, folder.genres) if view else (rows, self.table.columns)
+                source = self.table.file.format_map(facts)
+                parts.append(folder.table(caption.format_map(facts), source, shown, columns))
+        if each_in_a_file or frame is None:
+            names = dict.fromkeys(self.table.file.format(T=seq_len) for seq_len in missing)
+        else:
+            names = [f"{self.table.file}, T = {', '.join(map(str, missing))}"] if missing else []
+        return parts + [AbsentFile(name, command) for name in names]
 
 
-def fad_headlines(folder: ResultFolder) -> dict[str, list[Headline]]:
-    """By embedder one for each T; none where the table is missing."""
-    headlines: dict[str, list[Headline]] = {}
-    frame = folder.read(FAD_TABLE)
-    for row in () if frame is None else of_all(frame).to_dict("records"):
-        keys = "n_real", "n_fake", "FAD", "FAD_floor", "FAD_over_floor"
-        ours = show_numbers([row[key] for key in keys], alone=True)
-        published = [None if pd.isna(row[key]) else row[key] for key in ("reported", "reported_paper")]
-        headlines.setdefault(row["embedder"], []).append(Headline(row["T"], row["origin"], *ours, *published))
-    return headlines
+def _music_of_all(rows: pd.DataFrame, genres: list[str]) -> tuple[pd.DataFrame, Sequence[Column]]:
+    return of_all(_with_plain_names(rows)), MUSIC_TABLE.columns
 
 
-def fad_parts(folder: ResultFolder) -> list[Part]:
-    """Chart, and a table for each embedder."""
-    command = folder.command(FAD_TABLE.program, *CLIPS)
-    alt = "Bar chart of the Fréchet audio distances by genre and T. The tables below hold its numbers."
-    return [folder.picture("fad_results.png", alt, command), *_by_embedder(folder, FAD_TABLE, command)]
+def _overlap(rows: pd.DataFrame, genres: list[str]) -> tuple[pd.DataFrame, Sequence[Column]]:
+    return overlap_by_genre(_with_plain_names(rows))
 
 
-def damage_parts(folder: ResultFolder) -> list[Part]:
-    """A table for each embedder."""
-    return _by_embedder(folder, DAMAGE_TABLE, folder.command(DAMAGE_TABLE.program, "store", "metrics"))
+def _with_plain_names(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(feature=rows["feature"].str.replace("_", " "))
 
 
-def music_parts(folder: ResultFolder) -> list[Part]:
-    """For each T the features over all genres, and the overlap of each by genre."""
-
-    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
-        frame = frame.assign(feature=frame["feature"].str.replace("_", " "))
-        overlap, columns = overlap_by_genre(frame)
-        caption = f"Overlap of generated with real clips by {folder.condition}, T = {seq_len}"
-        return [
-            folder.table(f"All together, T = {seq_len}", file, of_all(frame), MUSIC_TABLE.columns),
-            folder.table(caption, file, overlap, columns),
-        ]
-
-    command = folder.command(MUSIC_TABLE.program, *CLIPS)
-    return _at_each(folder, MUSIC_TABLE, folder.seq_lens, lambda seq_len: command, tables)
-
-
-def genre_parts(folder: ResultFolder) -> list[Part]:
-    """For each T the classifier's accuracy, and what it takes generated and real clips for."""
-
-    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
-        parts: list[Part] = [folder.table(f"Accuracy, T = {seq_len}", file, frame, GENRE_TABLE.columns)]
-        for side in ("generated", "real"):
-            caption = f"What {side} clips are taken for, shares of each {folder.condition}, T = {seq_len}"
-            parts.append(folder.table(caption, file, frame, answer_columns(side, folder.genres)))
-        return parts
-
-    command = folder.command(GENRE_TABLE.program, *CLIPS)
-    return _at_each(folder, GENRE_TABLE, folder.seq_lens, lambda seq_len: command, tables)
-
-
-def mse_parts(folder: ResultFolder) -> list[Part]:
-    """A table for each T, and one that is made like the published values for each T that has them."""
-
-    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
-        leak = ", each frame shown to its own prediction, as published" if "leaking" in file else ""
-        return [folder.table(f"Reconstruction, T = {seq_len}{leak}", file, frame, MSE_TABLE.columns)]
-
-    with_published = [seq_len for seq_len in folder.seq_lens if published_for(MSE, seq_len, folder.genres)]
-    return [
-        *_at_each(folder, MSE_TABLE, folder.seq_lens, _at_length(folder, MSE_TABLE), tables),
-        *_at_each(folder, MSE_LEAKING_TABLE, with_published, _at_length(folder, MSE_LEAKING_TABLE), tables),
-    ]
-
-
-def elbo_parts(folder: ResultFolder) -> list[Part]:
-    """A table for each T."""
-
-    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
-        return [folder.table(f"Evidence lower bound, T = {seq_len}", file, frame, ELBO_TABLE.columns)]
-
-    return _at_each(folder, ELBO_TABLE, folder.seq_lens, _at_length(folder, ELBO_TABLE), tables)
-
-
-def latent_parts(folder: ResultFolder) -> list[Part]:
-    """Two pictures and a table for each T that has a table, or what is missing for the shortest T."""
-
-    def command(seq_len: int) -> str:
-        return folder.command(LATENT_TABLE.program, *WEIGHTS, more=f"--seq-len {seq_len}")
-
-    def tables(file: str, seq_len: int, frame: pd.DataFrame) -> list[Part]:
-        caption = f"How far the {folder.condition} names lie apart, T = {seq_len}"
-        return [folder.table(caption, file, of_all(frame), LATENT_TABLE.columns)]
-
-    there = [seq_len for seq_len in folder.seq_lens if LATENT_TABLE.path(folder.options.metrics, seq_len).exists()]
-    seq_lens = there or folder.seq_lens[:1]
-    pictures = [
-        folder.picture(f"{picture}-T{seq_len}.png", f"Scatter plot, a point for each window: {what}.", command(seq_len))
-        for seq_len in seq_lens
-        for picture, what in LATENT_PICTURES.items()
-    ]
-    return [*pictures, *_at_each(folder, LATENT_TABLE, seq_lens, command, tables)]
+# By section of the page.
+PARTS: dict[str, tuple[ResultPart, ...]] = {
+    "fad": (
+        ResultPart(
+            FAD_TABLE,
+            {"{embedder}": None},
+            by="embedder",
+            pictures={"fad_results.png": "Bar chart of the Fréchet audio distances in the tables below."},
+            options=CLIPS,
+        ),
+    ),
+    "music": (
+        ResultPart(
+            MUSIC_TABLE,
+            {
+                "All together, T = {T}": _music_of_all,
+                "Overlap of generated with real clips by {condition}, T = {T}": _overlap,
+            },
+            options=CLIPS,
+        ),
+    ),
+    "genre": (
+        ResultPart(
+            GENRE_TABLE,
+            {
+                "Accuracy, T = {T}": None,
+                "Answers for generated clips, shares of each {condition}, T = {T}": (
+                    lambda rows, genres: (rows, answer_columns("generated", genres))
+                ),
+                "Answers for real clips, shares of each {condition}, T = {T}": (
+                    lambda rows, genres: (rows, answer_columns("real", genres))
+                ),
+            },
+            options=CLIPS,
+        ),
+    ),
+    "mse": (
+        ResultPart(MSE_TABLE, {"Reconstruction, T = {T}": None}),
+        ResultPart(
+            MSE_LEAKING_TABLE,
+            {"Reconstruction, T = {T}, each frame fed to its own prediction, as published": None},
+            lengths=lambda folder: [t for t in folder.seq_lens if published_for(MSE, t, folder.genres)],
+        ),
+    ),
+    "elbo": (ResultPart(ELBO_TABLE, {"Evidence lower bound, T = {T}": None}),),
+    "restyling": (ResultPart(RESTYLING_TABLE, {"Restyling, T = {T}": None}),),
+    "damage": (ResultPart(DAMAGE_TABLE, {"{embedder}": None}, by="embedder", options=("store", "metrics")),),
+    "latent": (
+        ResultPart(
+            LATENT_TABLE,
+            {"Separation by {condition}, T = {T}": lambda rows, genres: (of_all(rows), LATENT_TABLE.columns)},
+            pictures={
+                "latent_tsne-T{T}.png": "Scatter plot of windows: t-SNE of the latents z, coloured by genre.",
+                "rolls_embedding-T{T}.png": "Scatter plots of windows: PCA, t-SNE, Isomap of rolls, coloured by genre.",
+            },
+            lengths=_with_latents,
+        ),
+    ),
+}
 
 
 def merge_absent(parts: Sequence[Part]) -> list[Part]:
-    """The parts, and last the absent files, those together that one command makes."""
+    """Move missing files to the end; join those that one command makes."""
     absent: dict[str, list[str]] = {}
     for part in parts:
         if isinstance(part, AbsentFile):
             absent.setdefault(part.command, []).append(part.name)
     there = [part for part in parts if not isinstance(part, AbsentFile)]
     return there + [AbsentFile(", ".join(names), command) for command, names in absent.items()]
-
-
-def _at_length(folder: ResultFolder, table: ResultTable) -> Callable[[int], str]:
-    """The command that makes a table of one T."""
-    return lambda seq_len: folder.command(table.program, *WEIGHTS, more=f"--seq-len {seq_len}")
-
-
-def _at_each(
-    folder: ResultFolder,
-    table: ResultTable,
-    seq_lens: Sequence[int],
-    command: Callable[[int], str],
-    tables: Callable[[str, int, pd.DataFrame], list[Part]],
-) -> list[Part]:
-    """What tables(file, T, frame) makes of the table of each T, or that it is absent and made by command(T)."""
-    parts: list[Part] = []
-    for seq_len in seq_lens:
-        file = table.path(folder.options.metrics, seq_len).name
-        frame = folder.read(table, seq_len)
-        parts += [AbsentFile(file, command(seq_len))] if frame is None else tables(file, seq_len, frame)
-    return parts
-
-
-def _by_embedder(folder: ResultFolder, table: ResultTable, command: str) -> list[Part]:
-    """A table for each embedder, and which T of the page are absent."""
-    frame = folder.read(table)
-    groups = [] if frame is None else frame.groupby("embedder", sort=False)
-    tables = [folder.table(name, table.file, rows, table.columns) for name, rows in groups]
-    return [*tables, *_absent_lengths(folder, table, frame, command)]
-
-
-def _absent_lengths(
-    folder: ResultFolder, table: ResultTable, frame: pd.DataFrame | None, command: str
-) -> list[AbsentFile]:
-    """What a table of all T should hold and does not: a T of the page, or all of it."""
-    if frame is None:
-        return [AbsentFile(table.file, command)]
-    lengths = [str(seq_len) for seq_len in folder.seq_lens if not (frame["T"] == seq_len).any()]
-    return [AbsentFile(f"{table.file}, T = {', '.join(lengths)}", command)] if lengths else []
-
-
-# In the order of reading; each finds its tables and pictures, or what is absent.
-PARTS: dict[str, Callable[[ResultFolder], list[Part]]] = {
-    "fad": fad_parts,
-    "music": music_parts,
-    "genre": genre_parts,
-    "mse": mse_parts,
-    "elbo": elbo_parts,
-    "damage": damage_parts,
-    "latent": latent_parts,
-    "explainable": explainable_parts,
-}

@@ -1,8 +1,9 @@
-"""The files that the evaluations leave in one folder: their tables, and what these say of how they were made."""
+"""The folder of result files: their tables and pictures, how they were made, and whether they are out of date."""
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -14,30 +15,31 @@ from evaluation.tables import Column, ResultTable
 from page.listening import data_uri
 from page.tables import ShownTable, show_table
 
-# Facts that rows carry, as the page names them; with those that stand beside another, in brackets.
+# Facts in result rows, with their names on the page.
 FACTS = {
     "split": "split",
     "seed": "seed",
     "threshold": "probability above which a cell sounds",
     "min_note_frames": "shortest note kept, in frames",
-    "min_notes": "fewest notes of a clip that is not empty",
+    "min_notes": "clips with fewer notes are empty",
     "empty": "empty clips are",
-    "feedback": "fed back to the decoder of frames",
-    "temperature": "temperature of the decoder of notes",
-    "nucleus": "nucleus of the decoder of notes",
+    "feedback": "feedback of the frame decoder",
+    "temperature": "temperature of the note decoder",
+    "nucleus": "nucleus of the note decoder",
     "embedder": "embedder",
     "synth": "synthesiser",
     "soundfont": "SoundFont",
     "classifier": "genre classifier",
     "labels": "labels in training",
-    "label_sources": "sources of the labels, and files that each decides",
-    "label_agreement": "share of the files with a second source whose label that source confirms",
+    "label_sources": "sources of the labels, with the files that each decided",
+    "label_agreement": "share of labels that a second source confirms",
     "checkpoint": "weights",
     "trained_on": "songs trained on",
     "store_content": "store",
 }
-BESIDE = {"soundfont": "soundfont_sha256", "checkpoint": "checkpoint_sha256"}
-# Those that a result must share with the clips on the page to be about the same thing.
+# The hash shown in brackets after a fact.
+HASHES = {"soundfont": "soundfont_sha256", "checkpoint": "checkpoint_sha256"}
+# Facts in which results must agree with the clips on the page.
 SHARED = ("store_content", "seed", "threshold", "min_note_frames")
 
 
@@ -53,7 +55,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class AbsentFile:
-    """A file that is not there, and the command that makes it."""
+    """A file that does not exist, and the command that makes it."""
 
     name: str
     command: str
@@ -65,10 +67,10 @@ Part = ShownTable | Picture | AbsentFile
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """The folder of results that `options` name, and what the page is about: genres, and T of its clips.
+    """The result folder of `options`, and the genres and T of the page's clips.
 
-    `condition` is what the genres are: genre, composer, mood, ... `expected` are facts of the page's clips. `facts`
-    tell how the tables read so far were made: the files by value, by fact.
+    `condition`: the kind of label (genre, composer, mood, ...). `expected`: facts of the page's clips. `facts`: the
+    files read so far by fact and value.
     """
 
     options: ClipOptions
@@ -78,30 +80,32 @@ class ResultFolder:
     expected: dict[str, Any]
     facts: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
-    def read(self, table: ResultTable, seq_len: int | None = None) -> pd.DataFrame | None:
-        """A table, or its rows of one T; None where it is not there. Raises `UserError` where it is damaged."""
-        frame = table.read(self.options.metrics, seq_len)
-        if frame is not None:
-            self._note_facts(table.path(self.options.metrics, seq_len).name, frame)
-        return frame
+    def read(self, table: ResultTable, seq_lens: Sequence[int]) -> pd.DataFrame | None:
+        """The rows of a table: those of its files for `seq_lens`, or all of its only file. None if there are none.
 
-    def table(
-        self, caption: str, name: str, frame: pd.DataFrame, columns: Sequence[Column], notes: Sequence[str] = ()
-    ) -> ShownTable:
-        """Rows of the file `name` to show; with `notes`, it remarks on how they were made and on empty cells."""
-        return show_table(
-            caption, name, frame, columns, [*notes, *self._differences(frame), *_remarks(frame)], self.condition
-        )
+        Raises `UserError` for a damaged file.
+        """
+        frames = []
+        for seq_len in seq_lens if "{T}" in table.file else [None]:
+            frame = table.read(self.options.metrics, seq_len)
+            if frame is not None:
+                self._note_facts(table.path(self.options.metrics, seq_len).name, frame)
+                frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else None
+
+    def table(self, caption: str, name: str, frame: pd.DataFrame, columns: Sequence[Column]) -> ShownTable:
+        """Rows of the file `name` to show, with notes on how they were made and on empty cells."""
+        return show_table(caption, name, frame, columns, [*self._out_of_date(frame), *_notes_of(frame)], self.condition)
 
     def picture(self, name: str, alt: str, command: str) -> Part:
-        """A PNG file, or what is missing."""
+        """A PNG file, or the command that makes it."""
         path = self.options.metrics / name
         if not path.exists():
             return AbsentFile(name, command)
         return Picture(name, alt, data_uri("image/png", path.read_bytes()))
 
     def command(self, program: str, *names: str, more: str = "") -> str:
-        """The command line of a program, with those of the options called `names` that are not the default."""
+        """The command line of a program, with those of the options `names` that differ from the defaults."""
         given, words = as_plain(self.options), ["python", *program.split()]
         for option in fields(self.options):
             if option.name in names and getattr(self.options, option.name) != option.default:
@@ -109,39 +113,43 @@ class ResultFolder:
                 words += [flag_of(option), ",".join(map(str, value)) if isinstance(value, list) else str(value)]
         return f"{shlex.join(words)} {more}".rstrip()
 
-    def hash_of_weights(self, name: str) -> str:
-        """Of the file called `name` as it is now."""
-        other = self.options.checkpoint
-        path = other if other and other.name == name else self.options.checkpoints[0] / name
-        return hash_of_file(path) if path.exists() else "not there"
+    @cached_property
+    def _weights(self) -> set[str]:
+        """Hashes of the weights that exist now."""
+        paths = [path for folder in self.options.checkpoints for path in folder.glob("*.pth")]
+        if self.options.checkpoint:
+            paths.append(self.options.checkpoint)
+        return {hash_of_file(path) for path in paths}
 
     def _note_facts(self, name: str, frame: pd.DataFrame) -> None:
         for fact in FACTS.keys() & set(frame):
-            columns = [fact, *([BESIDE[fact]] if BESIDE.get(fact) in frame else [])]
-            for value, *beside in frame[columns].dropna().drop_duplicates().itertuples(index=False):
-                told = f"{_plain(value)} ({beside[0]})" if beside else _plain(value)
-                files = self.facts.setdefault(fact, {}).setdefault(told, [])
+            columns = [fact, *([HASHES[fact]] if HASHES.get(fact) in frame else [])]
+            for value, *digest in frame[columns].dropna().drop_duplicates().itertuples(index=False):
+                shown = f"{_plain(value)} ({digest[0]})" if digest else _plain(value)
+                files = self.facts.setdefault(fact, {}).setdefault(shown, [])
                 if name not in files:
                     files.append(name)
 
-    def _differences(self, frame: pd.DataFrame) -> list[str]:
-        """A sentence where rows were made otherwise than the page's clips, or with other weights than are there now."""
+    def _out_of_date(self, frame: pd.DataFrame) -> list[str]:
+        """A note if rows have other facts than the page's clips, or are of weights that no longer exist."""
         found = [
-            f"{FACTS[fact]} {_plain(was)}, here {_plain(here)}"
-            for fact, here in self.expected.items()
+            f"{FACTS[fact]} {_plain(other)}, on this page {_plain(expected)}"
+            for fact, expected in self.expected.items()
             if fact in frame
-            for was in frame[fact].unique()
-            if was != here
+            for other in frame[fact].unique()
+            if other != expected
         ]
         if "checkpoint" in frame:
             weights = frame[["checkpoint", "checkpoint_sha256"]].dropna().drop_duplicates()
-            for name, was in weights.itertuples(index=False):
-                here = self.hash_of_weights(name)
-                found += [f"{name} {was}, here {here}"] if was != here else []
-        return [f"Not made like the clips on this page ({'; '.join(found)}): make it again."] if found else []
+            found += [
+                f"weights {name} ({digest}) have changed or are gone"
+                for name, digest in weights.itertuples(index=False)
+                if digest not in self._weights
+            ]
+        return [f"Out of date: {'; '.join(found)}. Make it again."] if found else []
 
 
-def _remarks(frame: pd.DataFrame) -> list[str]:
+def _notes_of(frame: pd.DataFrame) -> list[str]:
     """Each note of the rows once, with the rows that have it."""
     if "note" not in frame:
         return []

@@ -1,4 +1,4 @@
-"""Tables of the page: the declared columns of a result as text to show, with numbers that line up."""
+"""Result tables as text for the page: the declared columns, with aligned numbers."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _MOST_DECIMALS = 6
 
 
 class Cell(NamedTuple):
-    """What a cell shows; `share` in [0, 1] where it is to be shaded by that."""
+    """Text of a cell; `share` in [0, 1] is its shading."""
 
     text: str
     share: float | None = None
@@ -22,15 +22,15 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """The cells of a line; `whole` if it is about all genres together and others are not."""
+    """Cells of a line; `is_total` for all genres together, in a table that has other rows too."""
 
     cells: list[Cell]
-    whole: bool
+    is_total: bool
 
 
 @dataclass(frozen=True)
 class ShownTable:
-    """A table to show, the result file that it comes from, and remarks on its lines."""
+    """A table to show, the result file that it comes from, and notes below it."""
 
     caption: str
     source: str
@@ -48,32 +48,32 @@ def show_table(
     notes: Sequence[str] = (),
     condition: str = "genre",
 ) -> ShownTable:
-    """The `columns` of `frame` from the file `source`; without those of published figures where there are none."""
+    """Show `columns` of `frame`, which is from the file `source`. Columns without any published value are left out."""
     kept = [c for c in columns if c.kind != REPORTED or (c.key in frame and frame[c.key].notna().any())]
     named = [Column(c.key, c.heading.replace("{condition}", condition), c.kind, c.alone) for c in kept]
     shown = [show_column(column, frame[column.key]) for column in named]
     of_all = [False] * len(frame) if "genre_id" not in frame else (frame["genre_id"] == ALL_ID).tolist()
-    lines = [Line(list(cells), whole and not all(of_all)) for *cells, whole in zip(*shown, of_all, strict=True)]
+    lines = [Line(list(cells), is_total and not all(of_all)) for *cells, is_total in zip(*shown, of_all, strict=True)]
     return ShownTable(caption, source, named, lines, notes)
 
 
 def show_column(column: Column, values: pd.Series) -> list[Cell]:
-    """The cells of a column."""
+    """The cells of a column. Published values keep all their digits; shares are shaded."""
     if column.kind == SHARE:
-        return [_show_share(value) for value in values]
-    if column.kind == REPORTED:  # not rounded again
+        return [Cell(_show(value, 2), value if _is_number(value) and 0 <= value <= 1 else None) for value in values]
+    if column.kind == REPORTED:
         decimals = max(len(f"{value:.{_MOST_DECIMALS}g}".partition(".")[2]) for value in values.dropna())
         return [Cell(_show(value, decimals)) for value in values]
     return [Cell(text) for text in show_numbers(values.tolist(), alone=column.alone)]
 
 
 def show_numbers(values: Sequence[Any], *, alone: bool = False) -> list[str]:
-    """Values to show: numbers with the decimals that give the largest (or each, `alone`) three significant digits.
+    """Values as text, numbers with as many decimals as give the largest (`alone`: each) three significant digits.
 
-    Whole numbers have none; text stays as it is, and what is not there becomes a dash.
+    Integers have no decimals, text is unchanged, missing values become a dash.
     """
     if alone:
-        return [shown for value in values for shown in show_numbers([value])]
+        return [show_number(value) for value in values]
     numbers = [abs(value) for value in values if _is_number(value)]
     decimals = 0
     if not all(float(number).is_integer() for number in numbers):
@@ -82,9 +82,9 @@ def show_numbers(values: Sequence[Any], *, alone: bool = False) -> list[str]:
     return [_show(value, decimals) for value in values]
 
 
-def _show_share(value: Any) -> Cell:
-    is_share = _is_number(value) and 0 <= value <= 1
-    return Cell(_show(value, 2), float(value) if is_share else None)
+def show_number(value: Any) -> str:
+    """One value as text, with three significant digits."""
+    return show_numbers([value])[0]
 
 
 def _show(value: Any, decimals: int) -> str:

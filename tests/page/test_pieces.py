@@ -13,8 +13,8 @@ import soundfile
 from audio.mp3 import encode_mp3
 from evaluation.tables import SHARE, Column
 from figures.pitch_range import pitch_range
+from page.listening import note_path
 from page.loss_curves import read_curves
-from page.roll_svg import note_path
 from page.tables import show_column, show_numbers
 
 
@@ -59,7 +59,7 @@ def test_curves_of_a_known_log(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     curves = read_curves(log)
-    assert [(span.phase, span.first, span.epochs) for span in curves.spans] == [("T=32", 0, 2), ("T=64", 2, 1)]
+    assert [(span.name, span.first, span.epochs) for span in curves.phases] == [("T=32", 0, 2), ("T=64", 2, 1)]
     kl, distance = curves.plots
     assert (kl.name, kl.low, kl.high, kl.train, kl.val) == ("kl", 2, 12, 2, 7)
     # From 4 (highest) to 96 (lowest); a phase of one epoch is a dash.

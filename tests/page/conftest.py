@@ -1,0 +1,9 @@
+import pytest
+from pages import FakeRenderer
+
+from page import assemble
+
+
+@pytest.fixture(autouse=True)
+def fake_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assemble, "open_renderer", lambda synth, soundfont: FakeRenderer())

@@ -1,0 +1,107 @@
+"""Options of pages on tiny weights, and a parser of pages."""
+
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import torch
+from corpus import rewrite_store
+from weights import save_weights
+
+from data.store import RollStore
+from data.windows import WindowSource
+from models import CVAE, Generator
+from page.assemble import ReportOptions
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class FakeRenderer:
+    """A second of a tone for every clip."""
+
+    identity = "fake synthesiser"
+
+    def render_rolls(self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int) -> Iterator[np.ndarray]:
+        for _ in rolls:
+            yield np.sin(np.arange(16_000) / 8).astype(np.float32) / 4
+
+
+class Page(HTMLParser):
+    """The elements of a page, its text, its table cells and scripts, and tags that do not balance."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.cells: list[str] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self.unbalanced: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        self.unbalanced += self._open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attributes}))
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attributes}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1] == tag:
+            self._open.pop()
+        else:
+            self.unbalanced.append(f"/{tag} in {self._open[-3:]}")
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] == ["script"]:
+            self.scripts.append(data)
+        elif "style" not in self._open:
+            self.text += data
+        if self._open[-1:] == ["td"]:
+            self.cells[-1] += data
+
+    def all(self, tag: str, **wanted: str) -> list[dict[str, str]]:
+        return [has for name, has in self.elements if name == tag and wanted.items() <= has.items()]
+
+    def assert_sound(self) -> None:
+        """Balanced, self-contained, without scripts, with alternative texts, and every link leads somewhere."""
+        assert self.unbalanced == []
+        assert not self.all("script") and not self.all("link")
+        assert all(not name.startswith("on") for _, has in self.elements for name in has)
+        sources = [has[name] for _, has in self.elements for name in ("src", "href") if name in has]
+        assert sources and all(source.startswith(("data:", "#")) for source in sources)
+        places = {has["id"] for _, has in self.elements if "id" in has}
+        assert {link["href"][1:] for link in self.all("a")} <= places
+        assert all(has["alt"] for has in self.all("img"))
+        assert all(has.get("aria-label") for has in self.all("svg") + self.all("audio"))
+
+
+def options_for(store: Path, folder: Path, genres: list[str] | None = None, **more: object) -> ReportOptions:
+    """Options for a page on `folder` / "metrics", with random generators of T = 32 and 64 and CVAEs.
+
+    With `genres`, for a copy of the store with other genre names.
+    """
+    if genres:
+        store = rewrite_store(RollStore.open(store), folder / "store", genres=genres).folder
+    save_models(store, folder / "checkpoints")
+    folders = {"checkpoints": (folder / "checkpoints",), "metrics": folder / "metrics", "runs": folder / "runs"}
+    return ReportOptions(store=store, **{**folders, "real_clips": 1, "generated_clips": 2, **more})
+
+
+def save_models(store: Path, folder: Path, seed: int = 0) -> Path:
+    opened = RollStore.open(store)
+    torch.manual_seed(seed)
+    for seq_len in (32, 64):
+        facts = {"genres": opened.genres, "frames_per_second": 16, "seq_len": seq_len}
+        rate = WindowSource(opened, "train", seq_len).pitch_rate().mul(8).clamp(0.01, 0.6)
+        generator, cvae = Generator(len(opened.genres), seq_len), CVAE(len(opened.genres))
+        generator.start_at(rate)
+        save_weights(generator, folder / f"hybrid_G_best_T{seq_len}.pth", **facts)
+        save_weights(cvae, folder / f"hybrid_cvae_best_T{seq_len}.pth", **facts)
+    return folder
