@@ -1,0 +1,330 @@
+"""Do two revisions compute the same? Runs the same short work with both, and compares every file that it writes.
+
+    python -m benchmarks.compare_runs 127d5d5                               # a revision, and the working tree
+    python -m benchmarks.compare_runs 127d5d5 HEAD --cache cache/runs       # keep the outcomes of both for next time
+    python -m benchmarks.compare_runs HEAD~1 HEAD --only training,study
+
+The work is in benchmarks/compare_cases.py: data, training, the study, generation and evaluation on tiny inputs, with
+fixed seeds. Each command is a process with one thread on the CPU. Of weights, tables, logs, arrays and MIDI files the
+contents are compared; of pictures, pages and texts only whether they are there. Timings are ignored, and so are hashes
+of weights files, which name the options of the training. The exit code is 1 where something differs.
+"""
+
+import functools
+import importlib
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+import torch
+
+from benchmarks.compare_cases import (
+    CASES,
+    LEFT_OUT_FOLDERS,
+    NEEDS,
+    RENAMED_OPTIONS,
+    RENAMED_PROGRAMS,
+    write_inputs,
+)
+from benchmarks.timing import print_table
+from common.errors import UserError, run_command
+from common.options import CheckedOptions, option, parse_options
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FORK = multiprocessing.get_context("fork")
+IMPORTED_ONCE = "matplotlib.pyplot", "scipy.stats", "sklearn.manifold", "torch._dynamo", "torch.utils.tensorboard"
+WORKING_TREE = "."
+IGNORED_FILES = re.compile(r"events\.out\.tfevents|\.lock$|^output\.txt$")
+IGNORED_VALUES = re.compile(r"(^|\.)(seconds|examples_per_second|\w*memory\w*|\w*sha256|checkpoint_hash)$")
+MOST_DETAILS = 6  # of each file
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """Which revisions, and which work."""
+
+    before: str = option("HEAD", "revision to compare with; also as the first word, without the flag")
+    after: str = option(WORKING_TREE, "the other revision; also as the second word; . is the working tree")
+    only: tuple[str, ...] = option(tuple(CASES), "groups of cases", choices=tuple(CASES))
+    cache: Path | None = option(None, "folder that keeps the outcomes of each revision; without it, they are removed")
+
+
+@dataclass
+class FileComparison:
+    """What two files of one path have in common."""
+
+    case: str
+    path: str
+    status: str = "identical"  # or "different", "one side"
+    largest: float = 0.0  # absolute difference of numbers
+    details: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)  # names of values that only one side has
+
+
+def compare_runs(options: Options) -> list[FileComparison]:
+    """Run the work with both revisions, print how the outcomes compare, and return it, a row for each file."""
+    with nullcontext(options.cache) if options.cache else tempfile.TemporaryDirectory() as folder:
+        before, after = (run_revision(each, options.only, Path(folder)) for each in (options.before, options.after))
+        cases = [f"{group}/{case}" for group in options.only for case in CASES[group]]
+        files = [file for case in cases for file in compare_folders(before / case, after / case, case)]
+    print_report(files)
+    return files
+
+
+def run_revision(revision: str, groups: tuple[str, ...], folder: Path) -> Path:
+    """Run the groups of cases, and those that they need, unless `folder` has them; return the folder of outcomes."""
+    tree_id = tree_of(revision)
+    work = folder.resolve() / tree_id[:12]
+    if not (work / "inputs").exists():
+        write_inputs(work / "inputs")
+    needed = [group for group in CASES if group in groups or any(group in NEEDS.get(each, ()) for each in groups)]
+    tree = work / "tree"
+    for group in needed:
+        done, commands = work / f"{group}.done", json.dumps([CASES[each] for each in (*NEEDS.get(group, ()), group)])
+        if done.exists() and done.read_text() == commands:
+            continue
+        if not tree.exists():
+            check_out(tree_id, tree)
+            torch.set_num_threads(1)
+            for name in IMPORTED_ONCE:
+                importlib.import_module(name)
+            (work / "released").unlink(missing_ok=True)
+            (work / "released").symlink_to(tree / "released")
+        shutil.rmtree(work / group, ignore_errors=True)
+        for case in CASES[group]:
+            run_case(tree, work / group / case, CASES[group][case])
+        done.write_text(commands)
+    shutil.rmtree(tree, ignore_errors=True)
+    return work
+
+
+def tree_of(revision: str) -> str:
+    """The id of a revision's tree; for the working tree, of all its files that git does not ignore."""
+    if revision != WORKING_TREE:
+        return git("rev-parse", "--verify", f"{revision}^{{tree}}").decode().strip()
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": f"{folder}/index"}
+        git("read-tree", "HEAD", **index)
+        git("add", "--all", **index)
+        return git("write-tree", **index).decode().strip()
+
+
+def check_out(tree_id: str, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(git("archive", tree_id))) as files:
+        files.extractall(folder, filter="data")
+
+
+def git(*arguments: str, **environment: str) -> bytes:
+    """What git prints. Raises `UserError` where it fails."""
+    done = subprocess.run(["git", *arguments], capture_output=True, env=os.environ | environment)
+    if done.returncode:
+        raise UserError(f"git {' '.join(arguments)}: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+def run_case(tree: Path, folder: Path, commands: list[str]) -> None:
+    """Run the commands in `folder`; their exit codes and what they print are written there."""
+    folder.mkdir(parents=True)
+    codes = {}
+    with (folder / "output.txt").open("w") as output:
+        for number, command in enumerate(commands):
+            started = time.perf_counter()
+            print("$", command, file=output, flush=True)
+            process = FORK.Process(target=run_python, args=(tree, folder, command_line(tree, command), output.fileno()))
+            process.start()
+            process.join()
+            codes[f"{number} {command.split()[0]}"] = process.exitcode
+            taken = f"exit code {process.exitcode}, {time.perf_counter() - started:.1f} s"
+            print(f"{folder.parent.name}/{folder.name}: {command[:60]}: {taken}", file=sys.stderr)
+    (folder / "exit_codes.json").write_text(json.dumps(codes))
+
+
+def run_python(tree: Path, folder: Path, arguments: list[str], output: int) -> None:
+    """Run a program of another tree in this process, which was forked for it.
+
+    What takes seconds to import is imported already; what comes from this tree is forgotten.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("benchmarks", "common")]:
+        del sys.modules[name]
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ |= environment(tree)
+    os.chdir(folder)
+    sys.path[:] = [str(tree), *(path for path in sys.path if path and Path(path) != REPOSITORY)]
+    sys.argv = arguments[arguments[0] == "-m" :]
+    if arguments[0] == "-m":
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def environment(tree: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg"}
+
+
+def command_line(tree: Path, command: str) -> list[str]:
+    """The arguments of Python for a command, with the names that programs and options have in this tree."""
+    program, *options = shlex.split(command)
+    if program == "hub":
+        return [str(tree.parent / "inputs/hub.py")]
+    place = tree / program.replace(".", "/")
+    if not (program.endswith(".py") or place.with_suffix(".py").exists() or (place / "__main__.py").exists()):
+        program = RENAMED_PROGRAMS.get(program, program)
+    start = (str(tree / program),) if program.endswith(".py") else ("-m", program)
+    for new, old in RENAMED_OPTIONS.items():
+        if new in options and new not in help_text(tree, start):
+            place = options.index(new)
+            options[place : place + 1] = old.split()
+    return [*start, *options]
+
+
+@functools.cache
+def help_text(tree: Path, start: tuple[str, ...]) -> str:
+    line = [sys.executable, "-P", *start, "--help"]
+    return subprocess.run(line, capture_output=True, text=True, env=os.environ | environment(tree)).stdout
+
+
+def compare_folders(before: Path, after: Path, case: str) -> list[FileComparison]:
+    """Compare the files of two folders by their paths."""
+    sides = [files_of(folder) for folder in (before, after)]
+    compared = []
+    for path in sorted({*sides[0], *sides[1]}):
+        if path in sides[0] and path in sides[1]:
+            compared.append(compare_files(sides[0][path], sides[1][path], FileComparison(case, path)))
+        else:
+            side = "before" if path in sides[0] else "after"
+            compared.append(FileComparison(case, path, "one side", details=[f"only {side}"]))
+    return compared
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not IGNORED_FILES.search(path.name)]
+    parts = [[part for part in path.relative_to(folder).parts if part not in LEFT_OUT_FOLDERS] for path in files]
+    return {"/".join(each): path for each, path in zip(parts, files, strict=True)}
+
+
+def compare_files(before: Path, after: Path, result: FileComparison) -> FileComparison:
+    """Fill in how the values of two files compare."""
+    first, second = (dict(values_of(path)) for path in (before, after))
+    result.unmatched = sorted(first.keys() ^ second.keys())
+    for name in sorted(first.keys() & second.keys()):
+        told, size = difference(first[name], second[name])
+        if told:
+            result.status, result.largest = "different", max(result.largest, size)
+            result.details.append(f"{name}: {told}")
+    tensors = [name for name in result.unmatched if isinstance({**first, **second}[name], np.ndarray)]
+    if tensors and before.suffix != ".csv":  # columns may come and go
+        result.status = "different"
+        result.details += [f"{name}: only on one side" for name in tensors]
+    return result
+
+
+def values_of(path: Path) -> Iterator[tuple[str, Any]]:
+    """The named numbers, texts and arrays in a file, without timings; nothing of a kind that is not compared."""
+    readers = {
+        ".pth": lambda: torch.load(path, map_location="cpu", weights_only=True),
+        ".json": lambda: json.loads(path.read_text()),
+        ".jsonl": lambda: [json.loads(line) for line in path.read_text().splitlines()],
+        ".csv": lambda: columns_of(pd.read_csv(path, keep_default_na=False, na_values=[""])),
+        ".npy": lambda: {"array": np.load(path)},
+        ".npz": lambda: dict(np.load(path)),
+        ".safetensors": lambda: safetensors.numpy.load_file(path),
+        **dict.fromkeys((".mid", ".wav"), lambda: {"bytes": np.frombuffer(path.read_bytes(), np.uint8)}),
+    }
+    if path.suffix in readers and path.stat().st_size:
+        yield from flat(readers[path.suffix](), "")
+
+
+def columns_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Numbers with NaN for empty cells, or texts."""
+    return {
+        name: (column if pd.api.types.is_numeric_dtype(column) else column.fillna("").astype(str)).to_numpy()
+        for name, column in table.items()
+    }
+
+
+def flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if IGNORED_VALUES.search(name):
+        return
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from flat(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, torch.Tensor):
+        yield name, value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
+    else:
+        yield name, value
+
+
+def difference(before: Any, after: Any) -> tuple[str, float]:
+    """How two values differ, "" where they are equal, and by how much at most."""
+    first, second = np.asarray(before), np.asarray(after)
+    if first.shape != second.shape:
+        return f"shape {first.shape} against {second.shape}", 0.0
+    numbers = all(each.dtype.kind in "biuf" for each in (first, second))
+    unequal = (first != second) & ~((first != first) & (second != second))  # NaN is equal to NaN
+    if not unequal.any():
+        return "", 0.0
+    count = f"{unequal.sum()} of {first.size} differ" if first.size > 1 else "differs"
+    first, second = first[unequal], second[unequal]
+    if not numbers:
+        return f"{count}: {str(first[0])[:60]!r} against {str(second[0])[:60]!r}", 0.0
+    gap = np.nan_to_num(np.abs(first.astype(float) - second.astype(float)), nan=np.inf)
+    relative = gap / np.abs(first.astype(float)).clip(1e-30)
+    return f"{count}, by at most {gap.max():.3g} (relative {relative.max():.3g})", float(gap.max())
+
+
+def print_report(files: list[FileComparison]) -> None:
+    """Print a row for each kind of file and case, and below it what differs."""
+    groups: dict[tuple[str, str], list[FileComparison]] = defaultdict(list)
+    for file in files:
+        groups[file.case, Path(file.path).suffix].append(file)
+    rows = []
+    for (case, kind), each in groups.items():
+        counts = [sum(file.status == status for file in each) for status in ("identical", "different", "one side")]
+        rows.append([case, kind, *map(str, counts), f"{max(file.largest for file in each):.3g}"])
+    print_table("Files", ["case", "kind", "identical", "different", "one side", "largest difference"], rows)
+    for file in files:
+        if file.status != "identical":
+            print(f"\n{file.status}: {file.case}/{file.path}")
+            print(*(f"    {line}" for line in file.details[:MOST_DETAILS]), sep="\n")
+            if len(file.details) > MOST_DETAILS:
+                print(f"    and {len(file.details) - MOST_DETAILS} more")
+    lists = defaultdict(list)
+    for file in files:
+        if file.unmatched:
+            lists[", ".join(file.unmatched)].append(f"{file.case}/{file.path}")
+    for names, paths in lists.items():
+        print(f"\nvalues on one side alone, in {len(paths)} files such as {paths[0]}: {names[:300]}")
+
+
+def main(arguments: list[str]) -> None:
+    words = [*itertools.takewhile(lambda word: not word.startswith("-"), arguments)]
+    flags = [f"{flag}={word}" for flag, word in zip(("--before", "--after"), words[:2], strict=False)]
+    files = compare_runs(parse_options(Options, __doc__, [*flags, *arguments[len(flags) :]]))
+    if any(file.status != "identical" for file in files):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(sys.argv[1:]))
