@@ -1,4 +1,4 @@
-"""Stage 2: train generator and critic (WGAN-GP); the CVAE of stage 1 is frozen and gives the latents.
+"""Stage 2: train generator and critic (WGAN-GP) on latents of the frozen CVAE of stage 1.
 
     python train_cgan.py --store store
     python train_cgan.py --store store --preset paper-512           # the width of the published code
@@ -6,7 +6,7 @@
 The same command resumes a run that was stopped. Writes checkpoints/{generator,critic}_pretrained_{best,last}.pth.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,46 +15,26 @@ from torch import Tensor, nn
 from common.errors import run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import CVAE, PAPER_512, Posterior
+from models import CVAE, Posterior
 from models.checkpoint import CheckpointError
 from models.weight_files import pretrained_file
-from training.adversarial import (
-    LARGE_ADVERSARIES,
-    AdversarialOptions,
-    CriticBatch,
-    adversarial_loss,
-    build_adversaries,
-    carry,
-    critic_batch,
-    own_parameters,
-    train_critic,
-)
+from training import presets
+from training.adversarial import Adversaries, Encoded, WganOptions, carry
 from training.loop import train
-from training.optimizers import adam
-from training.roll_stage import BALANCES, Draw, RollPhase, RollStage
+from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
 from training.validation import validate_generator
 
-PRESETS = {
-    "paper": {},
-    "paper-512": {"architecture": PAPER_512},
-    "large": {**LARGE_ADVERSARIES, "epochs": 2, "learning_rate": 5e-4, "ema": 0.995},
-    "large-demo": {
-        **LARGE_ADVERSARIES, "hidden": 64, "epochs": 4, "learning_rate": 1e-3, "critic_learning_rate": 2e-3,
-        "warm_up": 20, "ema": 0.99,
-    },
-    "demo": {"epochs": 4, "batch_size": 64, "learning_rate": 1e-3},
-    "smoke": {"epochs": 1, "batch_size": 64, "critic_steps": 2},
-}
-_ENCODED_AT_ONCE = 512
+PRESETS = presets.presets_of(presets.CGAN)
+_ENCODING_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Options(AdversarialOptions):
-    """Stage 2 of the report."""
+class Options(WganOptions, RollTrainingOptions):
+    """Duration of stage 2."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
     epochs: int = option(20, "passes of the generator over the training windows", minimum=1, maximum=1_000_000)
-    learning_rate: float = option(1e-4, "Adam's, for both", above=0)
+    learning_rate: float = option(1e-4, "Adam's, for the generator and by default for the critic", above=0)
     balance: str = option("none", "unequal genres: sample evenly, or nothing", choices=BALANCES[1:])
 
 
@@ -75,65 +55,60 @@ class CGANStage(RollStage):
 
     @torch.no_grad()
     def open_phase(self, phase: RollPhase) -> None:
-        """Open the windows and encode them, once for all where they stay as they are: the CVAE is frozen."""
+        """Open the windows; encode them once for all epochs if the options leave them unchanged."""
         super().open_phase(phase)
         self.posteriors, windows = None, self.train_windows
         if self.options.transpose or self.options.move_windows:
             return
-        parts = [self.cvae.encode(*windows.batch(i)) for i in torch.arange(len(windows)).split(_ENCODED_AT_ONCE)]
+        parts = [self.cvae.encode(*windows.batch(i)) for i in torch.arange(len(windows)).split(_ENCODING_BATCH)]
         self.posteriors = Posterior(*map(torch.cat, zip(*parts, strict=True)))
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
         log = ["best by: distance of generated to real validation windows (evaluation/statistics/roll_distance.py)"]
-        generator, critic = build_adversaries(self.options, self.cvae, len(self.genres), phase.seq_len)
-        generator.start_at(self.train_windows.pitch_rate().cpu())
-        self.models = {"generator": generator, "critic": critic}
+        gan = Adversaries.build(self.options, self.cvae, len(self.genres), phase.seq_len)
+        gan.generator.start_at(self.train_windows.pitch_rate().cpu())
+        self.models = {"generator": gan.generator, "critic": gan.critic}
         for name, (initial, lines) in self.initial.items():
             log += [*lines, *carry(name, initial, self.models[name])]
         self.models = {name: model.to(self.device) for name, model in self.models.items()}
         self.models["generator"].prior.load_state_dict(self.cvae.prior.state_dict())
         return log
 
+    def start(self) -> None:
+        self.gan = Adversaries(self.models["generator"], self.models["critic"], self.options)
+        super().start()
+
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        parameters = {
-            "generator": own_parameters(self.models["generator"]),
-            "critic": list(self.models["critic"].parameters()),
-        }
-        rate = self.options.learning_rate
-        rates = {"generator": rate, "critic": self.options.critic_learning_rate or rate}
-        return {name: adam(each, rates[name], self.options.gan_betas) for name, each in parameters.items()}
+        generator, critic = self.gan.optimizers(self.options.learning_rate)
+        return {"generator": generator, "critic": critic}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        critic_losses = train_critic(self, "critic", self._critic_batches(draw), draw, self.options)
-        batch = self._real_and_fake(draw, draw.index())
-        loss = adversarial_loss(self.models["critic"], batch.fake, batch.genre, batch.z_fake)
+        for stream in range(1, self.options.critic_steps + 1):
+            critic_losses = self.gan.critic_losses(self._encoded(draw, draw.index(stream)), draw)
+            self.update(critic_losses["critic"], "critic")
+        _, genre, posterior = self._encoded(draw, draw.index())
+        z = posterior.sample(draw.normal(*posterior.mean.shape))
+        loss = self.gan.generator_loss(z, genre, draw)
         self.update(loss, "generator")
         return {"generator": loss, **critic_losses}
 
-    def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
-        for stream in range(1, self.options.critic_steps + 1):
-            with torch.no_grad():
-                batch = self._real_and_fake(draw, draw.index(stream))
-            yield batch
-
-    def _real_and_fake(self, draw: Draw, index: Tensor) -> CriticBatch:
-        """Windows at `index` with z ~ q(z | X, E, y), and what G makes of these z (and of the prior's)."""
+    @torch.no_grad()
+    def _encoded(self, draw: Draw, index: Tensor) -> Encoded:
+        """The windows at `index` and their posteriors q(z | X, E, y) by the frozen CVAE."""
         if self.posteriors is None:
             batch = draw.batch_of(index)
-            real, genre, posterior = batch.roll, batch.genre, self.cvae.encode(*batch)
-        else:
-            index = self.train_windows.to_device(index)
-            real, genre = self.train_windows.rolls(index), self.train_windows.genre[index]
-            posterior = Posterior(*(field[index] for field in self.posteriors))
-        return critic_batch(self.models["generator"], real, genre, posterior, draw, self.options)
+            return Encoded(batch.roll, batch.genre, self.cvae.encode(*batch))
+        windows, index = self.train_windows, self.train_windows.to_device(index)
+        posterior = Posterior(*(field[index] for field in self.posteriors))
+        return Encoded(windows.rolls(index), windows.genre[index], posterior)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return validate_generator(models["generator"], self.val_windows)
 
 
 def train_cgan(options: Options) -> None:
-    """Run stage 2. Raises `UserError` or `CheckpointError` with a sentence where something is missing."""
+    """Run stage 2. Raises `UserError` or `CheckpointError`, with a remedy, for wrong options or missing files."""
     train(CGANStage(options))
 
 

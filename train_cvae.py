@@ -16,62 +16,49 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import run_command
-from common.options import option, parse_options
+from common.options import CheckedOptions, option, parse_options
 from data.store import WINDOW_LENGTHS
-from models import ARCHITECTURES, LARGE, PAPER
+from models import ARCHITECTURES, PAPER
 from models.checkpoint import CheckpointError
 from models.losses import NLL, elbo_terms
 from models.prior import PRIORS
 from models.weight_files import pretrained_file
+from training import presets
 from training.loop import train
-from training.optimizers import MUON, OptimizerOptions, optimizer_of
-from training.roll_stage import (
-    BALANCES,
-    Draw,
-    RollPhase,
-    RollStage,
-    RollTrainingOptions,
-    build_sized,
-    in_folder_of,
-    with_prior,
-)
-from training.stage import COSINE
+from training.optimizers import OptimizerOptions, optimizer_of, set_dropout
+from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions, build_sized, with_prior
 from training.validation import validate_cvae
 
-LARGE_CVAE = {
-    **in_folder_of(LARGE), "architecture": LARGE, "seq_len": 128, "epochs": 20, "batch_size": 64,
-    "learning_rate": 1.5e-3, "beta": 1.0, "free_nats": 6.0, "balance": "sampler", "transpose": True,
-    "move_windows": True, "dropout": 0.1, "schedule": COSINE, "warm_up": 200, "optimizer": MUON, "clip_norm": 1.0,
-    "ema": 0.999,
-}  # fmt: skip
-PRESETS = {
-    "paper": {},
-    "paper-512": {},  # wider in the later stages alone
-    "large": LARGE_CVAE,
-    "large-demo": {**LARGE_CVAE, "hidden": 64, "depth": 2, "epochs": 6, "warm_up": 20, "ema": 0.99},
-    "demo": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3},
-    "smoke": {"epochs": 1, "batch_size": 64},
-}
+PRESETS = presets.presets_of(presets.CVAE)
 SIZE = "(default: of the architecture)"
 
 
 @dataclass(frozen=True)
-class Options(RollTrainingOptions, OptimizerOptions):
-    """Stage 1 of the report."""
+class ModelOptions(CheckedOptions):
+    """CVAE."""
+
+    architecture: str = option(PAPER, "named sizes of the CVAE", choices=tuple(ARCHITECTURES["cvae"]))
+    latent: int | None = option(None, f"dimensions of z {SIZE}", minimum=1, maximum=4096)
+    hidden: int | None = option(None, f"width of the recurrent or attention layers {SIZE}", minimum=1, maximum=4096)
+    depth: int | None = option(None, f"attention layers of the note decoder {SIZE}", minimum=1, maximum=100)
+    event_size: int | None = option(None, f"size of the embedding of the notes {SIZE}", minimum=1, maximum=4096)
+    genre_size: int | None = option(None, f"size of the genre embedding {SIZE}", minimum=1, maximum=4096)
+    prior: str | None = option(None, f"p(z | genre) {SIZE}", choices=tuple(PRIORS))
+
+
+@dataclass(frozen=True)
+class Options(ModelOptions, OptimizerOptions, RollTrainingOptions):
+    """Objective and duration of stage 1."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
     epochs: int = option(10, "passes over the training windows", minimum=1, maximum=1_000_000)
     learning_rate: float = option(5e-5, "Adam's (the published code has 1e-4)", above=0)
     beta: float = option(0.05, "weight of the KL divergence", minimum=0)
-    free_nats: float = option(0.0, "KL of a part of z (a second, or the window) that costs nothing, nats", minimum=0)
-    balance: str = option("weights", "unequal genres: weigh losses, sample evenly, or nothing", choices=BALANCES)
-    architecture: str = option(PAPER, "named sizes of the CVAE", choices=tuple(ARCHITECTURES["cvae"]))
-    latent: int | None = option(None, f"dimensions of z {SIZE}", minimum=1, maximum=4096)
-    hidden: int | None = option(None, f"width of the recurrent or attention layers {SIZE}", minimum=1, maximum=4096)
-    prior: str | None = option(None, "what z is drawn from (default: of the architecture)", choices=tuple(PRIORS))
-    depth: int | None = option(None, f"attention layers of the note decoder {SIZE}", minimum=1, maximum=100)
-    event_size: int | None = option(None, f"numbers that embed a window's notes {SIZE}", minimum=1, maximum=4096)
-    genre_size: int | None = option(None, f"numbers that embed a genre {SIZE}", minimum=1, maximum=4096)
+    free_nats: float = option(
+        0.0, "free bits: no gradient below this KL, in nats, of z (architecture large: of a second's part of z)",
+        minimum=0,
+    )  # fmt: skip
+    balance: str = option("weights", "unequal genres: weight the loss, sample evenly, or nothing", choices=BALANCES)
 
 
 class CVAEStage(RollStage):
@@ -87,8 +74,8 @@ class CVAEStage(RollStage):
         self.initial = None
         if self.options.init_from:
             cvae, lines = self.load_initial(pretrained_file("cvae"), "cvae")
-            cvae, of_prior = with_prior(cvae, self.options.prior)
-            self.initial = cvae, [*lines, *of_prior]
+            cvae, prior_lines = with_prior(cvae, self.options.prior)
+            self.initial = cvae, [*lines, *prior_lines]
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
@@ -104,16 +91,20 @@ class CVAEStage(RollStage):
         self.models = {"cvae": cvae}
         return log
 
+    def start(self) -> None:
+        set_dropout(self.models["cvae"], self.options.dropout)
+        super().start()
+
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"cvae": optimizer_of(self.models["cvae"], self.options.learning_rate, self.options)}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        cvae, batch = self.models["cvae"], draw.batch()
-        noise = draw.normal(len(batch.genre), cvae.noise_size(self.options.seq_len))
-        terms = elbo_terms(cvae, batch, noise, NLL, self.options.free_nats)
-        # L_ELBO (report, section 2.1.3), each window weighted by its genre.
+        options, cvae, batch = self.options, self.models["cvae"], draw.batch()
+        noise = draw.normal(len(batch.genre), cvae.noise_size(options.seq_len))
+        terms = elbo_terms(cvae, batch, noise, NLL, options.free_nats)
         kl = terms.kl.sum(1)
-        loss = self.weighted_mean(terms.reconstruction + self.options.beta * kl, batch.genre)
+        # L_ELBO (report, section 2.1.3), each window weighted by its genre
+        loss = self.weighted_mean(terms.reconstruction + options.beta * kl, batch.genre)
         self.update(loss, "cvae")
         return {"loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
 
@@ -122,7 +113,7 @@ class CVAEStage(RollStage):
 
 
 def train_cvae(options: Options) -> None:
-    """Run stage 1. Raises `UserError` or `CheckpointError` with a sentence where something is missing."""
+    """Run stage 1. Raises `UserError` or `CheckpointError`, with a remedy, for wrong options or missing files."""
     train(CVAEStage(options))
 
 

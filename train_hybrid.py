@@ -4,8 +4,8 @@
     python train_hybrid.py --store store --no-encoder-gradient      # ablation: L_G does not reach the encoder
     python train_hybrid.py --store store --seq-len 32,64 --epochs 3,2
 
-Starts from the CVAE of stage 1, and from generator and critic of stage 2 where they are there. The same command resumes
-a run that was stopped. Writes checkpoints/hybrid_{cvae,G,D}_{best,last} for each T, as hybrid_G_best_T128.pth and
+Starts from the CVAE of stage 1, and from generator and critic of stage 2 if there are any. The same command resumes a
+run that was stopped. Writes checkpoints/hybrid_{cvae,G,D}_{best,last} for each T, as hybrid_G_best_T128.pth and
 hybrid_G_T128_last.pth.
 """
 
@@ -18,52 +18,27 @@ from torch import Tensor, nn
 from common.errors import UserError, run_command
 from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
-from data.windows import Batch
-from models import CVAE, PAPER_512, Critic, Generator, Posterior
+from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError
 from models.losses import NLL, RECONSTRUCTIONS, SQUARED_ERROR, elbo_terms
 from models.prior import PRIORS
 from models.weight_files import hybrid_file, pretrained_file
-from training.adversarial import (
-    LARGE_ADVERSARIES,
-    AdversarialOptions,
-    CriticBatch,
-    GradientShare,
-    adversarial_loss,
-    build_adversaries,
-    carry,
-    critic_batch,
-    fake_roll,
-    own_parameters,
-    some_from_prior,
-    train_critic,
-)
+from training import presets
+from training.adversarial import Adversaries, Encoded, GradientShare, WganOptions, carry
 from training.loop import train
-from training.optimizers import MUON, OptimizerOptions, adam, optimizer_of
-from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, with_prior
+from training.optimizers import OptimizerOptions, optimizer_of, set_dropout
+from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions, with_prior
 from training.stage import Phase
 from training.validation import validate_cvae, validate_generator
 
 KINDS = {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}
 EARLIER_STAGE = {CVAE.kind: "train_cvae.py", Generator.kind: "train_cgan.py", Critic.kind: "train_cgan.py"}
-LARGE_HYBRID = {
-    **LARGE_ADVERSARIES, "epochs": (1, 1, 4), "optimizer": MUON, "cvae_learning_rate": 7e-4,
-    "matrix_learning_rate": 1e-2, "dropout": 0.1, "gan_learning_rate": 5e-4, "reconstruction": NLL, "beta": 1.0,
-    "free_nats": 6.0, "clip_norm": 1.0,
-}  # fmt: skip
-PRESETS = {
-    "paper": {},
-    "paper-512": {"architecture": PAPER_512},
-    "large": LARGE_HYBRID,
-    "large-demo": {**LARGE_HYBRID, "hidden": 64, "epochs": (1, 1, 2), "warm_up": 20, "ema": 0.99},
-    "demo": {"epochs": (2, 2, 3), "batch_size": 64, "cvae_learning_rate": 1e-3, "gan_learning_rate": 1e-3},
-    "smoke": {"epochs": (1, 1, 1), "batch_size": 64, "critic_steps": 2},
-}
+PRESETS = presets.presets_of(presets.HYBRID)
 
 
 @dataclass(frozen=True)
-class Options(AdversarialOptions, OptimizerOptions):
-    """Stage 3 of the report."""
+class Options(WganOptions, OptimizerOptions, RollTrainingOptions):
+    """Objective and curriculum of stage 3."""
 
     seq_lens: tuple[int, ...] = option(
         WINDOW_LENGTHS, "the curriculum: frames in a window", choices=WINDOW_LENGTHS, flag="--seq-len"
@@ -72,19 +47,23 @@ class Options(AdversarialOptions, OptimizerOptions):
         (10, 10, 15), "passes over the training windows at each T", minimum=1, maximum=1_000_000
     )
     cvae_learning_rate: float = option(5e-5, "Adam's, for the CVAE", above=0)
-    gan_learning_rate: float = option(1e-4, "Adam's, for generator and critic", above=0)
+    gan_learning_rate: float = option(1e-4, "Adam's, for the generator and by default for the critic", above=0)
     alpha: float = option(1.0, "weight of L_ELBO", minimum=0)
     beta: float = option(0.01, "weight of the KL divergence in L_ELBO", minimum=0)
     gamma: float = option(0.5, "weight of the adversarial loss L_G", minimum=0)
     reconstruction: str = option(
-        SQUARED_ERROR, "first term of L_ELBO: of the cells' probabilities, or nll in nats", choices=RECONSTRUCTIONS
-    )
-    free_nats: float = option(0.0, "KL of a part of z (a second, or the window) that costs nothing, nats", minimum=0)
+        SQUARED_ERROR, "first term of L_ELBO: squared error of the cells' probabilities, or nll in nats",
+        choices=RECONSTRUCTIONS,
+    )  # fmt: skip
+    free_nats: float = option(
+        0.0, "free bits: no gradient below this KL, in nats, of z (architecture large: of a second's part of z)",
+        minimum=0,
+    )  # fmt: skip
     prior: str | None = option(
-        None, "what z is drawn from, begun anew where the CVAE came with another", choices=tuple(PRIORS)
+        None, "p(z | genre); a kind other than the CVAE's is trained anew (default: the CVAE's)", choices=tuple(PRIORS)
     )
-    encoder_gradient: bool = option(True, "let L_G shape the latent space: its gradient reaches the encoder")
-    balance: str = option("weights", "unequal genres: weigh L_ELBO, sample evenly, or nothing", choices=BALANCES)
+    encoder_gradient: bool = option(True, "L_G shapes the latent space: its gradient reaches the encoder")
+    balance: str = option("weights", "unequal genres: weight L_ELBO, sample evenly, or nothing", choices=BALANCES)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,73 +110,66 @@ class HybridStage(RollStage):
         if not self.models:
             log += self.initial_log
             origin = "" if self.options.init_from else f" from {pretrained_file('cvae')}"
-        cvae = earlier["cvae"]
         log.append(f"cvae: all tensors kept{origin}")
-        generator, critic = build_adversaries(self.options, cvae, len(self.genres), phase.seq_len)
-        for name, model in (("G", generator), ("D", critic)):
+        gan = Adversaries.build(self.options, earlier["cvae"], len(self.genres), phase.seq_len)
+        models = {"cvae": earlier["cvae"], "G": gan.generator, "D": gan.critic}
+        for name in ("G", "D"):
             if name in earlier:
-                log += carry(name, earlier[name], model)
+                log += carry(name, earlier[name], models[name])
             else:
                 log.append(f"{name}: all tensors new, there is no {pretrained_file(KINDS[name])}")
         if "G" not in earlier:
-            generator.start_at(self.train_windows.pitch_rate().cpu())
-        self.models = {
-            name: model.to(self.device) for name, model in (("cvae", cvae), ("G", generator), ("D", critic))
-        }
+            gan.generator.start_at(self.train_windows.pitch_rate().cpu())
+        self.models = {name: model.to(self.device) for name, model in models.items()}
         return log
 
     def start(self) -> None:
         self.models["G"].prior = self.models["cvae"].prior  # one prior, trained with the CVAE
+        self.gan = Adversaries(self.models["G"], self.models["D"], self.options)
+        set_dropout(self.models["cvae"], self.options.dropout)
         super().start()
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        models, options = self.models, self.options
-        critic_rate = options.critic_learning_rate or options.gan_learning_rate
-        return {
-            "cvae": optimizer_of(models["cvae"], options.cvae_learning_rate, options),
-            "G": adam(own_parameters(models["G"]), options.gan_learning_rate, options.gan_betas),
-            "D": adam(list(models["D"].parameters()), critic_rate, options.gan_betas),
-        }
+        generator, critic = self.gan.optimizers(self.options.gan_learning_rate)
+        cvae = optimizer_of(self.models["cvae"], self.options.cvae_learning_rate, self.options)
+        return {"cvae": cvae, "G": generator, "D": critic}
 
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        options, cvae, generator, critic = self.options, self.models["cvae"], self.models["G"], self.models["D"]
-        critic_losses = train_critic(self, "D", self._critic_batches(draw), draw, options)
-        batch = draw.batch()
+        for windows in self._critic_windows(draw):
+            critic_losses = self.gan.critic_losses(windows, draw)
+            self.update(critic_losses["critic"], "D")
+
+        options, cvae, batch = self.options, self.models["cvae"], draw.batch()
         noise = draw.normal(len(batch.genre), cvae.noise_size(self.train_windows.seq_len))
         terms = elbo_terms(cvae, batch, noise, options.reconstruction, options.free_nats)
         kl = terms.kl.sum(1)
         elbo_loss = self.weighted_mean(terms.reconstruction + options.beta * kl, batch.genre)
         z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
         share = GradientShare(terms.z, z)
-        z = some_from_prior(z, batch.genre, cvae.prior, draw, options.prior_share)
-        fake = fake_roll(generator, z, batch.genre, options.fakes)
-        generator_loss = adversarial_loss(critic, fake, batch.genre, z)
+        generator_loss = self.gan.generator_loss(z, batch.genre, draw)
         # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3)
         loss = options.alpha * elbo_loss + options.gamma * generator_loss
         self.update(loss, "cvae", "G")
-        cvae_losses = {"reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
         return {
-            "loss": loss, **cvae_losses, "generator": generator_loss, "generator_share": share.value(), **critic_losses
+            "loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean(), "generator": generator_loss,
+            "generator_share": share.value(), **critic_losses,
         }  # fmt: skip
 
     @torch.no_grad()
-    def _critic_batches(self, draw: Draw) -> Iterator[CriticBatch]:
-        """Windows of their own for each of the critic's updates.
+    def _critic_windows(self, draw: Draw) -> Iterator[Encoded]:
+        """Encoded windows for each critic step.
 
-        The CVAE rests meanwhile, so they can be encoded together: on a GPU in one call, which has fewer kernels to
-        start. On a CPU each alone: together they were up to 7 % slower.
+        The CVAE does not change during these steps. A GPU encodes all windows in one call, which starts fewer kernels;
+        a CPU encodes those of one step at a time, because all together took up to 7 % longer.
         """
         steps = self.options.critic_steps
-        indexes = [draw.index(stream) for stream in range(1, steps + 1)]
+        indices = [draw.index(stream) for stream in range(1, steps + 1)]
         together = 1 if self.device.type == "cpu" else steps
         for first in range(0, steps, together):
-            sizes = [len(index) for index in indexes[first : first + together]]
-            batch: Batch = draw.batch_of(torch.cat(indexes[first : first + together]))
-            moments = self.models["cvae"].encode(*batch)
-            parts = zip(*(field.split(sizes) for field in (batch.roll, batch.genre, *moments)), strict=True)
-            for roll, genre, mean, log_variance in parts:
-                posterior = Posterior(mean, log_variance)
-                yield critic_batch(self.models["G"], roll, genre, posterior, draw, self.options)
+            chosen = indices[first : first + together]
+            batch = draw.batch_of(torch.cat(chosen))
+            windows = Encoded(batch.roll, batch.genre, self.models["cvae"].encode(*batch))
+            yield from windows.split([len(index) for index in chosen])
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return {
@@ -210,7 +182,7 @@ class HybridStage(RollStage):
 
 
 def train_hybrid(options: Options) -> None:
-    """Run stage 3. Raises `UserError` or `CheckpointError` with a sentence where something is missing."""
+    """Run stage 3. Raises `UserError` or `CheckpointError`, with a remedy, for wrong options or missing files."""
     train(HybridStage(options))
 
 

@@ -1,4 +1,4 @@
-"""How networks are optimised: Adam, Muon for the matrices of attention layers with Adam for all else; dropout."""
+"""Optimizers: Adam, or Muon for the matrices of attention layers with AdamW for the other parameters; dropout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +17,18 @@ _MUON_BETAS, _MUON_WEIGHT_DECAY = (0.9, 0.98), 0.01
 
 @dataclass(frozen=True)
 class OptimizerOptions(CheckedOptions):
-    """How a model with attention layers may be trained."""
+    """Training of a note decoder (architecture large)."""
 
     optimizer: str = option(
-        ADAM, "of a note decoder; muon makes the updates of attention matrices orthogonal, the rest is AdamW's",
+        ADAM, "adam, or muon: orthogonal updates of the attention matrices, and AdamW for the other parameters",
         choices=OPTIMIZERS,
     )  # fmt: skip
-    matrix_learning_rate: float = option(0.02, "muon's, of attention matrices", above=0)
-    dropout: float = option(
-        0.0, "share of what each layer of a note decoder adds that is dropped in training", minimum=0, maximum=0.9
-    )
+    matrix_learning_rate: float = option(0.02, "learning rate of muon, for the attention matrices", above=0)
+    dropout: float = option(0.0, "dropout of what each attention layer adds", minimum=0, maximum=0.9)
 
 
 class Together:
-    """Several optimisers of the parts of one model, used as one."""
+    """Several optimizers, for the parts of one model, with the interface of one."""
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self._optimizers = list(optimizers)
@@ -48,40 +46,46 @@ class Together:
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        return {str(place): optimizer.state_dict() for place, optimizer in enumerate(self._optimizers)}
+        return {str(index): optimizer.state_dict() for index, optimizer in enumerate(self._optimizers)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for place, optimizer in enumerate(self._optimizers):
-            optimizer.load_state_dict(state[str(place)])
+        for index, optimizer in enumerate(self._optimizers):
+            optimizer.load_state_dict(state[str(index)])
 
 
 def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BETAS) -> torch.optim.Adam:
-    """Adam, in one kernel for all tensors where the device has it."""
+    """Adam; on CUDA in one kernel for all tensors."""
     return torch.optim.Adam(parameters, rate, betas, fused=parameters[0].is_cuda or None)
 
 
 def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> torch.optim.Optimizer | Together:
-    """What trains `model` at the learning rate `rate`; its dropout becomes that of the options.
+    """The optimizer of `model` at the learning rate `rate`.
 
-    Muon (Jordan et al. 2024) trains the model's `attention_matrices`. Raises `UserError` where
-    the model has no attention layers, but the options are about them.
+    Muon (Jordan et al. 2024) gets the model's `attention_matrices`. Raises `UserError` for muon if there are none.
     """
-    parameters, matrices = list(model.parameters()), model.attention_matrices()
-    if not matrices and (options.optimizer == MUON or options.dropout):
-        raise UserError("--optimizer muon and --dropout are for note decoders (--preset large); leave them out")
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = options.dropout
     if options.optimizer == ADAM:
-        return adam(parameters, rate)
-    others = {id(parameter): parameter for parameter in parameters}
-    for matrix in matrices:
-        del others[id(matrix)]
-    rest, decay = list(others.values()), _MUON_WEIGHT_DECAY
-    fused = rest[0].is_cuda or None
+        return adam(list(model.parameters()), rate)
+    matrices = model.attention_matrices()
+    if not matrices:
+        raise UserError("--optimizer muon is for note decoders (--preset large); leave it out")
+    of_muon = set(map(id, matrices))
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in of_muon]
+    decay, fused = _MUON_WEIGHT_DECAY, rest[0].is_cuda or None
     return Together(
         [
             torch.optim.Muon(matrices, options.matrix_learning_rate, decay, adjust_lr_fn="original"),
             torch.optim.AdamW(rest, rate, _MUON_BETAS, weight_decay=decay, fused=fused),
         ]
     )
+
+
+def set_dropout(model: nn.Module, share: float) -> None:
+    """Set the rate of all dropout layers. Raises `UserError` if the model has none and `share` is not 0.
+
+    Dropout belongs to the training, not to the model: its `config` in a weights file does not contain it.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    if share and not layers:
+        raise UserError("--dropout is for note decoders (--preset large); leave it out")
+    for layer in layers:
+        layer.p = share

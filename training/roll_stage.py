@@ -1,4 +1,4 @@
-"""What the three stages on piano rolls share: the store, windows of one T, their order, and noise by position."""
+"""What the three stages on piano rolls share: the store, windows of one T, their order, and random numbers."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,47 +13,51 @@ from torch import Tensor, nn
 from common.device import select_device
 from common.errors import UserError
 from common.files import HASH_DIGITS
-from common.options import option
+from common.options import CheckedOptions, option
 from common.randomness import rng_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.store import GIVEN, SHUFFLED, RollStore
 from data.windows import Batch, WindowSource, draw_semitones
 from models import adopt, build
 from models.trained import load
-from models.weight_files import BEST, FOLDERS, pretrained_file
+from models.weight_files import BEST, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 BALANCES = ("weights", "sampler", "none")
 
 
 @dataclass(frozen=True)
-class RollTrainingOptions(TrainingOptions):
-    """Options that the three stages share."""
+class DataOptions(CheckedOptions):
+    """Training data."""
 
-    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    store: Path = option(Path("store"), "roll store, made by prepare_data.py")
+    transpose: bool = option(False, "transpose every training window by a random -5 to +6 semitones")
+    move_windows: bool = option(False, "cut the training windows at random frames, new ones in every epoch")
+    epoch_windows: int | None = option(None, "windows in an epoch, drawn anew for each (default: all)", minimum=2)
     shuffle_labels: bool = option(
         False,
         "assign each split's genres to its songs at random (control experiment: does the genre matter?); name "
         "--checkpoints and --runs of their own for it",
     )
-    transpose: bool = option(False, "transpose every training window at random, by -5 to +6 semitones")
-    epoch_windows: int | None = option(
-        None, "windows in an epoch, others in each, where that is less than all", minimum=2
-    )
-    move_windows: bool = option(False, "cut the training windows at other frames of their songs in every epoch")
+
+
+@dataclass(frozen=True)
+class InitialWeightsOptions(CheckedOptions):
+    """Initial weights."""
+
     init_from: Path | None = option(
-        None, "folder of weights to begin with, of other music and genres perhaps, instead of new ones"
+        None, "folder of weights to start from, also of other music and genres; their sizes replace the size options"
     )
-    allow_other_songs: bool = option(False, "start from weights that were trained on other songs than the store's")
+    allow_other_songs: bool = option(False, "start from weights of other songs than the store's training songs")
 
 
-def in_folder_of(preset: str) -> dict[str, Path]:
-    """Options of a preset that keeps weights and logs apart from those of others."""
-    return {"checkpoints": Path(FOLDERS[preset]), "runs": Path("runs") / preset}
+@dataclass(frozen=True)
+class RollTrainingOptions(DataOptions, InitialWeightsOptions, TrainingOptions):
+    """Options that the three stages share."""
 
 
 def build_sized(kind: str, architecture: str, **arguments: Any) -> nn.Module:
-    """`models.build` with sizes that the user has chosen. Raises `UserError` where they do not fit."""
+    """`models.build` with sizes of the user's options. Raises `UserError` if they do not fit."""
     try:
         return build(kind, architecture, **arguments)
     except ValueError as error:
@@ -61,9 +65,9 @@ def build_sized(kind: str, architecture: str, **arguments: Any) -> nn.Module:
 
 
 def with_prior(model: nn.Module, prior: str | None) -> tuple[nn.Module, list[str]]:
-    """A CVAE or generator with its own prior, if `prior` is that kind or None, or else a new one of that kind.
+    """`model` if its prior is of the kind `prior` or `prior` is None; else a copy with a new prior of that kind.
 
-    Beside it lines for the log.
+    Also returns lines for the log.
     """
     if prior in (None, model.config["prior"]):
         return model, []
@@ -83,7 +87,7 @@ class RollPhase(Phase):
 
 
 class Draw:
-    """Batches and noise of one training step; everything follows from seed and position."""
+    """Batches and random numbers of one training step, a function of seed and position."""
 
     def __init__(
         self, source: WindowSource, order: WindowOrder, options: RollTrainingOptions, position: Position
@@ -92,10 +96,10 @@ class Draw:
         self._transpose = options.transpose
         step = position.example // options.batch_size
         place = options.seed, source.seq_len, position.epoch, step
-        self._generator = rng_at("noise", *place, device=source.device)
+        self._rng = rng_at("noise", *place, device=source.device)
 
     def index(self, stream: int = 0) -> Tensor:
-        """The windows of the step, int64 (B,) on the CPU. Streams above 0 give others, for the critic's steps."""
+        """Indices of the step's windows, int64 (B,) on the CPU. Streams above 0 are for the critic's steps."""
         return self._order.examples(self._position.epoch, self._position.example, stream)
 
     def batch(self) -> Batch:
@@ -103,25 +107,20 @@ class Draw:
         return self.batch_of(self.index())
 
     def batch_of(self, index: Tensor) -> Batch:
-        """Windows at `index`, int64 (B,) on the CPU, transposed where the options say so."""
-        return self._source.batch(index, self._semitones(len(index)))
-
-    def _semitones(self, n: int) -> Tensor | None:
-        if not self._transpose:
-            return None
-        return draw_semitones(n, self._generator)
+        """Windows at `index`, int64 (B,) on the CPU, transposed if the options say so."""
+        return self._source.batch(index, draw_semitones(len(index), self._rng) if self._transpose else None)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal noise."""
-        return torch.randn(shape, generator=self._generator, device=self._source.device)
+        return torch.randn(shape, generator=self._rng, device=self._source.device)
 
     def uniform(self, n: int) -> Tensor:
-        """n uniform numbers in [0, 1)."""
-        return torch.rand(n, generator=self._generator, device=self._source.device)
+        """n uniform random numbers in [0, 1)."""
+        return torch.rand(n, generator=self._rng, device=self._source.device)
 
 
 class RollStage(Stage):
-    """A stage on windows of a roll store. Subclasses say which models, which optimisers, and what an iteration does."""
+    """A stage on windows of a roll store. Subclasses define models, optimizers and one iteration."""
 
     examples = "windows"
     free_options = Stage.free_options | {"store", "allow_other_songs"}
@@ -130,7 +129,7 @@ class RollStage(Stage):
     )
 
     def __init__(self, options: RollTrainingOptions, phases: Sequence[RollPhase], balance: str) -> None:
-        """Raises `UserError` where the device is not there."""
+        """`balance` is one of `BALANCES`. Raises `UserError` if the device is not available."""
         device, folder = select_device(options.device), options.runs / self.name
         super().__init__(options, list(phases), device, folder, options.checkpoints)
         self.labels = SHUFFLED if options.shuffle_labels else GIVEN
@@ -138,12 +137,12 @@ class RollStage(Stage):
         self._balance = balance
 
     def open(self) -> None:
-        """Open the store. Raises `UserError` where there is none."""
+        """Open the store. Raises `UserError` if there is none."""
         self.store = RollStore.open(self.options.store).with_labels(self.labels)
         self.genres = self.store.genres
 
     def open_phase(self, phase: RollPhase) -> None:
-        """Open the windows of the phase's T. Raises `UserError` where there are none."""
+        """Open the windows of the phase's T. Raises `UserError` if there are fewer than two."""
         self.train_windows = WindowSource(self.store, "train", phase.seq_len, self.device)
         self._moved: tuple[int, WindowSource] | None = None
         self.val_windows = WindowSource(self.store, "val", phase.seq_len, self.device)
@@ -170,18 +169,18 @@ class RollStage(Stage):
         return self.iterate(Draw(self._windows_of(position.epoch), self.order, self.options, position))
 
     def _windows_of(self, epoch: int) -> WindowSource:
-        """The training windows as they are cut in an epoch."""
+        """The training windows as cut in an epoch."""
         windows = self.train_windows
         if not self.options.move_windows:
             return windows
         if self._moved is None or self._moved[0] != epoch:
-            at = rng_at("move", self.options.seed, windows.seq_len, epoch)
-            self._moved = epoch, windows.moved(torch.randint(windows.seq_len, (len(windows),), generator=at))
+            rng = rng_at("move", self.options.seed, windows.seq_len, epoch)
+            self._moved = epoch, windows.moved(torch.randint(windows.seq_len, (len(windows),), generator=rng))
         return self._moved[1]
 
     @abstractmethod
     def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        """One iteration on what `draw` gives; returns the losses to log, scalars."""
+        """One iteration on the batches of `draw`; returns the losses to log, scalars."""
 
     def facts(self, phase: RollPhase) -> dict[str, Any]:
         songs = torch.from_numpy(self.store.song_ids("train"))
@@ -208,13 +207,13 @@ class RollStage(Stage):
         return pretrained_file(model, which)
 
     def weighted_mean(self, loss: Tensor, genre: Tensor) -> Tensor:
-        """Mean of a loss (B,), each window weighted by its genre, int64 (B,)."""
+        """Mean of a loss (B,), each window weighted by its `genre`, int64 (B,)."""
         return (self.genre_weights[genre] * loss).mean()
 
     def load_earlier(self, kind: str, program: str) -> nn.Module:
-        """The best weights of an earlier stage; their file becomes part of the run's identity.
+        """The best weights of an earlier stage; the hash of the file becomes part of the run's identity.
 
-        Raises `CheckpointError` where they are not there, or were trained on other music.
+        Raises `CheckpointError` if the file is missing or was trained on other music.
         """
         file_name = pretrained_file(kind, BEST)
         remedy = f"run {program} first, or name its folder with --checkpoints"
@@ -224,9 +223,9 @@ class RollStage(Stage):
         return trained.model
 
     def load_initial(self, file_name: str, kind: str) -> tuple[nn.Module, list[str]]:
-        """The weights that --init-from begins with, for the store's genres, and lines for the log.
+        """The weights of --init-from, for the store's genres, and lines for the log.
 
-        Raises `CheckpointError` where they are not there or cannot be used, `UserError` for another frame rate.
+        Raises `CheckpointError` if the file is missing or unusable, `UserError` for another frame rate.
         """
         path = self.options.init_from / file_name
         trained = load(path, kind, "name another folder with --init-from")
@@ -241,5 +240,5 @@ class RollStage(Stage):
         return model, [f"{file_name}: {tensor}: {fate}" for tensor, fate in how.items()]
 
     def seed_weights(self, *position: int | str) -> None:
-        """Make the initial weights of models built next a function of (seed, position)."""
+        """Seed torch's rng, so that the initial weights of models built next are a function of (seed, position)."""
         torch.manual_seed(seed_at("weights", self.options.seed, *position))

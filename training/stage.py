@@ -1,8 +1,8 @@
-"""A stage of training as the loop sees it: models and their objective over examples, whatever these are."""
+"""A training stage as the loop sees it: models and their objective, on examples of any kind."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,34 +18,54 @@ CONSTANT, COSINE = SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True)
-class TrainingOptions(CheckedOptions):
-    """Options of every training. The stages' own follow the published recipe by default."""
+class FolderOptions(CheckedOptions):
+    """Folders."""
 
-    checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where earlier stages left theirs")
+    checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where those of earlier stages are")
     runs: Path = option(Path("runs"), "folder for logs, TensorBoard scalars and the state to resume from")
-    device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
-    bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
-    tf32: bool = option(False, "on a GPU, let matrix products round their factors to TF32")
-    threads: int = option(0, "CPU threads; 0 leaves the choice to torch", minimum=0, maximum=1024)
-    seed: int = option(0, "decides weights, order and noise", minimum=0)
-    batch_size: int = option(512, "examples in a step", minimum=2, maximum=1_000_000)
-    schedule: str = option(
-        CONSTANT, "of the learning rate in a phase: constant, or falling along a cosine to 0", choices=SCHEDULES
-    )
-    warm_up: int = option(0, "steps in which a phase's learning rate rises from 0 first", minimum=0)
-    clip_norm: float = option(0.0, "longest gradient of a model; longer ones are shortened to it; 0 never", minimum=0)
-    ema: float = option(
-        0.0, "decay of the moving average of weights that is validated and saved; 0 takes the weights", minimum=0,
-        maximum=0.999999,
-    )  # fmt: skip
-    save_minutes: float = option(5.0, "minutes between saves of the state inside an epoch", above=0)
-    restart: bool = option(False, "begin anew: overwrite the state and the weights of an earlier run")
+
+
+@dataclass(frozen=True)
+class ResumingOptions(CheckedOptions):
+    """Saving and resuming."""
+
+    save_minutes: float = option(5.0, "minutes between saves of the state within an epoch", above=0)
+    restart: bool = option(False, "start anew: overwrite the state and the weights of an earlier run")
     allow_changes: bool = option(False, "resume although options have changed")
 
 
 @dataclass(frozen=True)
+class DeviceOptions(CheckedOptions):
+    """Device and precision."""
+
+    device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
+    bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
+    tf32: bool = option(False, "on a GPU, round the factors of matrix products to TF32")
+    threads: int = option(0, "CPU threads; 0: torch's choice", minimum=0, maximum=1024)
+
+
+@dataclass(frozen=True)
+class TrainingOptions(FolderOptions, ResumingOptions, DeviceOptions):
+    """Steps and schedule."""
+
+    seed: int = option(0, "determines initial weights, order and noise", minimum=0)
+    batch_size: int = option(512, "examples in a step", minimum=2, maximum=1_000_000)
+    schedule: str = option(
+        CONSTANT, "learning rate within a phase: constant, or falling to 0 along a cosine", choices=SCHEDULES
+    )
+    warm_up: int = option(0, "first steps of a phase, in which the learning rate rises linearly from 0", minimum=0)
+    clip_norm: float = option(
+        0.0, "maximum norm of a model's gradient; longer gradients are scaled down; 0: no limit", minimum=0
+    )
+    ema: float = option(
+        0.0, "decay per update of the moving average of the weights, which is validated and saved; 0: no average",
+        minimum=0, maximum=0.999999,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Phase:
-    """Some epochs on the same examples; a stage has one or more, one after another."""
+    """Epochs on the same examples; a stage consists of one or more phases in sequence."""
 
     name: str
     epochs: int
@@ -53,7 +73,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Position:
-    """Where in a training a step stands: its phase, its epoch and its first example, both from 0."""
+    """The position of a training step: its phase, epoch and first example, both counted from 0."""
 
     phase: Phase
     epoch: int
@@ -61,20 +81,20 @@ class Position:
 
 
 class Stage(ABC):
-    """What is trained, on what, and by which objective. `training.loop.train` does the rest."""
+    """Models, data and objective of a training; `training.loop.train` does the rest."""
 
     name: str
-    # What an example is, for the progress bar.
+    # The plural noun for examples, for the progress bar.
     examples: str
-    # For each model, the validation metric (lower is better) that decides its best checkpoint.
+    # For each model, the validation metric (lower is better) that selects its best checkpoint.
     best_by: dict[str, str]
-    # Models of which the options' moving average is taken, if any.
+    # Models that have a moving average of their weights if `ema` is set.
     averaged: tuple[str, ...] = ()
-    # Options that may change between a run and its resumption without making it another run.
+    # Options that may change when a run is resumed.
     free_options = frozenset(
         ("checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "restart", "allow_changes")
     )
-    # Options that decide the shapes of the models, which no resumption can change.
+    # Options that determine the shapes of the models, so that not even --allow-changes lets them change.
     fixed_options: frozenset[str] = frozenset()
 
     def __init__(
@@ -88,56 +108,56 @@ class Stage(ABC):
         self.rates: dict[str, list[float]] = {}
         self.averages: dict[str, AveragedModel] = {}
 
-    # What a stage says
+    # A subclass defines:
 
     @abstractmethod
     def open(self) -> None:
-        """Open what the stage reads; called once, before anything else is asked of it."""
+        """Open the data and earlier weights; called once, before all other methods."""
 
     @abstractmethod
     def open_phase(self, phase: Phase) -> None:
-        """Open the phase's training and validation examples."""
+        """Open the training and validation examples of a phase."""
 
     @property
     @abstractmethod
     def n_examples(self) -> int:
-        """Examples in an epoch of the phase that is open."""
+        """Examples in an epoch of the open phase."""
 
     @abstractmethod
     def build_models(self, phase: Phase) -> list[str]:
-        """Fill `models` for a phase: new, from earlier weights or grown. Returns lines for the log."""
+        """Fill `models` for a phase: new, from earlier weights, or grown. Returns lines for the log."""
 
     @abstractmethod
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """An optimiser for each of `models`, by its name."""
+        """Return an optimizer for each of `models`, by the model's name."""
 
     @abstractmethod
     def train_step(self, position: Position) -> dict[str, Tensor]:
-        """One iteration over `batch_size` examples from `position` on; returns the losses to log, scalars.
+        """Train on `batch_size` examples from `position` on; returns the losses to log, scalars.
 
-        Everything random in it follows from the seed and the position: torch's own generator is seeded so.
+        Every random number is a function of seed and position. The loop seeds torch's global rng accordingly.
         """
 
     @abstractmethod
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Metrics of `models`, which stand for the stage's own, on the phase's validation examples."""
+        """Return the metrics of `models`, in place of the stage's own, on the validation examples of the phase."""
 
     @abstractmethod
     def facts(self, phase: Phase) -> dict[str, Any]:
-        """What the weights have to say of the data they are for, as plain data."""
+        """Return facts about the data for the weights files, as plain data."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What, beside the options, must be the same for a run to be resumed."""
+        """Return what must be unchanged for a run to be resumed, besides the options."""
 
     @abstractmethod
     def weights_file(self, model: str, phase: Phase, which: str) -> str:
-        """File name of a model's weights; `which` is one of `models.weight_files`: BEST or LAST."""
+        """File name of a model's weights; `which` is BEST or LAST of `models.weight_files`."""
 
-    # What all stages have in common
+    # All stages share:
 
     def start(self) -> None:
-        """Make optimisers and averages for `models`, which are new, from a state or from `build_models`."""
+        """Make optimizers and averages for `models`, which `build_models` made or the loop restored from a state."""
         self.optimizers = self.make_optimizers()
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()
@@ -147,7 +167,7 @@ class Stage(ABC):
         self.averages = {name: AveragedModel(self.models[name], multi_avg_fn=average) for name in names}
 
     def set_rates(self, position: Position) -> None:
-        """Give the optimisers the learning rates of a step: those of the options, by the schedule."""
+        """Set the learning rates of a step: those of `make_optimizers`, scaled by the schedule."""
         options, done = self.options, position.epoch * self.n_examples + position.example
         factor = 1.0
         if options.schedule == COSINE:
@@ -159,24 +179,24 @@ class Stage(ABC):
                 group["lr"] = factor * rate
 
     def update(self, loss: Tensor, *names: str) -> None:
-        """Move the models called `names` along the gradient of `loss`, and no other.
+        """Update the models called `names`, and no other model, by the gradient of `loss`.
 
-        The only place where gradients are cleared, computed, clipped and applied.
+        Gradients are cleared, computed, clipped and applied only here.
         """
-        parameters = {name: list(self._trained(name)) for name in names}
+        parameters = {
+            name: [tensor for group in self.optimizers[name].param_groups for tensor in group["params"]]
+            for name in names
+        }
         for name in names:
             self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward(inputs=[parameter for of_model in parameters.values() for parameter in of_model])
-        for name, of_model in parameters.items():
+        loss.backward(inputs=[tensor for tensors in parameters.values() for tensor in tensors])
+        for name, tensors in parameters.items():
             if self.options.clip_norm:
-                nn.utils.clip_grad_norm_(of_model, self.options.clip_norm)
+                nn.utils.clip_grad_norm_(tensors, self.options.clip_norm)
             self.optimizers[name].step()
             if name in self.averages:
                 self.averages[name].update_parameters(self.models[name])
 
     def models_for_users(self) -> dict[str, nn.Module]:
-        """The models to validate and save: the moving averages where there are some."""
+        """The models to validate and save: moving averages where there are any."""
         return {**self.models, **{name: average.module for name, average in self.averages.items()}}
-
-    def _trained(self, name: str) -> Iterable[Tensor]:
-        return (tensor for group in self.optimizers[name].param_groups for tensor in group["params"])

@@ -15,7 +15,7 @@ from common.device import select_device
 from common.options import option
 from common.randomness import rng_at, seed_at
 from data.windows import draw_semitones, transposed
-from training.optimizers import OptimizerOptions, optimizer_of
+from training.optimizers import OptimizerOptions, optimizer_of, set_dropout
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 MODEL = "density"
@@ -81,6 +81,10 @@ class DensityStage(Stage):
             model.start_at(torch.cat(self.pieces["train"]).float().mean(0))
         self.models = {MODEL: model.to(self.device)}
         return [f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters", "best by: nats a frame"]
+
+    def start(self) -> None:
+        set_dropout(self.models[MODEL], self.options.dropout)
+        super().start()
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {MODEL: optimizer_of(self.models[MODEL], self.options.learning_rate, self.options)}

@@ -19,6 +19,7 @@ from stages import (
 from tiny_stores import make_store
 from torch import Tensor
 
+import models
 import train_cgan
 import train_cvae
 import train_hybrid
@@ -153,19 +154,19 @@ def test_the_critics_windows_are_encoded_together_or_alone(
 ) -> None:
     stage = opened(train_hybrid.HybridStage(hybrid_options(tiny_store, copied, critic_steps=3)))
     stage.device = torch.device(device)  # by name: the tensors stay where they are
-    sizes, encode = [], train_hybrid.CVAE.encode
+    sizes, encode = [], models.CVAE.encode
 
     def counted(cvae: Any, roll: Tensor, *others: Tensor) -> Any:
         sizes.append(len(roll))
         return encode(cvae, roll, *others)
 
-    monkeypatch.setattr(train_hybrid.CVAE, "encode", counted)
-    batches = list(stage._critic_batches(draw_at(stage)))
+    monkeypatch.setattr(models.CVAE, "encode", counted)
+    windows = list(stage._critic_windows(draw_at(stage)))
     assert sizes == ([BATCH] * 3 if device == "cpu" else [3 * BATCH])
     draw = draw_at(stage)
-    for stream, batch in enumerate(batches, 1):
-        windows = stage.train_windows.batch(draw.index(stream))
-        z = stage.models["cvae"].encode(*windows).sample(draw.normal(BATCH, 32))
-        torch.testing.assert_close(batch.fake, stage.models["G"](z, windows.genre))
-        assert torch.equal(batch.real, windows.roll) and torch.equal(batch.genre, windows.genre)
-        assert torch.equal(batch.z_real, z) and torch.equal(batch.z_fake, z) and not batch.fake.requires_grad
+    for stream, encoded in enumerate(windows, 1):
+        batch = stage.train_windows.batch(draw.index(stream))
+        assert torch.equal(encoded.roll, batch.roll) and torch.equal(encoded.genre, batch.genre)
+        for found, wanted in zip(encoded.posterior, stage.models["cvae"].encode(*batch), strict=True):
+            torch.testing.assert_close(found, wanted)
+            assert not found.requires_grad
