@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -54,6 +54,11 @@ def _in_pool(
             while running:
                 yield running.popleft().result()
                 running.extend(pool.submit(_work_through, work, items) for items in islice(waiting, 1))
+        except BaseException:
+            # Do not wait for the items at hand, which may take hours. SIGTERM lets a training save its state.
+            for worker in active_children():
+                worker.terminate()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -76,8 +81,18 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
 
 
+_stopped = False  # in a worker: whether an item ended by SystemExit, as a training does on SIGTERM
+
+
 def _work_through(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    return [work(item) for item in items]
+    global _stopped
+    if _stopped:  # these items were handed out before the pool was shut down
+        raise SystemExit
+    try:
+        return [work(item) for item in items]
+    except SystemExit:
+        _stopped = True
+        raise
 
 
 def _end_with_parent() -> None:

@@ -1,275 +1,477 @@
-"""Train the study's grid of models, measure them, and hold its claims against the figures: tables, verdicts, plots.
+"""Train and measure the study's grid of models: a table of runs, means over seeds, and three plots.
 
-    python -m programs.study_compare --dry-run                             # lists the trainings, and what is finished
+    python -m programs.study_compare --dry-run                             # list the trainings and which are finished
     python -m programs.study_compare --parts A,B --seeds 1 --jobs 2
     python -m programs.study_compare --parts C --latents 8,32 --train-options='--hidden 64 --epochs 6'
     python -m programs.study_compare --parts jazz --data measures/jazz --measure-options='--epochs 10'
     python -m programs.study_compare --only-tables                         # again from metrics/explainable.csv
 
-The defaults are the published recipes, which are long on a CPU. Finished trainings are skipped and stopped ones go on,
-so the same command takes up the work wherever it ended; a training that fails does not end the others. Runs whose
-weights are in metrics/explainable.csv are not measured again. Beside that table go explainable_verdicts.csv,
-explainable_by_{size,attribute,training_set}.csv and plots; report.py shows them.
+The default options are the published recipes, which take long on a CPU. The same command continues where it stopped:
+it skips finished trainings, resumes stopped ones, and does not measure weights (by their hash) that are already in
+metrics/explainable.csv. A training that fails does not stop the others. Beside that table it writes
+explainable_by_{size,attribute,training_set}.csv and the plots, which report.py shows. What our runs say about the
+study's claims is in explainable/README.md.
 """
 
+import contextlib
 import os
-import re
 import shlex
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from common.device import prepare_process
 from common.errors import UserError, run_command
-from common.files import hash_of_file
-from common.options import option, parse_options
+from common.files import hash_of_file, written_atomically
+from common.options import CheckedOptions, as_plain, option, parse_options
 from common.processes import map_in_processes
 from common.text import printable
 from evaluation.tables import read_csv
-from explainable.comparison.grid import (
-    GridOptions,
-    Run,
-    is_finished,
-    list_runs,
-    train_words,
-    trouble_with_measures,
-    weights_of,
-)
-from explainable.comparison.plots import comparison_panels, save_comparison_plots
-from explainable.comparison.tables import (
+from explainable.attributes import ATTRIBUTES
+from explainable.measures import MeasureSet
+from explainable.melodies.sources import NAMED_SETS
+from explainable.result_tables import (
+    ACCURACY_PLOT,
     BY_ATTRIBUTE_TABLE,
     BY_SIZE_TABLE,
     BY_TRAINING_SET_TABLE,
-    by_attribute,
-    by_size,
-    by_training_set,
-    runs_with_controls,
+    INDEPENDENCE_PLOT,
+    INTERPRETABILITY_PLOT,
+    RUNS_TABLE,
 )
-from explainable.comparison.verdicts import NOT_TESTED, VERDICT_TABLE, judge_claims
-from explainable.measures import MeasureSet
+from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
 from explainable.trained import load_measures_model
-from models.checkpoint import CheckpointError
-from programs import study_evaluate as evaluate
+from models.checkpoint import CheckpointError, read_checkpoint
+from models.study.adversarial_vae import AdversarialVAE
+from models.study.attribute_vae import AttributeVAE
+from models.study.measure_vae import MeasureVAE
+from models.weight_files import BEST, LAST
+from programs import study_evaluate
+from programs.study_train import MODELS, train_model
 
-HERE = Path(__file__).resolve().parents[1]
-_POLL_SECONDS = 0.2
-_DIED = "its process was killed; memory may have run out: fewer --jobs"
+SIZES = (4, 8, 16, 32, 64, 128, 256)
+TWO, FOUR = NAMED_ATTRIBUTES
+PARTS = {
+    "A": "MeasureVAE and AdversarialVAE at 128 and 256, Irish folk",
+    "B": "MeasureVAE at each size with 2 and 4 attributes, Irish folk",
+    "C": "the same on each set of the study",
+    "small": "AdversarialVAE at the sizes below 128, Irish folk",
+    "improved": "AttributeVAE on each set",
+    "size": "MeasureVAE on 1/2, 1/4, 1/8 of Irish folk, and on equally many measures of each set",
+    "augmentation": "MeasureVAE on Turkish makam with and without transpositions",
+    "jazz": "MeasureVAE at each size on sets that the study did not have",
+}
+PROGRAM = "python -m programs.study_compare"
+DIED = "its process was killed; memory may have run out: fewer --jobs"
 
 
 @dataclass(frozen=True)
-class Options(GridOptions):
-    """Which trainings, how many at once, and where the results go."""
+class Options(CheckedOptions):
+    """Which models to train, how, how many at once, and where the results go."""
 
-    jobs: int = option(1, "trainings, and then measurements, at once, each with one thread", minimum=1, maximum=1024)
-    metrics: Path = option(Path("metrics"), "folder for the tables and plots")
+    parts: tuple[str, ...] = option(
+        ("A", "B", "C"), "; ".join(f"{name}: {about}" for name, about in PARTS.items()), choices=tuple(PARTS)
+    )
+    data: tuple[Path, ...] = option(
+        tuple(Path("measures") / name for name in NAMED_SETS), "data sets that programs.study_prepare made"
+    )
+    latents: tuple[int, ...] = option((), "only these sizes of z", minimum=1)
+    attributes: tuple[str, ...] = option((), "only these numbers of attributes", choices=(TWO, FOUR))
+    models: tuple[str, ...] = option((), "only these models", choices=tuple(MODELS))
+    seeds: int = option(3, "trainings of each kind, with seeds 0, 1, ...", minimum=1, maximum=1000)
+    train_options: str = option("", "options of every training, as in --train-options='--hidden 64 --epochs 6'")
+    measure_options: str = option("", "options of MeasureVAE, which override --train-options")
+    adversarial_options: str = option("", "the same for AdversarialVAE")
+    attribute_options: str = option("", "the same for AttributeVAE")
+    jobs: int = option(1, "trainings, then measurements, at once, each with one thread", minimum=1, maximum=1024)
     sweep_measures: int = option(1000, "test rows that are decoded under each value of each control", minimum=10)
-    only_tables: bool = option(False, "train and measure nothing")
+    only_tables: bool = option(False, "only make the tables and plots again")
+    checkpoints: Path = option(Path("checkpoints"), "folder for the weights")
+    runs: Path = option(Path("runs"), "folder for the logs of the trainings")
+    metrics: Path = option(Path("metrics"), "folder for the tables and plots")
 
 
-def compare(options: Options) -> pd.DataFrame:
-    """Train, measure, make tables and plots; returns the verdicts.
+def compare(options: Options) -> None:
+    """Train and measure the runs, then make the tables and plots.
 
-    Raises `UserError` where something cannot begin, and at the end where some of the runs failed.
+    Raises `UserError` if the options or data sets cannot be used, and at the end if a run failed.
     """
     if options.only_tables:
         return make_tables(options.metrics)
-    listed = list_runs(options)
-    outdated = {run: told for run in listed if (told := trouble_with_measures(run, options))}
-    runs = [run for run in listed if run not in outdated]
-    unfinished = [run for run in runs if not is_finished(run, options)]
-    print(f"{len(listed)} trainings, {len(runs) - len(unfinished)} of them finished", flush=True)
-    for told in outdated.values():
-        print(told, flush=True)
-    untrained = train_runs(
-        unfinished, options.jobs, lambda run: Training(train_command(run, options)), partial(_name, options)
-    )
-    n_failed = len(untrained) + measure_runs([run for run in runs if run not in untrained], options)
-    failures = []
-    if n_failed:
-        failures.append(f"{n_failed} of {len(listed)} runs failed, as told above; the same command tries them again")
-    if outdated:
-        failures.append(f"{len(outdated)} of {len(listed)} runs are of other measures; the lines above tell the remedy")
-    failure = UserError(". ".join(failures))
+    runs = list_runs(options)
+    n_failed = len(runs) - measure_runs(train_runs(runs, options), options)
+    failure = UserError(f"{n_failed} of {len(runs)} runs failed, see above; the same command tries them again")
     if n_failed == len(runs):
         raise failure
-    verdicts = make_tables(options.metrics)
-    if failures:
+    make_tables(options.metrics)
+    if n_failed:
         raise failure
-    return verdicts
+
+
+# The grid
+
+
+class Run(NamedTuple):
+    """A training: the arguments of programs.study_train, the options they give, and the hash of its data set."""
+
+    arguments: list[str]
+    model: str
+    options: ExplainableOptions
+    measures_content: str
+
+    @property
+    def place(self) -> Path:
+        return run_place(self.model, self.options)
+
+    @property
+    def name(self) -> str:
+        """DATA/RUN."""
+        return "/".join(self.place.parts[-2:])
+
+    def weights(self, which: str = BEST) -> Path:
+        return self.options.checkpoints / self.place / f"{VAE}_{which}.pth"
+
+    def is_finished(self) -> bool:
+        """Whether the last epoch is trained, on this data set and with these options, and its weights exist."""
+        try:
+            facts = read_checkpoint(self.weights(LAST))["facts"]
+            trained, epoch, content = facts["options"], facts["epoch"], facts["measures_content"]
+        except (CheckpointError, KeyError):
+            return False
+        wanted, free = as_plain(self.options), MODELS[self.model][1].free_options
+        same = all(wanted.get(name) == value for name, value in trained.items() if name not in free)
+        same &= content == self.measures_content
+        return same and epoch >= self.options.epochs and self.weights().is_file()
+
+
+def grid(sets: Sequence[MeasureSet]) -> dict[str, list[dict[str, Any]]]:
+    """The trainings of each part: options of programs.study_train without the seed, and the model."""
+    measure, adversarial, attribute = MeasureVAE.network, AdversarialVAE.network, AttributeVAE.network
+    irish = next((own for own in sets if own.name == "irish_folk"), sets[0])
+    n_training = {own.name: len(own.rows("train")) * own.form.measures for own in sets}
+    fewest = min(n_training.values())
+
+    def runs(
+        models: Sequence[str], sets: Sequence[MeasureSet], sizes: Sequence[int], numbers: Sequence[str] = (FOUR,),
+        **more: object,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        return [
+            {"model": model, "data": own.folder, "latent": size, "attributes": number, **more}
+            for own in sets for size in sizes for number in numbers for model in models
+        ]  # fmt: skip
+
+    both = (TWO, FOUR)
+    makam = [own for own in sets if own.name == "turkish_makam"]
+    larger = [own for own in sets if n_training[own.name] > fewest]
+    shares = [n_training[irish.name] // share for share in (2, 4, 8)]
+    return {
+        "A": runs([measure, adversarial], [irish], (128, 256)),
+        "B": runs([measure], [irish], SIZES, both),
+        "C": runs([measure], [own for own in sets if own.name in NAMED_SETS], SIZES, both),
+        "small": runs([adversarial], [irish], SIZES[:-2]),
+        "improved": runs([attribute], sets, (32, 64, 128, 256)),
+        "size": runs([measure], sets, (32,))
+        + [run for most in shares for run in runs([measure], [irish], (32,), training_measures=most)]
+        + runs([measure], larger, (32,), training_measures=fewest),
+        "augmentation": runs([measure], makam, (32, 64)) + runs([measure], makam, (32, 64), transposed=False),
+        "jazz": runs([measure], [own for own in sets if own.name not in NAMED_SETS], SIZES, both),
+    }
+
+
+def list_runs(options: Options) -> list[Run]:
+    """The trainings of the chosen parts, each once; those with seed 0 come first.
+
+    Raises `UserError` if a data set cannot be used or nothing is left to train.
+    """
+    sets = {folder: MeasureSet.open(folder) for folder in options.data}
+    if len({folder.name for folder in options.data}) < len(options.data):
+        raise UserError("--data: two folders of the same name would share the folders of their runs; rename one")
+    if len({own.name for own in sets.values()}) < len(sets):
+        raise UserError("--data: two sets of the same name would share rows of the table; compare each by itself")
+    parts = grid(list(sets.values()))
+    kept = {
+        "latent": options.latents or SIZES,
+        "attributes": options.attributes or (TWO, FOUR),
+        "model": options.models or tuple(MODELS),
+    }
+    chosen = [run for part in options.parts for run in parts[part] if all(run[key] in kept[key] for key in kept)]
+    if not chosen:
+        raise UserError(
+            f"no training is left in {', '.join(options.parts)}; give more --parts or --data, or drop "
+            "--latents, --attributes or --models"
+        )
+    unique = {tuple(run.items()): run for run in chosen}.values()
+    return [_run({**run, "seed": seed}, sets, options) for seed in range(options.seeds) for run in unique]
+
+
+def _run(run: dict[str, Any], sets: dict[Path, MeasureSet], options: Options) -> Run:
+    model, arguments = run["model"], ["--threads", "1"]
+    for name in ("train_options", f"{model.removesuffix('_vae')}_options"):
+        try:
+            arguments += shlex.split(getattr(options, name))
+        except ValueError as error:
+            raise UserError(f"--{name.replace('_', '-')}: {str(error).lower()}; check its quotes") from error
+    # The last value of an option counts, so the grid's own come last.
+    places = {"checkpoints": options.checkpoints, "runs": options.runs}
+    for name, value in {**run, **places}.items():
+        flag = name.replace("_", "-")
+        if name != "model":
+            arguments += [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
+    parsed = parse_options(MODELS[model][0], f"Options of {model}", arguments)
+    return Run([model, *arguments], model, parsed, sets[run["data"]].content_hash)
 
 
 def show_runs(options: Options) -> None:
-    """Print each training of the grid as its command, and which are finished, or why one cannot be trained."""
+    """Print each training of the grid as its command, and whether it is finished."""
     for run in list_runs(options):
-        trouble = trouble_with_measures(run, options)
-        told = "finished  " if is_finished(run, options) else "to train  "
-        print(trouble or told + shlex.join(["python", *train_command(run, options)[1:]]))
+        state = "finished" if run.is_finished() else "to train"
+        print(f"{state}  {shlex.join(['python', '-m', 'programs.study_train', *run.arguments])}")
 
 
-def train_command(run: Run, options: GridOptions) -> list[str]:
-    """The words that train a run."""
-    return [sys.executable, "-m", "programs.study_train", *train_words(run, options)]
+# Training and measuring
 
 
-def _name(options: GridOptions, run: Run) -> str:
-    return "/".join(weights_of(run, options).parts[-3:-1])
+def train_runs(runs: Sequence[Run], options: Options) -> list[Run]:
+    """Train the unfinished runs, `jobs` at once; returns all that are then finished.
 
-
-# Training
-
-
-class Training:
-    """A command that runs; what it says of its troubles is kept."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # read when the command has ended
-        paths = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
-        # In a session of its own, so that Ctrl-C reaches it once, through this program.
-        self._process = subprocess.Popen(
-            command, env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True,
-        )  # fmt: skip
-
-    def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def trouble(self) -> str:
-        """Why it failed, in a line, once it has ended; nothing where it did not."""
-        code = self._process.returncode
-        if code == 0:
-            return ""
-        if code < 0:
-            return _DIED if code == -signal.SIGKILL else f"killed by signal {-code}"
-        self._errors.seek(0)
-        lines = re.split(r"[\r\n]", self._errors.read().decode(errors="replace"))
-        return printable(next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}"))
-
-    def stop(self) -> None:
-        """Ask it to save its state and to end."""
-        self._process.terminate()
-
-    def wait(self) -> None:
-        self._process.wait()
-
-
-def train_runs(
-    runs: Sequence[Run], jobs: int, start: Callable[[Run], Training], name: Callable[[Run], str] = str
-) -> dict[Run, str]:
-    """Train the runs, `jobs` at once, in their order; returns why those failed that did.
-
-    Each end is told in a line. Where this program is stopped, the trainings are, and it waits until they have ended.
+    When this program is stopped, the trainings save their state before they end.
     """
-    waiting, running, failed = list(reversed(runs)), {}, {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                run = waiting.pop()
-                running[run] = start(run), time.monotonic()
-            for run, (training, began) in list(running.items()):
-                if training.ended():
-                    del running[run]
-                    if trouble := training.trouble():
-                        failed[run] = trouble
-                    told = f"failed: {trouble}" if trouble else f"trained in {time.monotonic() - began:.0f} s"
-                    print(f"[{len(runs) - len(waiting) - len(running)}/{len(runs)}] {name(run)}: {told}", flush=True)
-            time.sleep(_POLL_SECONDS if running else 0)
-    finally:
-        for training, _ in running.values():
-            training.stop()
-        for training, _ in running.values():
-            training.wait()
-    return failed
+    unfinished = [run for run in runs if not run.is_finished()]
+    print(f"{len(runs)} trainings, {len(runs) - len(unfinished)} of them finished", flush=True)
+    failed = set()
+    results = map_in_processes(_train, unfinished, options.jobs, died=(DIED, 0.0))
+    for number, (run, (trouble, seconds)) in enumerate(zip(unfinished, results, strict=True), 1):
+        if trouble:
+            failed.add(run.place)
+        result = f"failed: {printable(trouble)}" if trouble else f"trained in {seconds:.0f} s"
+        print(f"[{number}/{len(unfinished)}] {run.name}: {result}", flush=True)
+    return [run for run in runs if run.place not in failed]
 
 
-# Measuring
+def _train(run: Run) -> tuple[str, float]:
+    """Train a run without output; returns why it failed, or "", and the seconds."""
+    began = time.monotonic()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        try:
+            train_model(run.model, run.options)
+        except Exception as error:  # whatever it is, the other runs go on
+            return str(error) if isinstance(error, UserError) else repr(error), 0.0
+    return "", time.monotonic() - began
 
 
 def measure_runs(runs: Sequence[Run], options: Options) -> int:
-    """Add a row to metrics/explainable.csv for each run that has none of its weights; returns how many failed."""
-    table = evaluate.TABLE.path(options.metrics)
-    done = _measured(read_csv(table)) if table.exists() else set()
-    waiting = [run for run in runs if (hash_of_file(weights_of(run, options)), *_protocol(options)) not in done]
+    """Add a row to metrics/explainable.csv for each run whose weights have none; returns how many runs have a row."""
+    protocol = ("checkpoint_sha256", "sweep_measures", "seed")
+    path, measured = RUNS_TABLE.path(options.metrics), set()
+    if path.exists():
+        measured = set(read_csv(path).reindex(columns=protocol).itertuples(index=False, name=None))
+    seed = study_evaluate.Options().seed
+    waiting = [run for run in runs if (hash_of_file(run.weights()), options.sweep_measures, seed) not in measured]
     print(f"{len(runs)} runs to measure, {len(runs) - len(waiting)} of them measured before", flush=True)
     failed = 0
-    items = [(run.data, weights_of(run, options)) for run in waiting]
-    rows = map_in_processes(partial(_measure, options), items, options.jobs, died=_DIED)
-    for place, (run, row) in enumerate(zip(waiting, rows, strict=True), 1):
+    rows = map_in_processes(partial(_measure, options), waiting, options.jobs, died=DIED)
+    for number, (run, row) in enumerate(zip(waiting, rows, strict=True), 1):
         if isinstance(row, str):
             failed += 1
+            result = f"failed: {printable(row)}"
         else:
-            evaluate.TABLE.add(pd.DataFrame([row]), options.metrics)
-        told = f"failed: {printable(row)}" if isinstance(row, str) else f"accuracy {row['accuracy']:.4f}"
-        print(f"[{place}/{len(waiting)}] {_name(options, run)}: {told}", flush=True)
-    return failed
+            RUNS_TABLE.add(pd.DataFrame([row]), options.metrics)
+            result = f"accuracy {row['accuracy']:.4f}"
+        print(f"[{number}/{len(waiting)}] {run.name}: {result}", flush=True)
+    return len(runs) - failed
 
 
-def _measured(frame: pd.DataFrame) -> set[tuple[Any, ...]]:
-    """Weights and protocols of the rows; none where they are of an earlier version, which did not tell them."""
-    columns = ["checkpoint_sha256", *_PROTOCOL]
-    return set(frame[columns].itertuples(index=False, name=None)) if {*columns} <= {*frame} else set()
-
-
-_PROTOCOL = ("sweep_measures", "seed")
-
-
-def _protocol(options: Options) -> tuple[int, ...]:
-    asked = evaluate.Options(sweep_measures=options.sweep_measures)
-    return tuple(getattr(asked, name) for name in _PROTOCOL)
-
-
-def _measure(options: Options, item: tuple[Path, Path]) -> dict[str, Any] | str:
+def _measure(options: Options, run: Run) -> dict[str, Any] | str:
     """The row of a run, or why there is none."""
-    data, weights = item
     prepare_process(torch.device("cpu"), threads=1)
-    places = {"checkpoints": options.checkpoints, "runs": options.runs, "metrics": options.metrics}
-    asked = evaluate.Options(data=data, sweep_measures=options.sweep_measures, **places)
+    wanted = study_evaluate.Options(
+        data=run.options.data, sweep_measures=options.sweep_measures,
+        checkpoints=options.checkpoints, runs=options.runs, metrics=options.metrics,
+    )  # fmt: skip
     try:
-        return evaluate.measure_run(load_measures_model(weights), MeasureSet.open(data), asked)
+        measures = MeasureSet.open(run.options.data)
+        return study_evaluate.measure_run(load_measures_model(run.weights()), measures, wanted)
     except (UserError, CheckpointError) as error:
         return str(error)
 
 
-# Tables
+# Means over seeds
+
+SETTING = ["data", "model", "controls", "latent"]
+ACCURACY, INTERPRETABILITY, CROSS_TALK = "accuracy", "interpretability", "output_independence"
+# Leakage into z without an attribute's own control, and into z without any control; the same in the data alone.
+LEAKAGE, LEAKAGE_BESIDE_CONTROLS = "latent_independence_nonlinear", "free_independence_nonlinear"
+DATA_LEAKAGE = "data_independence_nonlinear"
+OF_CONTROLS = [INTERPRETABILITY, "r_squared_designated", LEAKAGE, LEAKAGE_BESIDE_CONTROLS, CROSS_TALK]
+OF_DATA = [DATA_LEAKAGE, "data_mean", "data_variance"]
+CONTROL_MEANS = {
+    "control_interpretability": INTERPRETABILITY,
+    "control_leakage": LEAKAGE,
+    "control_leakage_beside_controls": LEAKAGE_BESIDE_CONTROLS,
+    "data_leakage": DATA_LEAKAGE,
+}
 
 
-def make_tables(metrics: Path) -> pd.DataFrame:
-    """Sum up metrics/explainable.csv: tables, verdicts and plots; prints and returns the verdicts.
+def make_tables(metrics: Path) -> None:
+    """Write the means over seeds of metrics/explainable.csv and their plots; prints their paths.
 
-    Raises `UserError` where the table is not there, or none.
+    A table or plot without rows is removed. Raises `UserError` if explainable.csv is missing or of an older version.
     """
-    path = evaluate.TABLE.path(metrics)
+    path = RUNS_TABLE.path(metrics)
     if not path.exists():
-        raise UserError(f"{path}: no such table; make it with python -m programs.study_compare, without --only-tables")
-    runs = runs_with_controls(read_csv(path))
-    tables = {
-        BY_SIZE_TABLE: by_size(runs),
-        BY_ATTRIBUTE_TABLE: by_attribute(runs),
-        BY_TRAINING_SET_TABLE: by_training_set(runs),
-        VERDICT_TABLE: judge_claims(runs),
-    }
-    *summed, verdicts = tables.values()
-    is_tested = verdicts["verdict"] != NOT_TESTED
-    for row in verdicts[is_tested].to_dict("records"):
-        print(f"{row['verdict']}: {row['claim']}\n    {printable(row['figures'])}")
-    print(f"{(~is_tested).sum()} of {len(verdicts)} claims not tested, the table says why")
-    for table, frame in tables.items():
+        raise UserError(f"{path}: no such table; make it with {PROGRAM}, without --only-tables")
+    runs = with_controls(read_csv(path))
+    tables = {BY_SIZE_TABLE: size_means, BY_ATTRIBUTE_TABLE: attribute_means, BY_TRAINING_SET_TABLE: training_set_means}
+    frames = [means(runs) for means in tables.values()]
+    for table, frame in zip(tables, frames, strict=True):
         if frame.empty:
             table.path(metrics).unlink(missing_ok=True)
         else:
             print(table.write(frame, metrics))
-    for picture in save_comparison_plots(metrics, comparison_panels(*summed)):
-        print(picture)
-    return verdicts
+    by_size, by_attribute = (frame.assign(controls=frame["controls"] + " controls") for frame in frames[:2])
+    panels = ["data", "controls"], "attribute", "model"
+    plot(metrics / ACCURACY_PLOT, by_size, [ACCURACY], ["data"], "model", "controls")
+    plot(metrics / INTERPRETABILITY_PLOT, by_attribute, [INTERPRETABILITY], *panels)
+    plot(metrics / INDEPENDENCE_PLOT, by_attribute, [LEAKAGE, LEAKAGE_BESIDE_CONTROLS, CROSS_TALK], *panels)
+
+
+def with_controls(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of programs.study_evaluate with more columns.
+
+    controls: "2" or "4", or the names of other attributes. whole: trained on all tunes and transpositions.
+    `CONTROL_MEANS`: means over the controlled attributes. Interpretability becomes NaN where controls lie outside z,
+    because it is defined for dimensions of z.
+    """
+    for name in ("controls_in_z", "training_measures", "transposed", "trained_with"):
+        if name not in frame:
+            raise UserError(f"explainable.csv has no column {name}; make it again with {PROGRAM}")
+    outside = frame["controls_in_z"].eq(False)
+    frame.loc[outside, [INTERPRETABILITY, *(f"{INTERPRETABILITY}_{name}" for name in ATTRIBUTES)]] = np.nan
+    rows = frame.to_dict("records")
+    means = {
+        mean: [np.mean([row.get(f"{metric}_{name}", np.nan) for name in row["attributes"].split(",")]) for row in rows]
+        for mean, metric in CONTROL_MEANS.items()
+    }
+    numbers = {",".join(names): number for number, names in NAMED_ATTRIBUTES.items()}
+    controls = [numbers.get(names, names) for names in frame["attributes"]]
+    whole = frame["training_measures"].isna() & frame["transposed"]
+    return frame.join(pd.DataFrame({"controls": controls, "whole": whole, **means})).copy()  # one block of memory
+
+
+def size_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each data set, model, number of controls and size of z, from runs on all training tunes."""
+    *means, of_data = CONTROL_MEANS
+    others = ["accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss", f"data_{CROSS_TALK}"]
+    return over_seeds(runs[runs["whole"]], SETTING, [ACCURACY, *means, CROSS_TALK], [*others, of_data])
+
+
+def attribute_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """The same for each controlled attribute: the columns METRIC_ATTRIBUTE as METRIC."""
+    parts = []
+    for name in ATTRIBUTES:
+        part = runs[runs["whole"] & runs["attributes"].str.split(",").map(lambda names, name=name: name in names)]
+        values = {metric: part.get(f"{metric}_{name}", np.nan) for metric in (*OF_CONTROLS, *OF_DATA)}
+        parts.append(part.assign(attribute=name, **values))
+    return over_seeds(pd.concat(parts, ignore_index=True), [*SETTING, "attribute"], OF_CONTROLS, OF_DATA)
+
+
+def training_set_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each setting and training set, of the settings that were trained on several."""
+    keys = [*SETTING, "training_measures", "transposed"]
+    others = ["training_rows_untransposed", "training_rows", "floor"]
+    table = over_seeds(runs, keys, [ACCURACY, "control_interpretability"], others)
+    return table[table.groupby(SETTING)["latent"].transform("size") > 1].reset_index(drop=True)
+
+
+def over_seeds(runs: pd.DataFrame, by: list[str], values: list[str], others: list[str]) -> pd.DataFrame:
+    """Means of runs that agree in `by`; of `values` also the lowest and highest. Number and options of the runs."""
+    ends = (("", "mean"), ("_lowest", "min"), ("_highest", "max"))
+    columns = {f"{value}{end}": (value, how) for value in values for end, how in ends}
+    columns |= {name: (name, "mean") for name in others}
+    schedules = "trained_with", lambda each: "; ".join(sorted(each.unique()))
+    columns |= {"trainings": ("trained_with", "size"), "trained_with": schedules}
+    return runs.groupby(by, dropna=False).agg(**columns).reset_index()
+
+
+# Plots
+
+LABELS = {
+    ACCURACY: "accuracy of test tokens",
+    INTERPRETABILITY: "interpretability",
+    LEAKAGE: "not elsewhere in z",
+    LEAKAGE_BESIDE_CONTROLS: "not outside all controls",
+    CROSS_TALK: "independence of the control",
+}
+# Line and marker. A setting with a single size of z shows as a marker only.
+LOOKS = (("-", "o"), ("--", "^"), (":", "s"), ("-.", "D"))
+PANEL_INCHES, LEGEND_INCHES, PANELS_A_LINE = (3.4, 2.7), 0.8, 4
+
+
+def plot(path: Path, table: pd.DataFrame, values: list[str], apart: list[str], color_by: str, dash_by: str) -> None:
+    """Plot each of `values` against the size of z: a panel for each group of the columns `apart`.
+
+    Lines are means over seeds, bands their ranges. The file is removed if there is nothing to plot.
+    """
+    groups = [[(value, *group) for group in table.dropna(subset=[value]).groupby(apart)] for value in values]
+    lines = [group[first : first + PANELS_A_LINE] for group in groups for first in range(0, len(group), PANELS_A_LINE)]
+    if not lines:
+        return path.unlink(missing_ok=True)
+    colors = {name: f"C{number}" for number, name in enumerate(sorted(table[color_by].unique()))}
+    looks = dict(zip(sorted(table[dash_by].unique()), LOOKS, strict=False))
+    n_columns = max(map(len, lines))
+    size = n_columns * PANEL_INCHES[0], len(lines) * PANEL_INCHES[1] + LEGEND_INCHES
+    # Distinguishable with any kind of dichromacy. Without pyplot, so that no display is needed.
+    with style.context("tableau-colorblind10"), written_atomically(path) as file:
+        figure = Figure(size, dpi=150, layout="constrained")
+        for axes, line in zip(figure.subplots(len(lines), n_columns, squeeze=False), lines, strict=True):
+            for axis, (value, key, rows) in zip(axes, line, strict=False):
+                _draw(axis, value, rows, {color_by: colors, dash_by: looks})
+                axis.set_title(", ".join(map(str, key)), fontsize=9, parse_math=False)
+            for axis in axes[len(line) :]:
+                axis.set_visible(False)
+        entries = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
+        entries += [
+            Line2D([], [], color="black", linestyle=dash, marker=marker, markersize=4, label=name)
+            for name, (dash, marker) in looks.items()
+        ]
+        if ACCURACY in values:
+            entries.append(Line2D([], [], color="grey", linewidth=0.8, label="always hold"))
+        n_legend = min(len(entries), 2 * n_columns)
+        figure.legend(handles=entries, loc="outside lower center", ncols=n_legend, frameon=False, fontsize=8)
+        figure.savefig(file, format="png")
+    print(path)
+
+
+def _draw(axis: Axes, value: str, rows: pd.DataFrame, styles: dict[str, dict[Any, Any]]) -> None:
+    (color_by, colors), (dash_by, looks) = styles.items()
+    for (color, dash), line in rows.sort_values("latent").groupby([color_by, dash_by]):
+        shade, (kind, marker) = colors[color], looks[dash]
+        axis.plot(line["latent"], line[value], color=shade, linestyle=kind, marker=marker, markersize=4, linewidth=1.3)
+        axis.fill_between(line["latent"], line[f"{value}_lowest"], line[f"{value}_highest"], color=shade, alpha=0.18)
+    if value == ACCURACY:
+        for floor in rows["floor"].unique():
+            axis.axhline(floor, color="grey", linewidth=0.8)
+    else:  # shares, on one scale so that panels compare
+        axis.set_ylim(min(-0.03, rows[f"{value}_lowest"].min() - 0.03), 1.03)
+    axis.set_xscale("log", base=2)
+    sizes = sorted(rows["latent"].unique())
+    axis.set_xticks(sizes, sizes)
+    axis.tick_params(axis="x", which="minor", length=0, labelbottom=False)
+    axis.tick_params(labelsize=7)
+    axis.set_xlabel("dimensions of z", fontsize=8)
+    axis.set_ylabel(LABELS[value], fontsize=8)
+    axis.grid(axis="y", linewidth=0.4)
 
 
 if __name__ == "__main__":

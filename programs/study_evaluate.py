@@ -21,12 +21,13 @@ from common.errors import UserError, run_command
 from common.files import hash_of_file
 from common.options import CheckedOptions, as_plain, option, parse_options
 from common.randomness import rng_at
-from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table
+from evaluation.tables import format_table
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet, SplitRows
 from explainable.metrics.independence import data_correlations, output_independence, sweep_correlations
 from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
+from explainable.result_tables import RUNS_TABLE
 from explainable.stages.stage import FOLDER, VAE
 from explainable.trained import TrainedMeasures, load_measures_model
 from models.checkpoint import CheckpointError
@@ -36,26 +37,6 @@ SWEEP_VALUES = 11
 # Options that are always told of a training, and those that have columns of their own.
 _MAIN_OPTIONS = ("hidden", "epochs", "batch_size", "learning_rate")
 _OF_THE_RUN = frozenset(("latent", "attributes", "seed", "training_measures", "transposed"))
-TABLE = ResultTable(
-    "explainable.csv",
-    "-m programs.study_evaluate",
-    (
-        Column("run", "run", LABEL),
-        Column("data", "data", LABEL),
-        Column("latent", "z"),
-        Column("accuracy", "accuracy"),
-        Column("floor", "always hold", BASELINE),
-        Column("accuracy_onsets", "onsets"),
-        Column("accuracy_measures", "measures"),
-        Column("interpretability", "interpretability"),
-        Column("latent_independence_nonlinear", "attributes not elsewhere in z"),
-        Column("data_independence_nonlinear", "in the data", BASELINE),
-        Column("free_independence_nonlinear", "nor in what is no control"),
-        Column("output_independence", "independence of controls"),
-        Column("data_output_independence", "in the data", BASELINE),
-    ),
-    key=("data", "run"),
-)
 
 
 @dataclass(frozen=True)
@@ -78,9 +59,9 @@ def evaluate_models(options: Options) -> pd.DataFrame:
     if not paths:
         raise UserError(f"{folder}: no trained model there; train one with python -m programs.study_train")
     rows = [measure_run(load_measures_model(path), measures, options) for path in paths]
-    frame = TABLE.add(pd.DataFrame(rows), options.metrics)
-    print(format_table(frame[frame["data"] == measures.name], TABLE.columns))
-    print(TABLE.path(options.metrics))
+    frame = RUNS_TABLE.add(pd.DataFrame(rows), options.metrics)
+    print(format_table(frame[frame["data"] == measures.name], RUNS_TABLE.columns))
+    print(RUNS_TABLE.path(options.metrics))
     return frame
 
 

@@ -80,3 +80,36 @@ def test_workers_end_with_their_parent(tmp_path: Path, number: signal.Signals) -
     parent.send_signal(number)
     parent.communicate(timeout=20)
     assert time.monotonic() - started < 20 and parent.returncode == -number
+
+
+STOPPED = """
+import signal, sys, time
+from pathlib import Path
+from common.errors import run_command
+from common.processes import map_in_processes
+
+def work(folder):
+    signal.signal(signal.SIGTERM, lambda *_: (Path(folder, "saved").touch(), sys.exit(143)))
+    Path(folder, "began").touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    run_command(lambda: list(map_in_processes(work, sys.argv[1:] * 3, 2, died=None)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_program_asks_its_workers_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    """Both items at hand save, the others do not begin, and the program ends."""
+    program, folders = tmp_path / "program.py", [tmp_path / "a", tmp_path / "b"]
+    program.write_text(STOPPED)
+    for folder in folders:
+        folder.mkdir()
+    parent = subprocess.Popen([sys.executable, program, *folders], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 60
+    while not all((folder / "began").exists() for folder in folders):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.send_signal(number)
+    assert parent.wait(20) == 128 + number
+    assert all((folder / "saved").exists() for folder in folders)

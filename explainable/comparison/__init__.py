@@ -1,1 +1,0 @@
-"""The grid of runs, and what they say to the study's claims."""
