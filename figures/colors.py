@@ -1,8 +1,16 @@
-"""A colour for each genre, the same in all figures."""
+"""Colours and axis style of all figures."""
 
-# By genre id, again from the start where there are more. The first four stay apart (at least 27 in CIELAB) for readers
-# with any of the three kinds of dichromacy, as simulated by Machado, Oliveira and Fernandes (2009).
+from matplotlib.axes import Axes
+
+# By genre id, repeated if there are more genres. The first four are distinguishable (at least 27 apart in CIELAB) with
+# each of the three kinds of dichromacy, as simulated by Machado, Oliveira and Fernandes (2009).
 GENRE_COLORS = ("#1f5f99", "#c87800", "#17a882", "#7a1248", "#5a5a5a", "#d6453d", "#3fa7d6", "#8a6a14")
+ALL_COLOR = "#444444"  # all genres together
+PAPER, LINES, INK, GREY = "#fbfaf7", "#dcd9d0", "#222222", "#8c8c8c"
 
-# All genres together.
-ALL_COLOR = "#444444"
+
+def style_axis(axis: Axes) -> None:
+    """Set the background and the frame of an axis."""
+    axis.set_facecolor(PAPER)
+    for spine in axis.spines.values():
+        spine.set_color(LINES)

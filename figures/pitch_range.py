@@ -1,4 +1,4 @@
-"""Which pitches a picture of piano rolls shows."""
+"""The range of pitches that a picture of piano rolls shows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,19 +7,19 @@ import numpy as np
 
 from data.song import OCTAVE
 
-MIDDLE = 4 * OCTAVE  # where nothing sounds
+MIDDLE = 4 * OCTAVE  # the lowest pitch in a picture of empty rolls
 _FEWEST = 2 * OCTAVE
 
 
 class PitchRange(NamedTuple):
-    """From `low`, a C, up to and without `high`, a C as well."""
+    """From `low` up to, but not including, `high`; both are a C."""
 
     low: int
     high: int
 
     @property
     def octave_lines(self) -> list[int]:
-        """Heights of the lower edges of the Cs inside, from the top of a picture."""
+        """Distances of the inner Cs from the top of a picture, in pitches."""
         return [self.high - pitch for pitch in range(self.low + OCTAVE, self.high, OCTAVE)]
 
     def __str__(self) -> str:
@@ -27,12 +27,12 @@ class PitchRange(NamedTuple):
 
 
 def note_name(pitch: int) -> str:
-    """"C4" for the C that is MIDI's 60."""
+    """Name of a C; MIDI pitch 60 is "C4"."""
     return f"C{pitch // OCTAVE - 1}"
 
 
 def pitch_range(rolls: Sequence[np.ndarray]) -> PitchRange:
-    """The octaves in which any of the rolls, bool (128, T), sounds; at least two."""
+    """The octaves in which any of the rolls, bool (128, T), has a note; at least two."""
     sounding = np.flatnonzero(np.any([roll.any(axis=1) for roll in rolls], axis=0))
     if not len(sounding):
         return PitchRange(MIDDLE, MIDDLE + _FEWEST)

@@ -1,4 +1,4 @@
-"""A figure as the bytes of a PNG file, for the writer that leaves no half files."""
+"""Figures as PNG."""
 
 from io import BytesIO
 
@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG."""
+    """The figure as a PNG file in memory, to be written atomically."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

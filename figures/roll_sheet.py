@@ -1,4 +1,4 @@
-"""A picture of many piano rolls: a row for each genre, time in seconds across, pitch upwards."""
+"""A picture of many piano rolls: one row per genre, time in seconds to the right, pitch upwards."""
 
 from collections.abc import Sequence
 from itertools import cycle, zip_longest
@@ -14,17 +14,17 @@ from matplotlib.ticker import MaxNLocator
 from common.files import write_bytes
 from data.pianoroll import roll_notes
 from data.song import OCTAVE
-from figures.colors import GENRE_COLORS
+from figures.colors import GENRE_COLORS, GREY, INK, LINES, style_axis
 from figures.pitch_range import note_name, pitch_range
 from figures.png import png
 
 MAX_COLUMNS, MAX_SECONDS = 8, 60.0
-_PAPER, _LINES, _JOINTS, _GREY, _INK = "#f7f6f2", "#dcd9d0", "#b9b5a8", "#8c8c8c", "#262626"
+_JOINTS = "#b9b5a8"
 _INCHES_PER_SECOND, _MINIMUM_WIDTH, _LINE_HEIGHT, _MARGIN = 0.25, 1.9, 1.7, 0.7
 
 
 class RollPanel(NamedTuple):
-    """One roll, bool (128, T), and its title."""
+    """A roll, bool (128, T), and its title."""
 
     title: str
     roll: np.ndarray
@@ -34,18 +34,13 @@ SheetRows = Sequence[Sequence[RollPanel | None]]
 
 
 def save_roll_sheet(
-    path: Path,
-    rows: SheetRows,
-    *,
-    title: str,
-    frames_per_second: int,
-    window_frames: int | None = None,
+    path: Path, rows: SheetRows, *, title: str, frames_per_second: int, window_frames: int | None = None
 ) -> None:
-    """Write a PNG with one row of panels for each of `rows`; None leaves a place free.
+    """Write a PNG with one row of panels for each of `rows`; None is an empty place.
 
-    A row of more panels than fit (eight, fewer if they are long) goes on in the next line. All panels share their axes:
-    the octaves in which anything sounds, and the time of the longest roll, up to 60 s. A silent roll says "empty" in
-    its title. `window_frames` marks the joints of windows.
+    A row wraps after eight panels, or fewer if they are long. All panels share their axes: the octaves in use, and the
+    duration of the longest roll, up to 60 s. The title of an empty roll says "empty". Every `window_frames` frames a
+    line marks the border of two windows.
     """
     panels = [panel for row in rows for panel in row if panel is not None]
     longest = max(panel.roll.shape[1] for panel in panels) / frames_per_second
@@ -60,7 +55,7 @@ def save_roll_sheet(
     panel_width = max(_INCHES_PER_SECOND * seconds, _MINIMUM_WIDTH)
     line_height = _LINE_HEIGHT if len(lines) > 2 else 1.5 * _LINE_HEIGHT
     size = max(_MARGIN + n_columns * panel_width, 7.0), _MARGIN + len(lines) * line_height
-    figure = Figure(figsize=size, dpi=150, layout="constrained")  # no pyplot: a file needs no display
+    figure = Figure(figsize=size, dpi=150, layout="constrained")  # without pyplot, which needs a display
     axes = figure.subplots(len(lines), n_columns, sharex=True, sharey=True, squeeze=False)
     for axes_of_line, (color, line) in zip(axes, lines, strict=True):
         for axis, panel in zip_longest(axes_of_line, line):
@@ -68,7 +63,7 @@ def save_roll_sheet(
                 axis.set_visible(False)
             else:
                 _draw(axis, panel, color, frames_per_second, window_frames)
-    for column in axes.T:  # the lowest panel has the labels, also where the last line is not full
+    for column in axes.T:  # labels at the lowest panel of a column, also if the last line is not full
         for axis in [axis for axis in column if axis.get_visible()][-1:]:
             axis.tick_params(labelbottom=True)
     low, high = pitch_range([panel.roll for panel in panels])
@@ -85,7 +80,7 @@ def save_roll_sheet(
 
 
 def _draw(axis: Axes, panel: RollPanel, color: str, frames_per_second: int, window_frames: int | None) -> None:
-    """A note is a bar of pitch +- 0.5, from the start of its first frame to the end of its last."""
+    """Draw each note as a bar of pitch +- 0.5, from the start of its first frame to the end of its last."""
     pitch, start, end = roll_notes(panel.roll)
     left, right, low, high = start / frames_per_second, end / frames_per_second, pitch - 0.5, pitch + 0.5
     corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(-1, 4, 2)
@@ -93,12 +88,8 @@ def _draw(axis: Axes, panel: RollPanel, color: str, frames_per_second: int, wind
     n_frames = panel.roll.shape[1]
     for joint in range(window_frames or n_frames, n_frames, window_frames or n_frames):
         axis.axvline(joint / frames_per_second, color=_JOINTS, linewidth=0.8, zorder=2)
-    empty = not panel.roll.any()
-    told, told_color = (f"{panel.title}: empty", _GREY) if empty else (panel.title, _INK)
-    axis.set_title(told, fontsize=8, color=told_color, pad=3, parse_math=False)
-    axis.set_facecolor(_PAPER)
-    axis.grid(axis="y", color=_LINES, linewidth=0.6)
-    axis.tick_params(labelsize=7, length=2, color=_GREY)
-    for spine in axis.spines.values():
-        spine.set_color(_LINES)
-
+    title, color = (panel.title, INK) if panel.roll.any() else (f"{panel.title}: empty", GREY)
+    axis.set_title(title, fontsize=8, color=color, pad=3, parse_math=False)
+    axis.grid(axis="y", color=LINES, linewidth=0.6)
+    axis.tick_params(labelsize=7, length=2, color=GREY)
+    style_axis(axis)

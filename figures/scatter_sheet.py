@@ -1,4 +1,4 @@
-"""A picture of spaces side by side: a point for each window, a colour for each genre."""
+"""Scatter plots side by side: one point per window, one colour per genre."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from common.files import write_bytes
-from figures.colors import GENRE_COLORS
+from figures.colors import GENRE_COLORS, style_axis
 from figures.png import png
 
-_PAPER, _LINES = "#fbfaf7", "#dcd9d0"
 _PANEL_INCHES, _LINE_INCHES, _MARGIN_INCHES = 5.0, 0.17, 0.8
-# Share of the points at each end of an axis that do not widen the frame: a few far away would squeeze the others.
+# Share of outliers at each end of an axis that the frame may leave out.
 _OUTER_SHARE = 0.005
 
 
 class Scatter(NamedTuple):
-    """Points (n, 2) of n windows, and a title of one or more lines."""
+    """Points, (n, 2), of n windows, and a title of one or more lines."""
 
     title: str
     points: np.ndarray
@@ -28,25 +27,24 @@ class Scatter(NamedTuple):
 def save_scatter_sheet(
     path: Path, panels: Sequence[Scatter], genre: np.ndarray, names: Sequence[str], *, title: str
 ) -> None:
-    """Write a PNG with the panels in a row and one legend. `genre` int64 (n,) holds for all panels.
+    """Write a PNG with the panels in a row and one legend. `genre`, int64 (n,), holds for all panels.
 
-    Points are drawn in the order given, so where that is random no genre hides the others. The axes have no unit and no
-    numbers. A panel's title says how many points lie beyond its frame.
+    Points are drawn in the given order; with a random order no genre hides the others. Axes have no numbers. The
+    title of a panel gives the number of points outside its frame.
     """
-    n_lines = title.count("\n") + max(panel.title.count("\n") for panel in panels) + 2  # with that of the points beyond
+    n_lines = title.count("\n") + max(panel.title.count("\n") for panel in panels) + 2  # and that of outside points
     size = len(panels) * _PANEL_INCHES, _PANEL_INCHES + n_lines * _LINE_INCHES + _MARGIN_INCHES
-    figure = Figure(figsize=size, dpi=150, layout="constrained")  # no pyplot: a file needs no display
+    figure = Figure(figsize=size, dpi=150, layout="constrained")  # without pyplot, which needs a display
     colors = np.array(GENRE_COLORS)[genre % len(GENRE_COLORS)]
     area = float(np.clip(30_000 / len(genre), 3, 40))
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         low, high = _frame(panel.points)
-        beyond = int(((panel.points < low) | (panel.points > high)).any(axis=1).sum())
+        outside = int(((panel.points < low) | (panel.points > high)).any(axis=1).sum())
         axis.scatter(*panel.points.T, s=area, c=colors, alpha=0.55, linewidths=0)
-        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], facecolor=_PAPER)
-        told = f"{panel.title}\nbeyond the frame: {beyond} of {len(genre):,}" if beyond else panel.title
-        axis.set_title(told, fontsize=9, parse_math=False)
-        for spine in axis.spines.values():
-            spine.set_color(_LINES)
+        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+        title_of_panel = f"{panel.title}\noutside the frame: {outside} of {len(genre):,}" if outside else panel.title
+        axis.set_title(title_of_panel, fontsize=9, parse_math=False)
+        style_axis(axis)
     entries = [
         Line2D([], [], linestyle="", marker="o", color=GENRE_COLORS[genre_id % len(GENRE_COLORS)],
                label=f"{names[genre_id]} ({count:,})")
