@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -21,12 +22,11 @@ _SAMPLES, _SAMPLE_BYTES = 16, 4096
 class DataFolder:
     """A format of data folders, for example the roll store.
 
-    A folder is complete when it holds `info_file`, a JSON object: `format_version`, the facts given by the writer, an
-    entry in `files` for each data file, and `content_hash`. The content hash covers the facts named in `hashed_facts`
-    and the hashes of all data files except `log`. It is equal for equal data on any machine, at any time.
+    The JSON file `info_file` is written last. It holds `format_version`, the facts given by the writer, an entry in
+    `files` for each data file, and `content_hash`, which covers the facts named in `hashed_facts` and the hashes of
+    all data files except `log`. Equal data have equal content hashes on any machine, at any time.
 
-    With `sampled`, entries hold size, hash of a sample, and hash of a file; opening then reads samples only. Otherwise
-    an entry is the hash.
+    An entry is the SHA-256 of the file; with `sampled`, its size, the hash of a sample, and the SHA-256.
     """
 
     name: str
@@ -39,7 +39,7 @@ class DataFolder:
     sampled: bool = False
 
     def read_info(self, folder: Path) -> dict[str, Any]:
-        """Return the content of `info_file` after checks that read no data file as a whole.
+        """Return the content of `info_file`, after a check of it and of all samples.
 
         Raises `UserError` where the folder holds no such data, another format version, or damaged files.
         """
@@ -47,20 +47,14 @@ class DataFolder:
             raise UserError(f"{folder}: no {self.name} there; make one with {self.program}")
         with self.damage_named(folder):
             info = json.loads((folder / self.info_file).read_text(encoding="utf-8"))
-            if not _is_info(info):
-                raise ValueError(f"{self.info_file} describes no {self.name}")
-            if info["format_version"] != self.format_version:
-                raise UserError(
-                    f"{folder}: {self.name} of format {info['format_version']}, but this code reads format "
-                    f"{self.format_version}; make it again with {self.program}"
-                )
-            if sorted(info["files"]) != sorted(self.files):
-                raise ValueError(f"{self.info_file} lists wrong files")
-            if self._content_hash(info) != info["content_hash"]:
+            version = info["format_version"]
+            if version != self.format_version:
+                this = f"{folder}: {self.name} of format {version}, but this code reads format {self.format_version}"
+                raise UserError(f"{this}; make it again with {self.program}")
+            if sorted(info["files"]) != sorted(self.files) or self._content_hash(info) != info["content_hash"]:
                 raise ValueError(f"{self.info_file} has changed")
-            if self.sampled:
-                for name, entry in info["files"].items():
-                    _check_sample(folder / name, entry)
+            for name, entry in info["files"].items() if self.sampled else ():
+                _check_sample(folder / name, entry)
         return info
 
     def verify(self, folder: Path, info: dict[str, Any], names: Collection[str] | None = None) -> None:
@@ -75,11 +69,9 @@ class DataFolder:
         """Turn read errors in the block into a `UserError` that names the damaged folder and the remedy."""
         try:
             yield
-        except FileNotFoundError as error:
-            reason = f"{Path(error.filename).name} is missing"
-            raise UserError(f"{folder}: damaged ({reason}); make it again with {self.program}") from error
-        except (ValueError, LookupError, TypeError, AttributeError, EOFError, IsADirectoryError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+        except (FileNotFoundError, ValueError, LookupError, TypeError, EOFError, IsADirectoryError) as error:
+            missing = isinstance(error, FileNotFoundError) and f"{Path(error.filename).name} is missing"
+            reason = missing or " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{folder}: damaged ({reason}); make it again with {self.program}") from error
 
     def require_place(self, folder: Path) -> None:
@@ -88,23 +80,23 @@ class DataFolder:
             raise UserError(f"{folder}: a file is in the way; name another folder")
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         names = {name for name in names if not name.startswith(_UNFINISHED)}
-        with contextlib.suppress(OSError, ValueError):
-            if _is_info(json.loads((folder / self.info_file).read_text(encoding="utf-8"))):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            if "format_version" in json.loads((folder / self.info_file).read_bytes()):
                 return
         if names and (names - {*self.files, self.info_file} or not names & self._arrays()):
             raise UserError(f"{folder}: not empty and not a {self.name}; name another folder, or remove it")
 
     @contextlib.contextmanager
     def locked(self, folder: Path) -> Iterator[None]:
-        """Keep other writers out of `folder`; first repair what a killed writer left.
+        """Keep other writers out of `folder`. Raises `UserError` while another process writes.
 
-        Complete data move into place, incomplete data are removed. Raises `UserError` while another process writes.
+        First complete or remove what a killed writer left.
         """
         with locked_folder(folder, f"another process is making this {self.name}; wait until it has ended"):
             for unfinished in sorted(folder.glob(f"{_UNFINISHED}*")):
                 if (unfinished / self.info_file).is_file():
                     self._move_into_place(unfinished, folder)
-                self._remove(unfinished)
+                shutil.rmtree(unfinished, ignore_errors=True)
             yield
 
     def has_unfinished(self, folder: Path) -> bool:
@@ -126,7 +118,7 @@ class DataFolder:
             self.read_info(unfinished)
             self._move_into_place(unfinished, folder)
         finally:
-            self._remove(unfinished)
+            shutil.rmtree(unfinished, ignore_errors=True)
             with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()
 
@@ -142,9 +134,7 @@ class DataFolder:
 
     def _entry(self, path: Path) -> Any:
         whole = hash_of_file(path, _FILE_HASH_DIGITS)
-        if not self.sampled:
-            return whole
-        return {"bytes": path.stat().st_size, "sample": _hash_of_sample(path), "sha256": whole}
+        return {"bytes": path.stat().st_size, "sample": _sample(path), "sha256": whole} if self.sampled else whole
 
     def _hash(self, entry: Any) -> str:
         return entry["sha256"] if self.sampled else entry
@@ -164,28 +154,17 @@ class DataFolder:
             if (complete / name).exists():
                 (complete / name).replace(folder / name)
 
-    def _remove(self, unfinished: Path) -> None:
-        for path in unfinished.glob("*"):
-            if path.name in (*self.files, self.info_file) or path.name.endswith(".partial"):
-                path.unlink()
-        with contextlib.suppress(OSError):  # not empty, or already gone
-            unfinished.rmdir()
-
-
-def _is_info(content: Any) -> bool:
-    return isinstance(content, dict) and "format_version" in content
-
 
 def _check_sample(path: Path, expected: dict[str, Any]) -> None:
     size = path.stat().st_size
     if size != expected["bytes"]:
         raise ValueError(f"{path.name} has {size:,} bytes instead of {expected['bytes']:,}")
-    if _hash_of_sample(path) != expected["sample"]:
+    if _sample(path) != expected["sample"]:
         raise ValueError(f"{path.name} has changed")
 
 
-def _hash_of_sample(path: Path) -> str:
-    """Hash of sixteen evenly spaced pieces of a file, including the first and the last."""
+def _sample(path: Path) -> str:
+    """Return the hash of sixteen evenly spaced pieces of a file, including the first and the last."""
     last = max(path.stat().st_size - _SAMPLE_BYTES, 0)
     digest = sha256()
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The device to compute on, and how this process uses it and its memory."""
+"""Choose the device to compute on, and set up this process for it."""
 
 import ctypes
 import sys
@@ -12,21 +12,20 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def select_device(name: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU. Raises `UserError` where the device that is asked for is not there."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """Return the named device; `auto` is CUDA, else MPS, else the CPU. Raises `UserError` where it is unavailable."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
+        name = next(device for device, usable in available.items() if usable)
     if not available[name]:
         raise UserError(f"device {name}: not available here; use cpu or auto")
     return torch.device(name)
 
 
 def prepare_process(device: torch.device, *, threads: int = 0, tf32: bool = False) -> str:
-    """Set up this process to compute on `device`; returns a line that says how.
+    """Set up this process to compute on `device`; returns a line that describes the setup.
 
-    `threads` of the CPU, 0 leaves the choice to torch. `tf32` lets a GPU round the factors of matrix products and
-    convolutions to 10 bits. cuDNN takes the algorithms it knows best, without trying them first. On a CPU the C library
-    is told to keep freed memory (`keep_freed_memory`).
+    `threads` is the number of CPU threads; 0 leaves it to torch. `tf32` allows TF32 matrix products and convolutions
+    on a GPU. cuDNN chooses algorithms without benchmarking. On a CPU, `keep_freed_memory` applies.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -40,26 +39,23 @@ def prepare_process(device: torch.device, *, threads: int = 0, tf32: bool = Fals
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory instead of handing it back to the system after every batch.
+    """Make glibc keep freed memory instead of returning it to the system; without glibc, do nothing.
 
-    A batch of rolls has tens of megabytes. By default each is mapped afresh, and touching new pages costs more than
-    the arithmetic (benchmarks/batches.py shows both). Does nothing where the C library is not glibc.
+    A batch of rolls has tens of megabytes. By default each batch is mapped afresh, and touching new pages costs more
+    than the arithmetic (benchmarks/batches.py measures both).
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def peak_memory_mb(device: torch.device) -> dict[str, float]:
-    """High-water marks in MiB: of this process's resident memory, and of tensors on a GPU; NaN where none is told."""
+    """Peak resident memory of this process (NaN on Windows) and, on a GPU, peak memory of its tensors, in MiB."""
     try:
-        import resource
+        from resource import RUSAGE_SELF, getrusage
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        host = peak / (2**20 if sys.platform == "darwin" else 2**10)
+        host = getrusage(RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     except ImportError:
         host = float("nan")
     marks = {"peak_memory_mb": round(host, 1)}

@@ -1,4 +1,4 @@
-"""How a command ends when something the user gave is wrong: one line, exit code 2, no traceback."""
+"""Errors of the user, and how a command ends: one line and an exit code, no traceback."""
 
 import contextlib
 import os
@@ -17,15 +17,16 @@ class UserError(Exception):
 
 
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
-    """Call `main`; a `UserError`, one of `also` or a file that cannot be used becomes one line and exit code 2.
+    """Call `main`. A `UserError`, one of `also` or an unusable file ends the program with one line and exit code 2.
 
-    Ctrl-C ends with exit code 130; SIGTERM and SIGHUP with 128 and their number, after temporary files are removed.
+    Ctrl-C gives exit code 130. SIGTERM and SIGHUP give 128 + signal number, after temporary files are removed.
     """
     try:
-        with _signals_end_in_order():
+        with _signals_raise():
             main()
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output, as in `| head`, has had enough
+        return
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except (UserError, *also) as error:
@@ -38,30 +39,26 @@ def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    else:
-        return
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(2)
 
 
 @contextlib.contextmanager
-def _signals_end_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as an exception does. SIGHUP stays ignored where nohup has it ignored."""
+def _signals_raise() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP raise SystemExit in the block, unless they have a handler or are ignored (nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        if handler is signal.SIG_DFL:
-            signal.signal(number, _end)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    replaced = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in replaced:
+        signal.signal(number, _exit)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            if handler is not None:  # None: a handler that Python did not set, which was left alone
-                signal.signal(number, handler)
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _end(number: int, _: FrameType | None) -> NoReturn:
+def _exit(number: int, _: FrameType | None) -> NoReturn:
     sys.exit(128 + number)

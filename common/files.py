@@ -1,4 +1,4 @@
-"""Files that are whole or not there: the one atomic writer, hashes, and locks of folders."""
+"""Atomic writes, hashes of files, and locks of folders."""
 
 import contextlib
 import os
@@ -18,13 +18,12 @@ HASH_DIGITS = 12
 
 @contextlib.contextmanager
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that becomes `path` when the block ends well: whole, or not at all.
+    """Yield a temporary file that replaces `path` after the block; an error or a kill leaves `path` as it was.
 
-    `path` holds the old content or all of the new, whenever the process is stopped, and after an error nothing is left
-    behind. The temporary file has a name of its own, so two writers never share one. Makes the folder. An `OSError`,
-    such as a full disk, names `path`.
+    Makes the folder. Temporary names are unique, so two writers never share one. An `OSError`, such as a full disk,
+    names `path`.
     """
-    # Part of the name alone: a name may be as long as the file system allows.
+    # A part of the name only: `path.name` may be as long as the file system allows.
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
         with errors_naming(path, temporary):
@@ -40,7 +39,7 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def errors_naming(path: Path, *instead_of: Path) -> Iterator[None]:
-    """An `OSError` of the block that names no file, or one of `instead_of`, names `path`."""
+    """Make each `OSError` in the block name `path` where it names no file, or one of `instead_of`."""
     try:
         yield
     except OSError as error:
@@ -61,26 +60,25 @@ def write_text(path: Path, text: str) -> None:
 
 
 def save_plain(content: dict[str, Any], path: Path) -> None:
-    """`torch.save` of plain data (tensors, numbers, texts, lists, dictionaries), atomically."""
-    import torch  # here, because the processes that read MIDI files do without it and start sooner
+    """Save plain data (tensors, numbers, strings, lists, dictionaries) with `torch.save`, atomically."""
+    import torch  # here, because the processes that read MIDI files start sooner without it
 
-    buffer = BytesIO()  # torch's own writer of files hides why the system refuses one
+    buffer = BytesIO()  # torch's own file writer hides the system's reason for an error
     torch.save(content, buffer)
     write_bytes(path, buffer.getbuffer())
 
 
 def hash_of_file(path: Path, digits: int = HASH_DIGITS) -> str:
-    """The first hexadecimal digits, of 64, of the SHA-256 of a file's content."""
+    """Return the first hexadecimal digits of the SHA-256 of a file."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()[:digits]
 
 
 @contextlib.contextmanager
 def locked_folder(folder: Path, in_use: str) -> Iterator[None]:
-    """Keep other processes that ask for the same lock out of `folder` while the block runs.
+    """Hold the lock of `folder` during the block. Raises `UserError` "<folder>: <in_use>" if another process holds it.
 
-    The lock is a file beside the folder, `.<name>.lock`; it ends with the process, however that ends. Raises
-    `UserError`, "<folder>: <in_use>", where another process has it.
+    The lock is the file `.<name>.lock` beside the folder. The system releases it when the process ends.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)

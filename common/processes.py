@@ -1,4 +1,4 @@
-"""Work over many items in several processes, which end with this one and of which one may die."""
+"""Map a function over items in worker processes that end with this process and may be killed."""
 
 import os
 import signal
@@ -19,11 +19,10 @@ Result = TypeVar("Result")
 def map_in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int, *, died: Result, chunk: int = 1
 ) -> Iterator[Result]:
-    """`work` of every item, in their order. Under two workers, everything is done in this process.
+    """Yield `work(item)` for all items in order. With fewer than two workers, this process does the work.
 
-    Where a worker is killed, as the system does when memory runs out, the items at hand are tried again, each
-    alone; the result of one that ends its process again is `died`. The workers end when this process does, however it
-    ends. `work` is a function of a module, or a partial of one.
+    When a worker is killed, as the system does when memory runs out, its items are retried one by one; an item that
+    kills its process again yields `died`. `work` is a function of a module, or a partial of one.
     """
     if workers < 2:
         yield from map(work, items)
@@ -36,8 +35,8 @@ def map_in_processes(
                 done += 1
                 yield from results
         except BrokenProcessPool:
-            # Which item it was is unknown. The first chunk without a result is done with care; if it was a later one,
-            # the next pool breaks as well, until that chunk is the first.
+            # The deadly item is unknown. Retry the first chunk without a result one by one; if a later chunk holds it,
+            # the next pool breaks too, until that chunk is the first.
             yield from _one_by_one(work, chunks[done], died)
             done += 1
 
@@ -47,15 +46,15 @@ def _in_pool(
 ) -> Iterator[list[Result]]:
     with _pool(min(workers, len(chunks))) as pool:
         waiting = iter(chunks)
-        # A few chunks ahead: enough to keep the workers busy, without holding all results.
+        # A few chunks ahead keep the workers busy without holding all results in memory.
         running: deque[Future[list[Result]]] = deque()
         try:
-            running.extend(pool.submit(_work_through, work, items) for items in islice(waiting, 4 * workers))
+            running.extend(pool.submit(_map, work, items) for items in islice(waiting, 4 * workers))
             while running:
                 yield running.popleft().result()
-                running.extend(pool.submit(_work_through, work, items) for items in islice(waiting, 1))
+                running.extend(pool.submit(_map, work, items) for items in islice(waiting, 1))
         except BaseException:
-            # Do not wait for the items at hand, which may take hours. SIGTERM lets a training save its state.
+            # Items in work may take hours: do not wait for them. On SIGTERM a training saves its state.
             for worker in active_children():
                 worker.terminate()
             raise
@@ -76,17 +75,12 @@ def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item], died: Res
         pool.shutdown()
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned rather than forked: a fork of a program whose libraries run threads can hang.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+_stopped = False  # in a worker: whether an item raised SystemExit, as a training does on SIGTERM
 
 
-_stopped = False  # in a worker: whether an item ended by SystemExit, as a training does on SIGTERM
-
-
-def _work_through(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def _map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     global _stopped
-    if _stopped:  # these items were handed out before the pool was shut down
+    if _stopped:  # these items were submitted before the pool was shut down
         raise SystemExit
     try:
         return [work(item) for item in items]
@@ -95,14 +89,19 @@ def _work_through(work: Callable[[Item], Result], items: Sequence[Item]) -> list
         raise
 
 
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: a fork of a program with threads can hang.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
 def _end_with_parent() -> None:
-    """Ctrl-C is for the parent to answer; a parent that is gone ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_wait_for_the_end_of_the_parent, daemon=True).start()
-
-
-def _wait_for_the_end_of_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and end this process when the parent ends."""
     parent = parent_process()
     assert parent is not None, "a worker has a parent"
-    wait([parent.sentinel])
-    os._exit(1)
+
+    def end() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end, daemon=True).start()

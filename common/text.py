@@ -1,15 +1,15 @@
-"""Text from outside, made fit to show and to name files with."""
+"""Make text from users and files safe to print and to use in file names."""
 
 import re
 
-MAX_NAME = 60  # characters of a file's name in titles and longer names
+MAX_NAME = 60  # characters of a file name in titles and longer names
 
 
 def printable(text: str) -> str:
-    """`text` without anything that a terminal would obey: what cannot be printed is written as in Python."""
+    """Return `text` with control and other unprintable characters escaped as in Python."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def short_name(text: str) -> str:
-    """`text` as a part of a file's name that any file system takes: printable, without separators, not too long."""
+    """Return `text` as a part of a file name for any file system: printable, no separators, limited length."""
     return re.sub(r'[\\/:*?"<>|]', "_", printable(text))[:MAX_NAME]

@@ -43,7 +43,7 @@ def test_an_error_of_the_program_itself_is_shown() -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_ends_the_program_in_order(name: str) -> None:
     number = getattr(signal, name)
-    before = signal.getsignal(number)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup, SIGHUP is ignored
     cleaned = []
 
     def main() -> None:
@@ -53,10 +53,13 @@ def test_a_signal_ends_the_program_in_order(name: str) -> None:
         finally:
             cleaned.append(True)
 
-    with pytest.raises(SystemExit) as ended:
-        run_command(main)
-    assert ended.value.code == 128 + number
-    assert cleaned and signal.getsignal(number) == before
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_command(main)
+        assert ended.value.code == 128 + number
+        assert cleaned and signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -268,7 +268,7 @@ def test_a_store_of_another_format_is_made_again(corpus: Path) -> None:
 
 
 def test_a_bit_that_flipped_is_found_by_the_same_command(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.data_folder._hash_of_sample", lambda _: "a check that sees nothing")
+    monkeypatch.setattr("common.data_folder._sample", lambda _: "a check that sees nothing")
     store, _ = make_store(corpus)
     whole = store.frames.copy()
     content = bytearray((corpus / "store/frames.npy").read_bytes())
