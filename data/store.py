@@ -25,8 +25,6 @@ from common.data_folder import DataFolder
 BYTES_PER_FRAME = 16
 # The curriculum, in frames.
 WINDOW_LENGTHS = (32, 64, 128)
-# Whose genres a model learns: the label file's, or the same genres given to other songs (control experiment).
-GIVEN, SHUFFLED = LABELS = ("given", "shuffled")
 ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "frames": (np.uint8, (BYTES_PER_FRAME,)),
     "onset_seconds": (np.float64, ()),
@@ -142,14 +140,12 @@ class RollStore:
         hashes = [int(song.content_hash, 16) for song in self.songs if song.split == split]
         return np.sort(np.array(hashes, np.uint64).view(np.int64))
 
-    def with_labels(self, labels: str) -> "RollStore":
-        """A view of this store with the genres of `labels`, one of `LABELS`, and a content hash of its own.
+    def with_shuffled_labels(self) -> "RollStore":
+        """Return a view of this store with the genres permuted among the songs of each split (control experiment).
 
-        "shuffled" permutes the genres among the songs of each split, so that a genre has as many songs as before and
-        says nothing about them. The permutation depends on the store's content alone.
+        A genre keeps its number of songs and says nothing about them. The permutation depends on the content hash
+        only. The view has another content hash.
         """
-        if labels == GIVEN:
-            return self
         seed = sha256(f"labels {self.content_hash}".encode()).digest()[:8]
         rng = np.random.default_rng(int.from_bytes(seed, "big"))
         songs = list(self.songs)
@@ -157,7 +153,7 @@ class RollStore:
             members = [index for index, song in enumerate(songs) if song.split == split]
             for index, genre_id in zip(members, rng.permutation(self.genre_of_song[members]).tolist(), strict=True):
                 songs[index] = replace(songs[index], genre_id=genre_id)
-        return replace(self, songs=songs, info={**self.info, "content_hash": f"{self.content_hash}-{labels}"})
+        return replace(self, songs=songs, info={**self.info, "content_hash": f"{self.content_hash}-shuffled"})
 
     def windows(self, split: str, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
         """Non-overlapping windows of `seq_len` frames in a split, song after song.

@@ -16,7 +16,7 @@ from common.files import HASH_DIGITS
 from common.options import CheckedOptions, option
 from common.randomness import rng_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
-from data.store import GIVEN, SHUFFLED, RollStore
+from data.store import RollStore
 from data.windows import Batch, WindowSource, draw_semitones
 from models import adopt, build
 from models.trained import load
@@ -132,13 +132,13 @@ class RollStage(Stage):
         """`balance` is one of `BALANCES`. Raises `UserError` if the device is not available."""
         device, folder = select_device(options.device), options.runs / self.name
         super().__init__(options, list(phases), device, folder, options.checkpoints)
-        self.labels = SHUFFLED if options.shuffle_labels else GIVEN
         self.earlier_weights: dict[str, str] = {}  # file name -> hash
         self._balance = balance
 
     def open(self) -> None:
         """Open the store. Raises `UserError` if there is none."""
-        self.store = RollStore.open(self.options.store).with_labels(self.labels)
+        store = RollStore.open(self.options.store)
+        self.store = store.with_shuffled_labels() if self.options.shuffle_labels else store
         self.genres = self.store.genres
 
     def open_phase(self, phase: RollPhase) -> None:
@@ -188,7 +188,7 @@ class RollStage(Stage):
             "seq_len": phase.seq_len,
             "genres": self.genres,
             "condition": self.store.condition,
-            "labels": self.labels,
+            "labels": "shuffled" if self.options.shuffle_labels else "given",
             "frames_per_second": self.store.frames_per_second,
             "store_content": self.store.content_hash,
             "trained_on": sha256(songs.numpy().tobytes()).hexdigest()[:HASH_DIGITS],

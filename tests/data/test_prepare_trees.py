@@ -112,7 +112,7 @@ def test_a_column_of_names_is_the_condition(corpus: Path) -> None:
     assert store.genre_of_song.tolist() == [0, 2, 0, 1, 2]
     assert rejected_of(store) == {ROWS[5][0]: "no mood (line 7 of labels.csv)"}
     assert summary(store).startswith("mood ")
-    assert RollStore.open(store.folder).with_labels("shuffled").condition == "mood"
+    assert RollStore.open(store.folder).with_shuffled_labels().condition == "mood"
 
 
 def test_names_without_a_training_song_are_left_out_and_told(corpus: Path) -> None:

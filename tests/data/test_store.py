@@ -10,7 +10,7 @@ from corpus import ARRAYS, ROWS, change_a_file, content_of, make_store, rewrite_
 from midi_files import write
 
 from common.errors import UserError
-from data.store import SHUFFLED, STORE, RollStore, SongRow
+from data.store import STORE, RollStore, SongRow
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_there_is_no_store(tmp_path: Path) -> None:
 def test_the_same_data_elsewhere_and_later_is_the_same(corpus: Path, tmp_path: Path) -> None:
     """Machine, place and times of change are no part of what a store is; nor are the labels that come with it."""
     first, _ = make_store(corpus)
-    shuffled = first.with_labels(SHUFFLED)
+    shuffled = first.with_shuffled_labels()
     other = shutil.copytree(corpus, tmp_path / "elsewhere", copy_function=shutil.copyfile)
     for path in other.rglob("*.mid"):
         path.touch()
@@ -45,7 +45,7 @@ def test_the_same_data_elsewhere_and_later_is_the_same(corpus: Path, tmp_path: P
     second, made = make_store(other)
     assert made and second.info["inputs_hash"] != first.info["inputs_hash"]
     assert second.content_hash == first.content_hash
-    again = second.with_labels(SHUFFLED)
+    again = second.with_shuffled_labels()
     assert again.songs == shuffled.songs
     assert again.content_hash == shuffled.content_hash != first.content_hash
 
