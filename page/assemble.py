@@ -23,8 +23,6 @@ from page.parts import PARTS, merge_absent
 from page.result_folder import FACTS, SHARED, AbsentFile, ResultFolder
 from page.tables import show_number
 
-STAGES = ("cvae", "cgan", "hybrid")
-
 
 @dataclass(frozen=True)
 class ReportOptions(ClipOptions):
@@ -52,12 +50,9 @@ def make_page(options: ReportOptions) -> str:
     parts["explainable"] = explainable_parts(folder)
     fad = folder.read(FAD_TABLE, seq_lens)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
+        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters |= {"number": show_number, "note_path": note_path}
     return environment.get_template("page.html.jinja").render(
         genres=genres,
@@ -67,16 +62,10 @@ def make_page(options: ReportOptions) -> str:
         headlines=[] if fad is None else of_all(fad).groupby("embedder", sort=False),
         parts={section: merge_absent(shown) for section, shown in parts.items()},
         listening=[
-            choose_listening(
-                source,
-                renderer,
-                n_real=options.real_clips,
-                n_generated=options.generated_clips,
-                workers=options.workers,
-            )
+            choose_listening(source, renderer, options.real_clips, options.generated_clips, options.workers)
             for source in sources
         ],
-        curves={stage: _read_stage(stage, folder) for stage in STAGES},
+        curves={stage: _read_stage(stage, folder) for stage in ("cvae", "cgan", "hybrid")},
         sweeps=read_panel(options.metrics),
         accuracy_paper=GENRE_ACCURACY_PAPER,
         inception_paper=INCEPTION_SCORE_PAPER,

@@ -38,9 +38,7 @@ class Listening:
     pitches: PitchRange
 
 
-def choose_listening(
-    source: ClipSource, renderer: Renderer, *, n_real: int, n_generated: int, workers: int = 0
-) -> Listening:
+def choose_listening(source: ClipSource, renderer: Renderer, n_real: int, n_generated: int, workers: int) -> Listening:
     """Take the first clips of each genre, empty or not, and render them. There may be fewer real ones."""
     chosen = []
     for genre_id in range(len(source.genres)):

@@ -72,15 +72,7 @@ class ResultPart:
         return parts + [AbsentFile(name, command) for name in names]
 
 
-def _music_of_all(rows: pd.DataFrame, genres: list[str]) -> tuple[pd.DataFrame, Sequence[Column]]:
-    return of_all(_with_plain_names(rows)), MUSIC_TABLE.columns
-
-
-def _overlap(rows: pd.DataFrame, genres: list[str]) -> tuple[pd.DataFrame, Sequence[Column]]:
-    return overlap_by_genre(_with_plain_names(rows))
-
-
-def _with_plain_names(rows: pd.DataFrame) -> pd.DataFrame:
+def _plain_names(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(feature=rows["feature"].str.replace("_", " "))
 
 
@@ -99,8 +91,10 @@ PARTS: dict[str, tuple[ResultPart, ...]] = {
         ResultPart(
             MUSIC_TABLE,
             {
-                "All together, T = {T}": _music_of_all,
-                "Overlap of generated with real clips by {condition}, T = {T}": _overlap,
+                "All together, T = {T}": lambda rows, genres: (of_all(_plain_names(rows)), MUSIC_TABLE.columns),
+                "Overlap of generated with real clips by {condition}, T = {T}": (
+                    lambda rows, genres: overlap_by_genre(_plain_names(rows))
+                ),
             },
             options=CLIPS,
         ),
