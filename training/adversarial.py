@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -151,18 +152,13 @@ class GradientShare:
 
     def __init__(self, z: Tensor, z_of_generator: Tensor) -> None:
         """`z`: the encoder's. `z_of_generator`: computed from it, or a constant. Call before the backward pass."""
-        self._whole = self._of_generator = z.new_zeros(1)
-        z.register_hook(self._keep_whole)
+        self._gradients = dict.fromkeys(("whole", "generator"), z.new_zeros(1))
+        z.register_hook(partial(self._gradients.__setitem__, "whole"))
         if z_of_generator.requires_grad:
-            z_of_generator.register_hook(self._keep_of_generator)
-
-    def _keep_whole(self, gradient: Tensor) -> None:
-        self._whole = gradient
-
-    def _keep_of_generator(self, gradient: Tensor) -> None:
-        self._of_generator = gradient
+            z_of_generator.register_hook(partial(self._gradients.__setitem__, "generator"))
 
     def value(self) -> Tensor:
         """The share, a scalar. Call after the backward pass."""
-        of_generator, of_elbo = self._of_generator.norm(), (self._whole - self._of_generator).norm()
+        whole, generator = self._gradients.values()
+        of_generator, of_elbo = generator.norm(), (whole - generator).norm()
         return of_generator / (of_generator + of_elbo).clamp_min(1e-30)

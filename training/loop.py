@@ -1,14 +1,12 @@
-"""The training loop of every stage: epochs, log, weights, resume, clean stop. It knows models and examples alone."""
+"""The training loop of all stages: epochs, logs, weights, exact resuming, clean stops."""
 
 import dataclasses
 import math
 import sys
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from common.device import peak_memory_mb, prepare_process
@@ -20,21 +18,21 @@ from models import describe, rebuild
 from models.checkpoint import weights_content
 from models.registry import is_finite
 from models.weight_files import BEST, LAST
-from training.run_folder import RunFolder, require_unused, require_writable
+from training.run_folder import RunFolder, require_writable
 from training.running_losses import RunningLosses
 from training.stage import Phase, Position, Stage
 from training.stop_signals import StopRequest, stop_signals
 
-_CHECK_EVERY = 20  # steps between looks at the losses, which wait for the device
-_WHAT_HELPS = (
-    "The state saved before it is kept. Run the command again with --allow-changes and a lower learning rate or "
+_CHECK_EVERY = 20  # steps between checks of the losses, each of which waits for the device
+_REMEDY = (
+    "The last saved state is kept. Run the command again with --allow-changes and a lower learning rate or "
     "--clip-norm 1, or without --bf16"
 )
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands: the next example of which epoch and phase, all from 0."""
+    """The position of the next step, all numbers counted from 0, and the results so far of its phase and epoch."""
 
     phase: int = 0
     epoch: int = 0
@@ -45,11 +43,11 @@ class Progress:
 
 
 def train(stage: Stage) -> None:
-    """Train `stage` from the start, or from where its saved state stands.
+    """Train `stage` from the start, or from its saved state.
 
-    Raises `UserError` where another process trains in its folder, a saved state was made with other options, weights
-    of another run would be overwritten, or a loss is not finite; SystemExit(128 + signal) after Ctrl-C, SIGTERM or
-    SIGHUP, with the state saved.
+    Raises `UserError` if another process trains in its folder, the saved state was made with other options, weights of
+    another run would be overwritten, or a loss is not finite; SystemExit(128 + signal) after Ctrl-C, SIGTERM or SIGHUP,
+    when the state is saved.
     """
     with locked_folder(stage.folder, "another process trains here; wait for its end, or name another folder: --runs"):
         _Run(stage).train()
@@ -68,7 +66,7 @@ class _Run:
     def train(self) -> None:
         stage = self.stage
         stage.open()
-        told = prepare_process(stage.device, threads=self.options.threads, tf32=self.options.tf32)
+        device = prepare_process(stage.device, threads=self.options.threads, tf32=self.options.tf32)
         state = None if self.options.restart else self._resumable_state()
         if state and self.progress.phase == len(stage.phases) - 1 and self.progress.epoch >= self.phase.epochs:
             print(f"{stage.folder}: this run is complete; --restart begins anew")
@@ -76,18 +74,21 @@ class _Run:
         if self.options.restart:
             self.folder.clear()
         elif state is None:
-            self._require_new_place()
+            self._require_unused_folders()
         require_writable(stage.checkpoints)
         self.folder.open(as_plain(self.options))
-        self.folder.forget_epochs_after([p.name for p in stage.phases], self.progress.phase, self.progress.epoch)
-        self.folder.note(f"device: {told}")
-        with stop_signals() as stop, SummaryWriter(stage.folder) as board:
-            self._train_phases(state, stop, board)
+        self.folder.drop_epochs_after([p.name for p in stage.phases], self.progress.phase, self.progress.epoch)
+        self.folder.note(f"device: {device}")
+        # Imported late: it takes seconds, and --help and --dry-run do not need it.
+        from torch.utils.tensorboard import SummaryWriter
 
-    # Beginning and resuming
+        with stop_signals() as stop, SummaryWriter(stage.folder) as self.board:
+            self._train_phases(state, stop)
+
+    # Starting and resuming
 
     def _resumable_state(self) -> dict[str, Any] | None:
-        """The saved state, made with the same options as far as they matter."""
+        """The saved state, or None. Raises `UserError` if it belongs to other options or its weights are missing."""
         state = self.folder.read_state()
         if state is None:
             return None
@@ -105,36 +106,34 @@ class _Run:
                 f"options to resume, {allow}or --restart to begin anew"
             )
         self.progress = Progress(**state["progress"])
-        self._require_own_weights(state["models"])
-        return state
-
-    def _identity(self) -> dict[str, Any]:
-        return {**as_plain(self.options), **self.stage.identity()}
-
-    def _require_own_weights(self, models: Iterable[str]) -> None:
-        """Raise `UserError` where the weights of the epochs done are not in the folder that they went to."""
-        for name in models if self.progress.epoch else ():
+        for name in state["models"] if self.progress.epoch else ():
             path = self.stage.checkpoints / self.stage.weights_file(name, self.phase, LAST)
             if not path.exists():
                 raise UserError(
                     f"{path}: not there, although this run has written it; name the folder it went to with "
                     "--checkpoints, or begin anew with --restart"
                 )
+        return state
 
-    def _require_new_place(self) -> None:
-        """Raise `UserError` where an earlier run has left weights or a log, but no state to resume from."""
+    def _identity(self) -> dict[str, Any]:
+        return {**as_plain(self.options), **self.stage.identity()}
+
+    def _require_unused_folders(self) -> None:
+        """Raise `UserError` if an earlier run left weights or a log, but no state to resume from."""
         stage = self.stage
-        names = [
-            stage.weights_file(model, phase, which)
+        paths = [
+            stage.checkpoints / stage.weights_file(model, phase, which)
             for phase in stage.phases for model in stage.best_by for which in (BEST, LAST)
         ]  # fmt: skip
-        why = (
-            f"of another run, for there is no {self.folder.state_path} to resume from; --restart overwrites it, "
-            "--checkpoints and --runs name other folders"
+        used = [path for path in paths if path.exists()]
+        if not used and not self.folder.has_log():
+            return
+        more = f" and {len(used) - 1} more" if len(used) > 1 else ""
+        what = f"{used[0]}{more}: of another run" if used else f"{stage.folder}: holds the log of another run"
+        raise UserError(
+            f"{what}, for there is no {self.folder.state_path} to resume from; --restart overwrites it, --checkpoints "
+            "and --runs name other folders"
         )
-        require_unused([stage.checkpoints / name for name in names], why)
-        if self.folder.has_log():
-            raise UserError(f"{stage.folder}: holds the log {why}")
 
     def _restore(self, state: dict[str, Any]) -> None:
         stage = self.stage
@@ -150,7 +149,7 @@ class _Run:
 
     # Training
 
-    def _train_phases(self, state: dict[str, Any] | None, stop: StopRequest, board: SummaryWriter) -> None:
+    def _train_phases(self, state: dict[str, Any] | None, stop: StopRequest) -> None:
         stage = self.stage
         for index in range(self.progress.phase, len(stage.phases)):
             if index > self.progress.phase:
@@ -166,7 +165,7 @@ class _Run:
                 self._save_state()
             while self.progress.epoch < self.phase.epochs:
                 self._train_epoch(stop)
-                self._finish_epoch(board)
+                self._finish_epoch()
         self.folder.note(f"complete; weights are in {stage.checkpoints}")
 
     def _train_epoch(self, stop: StopRequest) -> None:
@@ -174,7 +173,7 @@ class _Run:
         title = f"{stage.name} {self.phase.name} epoch {progress.epoch + 1}/{self.phase.epochs}"
         unit = f" {stage.examples}"
         bar = tqdm(total=stage.n_examples, initial=progress.example, desc=title, unit=unit, mininterval=1.0)
-        losses = RunningLosses(progress.sums, stage.device) if progress.sums else None
+        losses = RunningLosses(progress.sums, stage.device)
         started = saved = time.perf_counter()
         seconds_before, steps = progress.seconds, 0
         for model in stage.models.values():
@@ -182,49 +181,39 @@ class _Run:
         while progress.example < stage.n_examples:
             step_losses = self._step()
             count = min(self.options.batch_size, stage.n_examples - progress.example)
-            losses = losses or RunningLosses(dict.fromkeys(step_losses, 0.0), stage.device)
             losses.add(step_losses, progress.example, count)
             progress.example, steps = progress.example + count, steps + 1
             now = time.perf_counter()
             progress.seconds = seconds_before + now - started
             save = now - saved > 60 * self.options.save_minutes
             if steps % _CHECK_EVERY == 0 or progress.example == stage.n_examples or save or stop.signal:
-                self._look_at(losses, bar)
+                if error := losses.error():
+                    raise UserError(f"{error}. {_REMEDY}")
+                progress.sums = losses.sums()
+                bar.set_postfix({name: f"{value:.4g}" for name, value in losses.latest().items()}, refresh=False)
             bar.update(count)
             if save or stop.signal:
                 self._save_state()
                 saved = now
             if stop.signal:
                 bar.close()
-                self._stop(stop)
+                command = "the same command without --restart" if self.options.restart else "the same command"
+                print(f"stopped by {stop.signal.name}; {command} goes on from here", file=sys.stderr)
+                raise SystemExit(128 + stop.signal)
         bar.close()
 
     def _step(self) -> dict[str, torch.Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
         self.stage.set_rates(position)
-        # What draws from torch's own generator, dropout for one, resumes as exactly as all else.
+        # Dropout draws from torch's global rng: seeded by position, it resumes exactly.
         torch.manual_seed(seed_at("step", self.options.seed, position.phase.name, position.epoch, position.example))
-        # Without autocast's cache: a step updates a model several times, and would go on with its old weights.
+        # No cache of autocast: a step updates a model several times, and cached casts would be of old weights.
         with torch.autocast(self.stage.device.type, torch.bfloat16, self.options.bf16, cache_enabled=False):
             return self.stage.train_step(position)
 
-    def _look_at(self, losses: RunningLosses, bar: tqdm) -> None:
-        """Read the losses off the device."""
-        try:
-            losses.check()
-        except UserError as error:
-            raise UserError(f"{error}. {_WHAT_HELPS}") from error
-        self.progress.sums = losses.sums()
-        bar.set_postfix({name: f"{value:.4g}" for name, value in losses.latest().items()}, refresh=False)
-
-    def _stop(self, stop: StopRequest) -> None:
-        command = "the same command without --restart" if self.options.restart else "the same command"
-        print(f"stopped by {stop.signal.name}; {command} goes on from here", file=sys.stderr)
-        raise SystemExit(128 + stop.signal)
-
     # The end of an epoch
 
-    def _finish_epoch(self, board: SummaryWriter) -> None:
+    def _finish_epoch(self) -> None:
         stage, progress = self.stage, self.progress
         models = stage.models_for_users()
         for model in models.values():
@@ -232,7 +221,7 @@ class _Run:
         metrics = stage.validate(models)
         for name, value in metrics.items():
             if not math.isfinite(value):
-                raise UserError(f"{name} is not finite on the validation split. {_WHAT_HELPS}")
+                raise UserError(f"{name} is not finite on the validation split. {_REMEDY}")
         record = {
             "phase": self.phase.name,
             "epoch": progress.epoch + 1,
@@ -248,7 +237,13 @@ class _Run:
         progress.epoch, progress.example, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
         self.folder.log_epoch(record)
         self._save_state()
-        self._tell(record, board)
+        for group in ("train", "val"):
+            for name, value in record[group].items():
+                self.board.add_scalar(f"{group}/{name}/{self.phase.name.replace('=', '')}", value, record["epoch"])
+        self.board.flush()
+        values = "  ".join(f"{name} {value:.4g}" for name, value in {**record["train"], **metrics}.items())
+        epoch = f"{self.phase.name} epoch {record['epoch']}/{self.phase.epochs}"
+        self.folder.note(f"{epoch}  {values}  {record['seconds']:.0f} s")
 
     def _save_weights(self, models: dict[str, torch.nn.Module], metrics: dict[str, float]) -> None:
         stage, progress = self.stage, self.progress
@@ -285,16 +280,7 @@ class _Run:
         )
 
     def _require_finite_weights(self) -> None:
-        """Raise `UserError` where weights are wrecked, before they replace good ones on disk."""
+        """Raise `UserError` for weights that are not finite, before they replace good ones on disk."""
         for name, model in self.stage.models.items():
             if not all(is_finite(tensor) for tensor in model.state_dict().values()):
-                raise UserError(f"the weights of {name} are not finite any more. {_WHAT_HELPS}")
-
-    def _tell(self, record: dict[str, Any], board: SummaryWriter) -> None:
-        for group in ("train", "val"):
-            for name, value in record[group].items():
-                board.add_scalar(f"{group}/{name}/{self.phase.name.replace('=', '')}", value, record["epoch"])
-        board.flush()
-        told = "  ".join(f"{name} {value:.4g}" for name, value in {**record["train"], **record["val"]}.items())
-        epoch = f"{self.phase.name} epoch {record['epoch']}/{self.phase.epochs}"
-        self.folder.note(f"{epoch}  {told}  {record['seconds']:.0f} s")
+                raise UserError(f"the weights of {name} are not finite any more. {_REMEDY}")

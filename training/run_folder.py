@@ -8,15 +8,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from common.errors import UserError
 from common.files import save_plain, write_text
 from models.checkpoint import FORMAT_VERSION, read_checkpoint
 
-_SCALARS = "events.out.tfevents.*"
-
 
 class RunFolder:
-    """Reads and writes the files of a run, and touches no other file in its folder."""
+    """Reads and writes the files of a run; leaves other files in the folder alone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,21 +21,22 @@ class RunFolder:
         self._epochs, self._log, self._options = path / "epochs.jsonl", path / "log.txt", path / "options.json"
 
     def open(self, options: dict[str, Any]) -> None:
-        """Make the folder, and write down the options."""
+        """Make the folder and write the options."""
         require_writable(self.path)
         write_text(self._options, json.dumps(options, indent=2) + "\n")
 
     def clear(self) -> None:
         """Remove the files of an earlier run."""
-        for path in (self.state_path, self._epochs, self._log, self._options, *self.path.glob(_SCALARS)):
+        scalars = self.path.glob("events.out.tfevents.*")
+        for path in (self.state_path, self._epochs, self._log, self._options, *scalars):
             path.unlink(missing_ok=True)
 
     def has_log(self) -> bool:
-        """Whether epochs of a run are written down here."""
+        """Whether a run has logged epochs here."""
         return self._epochs.exists()
 
     def read_state(self) -> dict[str, Any] | None:
-        """The saved state; None where there is none. Raises `CheckpointError` where it cannot be used."""
+        """The saved state, or None. Raises `CheckpointError` for a file that cannot be read."""
         if not self.state_path.exists():
             return None
         return read_checkpoint(self.state_path, "begin anew with --restart")
@@ -47,7 +45,7 @@ class RunFolder:
         save_plain({"format_version": FORMAT_VERSION, **content}, self.state_path)
 
     def note(self, line: str) -> None:
-        """A line for the person who watches, and for the run's log."""
+        """Print a line and append it to the log."""
         tqdm.write(line)
         with self._log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -56,11 +54,11 @@ class RunFolder:
         with self._epochs.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def forget_epochs_after(self, phases: Sequence[str], phase: int, epoch: int) -> None:
-        """Keep the log of `epoch` epochs of the phase number `phase`, and of the phases before it.
+    def drop_epochs_after(self, phases: Sequence[str], phase: int, epoch: int) -> None:
+        """Keep the logged epochs of all phases before number `phase`, and the first `epoch` epochs of that phase.
 
-        An epoch that was logged but not saved is trained, and logged, again. A last line without its end, which is
-        what a process leaves that was killed as it wrote, is dropped.
+        An epoch that was logged, but whose state was not saved, is trained and logged again. An incomplete last line,
+        left by a killed process, is dropped.
         """
         if not self._epochs.exists():
             return
@@ -77,18 +75,10 @@ class RunFolder:
 
 
 def require_writable(folder: Path) -> None:
-    """Make `folder`; raise `OSError` naming it where no file can be written there."""
+    """Make `folder`; raise `OSError` with its name if no file can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
-
-
-def require_unused(paths: Sequence[Path], why: str) -> None:
-    """Raise `UserError` where one of the files is there already."""
-    there = [path for path in paths if path.exists()]
-    if there:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise UserError(f"{there[0]}{more}: {why}")

@@ -3,32 +3,33 @@
 import torch
 from torch import Tensor
 
-from common.errors import UserError
-
 
 class RunningLosses:
-    """Sums of the losses of an epoch over its examples, and the first example of a step that was not finite."""
+    """Sums of the losses over the examples of an epoch; remembers the first step with a loss that is not finite."""
 
     def __init__(self, sums: dict[str, float], device: torch.device) -> None:
+        """`sums` of an interrupted epoch to go on with, or empty."""
         self._names = list(sums)
         self._sums = torch.tensor(list(sums.values()), device=device, dtype=torch.float32)
-        self._latest = self._sums
-        self._bad_example = torch.full((len(sums),), -1, device=device)
+        self._bad_example = torch.tensor(-1, device=device)
 
     def add(self, losses: dict[str, Tensor], example: int, count: int) -> None:
-        """Losses of a step, means over `count` examples from `example` on."""
+        """Add the losses of a step, means over the `count` examples from `example` on."""
+        if not self._names:
+            self._names, self._sums = list(losses), self._sums.new_zeros(len(losses))
         self._latest = torch.stack([losses[name].detach().float() for name in self._names])
         self._sums = self._sums + count * self._latest
         fresh = (self._bad_example < 0) & ~self._latest.isfinite()
         self._bad_example = torch.where(fresh, example, self._bad_example)
 
-    def check(self) -> None:
-        """Raise `UserError` naming loss and place if one was not finite."""
-        bad = {name: at for name, at in zip(self._names, self._bad_example.tolist(), strict=True) if at >= 0}
-        if bad:
-            first = min(bad.values())
-            names = ", ".join(name for name, at in bad.items() if at == first)
-            raise UserError(f"the loss {names} is not finite in the step from example {first} of this epoch on")
+    def error(self) -> str | None:
+        """A sentence that names loss and step if a loss was not finite; None otherwise."""
+        steps = dict(zip(self._names, self._bad_example.tolist(), strict=True))
+        first = min((example for example in steps.values() if example >= 0), default=None)
+        if first is None:
+            return None
+        names = ", ".join(name for name, example in steps.items() if example == first)
+        return f"the loss {names} is not finite in the step from example {first} of this epoch on"
 
     def latest(self) -> dict[str, float]:
         return dict(zip(self._names, self._latest.tolist(), strict=True))

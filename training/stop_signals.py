@@ -1,16 +1,16 @@
-"""Ctrl-C, SIGTERM and a lost terminal as requests that training answers between two steps."""
+"""Ctrl-C, SIGTERM and SIGHUP as requests, which training answers between two steps."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# A terminal that is closed sends SIGHUP, where the system knows it.
+# A closed terminal sends SIGHUP, on systems that have it.
 _SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
 
 class StopRequest:
-    """The signal that came, if one did."""
+    """The first signal that arrived, or None."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -18,20 +18,19 @@ class StopRequest:
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """Turn the signals into a request while the block runs; a second one stops at once."""
-    stop = StopRequest()
-    previous = {}
+    """Turn signals into a request within the block; a second signal interrupts at once."""
+    stop, previous = StopRequest(), {}
 
-    def ask(number: int, _: Any) -> None:
+    def request(number: int, _: Any) -> None:
         if stop.signal:
             raise KeyboardInterrupt
         stop.signal = signal.Signals(number)
 
     try:
         for number in _SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
-                previous[number] = signal.signal(number, ask)
-    except ValueError:  # not in the main thread, as in some notebooks: signals stay as they are
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+                previous[number] = signal.signal(number, request)
+    except ValueError:  # not the main thread, as in some notebooks: signals stay unchanged
         pass
     try:
         yield stop

@@ -1,4 +1,4 @@
-"""What decides the best checkpoint: validation ELBO for the CVAE, a distance to real rolls for the generator."""
+"""Validation metrics, which select the best checkpoint: ELBO of a CVAE, distance to real rolls of a generator."""
 
 import torch
 from torch import nn
@@ -13,21 +13,18 @@ _BATCH = 512
 
 
 @torch.no_grad()
-def validate_cvae(
-    cvae: nn.Module, windows: WindowSource, reconstruction: str, beta: float
-) -> dict[str, float]:
-    """The stage's loss terms, teacher-forced: reconstruction, KL, and negative ELBO.
+def validate_cvae(cvae: nn.Module, windows: WindowSource, reconstruction: str, beta: float) -> dict[str, float]:
+    """Reconstruction, KL and negative ELBO, teacher-forced, with the same noise at every call.
 
-    Means over all windows of a genre, and of these over the genres that occur: training weighs genres alike, too. The
-    noise of z is the same at every call.
+    Each is the mean over genres of the mean over a genre's windows, because training weights genres equally, too.
     """
-    noise_at = rng_at("validation", device=windows.device)
+    rng = rng_at("validation", device=windows.device)
     terms = []
     for index in torch.arange(len(windows)).split(_BATCH):
-        batch = windows.batch(index)
-        noise = torch.randn(len(index), cvae.noise_size(windows.seq_len), generator=noise_at, device=windows.device)
-        each = elbo_terms(cvae, batch, noise, reconstruction)
-        terms.append(torch.stack([each.reconstruction, each.kl.sum(1)], dim=1))
+        shape = len(index), cvae.noise_size(windows.seq_len)
+        noise = torch.randn(shape, generator=rng, device=windows.device)
+        batch_terms = elbo_terms(cvae, windows.batch(index), noise, reconstruction)
+        terms.append(torch.stack([batch_terms.reconstruction, batch_terms.kl.sum(1)], dim=1))
     of_window = torch.cat(terms)  # (n, 2)
     of_genre = torch.stack([of_window[windows.genre == genre].mean(0) for genre in windows.genre.unique()])
     recon, kl = of_genre.mean(0).tolist()
@@ -36,15 +33,16 @@ def validate_cvae(
 
 @torch.no_grad()
 def validate_generator(generator: nn.Module, windows: WindowSource) -> dict[str, float]:
-    """Distance of generated to real windows (`evaluation.statistics.roll_distance`), and the share of empty ones.
+    """Distance of generated to real windows (`evaluation.statistics.roll_distance`), and the share of silent ones.
 
-    As many windows as the split has, of the same genres, with z from the generator's prior; the same z at every call.
+    Generates as many windows of each genre as the split has, from the generator's prior, with the same noise at every
+    call.
     """
-    noise_at = rng_at("validation", device=windows.device)
+    rng = rng_at("validation", device=windows.device)
     generated, real, empty = [], [], torch.zeros((), device=windows.device)
     for index in torch.arange(len(windows)).split(_BATCH):
         shape = len(index), generator.noise_size(windows.seq_len)
-        noise = torch.randn(shape, generator=noise_at, device=windows.device)
+        noise = torch.randn(shape, generator=rng, device=windows.device)
         genre = windows.genre[index.to(windows.device)]
         roll = (generator(generator.prior.sample(noise, genre), genre) > THRESHOLD).float()
         empty += (roll.amax((1, 2)) == 0).sum()

@@ -228,7 +228,7 @@ def test_wrecked_weights_never_replace_good_ones(tmp_path: Path) -> None:
                 terminate()  # with the loss of this step still finite
             return losses
 
-    with pytest.raises(UserError, match=r"the weights of line are not finite any more\. The state saved"):
+    with pytest.raises(UserError, match=r"the weights of line are not finite any more\. The last saved state is kept"):
         train(Wrecked(options_in(tmp_path)))
     state = read_checkpoint(tmp_path / "runs" / "line" / "state.pth")
     assert (state["progress"]["epoch"], state["progress"]["example"]) == (1, 0)
