@@ -1,4 +1,4 @@
-"""Reading weights from disk, with torch alone, because torch.hub has nothing else."""
+"""Content of weights files, and reading it with torch only."""
 
 import zipfile
 from pathlib import Path
@@ -13,18 +13,18 @@ FORMAT_VERSION = 2
 
 
 class CheckpointError(ValueError):
-    """A weights file that is missing or cannot be used; the message names the file and the remedy."""
+    """A missing or unusable weights file; the message names the file and the remedy."""
 
 
 def weights_content(model: Model, facts: dict[str, Any]) -> dict[str, Any]:
-    """What a weights file holds: what rebuilds the model, and `facts` of its making, plain data."""
+    """Content of a weights file: the description of the model and `facts` about its training, plain data."""
     return {"format_version": FORMAT_VERSION, **describe(model), "facts": facts}
 
 
 def read_checkpoint(path: Path, remedy: str = "train it, or name another file") -> dict[str, Any]:
-    """The plain content of a weights or state file; nothing is unpickled.
+    """The plain content of a weights or state file. Code in pickles is not run.
 
-    Raises `CheckpointError` where it is not there, damaged (every part of the archive has a checksum), or of another
+    Raises `CheckpointError` with `remedy` if the file is missing, damaged (checksums of the archive) or of another
     format.
     """
     if not path.is_file():

@@ -1,112 +1,97 @@
-"""A GRU over frames whose further inputs stay constant in time.
+"""A GRU over frames, with further inputs that are constant in time.
 
-On the CPU the library's GRU spends most of its time on many tiny operations, forwards and backwards. Here a step is
-a few operations over all directions at once, laid out gate by gate with the batch innermost (`Steps`), and its
-derivative is written out (`_Recurrence`). On other devices the library's fused kernels run. The parameters are
-`torch.nn.GRU`'s.
+On the CPU torch.nn.GRU spends most of its time on many tiny operations. Here a step is a few operations over all
+directions at once, gate by gate with the batch innermost (`Steps`), and its derivative is written out (`_Recurrence`).
+Other devices run the library's fused kernels. The parameters are those of `torch.nn.GRU`.
 """
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
 class Steps(NamedTuple):
-    """Steps of a recurrence h_t = (1 - z) n + z h_{t-1}, float32, with what its derivative needs.
+    """Steps of the recurrence h_t = (1 - z) n + z h_{t-1}, float32, with the intermediate values for its derivative.
 
-    `states` (T + 1, D, H, B): where it starts and all that follow, in D directions; `reset_update` (T, D, 2H, B), the
-    gates r and z; `candidate` (T, D, H, B), n; `recalled` (T, D, H, B), what n hears of the state before r.
+    `states` (T + 1, D, H, B): the initial state and one for each step, in D directions. `reset_update` (T, D, 2H, B):
+    the gates r and z. `candidate` (T, D, H, B): n. `recurrent` (T, D, H, B): W_hn h + b_hn, before the reset gate.
     """
 
     states: Tensor
     reset_update: Tensor
     candidate: Tensor
-    recalled: Tensor
+    recurrent: Tensor
 
     @classmethod
     def from_start(cls, n_steps: int, start: Tensor) -> "Steps":
-        """Room for `n_steps` that begin with the state `start` (D, H, B)."""
+        """Uninitialised buffers for `n_steps` after the state `start` (D, H, B)."""
         n_directions, size, batch = start.shape
-        states, candidate, recalled = (start.new_empty(n, *start.shape) for n in (n_steps + 1, n_steps, n_steps))
+        states, candidate, recurrent = (start.new_empty(n, *start.shape) for n in (n_steps + 1, n_steps, n_steps))
         states[0] = start
-        return cls(states, start.new_empty(n_steps, n_directions, 2 * size, batch), candidate, recalled)
+        return cls(states, start.new_empty(n_steps, n_directions, 2 * size, batch), candidate, recurrent)
 
     @classmethod
     def side_by_side(cls, several: Sequence["Steps"]) -> "Steps":
-        """The same number of steps of several batches as those of one, (.., B of all)."""
+        """Several batches with the same number of steps, concatenated along the batch."""
         return cls(*(torch.cat(field, dim=3) for field in zip(*several, strict=True)))
 
     def advance(self, t: int, gates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Compute step t from `gates` (D, 3H, B), all but the state's share of them; returns its state (D, H, B).
+        """Compute step t from `gates` (D, 3H, B), the contributions of the inputs; returns its state (D, H, B).
 
-        `weight` (D, 3H, H) of the state, in the type in which products are computed, and `bias` (D, H, 1) of the new
-        gate's recurrence.
+        `weight` (D, 3H, H): W_h in the dtype of the products. `bias` (D, H, 1): b_hn.
         """
         before, size = self.states[t], weight.shape[2]
         shares = torch.bmm(weight, before.to(weight.dtype)).to(before.dtype)
         torch.add(gates[:, : 2 * size], shares[:, : 2 * size], out=self.reset_update[t]).sigmoid_()
-        torch.add(shares[:, 2 * size :], bias, out=self.recalled[t])
+        torch.add(shares[:, 2 * size :], bias, out=self.recurrent[t])
         reset, update = self.reset_update[t, :, :size], self.reset_update[t, :, size:]
-        tanh_(torch.addcmul(gates[:, 2 * size :], reset, self.recalled[t], out=self.candidate[t]))
+        tanh_(torch.addcmul(gates[:, 2 * size :], reset, self.recurrent[t], out=self.candidate[t]))
         return torch.lerp(self.candidate[t], before, update, out=self.states[t + 1])
 
 
 def tanh_(x: Tensor) -> Tensor:
-    """tanh in place by way of the sigmoid, which on the CPU takes a sixth of the library's time for it."""
+    """tanh in place, by the sigmoid: a sixth of the time of the library's tanh on the CPU."""
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def product_type(x: Tensor) -> torch.dtype:
-    """In which products of x are to be computed: autocast's type where it is on, else x's own."""
+    """The dtype for products with x: autocast's where it is on, otherwise that of x."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class FrameGRU(nn.Module):
-    """GRU (`torch.nn.GRU`'s equations) over `frame_size` values a frame and `constant_size` constant ones.
+    """GRU as `torch.nn.GRU`, over `frame_size` values in each frame and `constant_size` constant values.
 
-    Products with the state are computed in float32, under autocast too, unless `half_products`. States are float32.
+    Products with the state are in float32 even under autocast, unless `half_products`. States are float32.
     """
 
     def __init__(
-        self,
-        frame_size: int,
-        constant_size: int,
-        hidden: int,
-        *,
-        bidirectional: bool = False,
+        self, frame_size: int, constant_size: int, hidden: int, *, bidirectional: bool = False,
         half_products: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.frame_size, self.half_products = frame_size, half_products
         self.gru = nn.GRU(frame_size + constant_size, hidden, batch_first=True, bidirectional=bidirectional)
 
     def forward(
-        self,
-        frames: Tensor,
-        constant: Tensor | None = None,
-        hidden: Tensor | None = None,
-        played: Steps | None = None,
+        self, frames: Tensor, constant: Tensor | None = None, hidden: Tensor | None = None, played: Steps | None = None
     ) -> Tensor:
-        """Hidden states, (B, T, directions * hidden).
+        """Hidden states, (B, T, directions * hidden), in the order of frames for both directions.
 
-        `frames` (B, T, frame_size); `constant` (B, constant_size); `hidden` (B, hidden), zeros if None. States of the
-        backward direction stand at the frame they were computed for, as in `torch.nn.GRU`. `played`, of one direction:
-        the steps that these inputs lead to, where they are known; on the CPU only the derivative is left to compute.
+        `frames` (B, T, frame_size); `constant` (B, constant_size); initial state `hidden` (B, hidden), zeros if None.
+        `played`: the steps for these inputs if they are already computed (one direction); the CPU then computes the
+        derivative only.
         """
         return self.run(frames, constant, hidden, played)[0]
 
     def run(
-        self,
-        frames: Tensor,
-        constant: Tensor | None = None,
-        hidden: Tensor | None = None,
-        played: Steps | None = None,
+        self, frames: Tensor, constant: Tensor | None = None, hidden: Tensor | None = None, played: Steps | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The hidden states, see `forward`, and the last of each direction, (directions, B, hidden)."""
+        """The hidden states as in `forward`, and the last one of each direction, (directions, B, hidden)."""
         if frames.device.type != "cpu":
             return self._run_library(frames, constant, hidden)
         gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)
@@ -125,29 +110,29 @@ class FrameGRU(nn.Module):
         if constant is not None:
             frames = torch.cat([frames, constant[:, None].expand(-1, frames.shape[1], -1)], dim=2)
         kind = frames.device.type
-        # Under autocast the library would take half precision, whatever type was asked.
+        # Under autocast the library would use half precision for float32 inputs too.
         off = not self.half_products and torch.amp.is_autocast_available(kind)
         with torch.autocast(kind, enabled=False) if off else nullcontext():
             states, last = self.gru(frames.float(), None if hidden is None else hidden[None].float())
             return states.float(), last.float()
 
     def _vectors(self, frames: Tensor) -> Tensor:
-        """Frames as the library hears them, (B, T, frame_size)."""
+        """Frames as vectors for the library's GRU, (B, T, frame_size)."""
         return frames
 
     def product_type(self, weight: Tensor) -> torch.dtype:
-        """In which products with the state are computed."""
+        """The dtype of products with the state."""
         return product_type(weight) if self.half_products else weight.dtype
 
     def recurrent_weights(self) -> tuple[Tensor, Tensor]:
-        """Weights of the hidden state (directions, 3 * hidden, hidden), the new gate's bias (directions, hidden, 1)."""
+        """W_h (directions, 3 * hidden, hidden) and b_hn (directions, hidden, 1)."""
         size = self.gru.hidden_size
         weight = torch.stack([getattr(self.gru, f"weight_hh_l0{suffix}") for suffix in self._suffixes()])
         bias = torch.stack([getattr(self.gru, f"bias_hh_l0{suffix}")[2 * size :] for suffix in self._suffixes()])
         return weight, bias[:, :, None]
 
     def input_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of frames and constants, (directions * 3 * hidden, size), and the biases outside the recurrence."""
+        """Weights of frames and of constants, (directions * 3 * hidden, size) each, and all biases but b_hn."""
         size = self.gru.hidden_size
         weights, biases = [], []
         for suffix in self._suffixes():
@@ -159,13 +144,13 @@ class FrameGRU(nn.Module):
         return weight[:, : self.frame_size], weight[:, self.frame_size :], torch.cat(biases)
 
     def _gates(self, frames: Tensor, constant: Tensor | None) -> Tensor:
-        """What the inputs contribute to the gates, (T, directions, 3 * hidden, B)."""
+        """Contributions of the inputs to the gates, (T, directions, 3 * hidden, B)."""
         from_frame, from_constant, bias = self.input_weights()
         fixed = bias[:, None] if constant is None else nn.functional.linear(constant, from_constant, bias).t()
         return self._with_frames(fixed, frames, from_frame).unflatten(1, (len(self._suffixes()), -1))
 
     def _with_frames(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
-        """`fixed` (n, B or 1) and the product of the frames with `weight` (n, frame_size), (T, n, B)."""
+        """`fixed` (n, B or 1) plus the product of the frames with `weight` (n, frame_size), (T, n, B)."""
         rows = frames.permute(1, 2, 0)
         return torch.baddbmm(fixed.expand(len(rows), -1, -1), weight.expand(len(rows), -1, -1), rows)
 
@@ -174,22 +159,17 @@ class FrameGRU(nn.Module):
 
 
 class _Recurrence(torch.autograd.Function):
-    """`Steps` from gates that are given up to the contribution of the state before.
+    """States of a recurrence, from the contributions of the inputs to its gates.
 
-    gates (T, D, 3H, B) in the order reset r, update z, new n; hidden (D, H, B); weight (D, 3H, H); bias (D, H, 1).
-    Returns the states (T, D, H, B), of `played`, the fields of `Steps`, where that is given, and the last (D, H, B).
+    gates (T, D, 3H, B) in the order reset r, update z, new n; hidden (D, H, B); weight (D, 3H, H); bias (D, H, 1);
+    `products`: the dtype of products; `played`: fields of `Steps` if the steps are already computed.
+    Returns the states (T, D, H, B) and the last one (D, H, B).
     """
 
     @staticmethod
     @torch.autocast("cpu", enabled=False)
     def forward(
-        ctx,  # noqa: ANN001 (untyped in torch)
-        gates: Tensor,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        products: torch.dtype,
-        *played: Tensor,
+        ctx: Any, gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, *played: Tensor
     ) -> tuple[Tensor, Tensor]:
         steps = Steps(*played) if played else Steps.from_start(len(gates), hidden.to(weight.dtype))
         if not played:
@@ -203,19 +183,19 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @torch.autocast("cpu", enabled=False)
-    def backward(ctx, grad_states: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN001 (untyped in torch)
-        states, reset_update, candidate, recalled, weight = ctx.saved_tensors
+    def backward(ctx: Any, grad_states: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
+        states, reset_update, candidate, recurrent, weight = ctx.saved_tensors
         n_frames, n_directions, size, batch = candidate.shape
         reset, update = reset_update[:, :, :size], reset_update[:, :, size:]
         before = states[:-1]
-        # d h_t / d(gate before its non-linearity), for every frame at once, (T, D, 3, H, B); times d h_t below.
+        # d h_t / d(gate before its non-linearity) for all frames, (T, D, 3, H, B); multiplied by d loss / d h_t below.
         grad_gates = states.new_empty(n_frames, n_directions, 3, size, batch)
         torch.ops.aten.tanh_backward(1 - update, candidate, grad_input=grad_gates[:, :, 2])
         torch.ops.aten.sigmoid_backward(before - candidate, update, grad_input=grad_gates[:, :, 1])
-        torch.ops.aten.sigmoid_backward(grad_gates[:, :, 2] * recalled, reset, grad_input=grad_gates[:, :, 0])
+        torch.ops.aten.sigmoid_backward(grad_gates[:, :, 2] * recurrent, reset, grad_input=grad_gates[:, :, 0])
         transposed = weight.transpose(1, 2).to(ctx.products).contiguous()
-        # What the state is fed back through: the new gate by way of the reset gate.
-        fed_back = weight.new_empty(n_directions, 3, size, batch, dtype=ctx.products)
+        # Gradient of W_h h + b_h; for the new gate it passes the reset gate.
+        grad_shares = weight.new_empty(n_directions, 3, size, batch, dtype=ctx.products)
         grad_weight, grad_bias = torch.zeros_like(weight), weight.new_zeros(n_directions, size)
         grad = torch.zeros_like(states[0]) if grad_last is None else grad_last
         for t in range(n_frames - 1, -1, -1):
@@ -223,9 +203,9 @@ class _Recurrence(torch.autograd.Function):
                 grad = grad + grad_states[t]
             gates = grad_gates[t].mul_(grad[:, None])
             new = gates[:, 2] * reset[t]
-            fed_back[:, :2], fed_back[:, 2] = gates[:, :2], new
-            grad_weight += torch.bmm(fed_back.flatten(1, 2), before[t].to(ctx.products).transpose(1, 2))
+            grad_shares[:, :2], grad_shares[:, 2] = gates[:, :2], new
+            grad_weight += torch.bmm(grad_shares.flatten(1, 2), before[t].to(ctx.products).transpose(1, 2))
             grad_bias += new.sum(2)
-            back = torch.bmm(transposed, fed_back.flatten(1, 2)).to(grad.dtype)
+            back = torch.bmm(transposed, grad_shares.flatten(1, 2)).to(grad.dtype)
             grad = back.addcmul_(grad, update[t])
         return grad_gates.flatten(2, 3), grad, grad_weight, grad_bias[..., None], None, *[None] * ctx.n_played

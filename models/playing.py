@@ -1,22 +1,20 @@
-"""How a decoder plays on its own, whatever it decodes: frame after frame, or note after note."""
+"""Options of free-running decoders, of frames or of notes, and their result."""
 
 from typing import NamedTuple
 
 from torch import Tensor
 
-# Probability above which a cell sounds.
-THRESHOLD = 0.5
-# What a decoder of frames hears of the frame it has just played: cells above the threshold, cells drawn with their
-# probability, or the probabilities themselves, which training never shows it.
+THRESHOLD = 0.5  # probability above which a cell sounds
+# Input of a frame decoder from its own previous frame: cells above the threshold, cells drawn with their probability,
+# or the probabilities, which it never sees in training.
 THRESHOLDED, SAMPLED, PROBABILITIES = FEEDBACK = ("thresholded", "sampled", "probabilities")
 
 
 class Playing(NamedTuple):
-    """What is left open of playing; each decoder takes what concerns it.
+    """Options of free-running decoding. Each decoder uses those in its `plays_by`.
 
-    Frames: cells sound above `threshold`, and `feedback` is what the decoder hears. Notes: `temperature` divides the
-    logits (1 draws from the model, 0 takes the likeliest choice), and `nucleus` leaves of each choice the likeliest
-    answers that have so much probability together (Holtzman et al. 2020), 1 all.
+    Frames: `threshold` and `feedback`. Notes: `temperature` divides the logits (1 draws from the model, 0 takes the
+    most likely choice); `nucleus` keeps the most likely choices with this total probability (Holtzman et al. 2020).
     """
 
     threshold: float = THRESHOLD
@@ -26,9 +24,9 @@ class Playing(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a decoder makes on its own: `probability` that a cell sounds, float32, and the `roll` played, bool.
+    """Result of free-running decoding: `probability` of each cell, float32, and `roll`, bool; both (B, 128, T).
 
-    Both (B, 128, T). Of a decoder of notes the probability is 0 or 1.
+    For a note decoder the probability is 0 or 1.
     """
 
     probability: Tensor

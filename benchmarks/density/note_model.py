@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models.base import FRAMES_A_SECOND, Model
 from models.notes.note_cvae import RollEncoder
 from models.notes.note_decoder import NoteDecoder
-from models.notes.notes import by_length, notes_of
+from models.notes.notes import by_length, roll_to_notes
 from models.notes.plan import LatentPlan
 from models.prior import Autoregressive, Posterior
 from models.registry import register
@@ -51,9 +51,8 @@ class NoteModel(Model):
         `lengths` (B,): the frames that count; `before` (B, pitches, C): the frames before, aligned to their end;
         silence where there are none; `noise` (B, `noise_size(T)`).
         """
-        notes, earlier = notes_of(roll), notes_of(before)
-        present = torch.arange(earlier.onset.shape[1], device=roll.device) < earlier.count[:, None]
-        earlier = earlier._replace(onset=torch.where(present, earlier.onset - before.shape[2], 0))
+        notes, earlier = roll_to_notes(roll), roll_to_notes(before)
+        earlier = earlier._replace(onset=torch.where(earlier.present(), earlier.onset - before.shape[2], 0))
         condition, kl = self._plan(roll, lengths, noise) if self.latent else (roll.new_zeros(len(roll), 1, 1), 0.0)
         nll = -by_length(
             notes.count + earlier.count + 1,

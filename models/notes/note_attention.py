@@ -1,4 +1,4 @@
-"""Causal attention over notes, in which time and pitch are relative, under a condition in every layer."""
+"""Causal attention over notes with relative time and pitch, conditioned in every layer."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Wave lengths of the slowest and the fastest rotation, in frames or semitones, over 2 pi.
+# Wavelengths of the slowest and the fastest rotation, in frames or semitones, divided by 2 pi.
 _SLOWEST, _FASTEST = 200.0, 1.0
-_FEED_FORWARD = 3
-_FIRST_PLACES = 64
+_FEED_FORWARD = 3  # width of the feed-forward layer, in widths
+_FIRST_PLACES = 64  # initial capacity of the memory, in notes
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine, (B, 1, N, head size / 2) each, of the angles that turn queries and keys."""
+    """Cosine and sine, (B, 1, N, head size / 2) each, of the rotary angles of queries and keys."""
 
     cosine: Tensor
     sine: Tensor
@@ -23,14 +23,14 @@ class Memory:
     """Keys and values of the notes so far, for decoding note after note: (B, heads, places, head size) each."""
 
     def __init__(self, like: Tensor, is_note: Tensor, heads: int, head_size: int) -> None:
-        """`is_note` bool (B, most notes): places for one; rolls that begin with fewer than others have gaps."""
+        """`is_note` bool (B, most notes): False for padding after a beginning with fewer notes than others."""
         self.keys = like.new_empty(len(is_note), heads, min(is_note.shape[1], _FIRST_PLACES), head_size)
         self.values = torch.empty_like(self.keys)
         self.visible = is_note[:, None, None]
         self.length = 0
 
     def add(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Append those of the next notes, (B, heads, n, head size); returns all so far, and which are visible."""
+        """Append keys and values (B, heads, n, head size); returns all so far, and the mask of visible ones."""
         end = self.length + key.shape[2]
         while end > self.keys.shape[2]:
             self.keys = torch.cat([self.keys, torch.empty_like(self.keys)], dim=2)
@@ -40,15 +40,15 @@ class Memory:
         return self.keys[:, :, :end], self.values[:, :, :end], self.visible[..., :end]
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all rolls but `rows`, int64 (b,)."""
+        """Drop all rolls but `rows`, int64 (b,)."""
         self.keys, self.values, self.visible = self.keys[rows], self.values[rows], self.visible[rows]
 
 
 class RelativeTimeAndPitch(nn.Module):
-    """Rotary angles (Su et al. 2021) of two positions: half of each head turns with the onset, half with the pitch.
+    """Rotary angles (Su et al. 2021) of two positions: half of each head rotates with the onset, half with the pitch.
 
-    A product of a query and a key then depends on how far two notes lie apart, in frames and in semitones, and not
-    on where they stand: a phrase means the same later and in another key.
+    The product of a query and a key then depends on the distance of two notes in frames and semitones only: a phrase
+    has the same products at another time and in another key.
     """
 
     def __init__(self, head_size: int) -> None:
@@ -60,21 +60,21 @@ class RelativeTimeAndPitch(nn.Module):
         self.register_buffer("speed", speed.float(), persistent=False)
 
     def forward(self, onset: Tensor, pitch: Tensor) -> Rotation:
-        """For onsets in frames and pitches in semitones, (B, N) each."""
+        """Angles for onsets in frames and pitches in semitones, (B, N) each."""
         places = torch.stack([onset, pitch], dim=-1).to(self.speed.dtype)
         angle = (places[..., None] * self.speed).flatten(2)[:, None]
         return Rotation(angle.cos(), angle.sin())
 
 
 def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
-    """Queries or keys (B, heads, N, head size) turned by their notes' angles."""
+    """Queries or keys (B, heads, N, head size), rotated by the angles of their notes."""
     first, second = vectors.chunk(2, dim=-1)
     cosine, sine = (part.to(vectors.dtype) for part in rotation)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
 
 class Block(nn.Module):
-    """Attention to the notes so far, then a feed-forward layer; the condition scales and shifts what each is shown."""
+    """Attention to the notes so far, then a feed-forward layer; the condition scales and shifts the input of both."""
 
     def __init__(self, width: int, heads: int, condition_size: int) -> None:
         super().__init__()
@@ -84,16 +84,16 @@ class Block(nn.Module):
         self.attended = nn.Linear(width, width, bias=False)
         self.widen = nn.Linear(width, _FEED_FORWARD * width, bias=False)
         self.narrow = nn.Linear(_FEED_FORWARD * width, width, bias=False)
-        self.drop = nn.Dropout(0.0)  # of what each part adds; training sets it
-        # A block begins as the identity, and every condition as none.
+        self.drop = nn.Dropout(0.0)  # on the output of each part; training sets the rate
+        # Initially the block is the identity and the condition has no effect.
         for layer in (self.condition, self.attended, self.narrow):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.condition.bias)
 
     def forward(self, notes: Tensor, scales: Tensor, rotation: Rotation, memory: Memory | None = None) -> Tensor:
-        """(B, N, width) from `notes` (B, N, width) and `scales` (B, N, 4 * width), what `condition` makes of theirs.
+        """(B, N, width) from `notes` (B, N, width) and `scales` (B, N, 4 * width), outputs of the layer `condition`.
 
-        With `memory`, which holds the notes before, each sees those too.
+        With `memory` each note attends to the notes in it too.
         """
         scale_attention, shift_attention, scale_feed, shift_feed = scales.chunk(4, dim=-1)
         notes = notes + self.drop(self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory))
@@ -108,7 +108,7 @@ class Block(nn.Module):
         visible = None
         if memory is not None:
             key, value, visible = memory.add(key, value)
-        # One note after those of the memory sees them all; several at once are a beginning, and see the past alone.
+        # A single note attends to the whole memory. Several notes come at the beginning, with causal attention.
         if n_notes == 1:
             mixed = F.scaled_dot_product_attention(query, key, value, visible)
         else:
@@ -117,9 +117,10 @@ class Block(nn.Module):
 
 
 def attend_to_past(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention, all (B, heads, N, head size).
+    """Causal attention; all tensors (B, heads, N, head size).
 
-    Written out for half precision on a CPU, where the library's fused form takes up to seven times as long to derive.
+    Written out for half precision on a CPU: the backward pass of the library's fused form takes up to seven times
+    longer there.
     """
     if query.device.type != "cpu" or query.dtype == torch.float32:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -133,5 +134,5 @@ def attend_to_past(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def modulate(vectors: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Vectors of length 1 (root mean square), scaled by 1 + `scale` and shifted; all of the same shape."""
+    """RMS-normalised vectors, scaled by 1 + `scale` and shifted; all of one shape."""
     return torch.addcmul(shift, F.rms_norm(vectors, vectors.shape[-1:]), 1 + scale)

@@ -13,14 +13,14 @@ from ..prior import AUTOREGRESSIVE, LOG_VARIANCE_BOUND, PRIORS, Posterior
 from ..registry import register
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
-from .notes import Notes, by_length, notes_of, roll_of
+from .notes import Notes, by_length, notes_to_roll, roll_to_notes
 from .plan import ConditionedConvolution, LatentPlan
 
 _HEAD_SIZE = 64
 
 
 class RollEncoder(nn.Module):
-    """Convolutions over time from a roll and its onsets to a mean and a log-variance for each second, 16 frames."""
+    """Convolutions over time, from a roll and its onsets to a mean and a log-variance for each second, 16 frames."""
 
     def __init__(self, latent: int, channels: int, condition_size: int, pitches: int = PITCHES) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class RollEncoder(nn.Module):
         self.moments = nn.Conv1d(channels, 2 * latent, 1)
 
     def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, ...)."""
+        """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, size)."""
         onsets = roll * (1 - F.pad(roll[:, :, :-1], (1, 0)))
         hidden = F.gelu(self.quarter(torch.cat([roll, onsets], dim=1)))
         hidden = self.sixteenth(hidden)
@@ -42,7 +42,10 @@ class RollEncoder(nn.Module):
 
 @register
 class NoteCVAE(LatentOfSecond, Model):
-    """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window."""
+    """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window.
+
+    Waits and durations of more than `horizon` frames are one class.
+    """
 
     kind, network = "cvae", "notes"
     plays_by = ("temperature", "nucleus")
@@ -71,24 +74,24 @@ class NoteCVAE(LatentOfSecond, Model):
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
-        """Begin at the training data's share of frames (128,) in which each pitch sounds, as bias of the next pitch."""
+        """Set the bias of the next pitch to the logarithm of `pitch_rate` (128,), each pitch's share of frames."""
         self.decoder.pitch_head.choices.bias.copy_(pitch_rate.clamp_min(MINIMUM_RATE).log())
 
     def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
-        """Posterior of a batch as in `data.windows.Batch`; the roll (B, 128, T) has all that is looked at."""
+        """Posterior of a batch as in `data.windows.Batch`, from `roll` (B, 128, T) and `genre`; events are ignored."""
         mean, log_variance = self.encoder(roll, self.genre(genre))
         return Posterior(mean.flatten(1), log_variance.flatten(1))
 
     def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
-        """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), each note given those before it."""
-        condition, notes = self.plan(z, self.genre(genre)), notes_of(roll)
+        """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), teacher-forced."""
+        condition, notes = self.plan(z, self.genre(genre)), roll_to_notes(roll)
         return -by_length(
             notes.count + 1,
             lambda rows: self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]),
         )
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int]:
-        """How many uniform numbers a window is drawn with, whatever its length."""
+        """Shape of the uniform numbers that draw one window of any length."""
         return MOST_NOTES, NUMBERS_A_NOTE
 
     @torch.no_grad()
@@ -100,11 +103,8 @@ class NoteCVAE(LatentOfSecond, Model):
         uniform: Tensor | None = None,
         playing: Playing = Playing(),
     ) -> Decoded:
-        """`seq_len` frames, note after note, drawn with the numbers `uniform` (B, most notes, 3) in [0, 1).
-
-        Random ones if None.
-        """
-        roll = roll_of(self.play(z, genre, seq_len, uniform, playing), PITCHES, seq_len)
+        """`seq_len` frames, sampled note after note with `uniform` (B, most notes, 3) in [0, 1), random if None."""
+        roll = notes_to_roll(self.play(z, genre, seq_len, uniform, playing), PITCHES, seq_len)
         return Decoded(roll.float(), roll)
 
     @torch.no_grad()
@@ -118,9 +118,9 @@ class NoteCVAE(LatentOfSecond, Model):
         beginning: Notes | None = None,
         first_frame: int = 0,
     ) -> Notes:
-        """The notes of `decode_free`, whose durations may lead beyond the window's end.
+        """The notes of `decode_free`; durations may reach beyond the window's end.
 
-        `beginning` and `first_frame` go on with notes that are there, as in `models.notes.note_sampling.draw_notes`.
+        `beginning` and `first_frame` as in `models.notes.note_sampling.draw_notes`.
         """
         if uniform is None:
             uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
@@ -138,11 +138,11 @@ class NoteCVAE(LatentOfSecond, Model):
         playing: Playing = Playing(),
         window: int = 128,
     ) -> Tensor:
-        """Rolls, bool (B, 128, n_frames), that go on from `begun`, bool (B, 128, known), known a multiple of 16.
+        """Rolls, bool (B, 128, n_frames), that continue `begun`, bool (B, 128, known), `known` a multiple of 16.
 
-        `z` (B, size for n_frames) tells of the whole. Each part is drawn in the sight of half a `window` of frames
-        before it, as if the window began there, and notes that sound at its beginning go on: there is no seam.
-        `numbers` gives the uniform numbers (B, most notes, 3) of the k-th part.
+        `z` (B, size for n_frames) is of the whole roll. Each part is sampled with the preceding half `window` of frames
+        as context, and notes that sound at its start continue, so there is no seam. `numbers(k)` returns the uniform
+        numbers (B, most notes, 3) of the k-th part.
         """
         condition, known, part = self.plan(z, self.genre(genre)), begun.shape[2], 0
         roll = F.pad(begun, (0, n_frames - known))
@@ -150,10 +150,10 @@ class NoteCVAE(LatentOfSecond, Model):
             start = max(0, known - window // 2)
             end = min(start + window, n_frames)
             seconds = condition[:, start // FRAMES_A_SECOND : -(-end // FRAMES_A_SECOND)]
-            beginning = notes_of(roll[:, :, start:end])
+            beginning = roll_to_notes(roll[:, :, start:end])
             notes = draw_notes(
                 self.decoder, seconds, end - start, numbers(part), playing, beginning, first_frame=known - start
             )
-            roll[:, :, start:] |= roll_of(notes, PITCHES, n_frames - start)
+            roll[:, :, start:] |= notes_to_roll(notes, PITCHES, n_frames - start)
             known, part = end, part + 1
         return roll

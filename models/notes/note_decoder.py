@@ -1,12 +1,11 @@
 """p(X | z, y) over the notes of a roll: the wait for the next note, its pitch, its duration, each given all before.
 
-What the rules of `models.notes.notes` forbid has no probability, so the probabilities of all rolls of a size sum to
-one, and the log-likelihood is of the same event as that of a decoder over cells: nats and bits compare.
+Choices that the rules of `models.notes.notes` forbid have probability 0. So the probabilities of all rolls of a size
+sum to one, and the log-likelihood is comparable with that of a decoder over cells.
 
-A window is a cut out of music that goes on. A wait that leads beyond its end, or a duration, is only known to be at
-least so long, and its probability is the sum of all that are (right-censoring, as in the statistics of life spans).
-No token stands for the end of a window: what the network knows of music holds for windows of any length, and music can
-be continued beyond the end of one.
+A window is an excerpt of longer music. A wait or a duration that reaches beyond its end is right-censored: it is known
+to be at least so long, and its probability is the sum over all longer values. No token marks the end of a window, so
+the network works for windows of any length, and music can be continued beyond the end.
 """
 
 from typing import NamedTuple
@@ -19,17 +18,17 @@ from ..gru import product_type
 from .note_attention import Block, RelativeTimeAndPitch, Rotation
 from .notes import Notes
 
-_MIDDLE = 60  # the pitch from which the beginning of a window looks at its notes
+_MIDDLE = 60  # pitch of the window's beginning, for the rotary angles
 _PITCH_CLASSES = 12
 
 
 class Past(NamedTuple):
-    """What stands before each choice, (B, N + 1) each: the last note (at 0 the beginning), in frames and semitones."""
+    """The last note before each choice, (B, N + 1) each, in frames and semitones; index 0 is the beginning."""
 
     onset: Tensor
     pitch: Tensor  # -1 at the beginning
     duration: Tensor  # 0 at the beginning
-    wait: Tensor  # frames from the note before
+    wait: Tensor  # frames since the note before
 
     @classmethod
     def of(cls, notes: Notes) -> "Past":
@@ -39,20 +38,14 @@ class Past(NamedTuple):
 
 
 class NoteDecoder(nn.Module):
-    """Attention over the notes, with three heads. Waits and durations reach up to `horizon` frames, then are "more".
+    """Attention over the notes, with heads for wait, pitch and duration.
 
-    The condition of a note is that of the stretch of `stretch` frames in which it begins.
+    The largest class of waits and durations means more than `horizon` frames. There is one condition for each `stretch`
+    of frames; a note has that of the stretch in which it begins.
     """
 
     def __init__(
-        self,
-        pitches: int,
-        horizon: int,
-        stretch: int,
-        condition_size: int,
-        width: int,
-        depth: int,
-        heads: int,
+        self, pitches: int, horizon: int, stretch: int, condition_size: int, width: int, depth: int, heads: int
     ) -> None:
         super().__init__()
         self.pitches, self.horizon, self.stretch, self.width = pitches, horizon, stretch, width
@@ -67,7 +60,7 @@ class NoteDecoder(nn.Module):
         self.wait_head = Head(width, condition_size, horizon + 1)
         self.pitch_head = Head(width, condition_size, pitches)
         self.duration_head = Head(width, condition_size, horizon + 1)
-        self.next_wait = nn.Embedding(horizon + 1, 2 * width)  # for the heads of pitch and duration
+        self.next_wait = nn.Embedding(horizon + 1, 2 * width)  # for the heads of pitch and of duration
         self.next_place = nn.Embedding(stretch + 1, 2 * width)
         self.next_pitch = nn.Embedding(pitches, width)
         for table in (self.wait, self.pitch, self.pitch_class, self.duration, self.place):
@@ -76,11 +69,11 @@ class NoteDecoder(nn.Module):
             nn.init.normal_(table.weight, std=0.4)
 
     def attention_matrices(self) -> list[Tensor]:
-        """The weights of the attention and feed-forward layers."""
+        """The weights of the attention and feed-forward layers, for an optimiser of matrices."""
         return [layer.weight for b in self.blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
 
     def embed(self, past: Past) -> Tensor:
-        """(B, N, width), of the last note before each choice."""
+        """Embeddings (B, N, width) of the last note before each choice."""
         first = past.pitch < 0
         pitch = past.pitch.clamp_min(0)
         note = self.pitch(pitch) + self.pitch_class(pitch % _PITCH_CLASSES)
@@ -90,7 +83,7 @@ class NoteDecoder(nn.Module):
         return state.to(product_type(state))
 
     def rotate(self, past: Past) -> Rotation:
-        """The angles by which the notes' places turn queries and keys."""
+        """Rotary angles of the notes, by onset and pitch."""
         return self.rotation(past.onset, past.pitch.where(past.pitch >= 0, _MIDDLE))
 
     def _limited(self, frames: Tensor) -> Tensor:
@@ -100,10 +93,10 @@ class NoteDecoder(nn.Module):
         return torch.where(onset == 0, self.stretch, onset % self.stretch)
 
     def states(self, past: Past, condition: Tensor, before: Notes | None = None) -> Tensor:
-        """What stands before each choice, (B, N, width), of the notes of `past`, and those of the time `before`."""
+        """States (B, N, width) before each choice, with `before` as earlier notes."""
         if before is None:
             return self._attend(past, condition)
-        # Each row: its notes before, then its own beginning and notes; padding last.
+        # Each row: the earlier notes, then its own beginning and notes, then padding.
         own = torch.arange(past.onset.shape[1], device=past.onset.device) + before.count[:, None]
         earlier = torch.arange(before.onset.shape[1], device=own.device).expand(len(own), -1)
         fields = []
@@ -118,22 +111,17 @@ class NoteDecoder(nn.Module):
         state, rotation = self.embed(past), self.rotate(past)
         here = self.stretch_of(past.onset, condition.shape[1])
         for block in self.blocks:
-            state = block(state, at(block.condition(condition), here), rotation)
+            state = block(state, gather_rows(block.condition(condition), here), rotation)
         return state
 
     def log_likelihood(
-        self,
-        condition: Tensor,
-        notes: Notes,
-        roll: Tensor,
-        lengths: Tensor | None = None,
-        before: Notes | None = None,
+        self, condition: Tensor, notes: Notes, roll: Tensor, lengths: Tensor | None = None, before: Notes | None = None
     ) -> Tensor:
-        """log p(X | condition) in nats, float32 (B,), of rolls (B, P, T), whose notes are given.
+        """log p(X | condition) in nats, float32 (B,), of rolls (B, P, T) with their `notes`.
 
-        `condition` (B, stretches, condition size). `lengths` (B,): frames of each roll, where some are shorter than T.
-        `before`: notes of the time before, their onsets negative, given which X has that probability; they are cut
-        where the roll begins, so that nothing is told of it.
+        `condition` (B, stretches, condition size). `lengths` (B,): frames of each roll, if some are shorter than T.
+        `before`: context, i.e. preceding notes with negative onsets, truncated at frame 0 so that they do not reveal
+        the roll.
         """
         past = Past.of(notes)
         n_stretches = condition.shape[1]
@@ -141,9 +129,9 @@ class NoteDecoder(nn.Module):
         n_frames = n_frames[:, None]
         here, state = self.stretch_of(past.onset, n_stretches), self.states(past, condition, before)
         rules = Rules.of(roll, notes, past, n_frames, self.horizon)
-        waits = self.wait_head(state, at(self.wait_head.condition(condition), here))
+        waits = self.wait_head(state, gather_rows(self.wait_head.condition(condition), here))
         waits = _precise(waits).masked_fill(~rules.wait, -torch.inf).log_softmax(-1)
-        # A wait beyond the end of the window closes it: one for each roll, after its last note.
+        # After its last note each roll has one wait beyond the end of the window.
         last, column = notes.count[:, None, None], torch.arange(self.horizon + 1, device=roll.device)
         to_end = (n_frames - past.onset).gather(1, notes.count[:, None])
         closing = waits.gather(1, last.expand(-1, -1, self.horizon + 1))[:, 0]
@@ -152,26 +140,26 @@ class NoteDecoder(nn.Module):
             return total
         wait = (notes.onset - past.onset[:, :-1]).clamp_min(0)
         there = self.stretch_of(notes.onset, n_stretches)
-        told_pitch, told_duration = self.told(wait, notes.onset)
+        for_pitch, for_duration = self.onset_features(wait, notes.onset)
         state = state[:, :-1]
-        pitches = self.pitch_head(state, at(self.pitch_head.condition(condition), there), told_pitch)
+        pitches = self.pitch_head(state, gather_rows(self.pitch_head.condition(condition), there), for_pitch)
         pitches = _precise(pitches).masked_fill(~rules.pitch, -torch.inf).log_softmax(-1)
-        told_duration = told_duration + self.next_pitch(notes.pitch)
-        durations = self.duration_head(state, at(self.duration_head.condition(condition), there), told_duration)
+        for_duration = for_duration + self.next_pitch(notes.pitch)
+        of_duration = gather_rows(self.duration_head.condition(condition), there)
+        durations = self.duration_head(state, of_duration, for_duration)
         durations = _precise(durations).log_softmax(-1)
         each = (
             _chosen(waits[:, :-1], wait) + _chosen(pitches, notes.pitch)
             + self._duration(durations, notes, n_frames)
         )  # fmt: skip
-        place = torch.arange(each.shape[1], device=roll.device)
-        return total + each.masked_fill(place >= notes.count[:, None], 0.0).sum(1)
+        return total + each.masked_fill(~notes.present(), 0.0).sum(1)
 
-    def told(self, wait: Tensor, onset: Tensor) -> list[Tensor]:
-        """What the heads of pitch and of duration are told of the next note's onset, (B, N, width) each."""
+    def onset_features(self, wait: Tensor, onset: Tensor) -> list[Tensor]:
+        """Features of the next note's onset for the heads of pitch and of duration, (B, N, width) each."""
         return list((self.next_wait(self._limited(wait)) + self.next_place(self._place(onset))).chunk(2, dim=-1))
 
     def _duration(self, durations: Tensor, notes: Notes, n_frames: Tensor) -> Tensor:
-        """log p of each note's duration, (B, N), from log-probabilities (B, N, horizon + 1) of 1, 2, ..., more."""
+        """log p (B, N) of each note's duration, from log-probabilities (B, N, horizon + 1) of 1, 2, ..., more."""
         each = _chosen(durations, (notes.duration - 1).clamp(0, self.horizon))
         row, note = ((notes.onset + notes.duration == n_frames) & (notes.duration > 0)).nonzero().unbind(1)
         shorter = torch.arange(self.horizon + 1, device=each.device) < notes.duration[row, note, None] - 1
@@ -179,12 +167,12 @@ class NoteDecoder(nn.Module):
         return each.index_put((row, note), at_least)
 
     def stretch_of(self, onset: Tensor, n_stretches: int) -> Tensor:
-        """The stretch in which a frame lies."""
+        """The number of the stretch that contains each onset."""
         return (onset // self.stretch).clamp(0, n_stretches - 1)
 
 
 class Head(nn.Module):
-    """A small network from the state, its condition and what has been chosen already to logits."""
+    """A small network from the state, its condition and features of earlier choices to logits."""
 
     def __init__(self, width: int, condition_size: int, n_choices: int) -> None:
         super().__init__()
@@ -193,30 +181,30 @@ class Head(nn.Module):
         self.choices = nn.Linear(width, n_choices)
         nn.init.zeros_(self.choices.weight)
 
-    def forward(self, state: Tensor, condition: Tensor, told: Tensor | None = None) -> Tensor:
-        """Logits (B, N, n_choices). `state`, what `condition` makes of the condition, `told`: (B, N, width) each."""
+    def forward(self, state: Tensor, condition: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Logits (B, N, n_choices). `state`, `condition` after its layer, `chosen`: (B, N, width) each."""
         hidden = self.hidden(F.rms_norm(state, state.shape[-1:])) + condition
-        return self.choices(F.relu(hidden if told is None else hidden + told).square())
+        return self.choices(F.relu(hidden if chosen is None else hidden + chosen).square())
 
 
 class Rules(NamedTuple):
-    """What the notes so far leave open for the next, as masks over choices."""
+    """Masks of the allowed choices, given the notes so far."""
 
     wait: Tensor
     pitch: Tensor
 
     @classmethod
     def of(cls, roll: Tensor, notes: Notes, past: Past, n_frames: Tensor, horizon: int) -> "Rules":
-        """For every note of rolls (B, P, T), and for their ends: bool (B, N + 1, horizon + 1) and (B, N, P).
+        """Waits bool (B, N + 1, horizon + 1), the last for the end of the roll, and pitches (B, N, P).
 
-        `n_frames` (B, 1): how long each roll is.
+        Of rolls (B, P, T) with lengths `n_frames` (B, 1).
         """
         longest, rows = roll.shape[2], torch.arange(len(roll), device=roll.device)[:, None]
         sounding = (roll != 0).transpose(1, 2)  # (B, T, P)
         silent_before = ~F.pad(sounding[:, :-1], (0, 0, 1, 0))
         keys = torch.arange(1, roll.shape[1] + 1, dtype=torch.int16, device=roll.device)
         highest_free = (silent_before * keys).amax(2).long() - 1  # (B, T)
-        # Only after all keys have begun to sound is there a frame, or more, in which none can begin.
+        # Frames in which no key can begin occur only after all keys sound.
         full = sounding.all(2)
         after = torch.arange(1, longest + 1, device=roll.device)
         first_not_full = torch.where(full, longest, after - 1).flip(1).cummin(1).values.flip(1)
@@ -227,17 +215,16 @@ class Rules(NamedTuple):
         waits = allowed_waits(past.onset, past.pitch, highest_free[rows, past.onset], first_free, n_frames, horizon)
         wait = notes.onset - past.onset[:, :-1]
         pitches = allowed_pitches(silent_before[rows, notes.onset], wait, past.pitch[:, :-1])
-        padding = torch.arange(pitches.shape[1], device=roll.device) >= notes.count[:, None]
-        return cls(waits, pitches | padding[..., None])
+        return cls(waits, pitches | ~notes.present()[..., None])
 
 
 def allowed_waits(
     onset: Tensor, pitch: Tensor, highest_free: Tensor, first_free: Tensor, n_frames: Tensor | int, horizon: int
 ) -> Tensor:
-    """Waits after a note at `onset` and `pitch`, bool (..., horizon + 1), that lead to a frame with a key to begin in.
+    """Mask (..., horizon + 1) of waits after a note at `onset` and `pitch` to a frame in which some key can begin.
 
-    `highest_free`: the highest key that can begin in the same frame; `first_free`: the first frame after it in which
-    any key can. Whatever leads beyond the end, `n_frames`, is allowed.
+    `highest_free`: the highest key that can begin in the same frame. `first_free`: the first later frame in which any
+    key can begin. Waits beyond the end, `n_frames`, are allowed.
     """
     wait = torch.arange(horizon + 1, device=onset.device)
     to_end = (n_frames - onset)[..., None]
@@ -247,13 +234,13 @@ def allowed_waits(
 
 
 def allowed_pitches(free: Tensor, wait: Tensor, pitch: Tensor) -> Tensor:
-    """Keys that may begin `wait` frames after one at `pitch`: `free` ones (..., P), and if at once those above it."""
+    """Mask (..., P) of keys that may begin `wait` frames after `pitch`: `free`, and above `pitch` if `wait` is 0."""
     keys = torch.arange(free.shape[-1], device=free.device)
     return free & ((wait[..., None] != 0) | (keys > pitch[..., None]))
 
 
 def _precise(logits: Tensor) -> Tensor:
-    """At least in float32."""
+    """Logits in float32 or higher precision."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -261,8 +248,8 @@ def _chosen(log_probabilities: Tensor, index: Tensor) -> Tensor:
     return log_probabilities.gather(-1, index[..., None])[..., 0]
 
 
-def at(values: Tensor, place: Tensor) -> Tensor:
-    """The values (B, n, size) at a place of each row, int64 (B, N), as (B, N, size)."""
-    rows = torch.arange(len(values), device=values.device)[:, None] * values.shape[1]
-    # As a table look-up, whose derivative is faster than an index's.
-    return F.embedding(rows + place, values.flatten(0, 1))
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
+    """For each b and i, values[b, index[b, i]], (B, N, size), of values (B, n, size) and index int64 (B, N)."""
+    first = torch.arange(len(values), device=values.device)[:, None] * values.shape[1]
+    # The gradient of an embedding look-up is faster than that of an index.
+    return F.embedding(first + index, values.flatten(0, 1))

@@ -1,8 +1,8 @@
-"""A binary roll as the list of its notes, and back: each roll is one list, and each list that keeps the rules one roll.
+"""Binary rolls as lists of notes and back. Rolls and valid lists correspond one to one.
 
-A note is a maximal run of frames in which a pitch sounds: its first frame, its pitch, its number of frames. Notes are
-ordered by first frame, then pitch. So a list keeps these rules: first frames do not fall; at the same frame pitches
-ascend; no note lasts beyond the roll's end; and no pitch begins while it sounds, or in the very frame after.
+A note is a maximal run of frames in which a pitch sounds: first frame, pitch, number of frames. Notes are ordered by
+first frame, then pitch. A list is valid if first frames never decrease, pitches ascend within a frame, no note extends
+beyond the roll, and no pitch begins while it sounds or in the next frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Notes to compute at a time, with the padding to the longest of their rolls: enough for a processor, not much more.
-_AT_ONCE = 4096
+_AT_ONCE = 4096  # notes to compute at a time, with padding: enough to keep a processor busy
 
 
 class Notes(NamedTuple):
-    """Notes of B rolls, int64 (B, N) each: `onset` and `duration` in frames, and `pitch`; `count` (B,) int64.
-
-    Beyond a roll's own count all three are 0.
-    """
+    """Notes of B rolls, int64 (B, N): `onset` and `duration` in frames, and `pitch`, 0 in the padding; `count` (B,)."""
 
     onset: Tensor
     pitch: Tensor
@@ -28,8 +24,14 @@ class Notes(NamedTuple):
     count: Tensor
 
     @classmethod
+    def empty(cls, batch: int, device: torch.device) -> "Notes":
+        """`batch` rolls without notes."""
+        nothing = torch.zeros(batch, 0, dtype=torch.int64, device=device)
+        return cls(nothing, nothing, nothing, torch.zeros(batch, dtype=torch.int64, device=device))
+
+    @classmethod
     def of_rows(cls, row: Tensor, fields: Sequence[Tensor], batch: int) -> "Notes":
-        """Notes one after another: the roll of each, int64 (M,), ascending, and onsets, pitches and durations (M,)."""
+        """From flat lists: ascending roll numbers `row`, int64 (M,); `fields` onsets, pitches and durations, (M,)."""
         count = torch.bincount(row, minlength=batch)
         place = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
         padded = [values.new_zeros(batch, int(count.max()) if batch else 0) for values in fields]
@@ -37,19 +39,28 @@ class Notes(NamedTuple):
             field[row, place] = values
         return cls(*padded, count)
 
+    def present(self) -> Tensor:
+        """Bool (B, N): False in the padding."""
+        return torch.arange(self.onset.shape[1], device=self.onset.device) < self.count[:, None]
+
+    def flat(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Roll number, onset, pitch and duration of all notes, int64 (M,) each; the inverse of `of_rows`."""
+        row, note = self.present().nonzero().unbind(1)
+        return row, *(field[row, note] for field in self[:3])
+
     def of(self, rows: Tensor) -> "Notes":
-        """Those of some rolls, int64 (b,), no longer than the longest of them needs."""
+        """The notes of some rolls, int64 (b,), with padding to the longest of them."""
         longest = int(self.count[rows].max()) if len(rows) else 0
         return Notes(*(field[rows, :longest] for field in self[:3]), self.count[rows])
 
 
-def notes_of(roll: Tensor) -> Notes:
-    """The notes of rolls (B, P, T), where a cell that is not 0 sounds."""
+def roll_to_notes(roll: Tensor) -> Notes:
+    """The notes of rolls (B, P, T), in which nonzero cells sound."""
     sounding = (roll != 0).transpose(1, 2)  # (B, T, P)
     batch, n_frames, pitches = sounding.shape
     begins = sounding & ~F.pad(sounding[:, :-1], (0, 0, 1, 0))
     ends = sounding & ~F.pad(sounding[:, 1:], (0, 0, 0, 1))
-    # Both in the order of roll, frame, pitch. By roll, pitch and frame the k-th end belongs to the k-th begin.
+    # Both are ordered by roll, frame, pitch. Ordered by roll, pitch, frame the k-th end belongs to the k-th begin.
     row, onset, pitch = begins.nonzero().unbind(1)
     end_row, last, end_pitch = ends.nonzero().unbind(1)
     by_pitch = ((row * pitches + pitch) * n_frames + onset).argsort()
@@ -59,13 +70,10 @@ def notes_of(roll: Tensor) -> Notes:
     return Notes.of_rows(row, [onset, pitch, duration], batch)
 
 
-def roll_of(notes: Notes, pitches: int, n_frames: int) -> Tensor:
-    """The rolls, bool (B, pitches, n_frames), of notes; what lasts beyond the end is cut."""
-    batch, longest = notes.onset.shape
-    place = torch.arange(longest, device=notes.onset.device)
-    row, note = (place < notes.count[:, None]).nonzero().unbind(1)
-    onset, pitch, duration = (field[row, note] for field in notes[:3])
-    # A note is a step up at its onset and a step down after its end: their running sum is the roll.
+def notes_to_roll(notes: Notes, pitches: int, n_frames: int) -> Tensor:
+    """The rolls, bool (B, pitches, n_frames), of notes, which are cut at the end."""
+    batch, (row, onset, pitch, duration) = len(notes.count), notes.flat()
+    # A note is +1 at its onset and -1 after its end; the running sum is the roll.
     steps = torch.zeros(batch, pitches, n_frames + 1, dtype=torch.int32, device=onset.device)
     one = torch.ones_like(onset, dtype=torch.int32)
     steps.index_put_((row, pitch, onset.clamp_max(n_frames)), one, accumulate=True)
@@ -74,16 +82,13 @@ def roll_of(notes: Notes, pitches: int, n_frames: int) -> Tensor:
 
 
 def by_length(lengths: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """`compute(rows)` of all rows, in their order, asked for rows of like length (B,) together.
-
-    So little is computed for padding.
-    """
+    """`compute(rows)` for all rows, in order, in batches of rows with similar `lengths` (B,), to save padding."""
     parts = split_by_length(lengths, _AT_ONCE)
     return torch.cat([compute(rows) for rows in parts])[torch.cat(parts).argsort()]
 
 
 def split_by_length(lengths: Tensor, most: int) -> list[Tensor]:
-    """Rows by length, int64, in parts that padded to their longest have at most `most` places, or one row."""
+    """Row numbers, int64, in parts by ascending length; a padded part has at most `most` elements, or one row."""
     order = lengths.argsort()
     parts, first = [], 0
     sorted_lengths = lengths[order].tolist()

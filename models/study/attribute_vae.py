@@ -1,9 +1,8 @@
-"""AttributeVAE: MeasureVAE's networks; the first numbers of its latent are attributes, the others know nothing of them.
+"""AttributeVAE: the networks of MeasureVAE; the first latents are the attributes, absent from the other latents.
 
-Between the two models of the study: as in MeasureVAE the attributes are dimensions of z, as in AdversarialVAE they are
-given to the decoder and an adversary keeps them out of what else it hears. Given as normal scores they are distributed
-as the prior says, but for ties, so that no KL divergence pulls at them (as in arXiv 2511.07118, where they are
-regularised to it).
+It combines the two models of the study. As in MeasureVAE the attributes are dimensions of z. As in AdversarialVAE they
+are inputs of the decoder, and an adversary removes them from the rest of z. The attributes are given as normal scores:
+apart from ties they follow the prior, so they need no KL term (arXiv 2511.07118 regularises them towards it instead).
 """
 
 import torch
@@ -15,15 +14,15 @@ from ..prior import Posterior
 from ..registry import register
 from .measure_vae import MeasureVAE
 
-_CERTAIN = -80.0  # log-variance of a number that is given
+_CERTAIN = -80.0  # log-variance of the given latents
 
 
 @register
 class AttributeVAE(MeasureVAE):
     """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
 
-    The first `n_attributes` of the `latent` numbers of z are the attributes' normal scores. Raises `ValueError` where
-    that leaves none.
+    The first `n_attributes` of the `latent` numbers of z are the attributes' normal scores. Raises `ValueError` if none
+    are left.
     """
 
     network = "attribute_vae"
@@ -56,7 +55,7 @@ class AttributeVAE(MeasureVAE):
 
 @register
 class AttributeRegressor(Model):
-    """Guesses the attributes' normal scores from the other numbers of z: the adversary of an `AttributeVAE`."""
+    """Predicts the attributes' normal scores from the other latents: the adversary of an `AttributeVAE`."""
 
     kind, network = "explainable_adversary", "attribute_regressor"
 
@@ -68,30 +67,30 @@ class AttributeRegressor(Model):
         )  # fmt: skip
 
     def forward(self, others: Tensor) -> Tensor:
-        """Guesses (B, n_attributes) from the numbers of z that are no attributes, (B, latent)."""
+        """Predicted scores (B, n_attributes) from the latents without the attributes, (B, latent)."""
         return self.layers(others)
 
     def loss(self, others: Tensor, scores: Tensor) -> Tensor:
-        """Mean squared error of the guesses, a scalar: what the adversary is trained for."""
+        """The adversary's loss: mean squared error of the predictions, a scalar."""
         return F.mse_loss(self(others), scores)
 
     def explained(self, others: Tensor, scores: Tensor) -> Tensor:
-        """Squared correlation of guesses and scores in the batch, mean over attributes, 0 to 1: the model's loss.
+        """The model's adversarial loss: squared correlation of predictions and scores, mean over attributes, 0 to 1.
 
-        Unlike the guesses' error it has a least value, and the adversary's scale does not matter to it.
+        Unlike the negative error it is bounded, and independent of the scale of the predictions.
         """
-        guesses, scores = (values - values.mean(0) for values in (self(others).float(), scores))
-        covariance = (guesses * scores).mean(0)
-        variances = guesses.square().mean(0) * scores.square().mean(0)
+        predictions, scores = (values - values.mean(0) for values in (self(others).float(), scores))
+        covariance = (predictions * scores).mean(0)
+        variances = predictions.square().mean(0) * scores.square().mean(0)
         return (covariance.square() / variances.clamp_min(1e-6)).mean()
 
 
 @register
 class AttributeReader(Model):
-    """Reads the attributes' normal scores off tokens, or off shares of tokens: by it a decoder learns to obey.
+    """Differentiable predictor of the attributes' normal scores from tokens, or from probabilities of tokens.
 
-    It is trained on what the decoder plays, whose attributes are known, and leads gradients from what was asked of them
-    to the decoder.
+    It is trained on decoded tokens with their true attributes. Through it the error of the decoded attributes with
+    respect to the requested ones is back-propagated to the decoder.
     """
 
     kind, network = "explainable_reader", "attribute_reader"
@@ -103,7 +102,7 @@ class AttributeReader(Model):
         self.scores = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.LeakyReLU(), nn.Linear(hidden, n_attributes))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Scores (B, n_attributes) of tokens as shares, float32 (B, T, n_tokens), whose sum over tokens is 1."""
+        """Scores (B, n_attributes) of one-hot tokens or probabilities, float32 (B, T, n_tokens)."""
         states = self.token(tokens).transpose(1, 2)
         for layer in self.mix:
             states = states + F.leaky_relu(layer(states))
@@ -111,16 +110,16 @@ class AttributeReader(Model):
 
 
 def played_tokens(logits: Tensor, tokens: Tensor) -> Tensor:
-    """The tokens int64 (B, T) as shares (B, T, n_tokens), 0 or 1, with the gradient of the softmax of their logits."""
-    shares = logits.float().softmax(2)
-    return F.one_hot(tokens, shares.shape[2]) + shares - shares.detach()
+    """One-hot vectors (B, T, n_tokens) of tokens int64 (B, T), with the gradient of the softmax of their logits."""
+    probabilities = logits.float().softmax(2)
+    return F.one_hot(tokens, probabilities.shape[2]) + probabilities - probabilities.detach()
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     """Squared distance correlation of rows of x (B, n) and y (B, m), a scalar up to 1 (Szekely et al. 2007).
 
-    For many rows it is 0 if and only if x and y are independent. The covariance in it is estimated without bias, so
-    that it may be negative. Fewer than four rows tell nothing: 0.
+    In the limit of many rows it is 0 if and only if x and y are independent. It uses the unbiased estimate of the
+    covariance, which may be negative. It is 0 for fewer than four rows.
     """
     if len(x) < 4:
         return x.sum() * 0
@@ -130,7 +129,7 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _centred(distances: Tensor) -> Tensor:
-    """U-centred, as unbiased estimates have it (Szekely and Rizzo 2014)."""
+    """U-centred distances, for unbiased estimates (Szekely and Rizzo 2014)."""
     n = len(distances)
     rows = distances.sum(1, keepdim=True) / (n - 2)
     centred = distances - rows - rows.t() + distances.sum() / ((n - 1) * (n - 2))

@@ -1,6 +1,6 @@
 """MeasureVAE: a measure of tokens to a latent and back, beat by beat (Pati, Lerch and Hadjeres 2019).
 
-Beside the networks: the loss by which a dimension of z follows an attribute (Pati and Lerch 2020).
+Also the regularisation loss that ties a dimension of z to an attribute (Pati and Lerch 2020).
 """
 
 import torch
@@ -20,9 +20,8 @@ _LAYERS = 2
 class MeasureVAE(StudyVAE):
     """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
 
-    The decoder goes from z to beats, and from a beat to its ticks, each of which hears the token before. Logits pass a
-    ReLU, as published: `relu_logits` False mends that. `inferred`: how many of the `latent` numbers of z the encoder
-    tells, all if None.
+    The decoder maps z to beats and each beat to its ticks, which receive the previous token. `relu_logits` applies a
+    ReLU to the logits, as published. `inferred`: the number of latents that the encoder outputs, all if None.
     """
 
     network = "measure_vae"
@@ -72,28 +71,28 @@ class MeasureVAE(StudyVAE):
         summary = torch.cat(ends, dim=1)
         return Posterior(self.mean(summary).float(), 2 * self.log_deviation(summary).float())
 
-    def decode(self, z: Tensor, heard: Tensor) -> Tensor:
-        """Logits (B, T, n_tokens) of every tick, each after the one before in `heard`, int64 (B, T)."""
-        return self._logits(*self._beat_states(z), heard, self._masks(z))
+    def decode(self, z: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (B, T, n_tokens), teacher-forced: each tick receives the previous one of `tokens`, int64 (B, T)."""
+        return self._logits(*self._beat_states(z), tokens, self._masks(z))
 
     def decode_free(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, T, n_tokens), and the tokens int64 (B, T): each tick hears the likeliest token before.
+        """Logits (B, T, n_tokens), and tokens int64 (B, T): each tick receives the most likely previous token.
 
-        Where gradients are wanted, the tokens are found tick by tick without; the steps that led to them are kept, so
-        that all that is left are the gradients of all ticks at once. None passes through the choice of a token.
+        The tokens are chosen tick by tick without gradients, and the steps are kept. If gradients are enabled, those of
+        all ticks are computed at once. No gradient passes through the choice of a token.
         """
-        start, told = self._beat_states(z)
+        start, context = self._beat_states(z)
         masks = self._masks(z)
-        logits, heard, played = self._play(start, told, masks)
+        logits, tokens, played = self._play(start, context, masks)
         if not torch.is_grad_enabled():
-            return logits, heard
+            return logits, tokens
         lower, upper = (Steps.side_by_side(of_beats) for of_beats in zip(*played, strict=True))
-        return self._logits(start, told, heard, masks, (lower, upper)), heard
+        return self._logits(start, context, tokens, masks, (lower, upper)), tokens
 
     def _beat_states(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """For each beat where its ticks start, (beats * B, layers * hidden), and what they are told, (.., hidden).
+        """For each beat the initial states of its ticks, (beats * B, layers * hidden), and their context, (.., hidden).
 
-        Here and below the rows of a beat stand together, so that what one beat plays is a slice.
+        Here and below the rows are ordered by beat: one beat is a slice.
         """
         starts = F.selu(self.beat_start(z)).chunk(_LAYERS, dim=1)
         states = self.beat_input.expand(len(z), self.beats, 1)
@@ -105,18 +104,18 @@ class MeasureVAE(StudyVAE):
     def _logits(
         self,
         start: Tensor,
-        told: Tensor,
-        heard: Tensor,
+        context: Tensor,
+        tokens: Tensor,
         masks: Tensor | None,
         played: tuple[Steps | None, Steps | None] = (None, None),
     ) -> Tensor:
-        """Of all beats at once: they share nothing but the tokens heard."""
-        batch = len(heard)
-        before = torch.cat([self.first.expand(batch, 1, -1), self.played(heard[:, :-1])], dim=1)
+        """Logits of all beats at once, given all tokens; `played`: steps that are already computed."""
+        batch = len(tokens)
+        before = torch.cat([self.first.expand(batch, 1, -1), self.played(tokens[:, :-1])], dim=1)
         states = before.unflatten(1, (self.beats, self.ticks)).transpose(0, 1).flatten(0, 1)
         starts = start.chunk(_LAYERS, dim=1)
         lower, upper = self.tick_gru
-        states = lower(states, told, starts[0], played[0])
+        states = lower(states, context, starts[0], played[0])
         if masks is not None:
             states = states * masks.permute(2, 0, 1)
         logits = self._rectified(self.output(upper(states, hidden=starts[1], played=played[1])))
@@ -124,29 +123,29 @@ class MeasureVAE(StudyVAE):
 
     @torch.no_grad()
     def _play(
-        self, start: Tensor, told: Tensor, masks: Tensor | None
+        self, start: Tensor, context: Tensor, masks: Tensor | None
     ) -> tuple[Tensor, Tensor, list[tuple[Steps, Steps]]]:
-        """Logits, the tokens int64 (B, T), and for each beat the steps of both layers that lead to them."""
+        """Logits, tokens int64 (B, T), and for each beat the steps of both layers."""
         lower, upper = (StepWeights.of(gru) for gru in self.tick_gru)
         output, bias = self.output.weight.to(upper.inputs.dtype), self.output.bias[:, None]
-        of_token, heard = lower.of_inputs(self.played.weight.t()), lower.of_inputs(self.first[:, None])
+        of_token, previous = lower.of_inputs(self.played.weight.t()), lower.of_inputs(self.first[:, None])
         logits, chosen, played = [], [], []
-        for beat, (first, constant) in enumerate(zip(start.chunk(self.beats), told.chunk(self.beats), strict=True)):
+        for beat, (first, constant) in enumerate(zip(start.chunk(self.beats), context.chunk(self.beats), strict=True)):
             low, high = (Steps.from_start(self.ticks, part.t()[None].float()) for part in first.chunk(_LAYERS, dim=1))
             constant = lower.of_constant(constant)
             for tick in range(self.ticks):
-                below = lower.advance(low, tick, heard + constant)
+                below = lower.advance(low, tick, previous + constant)
                 if masks is not None:
                     below = below * masks[tick, :, beat * len(first) : (beat + 1) * len(first)]
                 above = upper.advance(high, tick, upper.of_inputs(below) + upper.bias)
                 logits.append(self._rectified(output @ above.to(output.dtype) + bias))
                 chosen.append(logits[-1].max(0).indices)
-                heard = of_token.index_select(1, chosen[-1])
+                previous = of_token.index_select(1, chosen[-1])
             played.append((low, high))
         return torch.stack(logits).permute(2, 0, 1), torch.stack(chosen, dim=1), played
 
     def _masks(self, z: Tensor) -> Tensor | None:
-        """What dropout leaves of the lower layer of ticks, (ticks, hidden, beats * B); None where it leaves all."""
+        """Dropout masks of the lower layer of ticks, (ticks, hidden, beats * B); None without dropout."""
         if not (self.training and self.dropout):
             return None
         return F.dropout(z.new_ones(self.ticks, self.hidden, self.beats * len(z)), self.dropout)
@@ -163,9 +162,9 @@ def _two_layers(size: int, middle: int, out: int) -> nn.Sequential:
 
 
 def attribute_loss(z: Tensor, attribute: Tensor, delta: float = 10.0) -> Tensor:
-    """How far a dimension of z is from the order of an attribute, both (B,): a scalar, 0 to 2.
+    """Distance of the order of a dimension of z from that of an attribute, both (B,): a scalar, 0 to 2.
 
-    mean over all ordered pairs of |tanh(delta (z_i - z_j)) - sgn(a_i - a_j)| (Pati and Lerch 2020).
+    The mean over all ordered pairs of |tanh(delta (z_i - z_j)) - sgn(a_i - a_j)| (Pati and Lerch 2020).
     """
     distance = torch.tanh(delta * (z[:, None] - z[None]))
     return (distance - torch.sign(attribute[:, None] - attribute[None])).abs().mean()

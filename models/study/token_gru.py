@@ -1,4 +1,4 @@
-"""GRUs that hear tokens: a token's share of the gates is a column of a table, no product with a vector of 0 and 1."""
+"""GRUs over tokens: the contribution of a token to the gates is a table look-up, no product with a one-hot vector."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from ..gru import FrameGRU, Steps
 
 
 class StepWeights(NamedTuple):
-    """Weights of a `FrameGRU` of one direction, for loops in which each input depends on the output before.
+    """Weights of a unidirectional `FrameGRU`, for loops in which each input depends on the previous output.
 
-    `inputs` (3 * hidden, frame size), `constant` (3 * hidden, constant size), `bias` (3 * hidden, 1): what reaches the
-    gates beside the state; `recurrent` (1, 3 * hidden, hidden) and `recurrent_bias` (1, hidden, 1), of the new gate.
+    `inputs` (3 * hidden, frame size), `constant` (3 * hidden, constant size), `bias` (3 * hidden, 1) without b_hn;
+    `recurrent`, W_h (1, 3 * hidden, hidden); `recurrent_bias`, b_hn (1, hidden, 1).
     """
 
     inputs: Tensor
@@ -30,20 +30,20 @@ class StepWeights(NamedTuple):
         return cls(inputs.to(products), constant, bias[:, None], recurrent.to(products), recurrent_bias)
 
     def of_inputs(self, frames: Tensor) -> Tensor:
-        """What inputs (frame size, n) add to the gates, (3 * hidden, n); of all tokens' vectors once: a table."""
+        """Contributions (3 * hidden, n) of inputs (frame size, n) to the gates."""
         return (self.inputs @ frames.to(self.inputs.dtype)).to(frames.dtype)
 
     def of_constant(self, constant: Tensor) -> Tensor:
-        """What constant inputs (n, constant size) and the bias add, (3 * hidden, n)."""
+        """Contributions (3 * hidden, n) of constant inputs (n, constant size), with the bias."""
         return torch.addmm(self.bias, self.constant, constant.t())
 
     def advance(self, steps: Steps, t: int, gates: Tensor) -> Tensor:
-        """Step t of `steps` from `gates` (3 * hidden, B), all but the state's share; returns its state (hidden, B)."""
+        """Step t of `steps` from the inputs' contributions `gates` (3 * hidden, B); returns its state (hidden, B)."""
         return steps.advance(t, gates[None], self.recurrent, self.recurrent_bias)[0]
 
 
 class TokenGRU(FrameGRU):
-    """A `FrameGRU` whose frames are tokens, int64 (B, T), each as good as a vector of 0 and 1."""
+    """A `FrameGRU` over tokens, int64 (B, T), equivalent to one-hot vectors."""
 
     def _vectors(self, frames: Tensor) -> Tensor:
         return F.one_hot(frames, self.frame_size).to(self.gru.weight_ih_l0.dtype)

@@ -8,7 +8,7 @@ from benchmarks.density.frame_model import FrameModel
 from benchmarks.density.note_model import NoteModel
 from models.notes.note_decoder import NoteDecoder
 from models.notes.note_sampling import choose, draw_notes
-from models.notes.notes import Notes, notes_of, roll_of
+from models.notes.notes import Notes, notes_to_roll, roll_to_notes
 from models.playing import Playing
 
 
@@ -30,7 +30,7 @@ def decoder_of(pitches: int, horizon: int) -> NoteDecoder:
 @torch.no_grad()
 def probabilities(decoder: NoteDecoder, condition: Tensor, rolls: Tensor) -> Tensor:
     parts = rolls.split(8192)
-    each = [decoder.log_likelihood(condition.expand(len(part), -1, -1), notes_of(part), part) for part in parts]
+    each = [decoder.log_likelihood(condition.expand(len(part), -1, -1), roll_to_notes(part), part) for part in parts]
     return torch.cat(each).exp()
 
 
@@ -46,23 +46,23 @@ def listed(notes: Notes, row: int) -> list[tuple[int, int, int]]:
 def test_the_notes_of_a_roll_and_back() -> None:
     roll = torch.zeros(2, 128, 8)
     roll[0, 60, 0:3] = roll[0, 64, 0:8] = roll[0, 60, 4:5] = roll[0, 0, 7] = 1
-    notes = notes_of(roll)
+    notes = roll_to_notes(roll)
     assert listed(notes, 0) == [(0, 60, 3), (0, 64, 8), (4, 60, 1), (7, 0, 1)]
     assert listed(notes, 1) == [] and notes.count.tolist() == [4, 0]
-    assert torch.equal(roll_of(notes, 128, 8), roll > 0)
-    assert torch.equal(roll_of(notes, 128, 6), roll[:, :, :6] > 0), "what lasts longer is cut"
+    assert torch.equal(notes_to_roll(notes, 128, 8), roll > 0)
+    assert torch.equal(notes_to_roll(notes, 128, 6), roll[:, :, :6] > 0), "what lasts longer is cut"
 
 
 def test_every_small_roll_is_one_list() -> None:
     rolls = every_roll(3, 4)
-    notes = notes_of(rolls)
-    assert torch.equal(roll_of(notes, 3, 4), rolls > 0)
+    notes = roll_to_notes(rolls)
+    assert torch.equal(notes_to_roll(notes, 3, 4), rolls > 0)
     assert len({tuple(listed(notes, row)) for row in range(len(rolls))}) == len(rolls)
 
 
 def test_no_rolls_and_empty_ones() -> None:
-    assert roll_of(notes_of(torch.zeros(0, 128, 32)), 128, 32).shape == (0, 128, 32)
-    assert not roll_of(notes_of(torch.zeros(3, 128, 32)), 128, 32).any()
+    assert notes_to_roll(roll_to_notes(torch.zeros(0, 128, 32)), 128, 32).shape == (0, 128, 32)
+    assert not notes_to_roll(roll_to_notes(torch.zeros(3, 128, 32)), 128, 32).any()
 
 
 @pytest.mark.parametrize(("pitches", "n_frames", "horizon"), [(4, 4, 4), (3, 5, 5), (2, 7, 9), (1, 9, 16)])
@@ -89,7 +89,7 @@ def test_drawn_rolls_are_as_frequent_as_they_are_probable() -> None:
     decoder, rolls, condition = decoder_of(3, 3), every_roll(3, 3), condition_for(3)
     expected, n = probabilities(decoder, condition, rolls), 100_000
     uniform = torch.rand(n, 12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    drawn = roll_of(draw_notes(decoder, condition.expand(n, -1, -1), 3, uniform), 3, 3)
+    drawn = notes_to_roll(draw_notes(decoder, condition.expand(n, -1, -1), 3, uniform), 3, 3)
     codes = (drawn.flatten(1).long() * 2 ** torch.arange(9)).sum(1)
     found = torch.bincount(codes, minlength=len(rolls))
     often = expected * n > 5
@@ -102,13 +102,13 @@ def test_drawn_rolls_are_as_frequent_as_they_are_probable() -> None:
 def test_what_goes_on_from_a_beginning_is_as_probable_as_given_it() -> None:
     decoder, rolls, condition = decoder_of(2, 4), every_roll(2, 4), condition_for(4)
     begun = torch.tensor([[[1, 1, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [1, 0, 0, 0]]]).double()
-    notes, n, first_frame = notes_of(begun), 20_000, 2
+    notes, n, first_frame = roll_to_notes(begun), 20_000, 2
     uniform = torch.rand(2 * n, 12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     rows = torch.arange(2).repeat_interleave(n)
     condition_of_all = condition.expand(2 * n, -1, -1)
     drawn = draw_notes(decoder, condition_of_all, 4, uniform, beginning=notes.of(rows), first_frame=first_frame)
-    drawn = roll_of(drawn, 2, 4)
-    all_notes, each = notes_of(rolls), probabilities(decoder, condition, rolls)
+    drawn = notes_to_roll(drawn, 2, 4)
+    all_notes, each = roll_to_notes(rolls), probabilities(decoder, condition, rolls)
     for row in range(2):
         fits = torch.tensor(
             [
@@ -126,10 +126,10 @@ def test_what_goes_on_from_a_beginning_is_as_probable_as_given_it() -> None:
 def test_a_draw_follows_from_its_own_numbers_alone() -> None:
     decoder, condition = decoder_of(8, 16), torch.randn(6, 8, 8, dtype=torch.float64)
     uniform = torch.rand(6, 40, 3, dtype=torch.float64)
-    together = roll_of(draw_notes(decoder, condition, 16, uniform), 8, 16)
+    together = notes_to_roll(draw_notes(decoder, condition, 16, uniform), 8, 16)
     for row in range(6):
         alone = draw_notes(decoder, condition[row : row + 1], 16, uniform[row : row + 1])
-        assert torch.equal(roll_of(alone, 8, 16)[0], together[row])
+        assert torch.equal(notes_to_roll(alone, 8, 16)[0], together[row])
 
 
 def test_temperature_and_nucleus() -> None:
