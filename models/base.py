@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .playing import Decoded, Playing
 
 PITCHES = 128
-FRAMES_A_SECOND = 16  # of a model with a latent for every second
+FRAMES_A_SECOND = 16  # of models with latents for every second
 MINIMUM_RATE = 1e-4  # of a pitch, for output biases: silent pitches stay possible
 SLOPE = 0.2  # of the critics' LeakyReLU
 
@@ -19,7 +19,7 @@ SLOPE = 0.2  # of the critics' LeakyReLU
 class Model(nn.Module):
     """A network that a weights file can name. `config` is set to the arguments of the constructor.
 
-    `any_length`: takes windows of any T, and where it has a z, that grows with T.
+    `any_length`: one model for windows of any T; z has `latent` numbers for every second instead of for the window.
     `plays_by`: fields of `Playing` that change what the decoder plays, besides the threshold.
     `grown_tensors`: names of tensors whose shape depends on T; `grow_from` computes them.
     `predicts_cells`: `decode` returns logits of cells, and `squared_error` is defined.
@@ -32,11 +32,16 @@ class Model(nn.Module):
     grown_tensors: ClassVar[tuple[str, ...]] = ()
     predicts_cells: ClassVar[bool] = False
     config: dict[str, Any]
+    latent: int
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = _recording(cls.__init__)
+
+    def noise_size(self, seq_len: int) -> int:
+        """Numbers in z for a window of `seq_len` frames."""
+        return self.latent * (seq_len // FRAMES_A_SECOND if self.any_length else 1)
 
     def attention_matrices(self) -> list[Tensor]:
         """The weights of attention and feed-forward layers, for an optimiser of matrices; empty without attention."""

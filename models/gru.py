@@ -126,36 +126,30 @@ class FrameGRU(nn.Module):
 
     def recurrent_weights(self) -> tuple[Tensor, Tensor]:
         """W_h (directions, 3 * hidden, hidden) and b_hn (directions, hidden, 1)."""
-        size = self.gru.hidden_size
-        weight = torch.stack([getattr(self.gru, f"weight_hh_l0{suffix}") for suffix in self._suffixes()])
-        bias = torch.stack([getattr(self.gru, f"bias_hh_l0{suffix}")[2 * size :] for suffix in self._suffixes()])
-        return weight, bias[:, :, None]
+        return self._stacked("weight_hh"), self._stacked("bias_hh")[:, 2 * self.gru.hidden_size :, None]
 
     def input_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights of frames and of constants, (directions * 3 * hidden, size) each, and all biases but b_hn."""
-        size = self.gru.hidden_size
-        weights, biases = [], []
-        for suffix in self._suffixes():
-            recurrent_bias = getattr(self.gru, f"bias_hh_l0{suffix}")
-            outside = torch.cat([recurrent_bias[: 2 * size], torch.zeros_like(recurrent_bias[2 * size :])])
-            weights.append(getattr(self.gru, f"weight_ih_l0{suffix}"))
-            biases.append(getattr(self.gru, f"bias_ih_l0{suffix}") + outside)
-        weight = torch.cat(weights)
-        return weight[:, : self.frame_size], weight[:, self.frame_size :], torch.cat(biases)
+        weight, recurrent_bias = self._stacked("weight_ih").flatten(0, 1), self._stacked("bias_hh")
+        within = torch.arange(recurrent_bias.shape[1], device=weight.device) >= 2 * self.gru.hidden_size
+        bias = self._stacked("bias_ih") + recurrent_bias.masked_fill(within, 0.0)
+        return weight[:, : self.frame_size], weight[:, self.frame_size :], bias.flatten()
 
     def _gates(self, frames: Tensor, constant: Tensor | None) -> Tensor:
         """Contributions of the inputs to the gates, (T, directions, 3 * hidden, B)."""
         from_frame, from_constant, bias = self.input_weights()
         fixed = bias[:, None] if constant is None else nn.functional.linear(constant, from_constant, bias).t()
-        return self._with_frames(fixed, frames, from_frame).unflatten(1, (len(self._suffixes()), -1))
+        return self._with_frames(fixed, frames, from_frame).unflatten(1, (-1, 3 * self.gru.hidden_size))
 
     def _with_frames(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
         """`fixed` (n, B or 1) plus the product of the frames with `weight` (n, frame_size), (T, n, B)."""
         rows = frames.permute(1, 2, 0)
         return torch.baddbmm(fixed.expand(len(rows), -1, -1), weight.expand(len(rows), -1, -1), rows)
 
-    def _suffixes(self) -> tuple[str, ...]:
-        return ("", "_reverse") if self.gru.bidirectional else ("",)
+    def _stacked(self, name: str) -> Tensor:
+        """A parameter of `torch.nn.GRU`, (directions, ...)."""
+        suffixes = ("", "_reverse") if self.gru.bidirectional else ("",)
+        return torch.stack([getattr(self.gru, f"{name}_l0{suffix}") for suffix in suffixes])
 
 
 class _Recurrence(torch.autograd.Function):

@@ -23,13 +23,9 @@ _HOLD = _FORM["highest"] - _FORM["lowest"] + 2  # follows the pitches and the re
 
 
 def roll_model(
-    kind: str,
-    pretrained: bool,
-    checkpoint_dir: str | os.PathLike[str] | None,
-    n_genres: int,
-    preset: str,
+    kind: str, pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int, preset: str,
     seq_len: int | None = None,
-) -> Model:
+) -> Model:  # fmt: skip
     """A model with `genres` and `condition`, of stage 3 for windows of `seq_len` frames, or of stage 1 or 2 if None.
 
     Raises FileNotFoundError for missing weights, ValueError for an unknown preset or weights that do not fit.
@@ -50,12 +46,9 @@ def roll_model(
 
 
 def study_model(
-    network: str,
-    pretrained: bool,
-    checkpoint_dir: str | os.PathLike[str] | None,
-    attributes: Sequence[str],
+    network: str, pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, attributes: Sequence[str],
     **sizes: int,
-) -> Model:
+) -> Model:  # fmt: skip
     """A model with `attributes`, `form` and, where it has some, the statistics that its attributes are scaled by.
 
     Raises FileNotFoundError for missing weights, ValueError for several runs or weights that do not fit.

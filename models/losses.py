@@ -22,15 +22,9 @@ def straight_through(probabilities: Tensor) -> Tensor:
 
 
 def critic_loss(
-    critic: RollCritic,
-    real: Tensor,
-    fake: Tensor,
-    genre: Tensor,
-    mix: Tensor,
-    penalty: float,
-    drift: float = 0.0,
+    critic: RollCritic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float, drift: float = 0.0,
     latents: tuple[Tensor, Tensor] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """WGAN-GP critic loss (report, section 2.2.2; Gulrajani et al. 2017, algorithm 1).
 
     E[D(fake)] - E[D(real)] + penalty * E[(||grad D(mix * real + (1 - mix) * fake)|| - 1)^2], for rolls (B, 128, T) and
@@ -57,12 +51,9 @@ class ElboTerms(NamedTuple):
 
 
 def elbo_terms(
-    cvae: Model,
-    batch: tuple[Tensor, Tensor, Tensor, Tensor],
-    noise: Tensor,
-    reconstruction: str,
+    cvae: Model, batch: tuple[Tensor, Tensor, Tensor, Tensor], noise: Tensor, reconstruction: str,
     free_nats: float = 0.0,
-) -> ElboTerms:
+) -> ElboTerms:  # fmt: skip
     """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, size of z), decode teacher-forced.
 
     `reconstruction` is one of `RECONSTRUCTIONS`. `free_nats` are free bits (Kingma et al. 2016, appendix C.8): below

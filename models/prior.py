@@ -28,26 +28,37 @@ class Posterior(NamedTuple):
         return Posterior(self.mean.detach(), self.log_variance.detach())
 
 
-class StandardNormal(nn.Module):
+class Prior(nn.Module):
+    """p(z | y). A subclass defines `sample` and `moments_given`.
+
+    `sample(noise, genre, before=None)`: z (B, size of z) from standard normal `noise` of the same shape, in its dtype;
+    `genre` int64 (B,); `before` (B, size of another z): the latents that z continues.
+    `moments_given(z, genre)`: mean and log-variance of each latent given the earlier ones in `z`, (B, size of z) each.
+    """
+
+    def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
+        """KL(q || p(z | y)) of each latent in nats, (B, size of z), at the sample `z` of the posterior."""
+        return gaussian_kl(posterior, *self.moments_given(z, genre))
+
+    def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
+        """log p(z | y) in nats, (B,)."""
+        return gaussian_log_density(z, *self.moments_given(z, genre)).sum(1)
+
+
+class StandardNormal(Prior):
     """N(0, I) for every genre, without parameters: the prior of the published system."""
 
     def __init__(self, latent: int, n_genres: int) -> None:
         super().__init__()
 
     def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
-        """z (B, size of z): the standard normal `noise` itself. `before`, latents to continue from, changes nothing."""
         return noise
 
-    def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
-        """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z); `z` is a sample of the posterior."""
-        return standard_normal_kl(posterior)
-
-    def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
-        """log p(z | y) in nats, (B,)."""
-        return gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
+    def moments_given(self, z: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(z), torch.zeros_like(z)
 
 
-class Autoregressive(nn.Module):
+class Autoregressive(Prior):
     """p(z | y) of a sequence of latents: each is Gaussian given the earlier ones and the genre.
 
     Initialised to N(0, I). `sample` is a bijection between noise and z.
@@ -66,10 +77,6 @@ class Autoregressive(nn.Module):
         nn.init.zeros_(self.moments.bias)
 
     def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
-        """z (B, size of z) from standard normal `noise` of the same shape, in its dtype; `genre` int64 (B,).
-
-        `before` (B, size of another z): the latents that z continues.
-        """
         steps, drawn = noise.unflatten(1, (-1, self.latent)), []
         embedded = self.genre(genre)
         state = torch.tanh(self.first_state(embedded))[None]
@@ -84,16 +91,7 @@ class Autoregressive(nn.Module):
             drawn.append(last)
         return torch.stack(drawn, dim=1).flatten(1)
 
-    def kl(self, posterior: Posterior, z: Tensor, genre: Tensor) -> Tensor:
-        """KL(q || p(z | y)) of each latent dimension in nats, (B, size of z), given the earlier steps of `z`."""
-        return gaussian_kl(posterior, *self._moments_given(z, genre))
-
-    def log_density(self, z: Tensor, genre: Tensor) -> Tensor:
-        """log p(z | y) in nats, (B,)."""
-        return gaussian_log_density(z, *self._moments_given(z, genre)).sum(1)
-
-    def _moments_given(self, z: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of each step given the earlier ones in `z`, (B, size of z) each."""
+    def moments_given(self, z: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
         # In float32: rounding the latents would add to the divergence.
         with torch.autocast(z.device.type, enabled=False):
             steps = z.to(self.moments.weight.dtype).unflatten(1, (-1, self.latent))
@@ -129,4 +127,4 @@ def standard_normal_kl(posterior: Posterior) -> Tensor:
 
 
 STANDARD_NORMAL, AUTOREGRESSIVE = "standard-normal", "autoregressive"
-PRIORS: dict[str, type[nn.Module]] = {STANDARD_NORMAL: StandardNormal, AUTOREGRESSIVE: Autoregressive}
+PRIORS: dict[str, type[Prior]] = {STANDARD_NORMAL: StandardNormal, AUTOREGRESSIVE: Autoregressive}

@@ -21,7 +21,9 @@ class Trained:
     """A model in eval mode on the CPU. `sha256`: the first twelve hexadecimal digits of the file's hash.
 
     `seq_len`: frames of the windows that it was trained on, or loaded for; None for a model of the study.
-    The properties are facts of models of rolls.
+    The properties are for models of rolls. `genres`: the position is the genre id; `condition`: genre, composer, mood,
+    ...; `labels`: "given", or "shuffled" for random genres; `trained_on`: a short hash of the training songs;
+    `training_songs`: their ids, int64 (n,), sorted.
     """
 
     path: Path
@@ -32,12 +34,10 @@ class Trained:
 
     @property
     def genres(self) -> list[str]:
-        """Names of genres; the position is the genre id."""
         return list(self.facts["genres"])
 
     @property
     def condition(self) -> str:
-        """What the genres are: genre, composer, mood, ..."""
         return self.facts["condition"]
 
     @property
@@ -46,17 +46,14 @@ class Trained:
 
     @property
     def labels(self) -> str:
-        """"given", or "shuffled" for training songs with random genres."""
         return self.facts["labels"]
 
     @property
     def trained_on(self) -> str:
-        """A short hash of the training songs."""
         return self.facts["trained_on"]
 
     @property
     def training_songs(self) -> Tensor:
-        """Ids of the training songs, int64 (n,), sorted."""
         return self.facts["training_songs"]
 
 
@@ -73,15 +70,9 @@ class LabelledMusic(Protocol):
 
 
 def load(
-    path: Path,
-    kind: str | tuple[str, ...],
-    remedy: str,
-    *,
-    network: str | None = None,
-    seq_len: int | None = None,
-    store: LabelledMusic | None = None,
-    allow_other_songs: bool = False,
-) -> Trained:
+    path: Path, kind: str | tuple[str, ...], remedy: str, *, network: str | None = None, seq_len: int | None = None,
+    store: LabelledMusic | None = None, allow_other_songs: bool = False,
+) -> Trained:  # fmt: skip
     """The trained model in a weights file, of rolls or of the study.
 
     Raises `CheckpointError` with `remedy` if the file is missing, damaged or incomplete, holds another `kind` (one of

@@ -1,4 +1,4 @@
-"""The published frame decoder as a model of density, p(X | what was before), of rolls with any number of keys."""
+"""The published frame decoder as a density model p(X | context) of rolls with any number of keys."""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,9 @@ from models.rolls.cvae import CVAE
 
 @register
 class FrameModel(Model):
-    """A bound of the density of rolls (B, pitches, T) with a latent a block; with `latent` 0 an exact one.
+    """Density of rolls (B, pitches, T): exact with `latent` 0, otherwise a bound with one latent for each block.
 
-    The network is the published one for 128 keys; those that a roll does not have are silent and count for nothing.
+    The network is the published one for 128 keys. Keys outside the roll are silent and do not count.
     """
 
     kind, network = "density", "frame-gru"
@@ -21,12 +21,12 @@ class FrameModel(Model):
         super().__init__()
         self.pitches, self.latent = pitches, latent
         self.cvae = CVAE(n_genres=1, latent=max(latent, 1), hidden=hidden)
-        if not latent:  # z is 0, and nothing encodes
+        if not latent:  # z is 0, and there is no encoder
             del self.cvae.encoder, self.cvae.event_encoder, self.cvae.mean, self.cvae.log_variance
 
     @torch.no_grad()
     def start_at(self, key_rate: Tensor) -> None:
-        """Begin at the training data's share of frames (pitches,) in which each key sounds, as output bias."""
+        """Set the output bias so that each key sounds in its share of frames, `key_rate` (pitches,)."""
         below = self._keys_below
         self.cvae.start_at(nn.functional.pad(key_rate, (below, PITCHES - self.pitches - below)))
 
@@ -35,14 +35,14 @@ class FrameModel(Model):
         return (PITCHES - self.pitches) // 2
 
     def noise_size(self, n_frames: int) -> int:
-        """How many standard normal numbers a block of any number of frames needs, for its latent."""
+        """Standard normal numbers for the latent of a block of any length."""
         return self.latent
 
     def nats(self, roll: Tensor, lengths: Tensor, before: Tensor, noise: Tensor) -> Tensor:
         """-log p(X | before) in nats, or a bound, float32 (B,), of rolls (B, pitches, T).
 
-        `lengths` (B,): the frames that count; `before` (B, pitches, C): the frames before, which the decoder has heard;
-        `noise` (B, `latent`).
+        `lengths` (B,): frames of each roll without padding; `before` (B, pitches, C): preceding frames, the decoder's
+        context; `noise` (B, `latent`).
         """
         below = self._keys_below
         keys = 0, 0, below, PITCHES - self.pitches - below
@@ -54,8 +54,8 @@ class FrameModel(Model):
             posterior = self.cvae.encode(whole, *no_notes, of_one)
             z = posterior.sample(noise)
             kl = self.cvae.prior.kl(posterior, z, of_one).sum(1)
-        heard = nn.functional.pad(before, keys)
-        logits = self.cvae.decode(z, of_one, torch.cat([heard, whole], dim=2))[:, below : below + self.pitches]
+        context = nn.functional.pad(before, keys)
+        logits = self.cvae.decode(z, of_one, torch.cat([context, whole], dim=2))[:, below : below + self.pitches]
         logits = logits[:, :, before.shape[2] :]
         cells = nn.functional.binary_cross_entropy_with_logits(logits, roll, reduction="none").sum(1)  # (B, T)
         counts = torch.arange(roll.shape[2], device=roll.device) < lengths[:, None]

@@ -1,4 +1,4 @@
-"""The note decoder as a model of density, p(X | what was before), of rolls with any number of keys."""
+"""The note decoder as a density model p(X | context) of rolls with any number of keys."""
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,14 @@ from models.prior import Autoregressive, Posterior
 from models.registry import register
 
 _HEAD_SIZE = 32
-_GENRE_SIZE = 8  # the parts of the CVAE want to know a genre: here all music is of one
+_GENRE_SIZE = 8  # the CVAE's parts take a genre; here all music has the same one
 
 
 @register
 class NoteModel(Model):
-    """A model of density over rolls (B, pitches, T) of up to `horizon` frames.
+    """Density of rolls (B, pitches, T) of up to `horizon` frames.
 
-    Without a latent (`latent` is 0) an exact one; with `latent` numbers for every 16 frames a bound.
+    Exact with `latent` 0, otherwise a bound with `latent` numbers for every 16 frames.
     """
 
     kind, network = "density", "notes"
@@ -38,18 +38,17 @@ class NoteModel(Model):
         self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, condition, hidden, depth, heads)
 
     def attention_matrices(self) -> list[Tensor]:
-        """The weights of the attention and feed-forward layers, for an optimiser of matrices."""
         return self.decoder.attention_matrices()
 
     def noise_size(self, n_frames: int) -> int:
-        """How many standard normal numbers a block of `n_frames` frames needs, for its latent."""
+        """Standard normal numbers for the latent of a block of `n_frames` frames."""
         return self.latent * -(-n_frames // FRAMES_A_SECOND)
 
     def nats(self, roll: Tensor, lengths: Tensor, before: Tensor, noise: Tensor) -> Tensor:
         """-log p(X | before) in nats, or a bound, float32 (B,), of rolls (B, pitches, T).
 
-        `lengths` (B,): the frames that count; `before` (B, pitches, C): the frames before, aligned to their end;
-        silence where there are none; `noise` (B, `noise_size(T)`).
+        `lengths` (B,): frames of each roll without padding; `before` (B, pitches, C): preceding frames, padded with
+        silence at their start; `noise` (B, `noise_size(T)`).
         """
         notes, earlier = roll_to_notes(roll), roll_to_notes(before)
         earlier = earlier._replace(onset=torch.where(earlier.present(), earlier.onset - before.shape[2], 0))
@@ -63,7 +62,7 @@ class NoteModel(Model):
         return nll + kl
 
     def _plan(self, roll: Tensor, lengths: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What a sample of z tells the decoder, (B, parts, condition size), and the KL of parts that count, (B,)."""
+        """The decoder's conditions for a sample of z, (B, parts, condition size), and the KL without padding, (B,)."""
         of_one = torch.zeros(len(roll), dtype=torch.int64, device=roll.device)
         whole = nn.functional.pad(roll, (0, -roll.shape[2] % FRAMES_A_SECOND))
         posterior = Posterior(*(moment.flatten(1) for moment in self.encoder(whole, self.genre(of_one))))

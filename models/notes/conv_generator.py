@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import MINIMUM_RATE, PITCHES, RollGenerator
-from ..latents import LatentOfSecond
 from ..prior import AUTOREGRESSIVE, PRIORS
 from ..registry import register
 from .plan import LatentPlan
@@ -34,20 +33,16 @@ class Level(nn.Module):
 
 
 @register
-class ConvGenerator(LatentOfSecond, RollGenerator):
+class ConvGenerator(RollGenerator):
     """One column of features for each second, doubled in time four times to its 16 frames; any number of seconds."""
 
     network = "convolutions"
+    any_length = True
 
     def __init__(
-        self,
-        n_genres: int,
-        seq_len: int,
-        latent: int = 16,
-        hidden: int = 128,
-        genre_size: int = 32,
+        self, n_genres: int, seq_len: int, latent: int = 16, hidden: int = 128, genre_size: int = 32,
         prior: str = AUTOREGRESSIVE,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """`hidden`: channels of the last level, half of the first's. `seq_len`: frames of training windows.
 
         Raises `ValueError` for a `hidden` that the groups and levels do not divide.

@@ -7,13 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Model
-from ..latents import LatentOfSecond
 from ..playing import Decoded, Playing
 from ..prior import AUTOREGRESSIVE, LOG_VARIANCE_BOUND, PRIORS, Posterior
 from ..registry import register
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
-from .notes import Notes, by_length, notes_to_roll, roll_to_notes
+from .notes import by_length, notes_to_roll, roll_to_notes
 from .plan import ConditionedConvolution, LatentPlan
 
 _HEAD_SIZE = 64
@@ -41,25 +40,20 @@ class RollEncoder(nn.Module):
 
 
 @register
-class NoteCVAE(LatentOfSecond, Model):
+class NoteCVAE(Model):
     """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window.
 
     Waits and durations of more than `horizon` frames are one class.
     """
 
     kind, network = "cvae", "notes"
+    any_length = True
     plays_by = ("temperature", "nucleus")
 
     def __init__(
-        self,
-        n_genres: int,
-        latent: int = 16,
-        hidden: int = 256,
-        depth: int = 4,
-        genre_size: int = 32,
-        horizon: int = 128,
-        prior: str = AUTOREGRESSIVE,
-    ) -> None:
+        self, n_genres: int, latent: int = 16, hidden: int = 256, depth: int = 4, genre_size: int = 32,
+        horizon: int = 128, prior: str = AUTOREGRESSIVE,
+    ) -> None:  # fmt: skip
         super().__init__()
         channels, heads = 3 * hidden // 4, max(1, hidden // _HEAD_SIZE)
         self.latent = latent
@@ -96,48 +90,20 @@ class NoteCVAE(LatentOfSecond, Model):
 
     @torch.no_grad()
     def decode_free(
-        self,
-        z: Tensor,
-        genre: Tensor,
-        seq_len: int,
-        uniform: Tensor | None = None,
-        playing: Playing = Playing(),
+        self, z: Tensor, genre: Tensor, seq_len: int, uniform: Tensor | None = None, playing: Playing = Playing()
     ) -> Decoded:
         """`seq_len` frames, sampled note after note with `uniform` (B, most notes, 3) in [0, 1), random if None."""
-        roll = notes_to_roll(self.play(z, genre, seq_len, uniform, playing), PITCHES, seq_len)
+        if uniform is None:
+            uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
+        notes = draw_notes(self.decoder, self.plan(z, self.genre(genre)), seq_len, uniform, playing)
+        roll = notes_to_roll(notes, PITCHES, seq_len)
         return Decoded(roll.float(), roll)
 
     @torch.no_grad()
-    def play(
-        self,
-        z: Tensor,
-        genre: Tensor,
-        seq_len: int,
-        uniform: Tensor | None = None,
-        playing: Playing = Playing(),
-        beginning: Notes | None = None,
-        first_frame: int = 0,
-    ) -> Notes:
-        """The notes of `decode_free`; durations may reach beyond the window's end.
-
-        `beginning` and `first_frame` as in `models.notes.note_sampling.draw_notes`.
-        """
-        if uniform is None:
-            uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
-        condition = self.plan(z, self.genre(genre))
-        return draw_notes(self.decoder, condition, seq_len, uniform, playing, beginning, first_frame)
-
-    @torch.no_grad()
     def play_on(
-        self,
-        z: Tensor,
-        genre: Tensor,
-        begun: Tensor,
-        n_frames: int,
-        numbers: Callable[[int], Tensor],
-        playing: Playing = Playing(),
-        window: int = 128,
-    ) -> Tensor:
+        self, z: Tensor, genre: Tensor, begun: Tensor, n_frames: int, numbers: Callable[[int], Tensor],
+        playing: Playing = Playing(), window: int = 128,
+    ) -> Tensor:  # fmt: skip
         """Rolls, bool (B, 128, n_frames), that continue `begun`, bool (B, 128, known), `known` a multiple of 16.
 
         `z` (B, size for n_frames) is of the whole roll. Each part is sampled with the preceding half `window` of frames

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from ..base import MINIMUM_RATE, PITCHES, Model
 from ..gru import FrameGRU
-from ..latents import LatentOfWindow
 from ..playing import PROBABILITIES, SAMPLED, Decoded, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIORS, STANDARD_NORMAL, Posterior
 from ..registry import register
@@ -15,11 +14,6 @@ def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
     """Binary cross-entropy summed over a window's cells, in nats, (B,). Both inputs (B, 128, T)."""
     # -log p(x) = softplus(l) - x l takes fewer passes over the roll than the library's function.
     return nn.functional.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
-
-
-def squared_error(logits: Tensor, roll: Tensor) -> Tensor:
-    """Squared error of the probabilities, summed over a window's cells, (B,). Both inputs (B, 128, T)."""
-    return (torch.sigmoid(logits) - roll).square().sum((1, 2))
 
 
 class EventEncoder(nn.Module):
@@ -40,7 +34,7 @@ class EventEncoder(nn.Module):
 
 
 @register
-class CVAE(LatentOfWindow, Model):
+class CVAE(Model):
     """q(z | X, E, y) and p(X | z, y); the decoder predicts frame t from z, y and the frames up to t - 1."""
 
     kind, network = "cvae", "frame-gru"
@@ -48,14 +42,9 @@ class CVAE(LatentOfWindow, Model):
     predicts_cells = True
 
     def __init__(
-        self,
-        n_genres: int,
-        latent: int = 32,
-        hidden: int = 16,
-        event_size: int = 16,
-        genre_size: int = 4,
+        self, n_genres: int, latent: int = 32, hidden: int = 16, event_size: int = 16, genre_size: int = 4,
         prior: str = STANDARD_NORMAL,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.latent = latent
         self.prior = PRIORS[prior](latent, n_genres)
@@ -101,7 +90,7 @@ class CVAE(LatentOfWindow, Model):
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """Squared error of the teacher-forced probabilities, summed over a window's cells, (B,)."""
-        return squared_error(self.decode(z, genre, roll), roll)
+        return (torch.sigmoid(self.decode(z, genre, roll)) - roll).square().sum((1, 2))
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window of `seq_len` frames; None if nothing is drawn."""
@@ -109,12 +98,7 @@ class CVAE(LatentOfWindow, Model):
 
     @torch.no_grad()
     def decode_free(
-        self,
-        z: Tensor,
-        genre: Tensor,
-        seq_len: int,
-        uniform: Tensor | None = None,
-        playing: Playing = Playing(),
+        self, z: Tensor, genre: Tensor, seq_len: int, uniform: Tensor | None = None, playing: Playing = Playing()
     ) -> Decoded:
         """`seq_len` frames, each predicted from the decoder's own previous frame.
 

@@ -4,27 +4,21 @@ import torch
 from torch import Tensor, nn
 
 from ..base import MINIMUM_RATE, PITCHES, RollGenerator
-from ..latents import LatentOfWindow
 from ..prior import PRIORS, STANDARD_NORMAL
 from ..registry import register
 
 
 @register
-class Generator(LatentOfWindow, RollGenerator):
+class Generator(RollGenerator):
     """[z, genre embedding] -> Linear ReLU Linear ReLU Linear -> sigmoid of a whole window."""
 
     network = "mlp"
     grown_tensors = ("roll.weight", "roll.bias")
 
     def __init__(
-        self,
-        n_genres: int,
-        seq_len: int,
-        latent: int = 32,
-        hidden: int = 32,
-        genre_size: int = 4,
+        self, n_genres: int, seq_len: int, latent: int = 32, hidden: int = 32, genre_size: int = 4,
         prior: str = STANDARD_NORMAL,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.seq_len, self.latent = seq_len, latent
         self.prior = PRIORS[prior](latent, n_genres)

@@ -29,16 +29,9 @@ class AttributeVAE(MeasureVAE):
     encodes_scores = True
 
     def __init__(
-        self,
-        n_tokens: int,
-        n_attributes: int,
-        latent: int = 32,
-        hidden: int = 512,
-        embedding: int = 10,
-        beats: int = 4,
-        ticks: int = 6,
-        dropout: float = 0.0,
-    ) -> None:
+        self, n_tokens: int, n_attributes: int, latent: int = 32, hidden: int = 512, embedding: int = 10,
+        beats: int = 4, ticks: int = 6, dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         if latent <= n_attributes:
             raise ValueError(f"{latent} numbers of z hold no more than {n_attributes} attributes")
         super().__init__(

@@ -27,17 +27,9 @@ class MeasureVAE(StudyVAE):
     network = "measure_vae"
 
     def __init__(
-        self,
-        n_tokens: int,
-        latent: int = 32,
-        hidden: int = 512,
-        embedding: int = 10,
-        beats: int = 4,
-        ticks: int = 6,
-        dropout: float = 0.5,
-        relu_logits: bool = True,
-        inferred: int | None = None,
-    ) -> None:
+        self, n_tokens: int, latent: int = 32, hidden: int = 512, embedding: int = 10, beats: int = 4, ticks: int = 6,
+        dropout: float = 0.5, relu_logits: bool = True, inferred: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.latent, self.hidden, self.beats, self.ticks = latent, hidden, beats, ticks
         self.dropout, self.relu_logits = dropout, relu_logits
@@ -102,13 +94,9 @@ class MeasureVAE(StudyVAE):
         return F.selu(self.tick_start(states)), F.selu(self.tick_input(states))
 
     def _logits(
-        self,
-        start: Tensor,
-        context: Tensor,
-        tokens: Tensor,
-        masks: Tensor | None,
+        self, start: Tensor, context: Tensor, tokens: Tensor, masks: Tensor | None,
         played: tuple[Steps | None, Steps | None] = (None, None),
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Logits of all beats at once, given all tokens; `played`: steps that are already computed."""
         batch = len(tokens)
         before = torch.cat([self.first.expand(batch, 1, -1), self.played(tokens[:, :-1])], dim=1)
