@@ -3,24 +3,27 @@
 A single HTML file that loads nothing from a network. Its only script is that of the control panel.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
 from audio.synthesis import SYNTHS, open_renderer
+from common.errors import UserError
 from common.options import option
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, open_clip_sources
 from evaluation.tables import of_all
 from figures.colors import GENRE_COLORS
+from figures.loss_sheet import draw_losses
+from figures.png import png
 from page.explainable_panel import read_panel
 from page.explainable_results import explainable_parts
-from page.listening import choose_listening, note_path
-from page.loss_curves import Curves, read_curves
+from page.listening import choose_listening, data_uri, note_path
 from page.parts import PARTS, merge_absent
-from page.result_folder import FACTS, SHARED, AbsentFile, ResultFolder
+from page.result_folder import FACTS, SHARED, AbsentFile, Part, Picture, ResultFolder
 from page.tables import show_number
 
 
@@ -65,7 +68,7 @@ def make_page(options: ReportOptions) -> str:
             choose_listening(source, renderer, options.real_clips, options.generated_clips, options.workers)
             for source in sources
         ],
-        curves={stage: _read_stage(stage, folder) for stage in ("cvae", "cgan", "hybrid")},
+        losses={stage: _losses(stage, folder) for stage in ("cvae", "cgan", "hybrid")},
         sweeps=read_panel(options.metrics),
         accuracy_paper=GENRE_ACCURACY_PAPER,
         inception_paper=INCEPTION_SCORE_PAPER,
@@ -75,8 +78,16 @@ def make_page(options: ReportOptions) -> str:
     )
 
 
-def _read_stage(stage: str, folder: ResultFolder) -> Curves | AbsentFile:
+def _losses(stage: str, folder: ResultFolder) -> Part:
+    """The loss curves of a stage. Raises `UserError` if its log is something else."""
     log = folder.options.runs / stage / "epochs.jsonl"
-    if log.exists():
-        return read_curves(log)
-    return AbsentFile(str(log), folder.command(f"train_{stage}.py", "store", "checkpoints", "runs"))
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
+        # A run that was killed may leave an incomplete line.
+        epochs = [json.loads(line) for line in lines if line.endswith("\n")]
+        if not epochs:
+            return AbsentFile(str(log), folder.command(f"train_{stage}.py", "store", "checkpoints", "runs"))
+        image = png(draw_losses(epochs))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{log}: not the log of a training run; name another folder with --runs") from error
+    return Picture(str(log), f"Losses of train_{stage}.py over {len(epochs)} epochs.", data_uri("image/png", image))

@@ -1,9 +1,7 @@
 """Numbers, notes, curves and sound of the page."""
 
 import io
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,9 +10,9 @@ import soundfile
 
 from audio.mp3 import encode_mp3
 from evaluation.tables import SHARE, Column
+from figures.loss_sheet import draw_losses
 from figures.pitch_range import pitch_range
 from page.listening import note_path
-from page.loss_curves import read_curves
 from page.tables import show_column, show_numbers
 
 
@@ -46,27 +44,24 @@ def test_notes_of_a_picture() -> None:
     assert note_path(np.zeros((128, 8), bool), pitches) == ""
 
 
-def epoch(seq_len: int, number: int, train: dict[str, float], val: dict[str, float]) -> str:
-    return json.dumps({"phase": f"T={seq_len}", "epoch": number, "train": train, "val": val}) + "\n"
+def test_losses_of_a_known_log() -> None:
+    def epoch(phase: str, train: dict[str, float], val: dict[str, float]) -> dict[str, object]:
+        return {"phase": phase, "train": train, "val": val}
 
-
-def test_curves_of_a_known_log(tmp_path: Path) -> None:
-    log = tmp_path / "epochs.jsonl"
-    log.write_text(
-        epoch(32, 1, {"kl": 10.0}, {"kl": 12.0, "distance": 3.0})
-        + epoch(32, 2, {"kl": 8.0}, {"kl": 9.0, "distance": 3.0})
-        + epoch(64, 1, {"kl": 2.0}, {"kl": 7.0, "distance": 3.0}),
-        encoding="utf-8",
+    distance = {"distance": 3.0}
+    figure = draw_losses(
+        [
+            epoch("T=32", {"kl": 10.0}, {"kl": 12.0, **distance}),
+            epoch("T=32", {"kl": 8.0}, {"kl": 9.0, **distance}),
+            epoch("T=64", {"kl": 2.0}, {"kl": 7.0, **distance}),
+        ]
     )
-    curves = read_curves(log)
-    assert [(span.name, span.first, span.epochs) for span in curves.phases] == [("T=32", 0, 2), ("T=64", 2, 1)]
-    kl, distance = curves.plots
-    assert (kl.name, kl.low, kl.high, kl.train, kl.val) == ("kl", 2, 12, 2, 7)
-    # From 4 (highest) to 96 (lowest); a phase of one epoch is a dash.
-    assert kl.val_path == "M0.5 4.0L1.5 31.6M2.3 50.0L2.7 50.0"
-    assert kl.train_path == "M0.5 22.4L1.5 40.8M2.3 96.0L2.7 96.0"
-    assert distance.train is None and distance.train_path is None
-    assert distance.val_path == "M0.5 50.0L1.5 50.0M2.3 50.0L2.7 50.0"
+    kl, distance, *empty = figure.axes
+    assert not any(axis.get_visible() for axis in empty)
+    lines = [line.get_xydata().tolist() for line in kl.get_lines()]
+    assert lines[:4] == [[[1, 10], [2, 8]], [[3, 2]], [[1, 12], [2, 9]], [[3, 7]]], "a line for each phase"
+    assert kl.get_title() == "kl\ntrain 2, val 7" and distance.get_title() == "distance\nval 3"
+    assert kl.get_xticks().tolist() == [1.5, 3] and kl.lines[1].get_marker() == "."
 
 
 def test_mp3_is_small_and_sounds_the_same() -> None:
