@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import mido
@@ -26,9 +27,14 @@ RENAMED_PROGRAMS = {
         for name in ("prepare", "train", "evaluate", "compare", "generate", "surface_maps", "sweeps")
     },
 }
-RENAMED_OPTIONS = {"--shuffle-labels": "--labels shuffled"}
-# Parts of a path that are left out when files are matched: weights of shuffled labels had a folder of their own.
-LEFT_OUT_FOLDERS = ("shuffled",)
+RENAMED_OPTIONS = {
+    "--shuffle-labels": "--labels shuffled",
+    "--source ": "--sources ",
+    "--latents normal": "--no-prior",
+}
+# Parts of paths that are left out when files are matched: a folder that weights of shuffled labels once had, the name
+# of the checkpoints in that of clips, hashes.
+LEFT_OUT_OF_PATHS = re.compile(r"(?<![^/])shuffled/|(?<=clips/)checkpoints_|-[0-9a-f]{12}(?=\.)")
 
 INPUTS, STORE = "../../inputs", "--store ../../data/rolls/store"
 SONG, OTHER_SONG = f"{INPUTS}/midi/jazz/song 4.mid", f"{INPUTS}/midi/rock/song 5.mid"
@@ -78,7 +84,7 @@ CASES: dict[str, dict[str, list[str]]] = {
             f"{LARGE} --no-transpose --no-move-windows --ema 0",
             f"{LARGE_CVAE} --optimizer adam --dropout 0.2 --prior standard-normal",
             "--hidden 32 --fakes soft --prior-share 0.25 --no-critic-hears-z",
-            f"{LARGE_HYBRID} --optimizer adam --no-encoder-gradient --gamma 0.3",
+            f"{LARGE_HYBRID} --optimizer adam --no-encoder-gradient --gamma 0.3 --no-critic-hears-z",
         ),
         "odd-options": stages(
             ODD,
@@ -138,8 +144,8 @@ CASES: dict[str, dict[str, list[str]]] = {
             "generate.py --preset paper --count 1 --source cvae --seq-len 64 --feedback sampled --output cvae",
             f"generate.py --preset paper --genre 0 --reconstruct '{SONG}' --seq-len 32 --output reconstructed",
             f"generate.py --preset paper --genre 0 --interpolate '{SONG}' '{OTHER_SONG}' --steps 3 --output path",
-            "generate.py --preset paper --count 1 --genre 1 --no-exact --no-prior --min-note-frames 2 --output normal "
-            "--device cpu --wav --synth tinysoundfont",
+            "generate.py --preset paper --count 1 --genre 1 --no-exact --latents normal --min-note-frames 2 "
+            "--output normal --device cpu --wav --synth tinysoundfont",
         ],
         "export": [
             "export.py --checkpoints ../../released/paper",
@@ -151,7 +157,7 @@ CASES: dict[str, dict[str, list[str]]] = {
         "paper": [
             f"eval_mse.py {STORE} {TRAINED} --device cpu",
             f"eval_elbo.py {STORE} {TRAINED} --device cpu --importance-samples 3",
-            f"eval_music.py {STORE} {TRAINED} --device cpu --clips 6 --novelty-clips 4 --sources generator,cvae",
+            f"eval_music.py {STORE} {TRAINED} --device cpu --clips 6 --novelty-clips 4 --source generator,cvae",
             f"eval_genre.py {STORE} {TRAINED} --device cpu --clips 6 --classifier-steps 3 --seq-len 32",
             f"eval_fad_samples.py {STORE} {TRAINED} {SOUND} --clips 4 --seq-len 32 --generation-seeds 2 "
             "--floor-seeds 2 --save-clips clips",
@@ -161,7 +167,7 @@ CASES: dict[str, dict[str, list[str]]] = {
         "large": [
             f"eval_mse.py {STORE} {TRAINED_LARGE} --device cpu --temperature 0.8",
             f"eval_elbo.py {STORE} {TRAINED_LARGE} --device cpu --beta 0.5",
-            f"eval_music.py {STORE} {TRAINED_LARGE} --device cpu --clips 4 --sources cvae,generator "
+            f"eval_music.py {STORE} {TRAINED_LARGE} --device cpu --clips 4 --source cvae,generator "
             "--latents prior,posterior,normal",
             f"programs.restyle {STORE} {TRAINED_LARGE} --device cpu --windows 3 --classifier-steps 3",
         ],

@@ -37,10 +37,11 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 import torch
+from pandas.api.types import is_numeric_dtype
 
 from benchmarks.compare_cases import (
     CASES,
-    LEFT_OUT_FOLDERS,
+    LEFT_OUT_OF_PATHS,
     NEEDS,
     RENAMED_OPTIONS,
     RENAMED_PROGRAMS,
@@ -53,9 +54,10 @@ from common.options import CheckedOptions, option, parse_options
 REPOSITORY = Path(__file__).resolve().parents[1]
 FORK = multiprocessing.get_context("fork")
 IMPORTED_ONCE = "matplotlib.pyplot", "scipy.stats", "sklearn.manifold", "torch._dynamo", "torch.utils.tensorboard"
-WORKING_TREE = "."
-IGNORED_FILES = re.compile(r"events\.out\.tfevents|\.lock$|^output\.txt$")
-IGNORED_VALUES = re.compile(r"(^|\.)(seconds|examples_per_second|\w*memory\w*|\w*sha256|checkpoint_hash)$")
+WORKING_TREE, EXIT_CODES = ".", "exit_codes.json"
+IGNORED_FILES = re.compile(r"events\.out\.tfevents|\.lock$|^output\.txt$|^cache/embeddings")
+IGNORED_VALUES = re.compile(r"(^|\.)(seconds|examples_per_second|\w*memory\w*|\w*sha256|checkpoint|origin)$")
+SHORT_HASH = re.compile(r"\b[0-9a-f]{12}\b")  # of weights files, which name options, and of source code
 MOST_DETAILS = 6  # of each file
 
 
@@ -79,6 +81,7 @@ class FileComparison:
     largest: float = 0.0  # absolute difference of numbers
     details: list[str] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)  # names of values that only one side has
+    failed: list[str] = field(default_factory=list)  # commands that end with another exit code than 0
 
 
 def compare_runs(options: Options) -> list[FileComparison]:
@@ -156,7 +159,7 @@ def run_case(tree: Path, folder: Path, commands: list[str]) -> None:
             codes[f"{number} {command.split()[0]}"] = process.exitcode
             taken = f"exit code {process.exitcode}, {time.perf_counter() - started:.1f} s"
             print(f"{folder.parent.name}/{folder.name}: {command[:60]}: {taken}", file=sys.stderr)
-    (folder / "exit_codes.json").write_text(json.dumps(codes))
+    (folder / EXIT_CODES).write_text(json.dumps(codes))
 
 
 def run_python(tree: Path, folder: Path, arguments: list[str], output: int) -> None:
@@ -184,7 +187,7 @@ def environment(tree: Path) -> dict[str, str]:
 
 def command_line(tree: Path, command: str) -> list[str]:
     """The arguments of Python for a command, with the names that programs and options have in this tree."""
-    program, *options = shlex.split(command)
+    program, _, options = command.partition(" ")
     if program == "hub":
         return [str(tree.parent / "inputs/hub.py")]
     place = tree / program.replace(".", "/")
@@ -192,16 +195,19 @@ def command_line(tree: Path, command: str) -> list[str]:
         program = RENAMED_PROGRAMS.get(program, program)
     start = (str(tree / program),) if program.endswith(".py") else ("-m", program)
     for new, old in RENAMED_OPTIONS.items():
-        if new in options and new not in help_text(tree, start):
-            place = options.index(new)
-            options[place : place + 1] = old.split()
-    return [*start, *options]
+        if new in options and not re.search(rf"{new.split()[0]}\b", help_text(tree, start)):
+            options = options.replace(new, old)
+    return [*start, *shlex.split(options)]
 
 
 @functools.cache
 def help_text(tree: Path, start: tuple[str, ...]) -> str:
-    line = [sys.executable, "-P", *start, "--help"]
-    return subprocess.run(line, capture_output=True, text=True, env=os.environ | environment(tree)).stdout
+    with tempfile.TemporaryFile("w+") as output:
+        process = FORK.Process(target=run_python, args=(tree, tree, [*start, "--help"], output.fileno()))
+        process.start()
+        process.join()
+        output.seek(0)
+        return output.read()
 
 
 def compare_folders(before: Path, after: Path, case: str) -> list[FileComparison]:
@@ -218,9 +224,9 @@ def compare_folders(before: Path, after: Path, case: str) -> list[FileComparison
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    files = [path for path in folder.rglob("*") if path.is_file() and not IGNORED_FILES.search(path.name)]
-    parts = [[part for part in path.relative_to(folder).parts if part not in LEFT_OUT_FOLDERS] for path in files]
-    return {"/".join(each): path for each, path in zip(parts, files, strict=True)}
+    """The files below a folder by path, without what revisions call differently."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {LEFT_OUT_OF_PATHS.sub("", name): path for name, path in paths.items() if not IGNORED_FILES.search(name)}
 
 
 def compare_files(before: Path, after: Path, result: FileComparison) -> FileComparison:
@@ -232,6 +238,8 @@ def compare_files(before: Path, after: Path, result: FileComparison) -> FileComp
         if told:
             result.status, result.largest = "different", max(result.largest, size)
             result.details.append(f"{name}: {told}")
+    if before.name == EXIT_CODES:
+        result.failed = [command for command, code in first.items() if code and second.get(command)]
     tensors = [name for name in result.unmatched if isinstance({**first, **second}[name], np.ndarray)]
     if tensors and before.suffix != ".csv":  # columns may come and go
         result.status = "different"
@@ -245,7 +253,7 @@ def values_of(path: Path) -> Iterator[tuple[str, Any]]:
         ".pth": lambda: torch.load(path, map_location="cpu", weights_only=True),
         ".json": lambda: json.loads(path.read_text()),
         ".jsonl": lambda: [json.loads(line) for line in path.read_text().splitlines()],
-        ".csv": lambda: columns_of(pd.read_csv(path, keep_default_na=False, na_values=[""])),
+        ".csv": lambda: pd.read_csv(path, keep_default_na=False, na_values=[""]).to_dict("series"),
         ".npy": lambda: {"array": np.load(path)},
         ".npz": lambda: dict(np.load(path)),
         ".safetensors": lambda: safetensors.numpy.load_file(path),
@@ -255,14 +263,6 @@ def values_of(path: Path) -> Iterator[tuple[str, Any]]:
         yield from flat(readers[path.suffix](), "")
 
 
-def columns_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Numbers with NaN for empty cells, or texts."""
-    return {
-        name: (column if pd.api.types.is_numeric_dtype(column) else column.fillna("").astype(str)).to_numpy()
-        for name, column in table.items()
-    }
-
-
 def flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     if IGNORED_VALUES.search(name):
         return
@@ -270,6 +270,8 @@ def flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             yield from flat(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, pd.Series):
+        yield name, (value if is_numeric_dtype(value) else value.fillna("")).to_numpy()
     elif isinstance(value, torch.Tensor):
         yield name, value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
     else:
@@ -282,13 +284,15 @@ def difference(before: Any, after: Any) -> tuple[str, float]:
     if first.shape != second.shape:
         return f"shape {first.shape} against {second.shape}", 0.0
     numbers = all(each.dtype.kind in "biuf" for each in (first, second))
+    if not numbers:
+        first, second = (np.array([SHORT_HASH.sub("", str(item)) for item in each.flat]) for each in (first, second))
     unequal = (first != second) & ~((first != first) & (second != second))  # NaN is equal to NaN
     if not unequal.any():
         return "", 0.0
     count = f"{unequal.sum()} of {first.size} differ" if first.size > 1 else "differs"
     first, second = first[unequal], second[unequal]
     if not numbers:
-        return f"{count}: {str(first[0])[:60]!r} against {str(second[0])[:60]!r}", 0.0
+        return f"{count}: {first[0][:60]!r} against {second[0][:60]!r}", 0.0
     gap = np.nan_to_num(np.abs(first.astype(float) - second.astype(float)), nan=np.inf)
     relative = gap / np.abs(first.astype(float)).clip(1e-30)
     return f"{count}, by at most {gap.max():.3g} (relative {relative.max():.3g})", float(gap.max())
@@ -312,6 +316,8 @@ def print_report(files: list[FileComparison]) -> None:
                 print(f"    and {len(file.details) - MOST_DETAILS} more")
     lists = defaultdict(list)
     for file in files:
+        if file.failed:
+            print(f"\nfails with both revisions: {file.case}: {', '.join(file.failed)}")
         if file.unmatched:
             lists[", ".join(file.unmatched)].append(f"{file.case}/{file.path}")
     for names, paths in lists.items():
