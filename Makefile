@@ -67,7 +67,7 @@ demo: env
 # Every evaluation of trained weights, and the page that shows them.
 evaluate: env
 	$(BIN)/python evaluate.py --store $(STORE) --checkpoints $(CHECKPOINTS) --runs $(RUNS) --metrics $(METRICS) \
-		--sources $(SOURCES) --latents $(LATENTS) --temperature $(TEMPERATURE) \
+		--source $(SOURCES) --latents $(LATENTS) --temperature $(TEMPERATURE) \
 		--cache $(CACHE) --seq-len $(SEQ_LENS) --embedders $(EMBEDDERS) $(if $(AST_DIR),--ast-dir $(AST_DIR)) \
 		--synth $(SYNTH) --clips $(CLIPS) --generation-seeds $(GENERATION_SEEDS) \
 		--latent-windows $(LATENT_WINDOWS) --classifier-steps $(CLASSIFIER_STEPS)

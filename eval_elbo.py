@@ -3,8 +3,8 @@
     python eval_elbo.py --store store                               # hybrid CVAEs of every T
     python eval_elbo.py --checkpoint checkpoints/cvae_pretrained_best.pth
 
-Writes metrics/eval_elbo-T{T}.csv, one row a genre, genre_id -1 for all, and metrics/eval_elbo_latents-T{T}.csv, one row
-a latent dimension.
+Writes metrics/eval_elbo-T{T}.csv, a row for each genre, genre_id -1 for all, and metrics/eval_elbo_latents-T{T}.csv, a
+row for each latent dimension.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,19 @@ import pandas as pd
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.metrics.elbo import ELBO_TABLE, LATENTS_TABLE, ElboFrames, measure_elbo
-from evaluation.samples.subject import EvaluationOptions, Subject, open_subjects
-from evaluation.tables import format_table
+from evaluation.metrics.elbo import ELBO_TABLE, LATENTS_TABLE, measure_elbo
+from evaluation.samples.subject import CvaeOptions, Subject, open_subjects
+from evaluation.tables import format_table, run_table
 from models.checkpoint import CheckpointError
+
+LEGEND = """\
+T = {T}, {split} split, {checkpoint}. recon: squared error summed over the roll, no teacher forcing;
+ELBO = -(recon + {beta:g} KL). true ELBO: the decoder's likelihood, beta = 1; bits / cell: the same in bits, with two
+baselines: the rate of each pitch, and its rate given the previous frame. reported: on other music, teacher-forced."""
 
 
 @dataclass(frozen=True)
-class Options(EvaluationOptions):
+class Options(CvaeOptions):
     """Options of this evaluation."""
 
     beta: float = option(0.01, "weight of the KL divergence in the report's ELBO", minimum=0)
@@ -28,27 +33,23 @@ class Options(EvaluationOptions):
 
 
 def eval_elbo(options: Options) -> pd.DataFrame:
-    """Measure, print and write the tables of each T; returns the rows by genre of all.
+    """Measure, print and write the tables of each T; returns the rows by genre.
 
     Raises `UserError` or `CheckpointError`.
     """
-    parts = [_measure(subject, options) for subject in open_subjects(options)]
-    genres, latents = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
-    paths = ELBO_TABLE.write_lengths(genres, options.metrics) + LATENTS_TABLE.write_lengths(latents, options.metrics)
-    print(*paths, sep="\n")
-    return genres
+    latents = []
 
+    def measure(subject: Subject) -> pd.DataFrame:
+        frames = measure_elbo(subject, beta=options.beta, importance_samples=options.importance_samples)
+        latents.append(frames.latents)
+        return frames.genres
 
-def _measure(subject: Subject, options: Options) -> ElboFrames:
-    frames = measure_elbo(subject, beta=options.beta, importance_samples=options.importance_samples)
-    print(format_table(frames.genres, ELBO_TABLE.columns, subject.condition))
-    print(
-        f"T = {subject.windows.seq_len}, {options.split} split, {subject.facts['checkpoint']}. recon: squared error "
-        f"summed over the roll, no teacher forcing; ELBO = -(recon + {options.beta:g} KL).\n"
-        "true ELBO: the decoder's likelihood, beta = 1; bits / cell of it, beside models without a latent that know "
-        "each pitch's rate, or its rate given the frame before.\nreported: on other music, teacher-forced."
-    )
-    return frames
+    frame = run_table(
+        ELBO_TABLE, open_subjects(options), measure, options.metrics,
+        lambda rows: [format_table(rows, ELBO_TABLE.columns), LEGEND.format(**rows.iloc[-1])],
+    )  # fmt: skip
+    print(*LATENTS_TABLE.write(pd.concat(latents, ignore_index=True), options.metrics), sep="\n")
+    return frame
 
 
 if __name__ == "__main__":

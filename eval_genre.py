@@ -1,26 +1,28 @@
-"""Does generated music obey the genre asked for? A genre classifier's accuracy on generated and on real clips.
+"""Does generated music fit its genre? Accuracy of a genre classifier on generated and on real clips.
 
-    python eval_genre.py --store store                    # every T that has a generator, 1000 clips a genre
+    python eval_genre.py --store store                    # every T that has a generator, 1000 clips of each genre
     python eval_genre.py --seq-len 32 --clips 200 --classifier-steps 200         # quicker
-    python eval_genre.py --checkpoints checkpoints/shuffled --metrics metrics/shuffled
+    python eval_genre.py --checkpoints checkpoints,shuffled                      # also weights of shuffled labels
 
-The classifier is trained on real training windows, with the labels as given, chosen by validation accuracy and kept in
+The classifier is trained on real training windows, with the store's labels, chosen by validation accuracy and cached in
 --cache. Its accuracy on real test windows is the ceiling for generated ones. About a minute for each T the first time.
 
-Writes metrics/genre-T{T}.csv, one row a genre, genre_id -1 for all, with the confusion table.
+Writes metrics/genre-T{T}.csv, a row for each genre, genre_id -1 for all, with the confusion table.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
+from common.device import select_device
 from common.errors import UserError, run_command
 from common.options import option, parse_options
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns, measure_genre_accuracy
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.tables import format_table
+from evaluation.tables import format_table, notes_of, run_table
 from models.checkpoint import CheckpointError
 
 
@@ -31,39 +33,37 @@ class Options(ClipOptions, ClassifierOptions):
     clips: int = option(1000, "generated clips of each genre", minimum=1, maximum=1_000_000)
 
 
-LEGEND = """
-T = {T}, {checkpoint}. Classifier: validation accuracy {classifier_accuracy_val:.3f}, temperature \
-{classifier_temperature:.2f}. all: mean over the {condition} names that have clips.
-A silent clip is never right; of sounding clips: without those. real: the ceiling, on all test windows; by window: each
-counting alike, beside the answer that is always the commonest one.
-IS: exp E KL(p(y|x) || p(y)), between 1 and {n_genres}, on {n_inception:g} clips of each.
-Paper [1] reports {paper:.1%} and an IS of {paper_IS}, on other music by a classifier that it does not describe; with
+LEGEND = f"""
+T = {{T}}, {{checkpoint}}. Classifier: validation accuracy {{classifier_accuracy_val:.3f}}, temperature \
+{{classifier_temperature:.2f}}. all: mean over the {{condition}} names that have clips.
+A silent clip is never right; of sounding clips: without those. real: the ceiling, on all test windows; by window: all
+windows weighted equally; majority: always the commonest {{condition}}.
+IS: exp E KL(p(y|x) || p(y)), between 1 and {{n_genres}}, on {{n_inception:g}} clips of each.
+Paper [1] reports {GENRE_ACCURACY_PAPER:.1%} and an IS of {INCEPTION_SCORE_PAPER}, on other music by a classifier that \
+it does not describe; with
 its 4 genres that IS is impossible."""
 
 
 def eval_genre(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
     if options.split != "test":
-        raise UserError(f"--split {options.split}: the classifier has seen these songs; leave the option out")
-    frame = pd.concat([_measure(source, options) for source in open_clip_sources(options)], ignore_index=True)
-    print(*GENRE_TABLE.write_lengths(frame, options.metrics), sep="\n")
-    return frame
+        raise UserError(f"--split {options.split}: the classifier was trained on these songs; leave the option out")
+    device = select_device(options.device)
 
+    def measure(source: ClipSource) -> pd.DataFrame:
+        train, val = source.real.of_split("train"), source.real.of_split("val")
+        return measure_genre_accuracy(source, open_classifier(train, val, options, device), options.clips)
 
-def _measure(source: ClipSource, options: Options) -> pd.DataFrame:
-    classifier = open_classifier(source.of_split("train"), source.of_split("val"), options)
-    frame = measure_genre_accuracy(source, classifier, options.clips)
-    condition = source.trained.condition
-    print(format_table(frame, GENRE_TABLE.columns, condition))
-    for origin in ("real", "generated"):
-        print(f"\nshare of {origin} clips that the classifier takes for")
-        print(format_table(frame, answer_columns(origin, source.genres), condition))
-    facts = frame.iloc[-1].to_dict()
-    paper = {"paper": GENRE_ACCURACY_PAPER, "paper_IS": INCEPTION_SCORE_PAPER}
-    print(LEGEND.format(**facts, **paper, n_genres=len(source.genres)))
-    for row in frame[frame["note"] != ""].itertuples():
-        print(f"{row.genre_name}: {row.note}")
-    return frame
+    def show(rows: pd.DataFrame) -> Iterator[str]:
+        genres = rows["genre_name"].iloc[:-1]
+        yield format_table(rows, GENRE_TABLE.columns)
+        for side in ("real", "generated"):
+            yield f"\nshare of {side} clips by predicted {rows['condition'].iloc[0]}"
+            yield format_table(rows, answer_columns(side, genres))
+        yield LEGEND.format(**rows.iloc[-1], n_genres=len(genres))
+        yield from notes_of(rows)
+
+    return run_table(GENRE_TABLE, open_clip_sources(options), measure, options.metrics, show)
 
 
 if __name__ == "__main__":

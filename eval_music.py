@@ -1,10 +1,10 @@
-"""Musical features of generated clips beside real ones: what is wrong with the music, in musical terms.
+"""Musical features of generated clips and of real ones: in which musical terms do they differ?
 
-    python eval_music.py --store store                    # every T that has a generator, 1000 clips a genre
+    python eval_music.py --store store                    # every T that has a generator, 1000 clips of each genre
     python eval_music.py --seq-len 32 --clips 200        # quicker
     python eval_music.py --checkpoint checkpoints/generator_pretrained_best.pth
 
-Writes metrics/music-T{T}.csv, one row a genre and feature, genre_id -1 for all. A picture of the whole in pandas:
+Writes metrics/music-T{T}.csv, a row for each genre and feature, genre_id -1 for all. An overview in pandas:
 
     pd.read_csv("metrics/music-T32.csv").pivot(index="feature", columns="genre_name", values="overlap_area")
 """
@@ -16,16 +16,16 @@ import pandas as pd
 from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.music import MUSIC_TABLE, measure_music, overlap_by_genre
-from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.tables import format_table, of_all
+from evaluation.samples.clips import ClipOptions, open_clip_sources
+from evaluation.tables import format_table, of_all, run_table
 from models.checkpoint import CheckpointError
 
 LEGEND = """\
-T = {T}, {n} generated clips of {checkpoint} and as many real ones of the {split} split.
-overlap: area that the distributions of generated and real clips share; 1 if they are alike.
-real halves: real clips against others of the same songs, absolute difference; what chance leaves.
-nearest: how much of a clip the nearest training window has, in any key; memorised: over half of its notes.
-training songs: real clips of those against the real ones; a generator that plays them back."""
+T = {T}, {n_fake} generated clips of {checkpoint} and as many real ones of the {split} split.
+overlap: area that the distributions of generated and real clips share; 1 if they are equal.
+real halves: real clips against others of the same songs, absolute difference; the effect of chance.
+nearest: share of a clip that the nearest training window has, in any key; memorised: over half of its notes.
+training songs: their real clips against the real ones; the score of a generator that replays them."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,20 @@ class Options(ClipOptions):
 
 def eval_music(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    frame = pd.concat([_measure(source, options) for source in open_clip_sources(options)], ignore_index=True)
-    print(*MUSIC_TABLE.write_lengths(frame, options.metrics), sep="\n")
-    return frame
 
+    def show(rows: pd.DataFrame) -> list[str]:
+        every, (overlap, columns) = of_all(rows), overlap_by_genre(rows)
+        legend = LEGEND.format(**{**every.iloc[0], "n_fake": every["n_fake"].max()})
+        title = f"\noverlap by {every['condition'].iloc[0]}"
+        return [format_table(every, MUSIC_TABLE.columns), title, format_table(overlap, columns), legend]
 
-def _measure(source: ClipSource, options: Options) -> pd.DataFrame:
-    frame = measure_music(source, options.clips, options.novelty_clips)
-    every = of_all(frame)
-    print(format_table(every, MUSIC_TABLE.columns))
-    print(f"\noverlap by {source.trained.condition}")
-    print(format_table(*overlap_by_genre(frame)))
-    print(LEGEND.format(**source.facts, n=every["n_fake"].max()))
-    return frame
+    return run_table(
+        MUSIC_TABLE,
+        open_clip_sources(options),
+        lambda source: measure_music(source, options.clips, options.novelty_clips),
+        options.metrics,
+        show,
+    )
 
 
 if __name__ == "__main__":

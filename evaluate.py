@@ -1,50 +1,53 @@
-"""Every table, figure and the page of trained weights: what stands between checkpoints/ and metrics/report.html.
+"""Run every evaluation of trained weights, and make the page of results: from checkpoints/ to metrics/report.html.
 
     python evaluate.py --store store
     python evaluate.py --store lmd_store --embedders ast,MTT_musicnn --ast-dir ast --clips 100
-    python evaluate.py --checkpoints checkpoints,checkpoints/large --sources generator,cvae --latents normal,prior
-    python evaluate.py --commands                         # print what would be run, and stop
+    python evaluate.py --checkpoints checkpoints,checkpoints/large --source generator,cvae --latents normal,prior
+    python evaluate.py --commands                         # print the commands and stop
 
-Runs the evaluations one after another and stops at the first that fails. Embeddings and classifiers are cached: run the
-same command again after an interruption, and it continues where it was.
+Runs one program after another and stops at the first that fails. Embeddings and classifiers are cached: run the same
+command again after an interruption, and it continues where it was.
 """
 
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from audio.embedders.embedder import EMBEDDERS
 from audio.synthesis import SYNTHS
 from common.errors import run_command
-from common.options import CheckedOptions, option, parse_options
+from common.options import CheckedOptions, flag_of, option, parse_options
 from data.store import WINDOW_LENGTHS
 from evaluation.published import MSE
-from evaluation.samples.clips import LATENTS, NORMAL, SOURCES
+from evaluation.registry import EVALUATIONS
+from evaluation.samples.clips import LATENTS, NORMAL
+from evaluation.samples.evaluated import SOURCES
 from models import Generator
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """What is measured, and how."""
+    """What to evaluate, and how."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
     checkpoints: tuple[Path, ...] = option(
-        (Path("checkpoints"),), "folder of the trained weights, or folders with commas, to set beside one another"
+        (Path("checkpoints"),), "folders, with commas, of trained weights, compared in every table"
     )
-    sources: tuple[str, ...] = option((Generator.kind,), "what makes clips of latents", choices=SOURCES)
+    sources: tuple[str, ...] = option(
+        (Generator.kind,), "networks that play, with commas", choices=SOURCES, flag="--source"
+    )
     latents: tuple[str, ...] = option(
-        (NORMAL,), "where latents come from: N(0, I), the prior of the genre, or the encoder of training windows",
+        (NORMAL,), "latents, with commas: of N(0, I), of the trained prior, or of the encoder on training windows",
         choices=LATENTS,
     )  # fmt: skip
     temperature: float = option(1.0, "of a note decoder", minimum=0, maximum=100)
     runs: Path = option(Path("runs"), "folder of the training logs")
     metrics: Path = option(Path("metrics"), "folder for tables, figures and the page")
-    cache: Path = option(Path("cache"), "folder of embeddings and classifiers, which are used again")
+    cache: Path = option(Path("cache"), "folder of cached embeddings and classifiers")
     seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
     embedders: tuple[str, ...] = option(
         ("MTT_musicnn", "MSD_musicnn"), "networks that embed the sound, with commas", choices=EMBEDDERS
@@ -59,57 +62,44 @@ class Options(CheckedOptions):
 
 
 HERE = Path(__file__).resolve().parent
-Command = tuple[str, dict[str, Any]]
 
 
-def list_commands(options: Options) -> Iterator[Command]:
-    """The programs to run, in their order, and the options of each."""
-    lengths = {"seq_len": options.seq_lens}
-    here = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
-    playing = {name: getattr(options, name) for name in ("sources", "latents", "temperature")}
-    first = here | {"checkpoints": options.checkpoints[0]}
-    music = {"store": options.store, "metrics": options.metrics}
-    sound = {name: getattr(options, name) for name in ("embedders", "ast_dir", "synth", "clips", "cache")}
-    classifier = {"classifier_steps": options.classifier_steps, "cache": options.cache}
-    yield "eval_fad_samples.py", here | lengths | playing | sound | {"generation_seeds": options.generation_seeds}
-    yield "eval_genre.py", here | lengths | playing | classifier
-    yield "eval_elbo.py", here | lengths
-    yield "-m programs.damage", music | lengths | sound
-    decoding = {"temperature": options.temperature}
-    yield "eval_mse.py", here | lengths | decoding
-    for seq_len in options.seq_lens:
-        if seq_len in MSE:
-            yield "eval_mse.py", here | {"seq_len": (seq_len,), "leak_target": True}
-    yield "eval_music.py", here | lengths | playing
-    yield "-m programs.latent_plots", first | {"seq_len": options.seq_lens[0], "windows": options.latent_windows}
-    yield "report.py", here | lengths | playing | {"runs": options.runs, "synth": options.synth}
+def plan(options: Options) -> list[list[str]]:
+    """The command lines to run, in order, each beginning with "python"."""
+    values = {field.name: (flag_of(field), getattr(options, field.name)) for field in fields(options)}
+    # Values with a leaking target were published at some T only; a picture of latents is of one T.
+    leaking = [seq_len for seq_len in options.seq_lens if seq_len in MSE]
+    special = {
+        "latent_windows": ("--windows", options.latent_windows),
+        "leaking_seq_lens": ("--seq-len", tuple(leaking)),
+        "first_seq_len": ("--seq-len", options.seq_lens[0]),
+    }
+    return [
+        _command_line(evaluation.program, [(values | special)[name] for name in evaluation.options])
+        for evaluation in EVALUATIONS
+        if leaking or "leaking_seq_lens" not in evaluation.options
+    ]
 
 
-def command_line(program: str, options: dict[str, Any]) -> list[str]:
-    """The words of a command: `python`, the program and its options, without those that are None."""
+def _command_line(program: str, options: list[tuple[str, Any]]) -> list[str]:
+    """`python`, the program and its options; without options that are None."""
     words = ["python", *program.split()]
-    for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(flag)
-        elif value is not None:
+    for flag, value in options:
+        if value is not None:
             words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return words
 
 
-def _found(words: list[str]) -> list[str]:
-    """The words with the program's place, so that paths of options mean what they mean where this was called."""
-    return words if words[0] == "-m" else [str(HERE / words[0]), *words[1:]]
-
-
 def evaluate(options: Options) -> None:
-    """Run all of it. Raises SystemExit with the code of the program that failed."""
-    for program, given in list_commands(options):
-        words = command_line(program, given)
+    """Run all evaluations. Raises SystemExit with the exit code of a program that fails."""
+    for words in plan(options):
         print(shlex.join(words), flush=True)
         if options.commands:
             continue
-        done = subprocess.run([sys.executable, *_found(words[1:])], env=os.environ | {"PYTHONPATH": str(HERE)})
+        _, program, *rest = words
+        # The working directory stays, so that relative paths in options keep their meaning.
+        place = [program] if program == "-m" else [str(HERE / program)]
+        done = subprocess.run([sys.executable, *place, *rest], env=os.environ | {"PYTHONPATH": str(HERE)})
         if done.returncode:
             raise SystemExit(done.returncode)
 

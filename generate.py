@@ -1,16 +1,15 @@
 """Generate music with the trained models: MIDI files, their sound, and a sheet of their piano rolls.
 
-    python generate.py                                              # 8 clips of every genre
+    python generate.py                                              # 8 clips of every genre, by the CVAE's decoder
     python generate.py --genre jazz,rock --count 20 --seed 1
-    python generate.py --genre jazz --windows 4 --wav               # longer pieces, with a WAV file beside each
+    python generate.py --genre jazz --windows 4 --wav               # longer pieces, each also as a WAV file
+    python generate.py --source generator --genre jazz              # by the generator
     python generate.py --reconstruct song.mid --genre jazz          # a file through the CVAE and back
-    python generate.py --source cvae --genre jazz --windows 4 --temperature 0.9
-    python generate.py --continue song.mid --genre jazz --windows 2 # what could come next (preset large)
-    python generate.py --interpolate a.mid b.mid --genre jazz       # from one piece to another
+    python generate.py --continue song.mid --genre jazz --windows 2 # how it could go on (preset large)
+    python generate.py --interpolate a.mid b.mid --genre jazz       # from one piece to another, by both networks
 
-Clip k of a seed is the same whatever --count, --batch-size and the other genres are, and has the same latent in every
-genre, so that a column of the sheet shows what the genre changes. A clip in which nothing sounds is written as a MIDI
-file without notes and counted: left out, it would flatter the model.
+Clip k of a seed does not depend on --count, --batch-size or the other genres. It has the same latent in every genre: a
+column of the sheet shows the effect of the genre. Empty clips are counted and written as MIDI files without notes.
 """
 
 from pathlib import Path
@@ -27,9 +26,9 @@ from models.checkpoint import CheckpointError
 
 
 def generate(options: Options) -> list[Path]:
-    """Do what the options ask for; returns the files written, the sheet last.
+    """Generate as the options say; returns the files written, the sheet last.
 
-    Raises `UserError` or `CheckpointError` with a sentence where something is missing.
+    Raises `UserError` or `CheckpointError` for unusable files or options.
     """
     renderer = open_renderer(options.synth, options.soundfont) if options.wav else None
     of_files = (

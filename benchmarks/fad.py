@@ -22,7 +22,7 @@ from audio.synthesis import SAMPLE_RATE, SYNTHS, open_renderer
 from benchmarks.timing import machine, print_table
 from common.device import prepare_process
 from data.pianoroll import pianoroll_to_pretty_midi
-from evaluation.metrics.fad import EmptyClipOptions, choose_real
+from evaluation.metrics.fad import EmptyClipOptions, choose_clips
 from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
 from evaluation.samples.clips import RealClipOptions, open_real_clips
 from evaluation.statistics.distances import frechet_distance
@@ -60,7 +60,7 @@ def main() -> None:
     real = open_real_clips(RealClipOptions(store=arguments.store), arguments.seq_len)
     rate = real.windows.store.frames_per_second
     n_genres = len(real.windows.store.genres)
-    rolls = [choose_real(real, genre, 2 * arguments.clips, EmptyClipOptions()).rolls for genre in range(n_genres)]
+    rolls = [choose_clips(real, genre, 2 * arguments.clips, EmptyClipOptions()).rolls for genre in range(n_genres)]
     everything = np.concatenate(rolls)
     renderer, embedder = open_renderer(arguments.synth), open_embedder(arguments.embedder)
     embedder.embed([next(renderer.render_rolls(everything[:1], rate))])  # warm up

@@ -34,8 +34,9 @@ from evaluation.metrics.fad import FadOptions, measure_fad
 from evaluation.metrics.genre_accuracy import measure_genre_accuracy
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.samples.clip_embeddings import open_clip_embedder
-from evaluation.samples.clips import LATENTS, PRIOR, SOURCES, open_clip_sources
-from evaluation.samples.subject import EvaluationOptions, open_subjects
+from evaluation.samples.clips import LATENTS, PRIOR, open_clip_sources
+from evaluation.samples.evaluated import SOURCES
+from evaluation.samples.subject import CvaeOptions, open_subjects
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table, of_all, read_csv
 from models import CVAE, LARGE, Critic, Generator
 from models.checkpoint import CheckpointError
@@ -150,9 +151,9 @@ def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...])
     sources = open_clip_sources(fad_options)
     embedder = open_clip_embedder(fad_options, sources[0].trained.frames_per_second)
     classifier = open_classifier(
-        sources[0].of_split("train"), sources[0].of_split("val"), ClassifierOptions(cache=options.cache)
+        sources[0].real.of_split("train"), sources[0].real.of_split("val"), ClassifierOptions(cache=options.cache)
     )
-    (subject,) = open_subjects(EvaluationOptions(**common, **playing))
+    (subject,) = open_subjects(CvaeOptions(**common, **playing))
     bits = of_all(measure_elbo(subject, beta=1.0).genres).iloc[0]["bits_per_cell"]
     rows = []
     for source in sources:
@@ -162,7 +163,7 @@ def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...])
             {
                 "way": way,
                 "seed": seed,
-                "origin": source.facts["origin"],
+                "origin": source.facts["origin"].removeprefix(f"{folder}: "),
                 **distance[["FAD", "FAD_train", "FAD_floor", "KAD", "n_fake", "n_empty", "embedder"]],
                 "genre_accuracy": genre["accuracy_generated"],
                 "genre_accuracy_real": genre["accuracy_real"],

@@ -1,13 +1,13 @@
-"""Figures of the report and of the paper it replicates, to stand beside ours.
+"""Published values, shown beside ours: of the report that this repository follows, and of the paper it replicates.
 
-Source: Arboleda and Larralde, CIMAT 2025 (report); Ganorkar and Rathkantiwar, IDICAIEI 2024 (paper [1]). By T and genre
-name; "all" is overall. They were measured on other music (Lakh clean_midi) than whatever the store at hand holds.
+Report: Arboleda and Larralde, CIMAT 2025; paper [1]: Ganorkar and Rathkantiwar, IDICAIEI 2024. Values by T and genre
+name; "all" is overall. They were measured on other music (Lakh clean_midi) than ours.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-# Mean of the squared error; with teacher forcing that shows each frame to its own prediction.
+# Mean squared error, with teacher forcing that shows each frame to its own prediction.
 MSE = {128: {"classical": 0.020, "jazz": 0.016, "rock": 0.017, "pop": 0.019, "all": 0.018}}
 # Summed squared error, KL, ELBO; also teacher-forced, although the report says otherwise.
 ELBO = {
@@ -25,13 +25,13 @@ FAD = {
     64: {"classical": 8.11, "jazz": 7.72, "rock": 9.78, "pop": 7.93, "all": 6.58},
     128: {"classical": 14.54, "jazz": 12.95, "rock": 12.90, "pop": 11.20, "all": 11.02},
 }
-# Paper [1], by a protocol of its own that names no T: it stands beside each.
+# Paper [1] does not state T: its values are shown at every T. Its protocol differs from the report's.
 FAD_PAPER = {seq_len: {"classical": 1.8, "jazz": 1.9, "rock": 2.0, "pop": 1.7, "all": 1.85} for seq_len in FAD}
 # Paper [1], by a classifier that it does not describe.
 GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER = 0.945, 4.75
 
 
 def published_for(table: dict[int, dict[str, Any]], seq_len: int, genres: Sequence[str]) -> dict[str, Any]:
-    """The part of a table that may stand beside a result: none at another T, or for other genres than the report's."""
+    """Published values by genre name; empty at a T that was not published, or for other genres than the report's."""
     by_genre = table.get(seq_len, {})
     return by_genre if set(genres) <= by_genre.keys() else {}

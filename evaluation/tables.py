@@ -1,14 +1,14 @@
-"""Tables of results: declared once beside each measure, kept as CSV files, shown in a terminal here and by `page/`.
+"""Tables of results: declared once beside each metric, kept as CSV files, printed here, shown on the page by `page/`.
 
-Every evaluation is a function that returns a `pandas.DataFrame`, one row a genre (or another condition), `genre_id` -1
-for all of them together. NaN stands where there is no honest figure.
+Every evaluation is a function that returns a `pandas.DataFrame` with one row for each genre (or other condition), and
+`genre_id` -1 for all of them together. NaN marks a value that cannot be given.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -17,20 +17,23 @@ from common.files import write_text
 from common.text import printable
 
 ALL_ID, ALL_NAME = -1, "all"
-# What a column holds: names, our result, what to hold it against, what others published; or shares, which are shaded.
+# Column kinds: label, our result, baseline, published value, share (shaded).
 LABEL, OURS, BASELINE, REPORTED, SHARE = "label", "ours", "baseline", "reported", "share"
+# What identifies evaluated weights in a table: their hash, and their folder, network and latents as shown to the user.
+MADE_BY = ["checkpoint_sha256", "origin"]
 NONE = "-"
-# Texts that could be taken for numbers: a hash such as 1234e5, a genre called 1984.
+# Columns that stay text although a value may look like a number: a hash 1234e5, a genre called 1984.
 _TEXTS = re.compile(
-    r"genre_name|condition|origin|latents|note|unit|feature|measure|embedder|labels|label_sources|trained_on|feedback|.*checkpoint|.*sha256|.*content"
+    r"genre_name|condition|origin|latents|note|unit|feature|embedder|labels|label_sources|trained_on|feedback|.*checkpoint|.*sha256|.*content"
 )
+Evaluated = TypeVar("Evaluated")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column to show. In `heading`, {condition} stands for what the labels are: genre, composer, mood, ...
+    """A column to show. In `heading`, {condition} stands for the kind of label: genre, composer, mood, ...
 
-    Its numbers share their decimals on the page, unless each is `alone`: of a unit of its own.
+    On the page all numbers of a column have the same decimals, unless `alone`: each value has a unit of its own.
     """
 
     key: str
@@ -43,9 +46,9 @@ class Column:
 class ResultTable:
     """A table that `program` writes, "eval_mse.py" or "-m programs.damage".
 
-    `file` is its name in the folder of results; with {T} in it, each T has a file of its own. `columns` are those to
-    show, in their order; the file has more. Rows compare where they agree in `protocol`. `key` tells the rows of a
-    table apart that is added to.
+    `file`: its name in the folder of results; with {T} in it, one file for each T. `columns`: those to show, in order;
+    the file has more. Two rows are comparable if they agree in `protocol`. `key`: columns that identify a row in a
+    table that is added to.
     """
 
     file: str
@@ -54,23 +57,22 @@ class ResultTable:
     protocol: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
 
-    @property
-    def of_one_length(self) -> bool:
-        return "{T}" in self.file
-
     def path(self, metrics: Path, seq_len: int | None = None) -> Path:
         return metrics / self.file.format(T=seq_len)
 
-    def write(self, frame: pd.DataFrame, metrics: Path, seq_len: int | None = None) -> Path:
-        """Write the table as CSV, numbers with six significant digits; returns its path."""
-        path = self.path(metrics, seq_len)
-        write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-        return path
+    def write(self, frame: pd.DataFrame, metrics: Path) -> list[Path]:
+        """Write CSV with six significant digits, the rows of each T to its file if there is one; returns the paths."""
+        parts = frame.groupby("T", sort=False) if "{T}" in self.file else [(None, frame)]
+        paths = []
+        for seq_len, rows in parts:
+            paths.append(self.path(metrics, seq_len))
+            write_text(paths[-1], rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        return paths
 
     def add(self, frame: pd.DataFrame, metrics: Path) -> pd.DataFrame:
-        """Write the table with the rows of `frame`, sorted by `key`; returns it. Rows of the same key are replaced.
+        """Add rows to the table, sorted by `key`, and return it. A new row replaces the old one of the same key.
 
-        Raises `UserError` where the file is no table.
+        Raises `UserError` if the file is not a table.
         """
         path = self.path(metrics)
         if path.exists():
@@ -79,20 +81,16 @@ class ResultTable:
         self.write(frame, metrics)
         return frame
 
-    def write_lengths(self, frame: pd.DataFrame, metrics: Path) -> list[Path]:
-        """Write the rows of each T to its file; returns the paths."""
-        return [self.write(rows, metrics, seq_len) for seq_len, rows in frame.groupby("T", sort=False)]
-
     def read(self, metrics: Path, seq_len: int | None = None) -> pd.DataFrame | None:
-        """The table, or its rows of one T; None where the file is not there or has no such row.
+        """The table, or its rows of one T; None if there is no file or no such row.
 
-        Raises `UserError` where the file is no such table.
+        Raises `UserError` if the file is not this table.
         """
         path = self.path(metrics, seq_len)
         if not path.exists():
             return None
         frame = read_csv(path)
-        # The columns that stand beside ours for comparison are joined to it when it is shown.
+        # Published values may be absent from the file.
         missing = [c.key for c in self.columns if c.kind != REPORTED and c.key not in frame]
         missing += [name for name in ("T", *self.protocol) if name not in frame]
         if missing:
@@ -102,8 +100,40 @@ class ResultTable:
         return frame if len(frame) else None
 
 
+def run_table(
+    table: ResultTable,
+    evaluated: Iterable[Evaluated],
+    measure: Callable[[Evaluated], pd.DataFrame],
+    metrics: Path,
+    show: Callable[[pd.DataFrame], Iterable[str]],
+    *,
+    together: bool = False,
+) -> pd.DataFrame:
+    """Measure each of `evaluated`, print what `show` makes of its rows, and write the table; returns all rows.
+
+    `together`: print once, after all rows are measured.
+    """
+    frames = []
+    for each in evaluated:
+        frames.append(measure(each))
+        if not together:
+            print(*show(frames[-1]), sep="\n", flush=True)
+    frame = pd.concat(frames, ignore_index=True)
+    if together:
+        print(*show(frame), sep="\n")
+    print(*table.write(frame, metrics), sep="\n")
+    return frame
+
+
+def notes_of(frame: pd.DataFrame) -> Iterator[str]:
+    """Each text of the column `note` once, with the first row that has it."""
+    for note, rows in frame[frame["note"] != ""].groupby("note", sort=False):
+        first, more = rows.iloc[0], f" and {len(rows) - 1} more rows" if len(rows) > 1 else ""
+        yield f"T = {first['T']} {first['genre_name']}{more}: {note}"
+
+
 def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file of results. Raises `UserError` where it is none, or has no rows."""
+    """Read a CSV file of results. Raises `UserError` if it is not one, or has no rows."""
     try:
         names = pd.read_csv(path, nrows=0).columns
         texts = {name: str for name in names if _TEXTS.fullmatch(name)}
@@ -118,10 +148,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 def by_genre(
     values: pd.DataFrame, genres: Sequence[str], summary: Callable[[pd.DataFrame], dict[str, Any]]
 ) -> pd.DataFrame:
-    """One row of `summary` for each genre id that occurs in the column genre_id, and one for all rows together (-1).
-
-    `genres` are the names by id.
-    """
+    """One row of `summary` for each id in the column genre_id, and one for all rows (-1). `genres`: names by id."""
     parts = [(genre_id, genres[genre_id], part) for genre_id, part in values.groupby("genre_id")]
     parts.append((ALL_ID, ALL_NAME, values))
     rows = [{"genre_id": genre_id, **summary(part), "genre_name": name} for genre_id, name, part in parts]
@@ -133,12 +160,13 @@ def of_all(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["genre_id"] == ALL_ID].reset_index(drop=True)
 
 
-def format_table(frame: pd.DataFrame, columns: Sequence[Column], condition: str = "genre") -> str:
-    """The columns as aligned text, numbers with four significant digits, a dash for what is not there.
+def format_table(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """The columns as aligned text, numbers with four significant digits, a dash for NaN.
 
-    Columns of published figures are left out where there are none. Control characters in names are shown as text, so
-    that no name can write to the terminal what it likes.
+    Columns of published values are left out if they are empty. Control characters in names are escaped, so that a name
+    cannot send commands to the terminal.
     """
+    condition = str(frame["condition"].iloc[0]) if "condition" in frame else "genre"
     shown = [c for c in columns if c.kind != REPORTED or (c.key in frame and frame[c.key].notna().any())]
     cells = [[column.heading.replace("{condition}", condition) for column in shown]]
     cells += [[_show(value) for value in row] for row in frame[[c.key for c in shown]].itertuples(index=False)]
@@ -153,7 +181,4 @@ def format_table(frame: pd.DataFrame, columns: Sequence[Column], condition: str 
 def _show(value: Any) -> str:
     if pd.isna(value):
         return NONE
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return printable(str(value))
-
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))

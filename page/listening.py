@@ -42,8 +42,8 @@ def choose_listening(source: ClipSource, renderer: Renderer, n_real: int, n_gene
     """Take the first clips of each genre, empty or not, and render them. There may be fewer real ones."""
     chosen = []
     for genre_id in range(len(source.genres)):
-        real = source.real(source.real_order(genre_id)[:n_real])
-        generated = source.generated(genre_id, 0, n_generated)
+        real = source.real.clips(genre_id, 0, n_real)
+        generated = source.clips(genre_id, 0, n_generated)
         chosen += [(genre_id, "real", number, roll) for number, roll in enumerate(real)]
         chosen += [(genre_id, "generated", number, roll) for number, roll in enumerate(generated)]
     frames_per_second, rolls = source.trained.frames_per_second, [roll for *_, roll in chosen]

@@ -1,10 +1,10 @@
-"""Draw the latents of the stage-1 and the hybrid CVAE, and the windows themselves, coloured by genre; and measure them.
+"""Plot latents of the stage-1 and the hybrid CVAE and the windows themselves, coloured by genre, and their separation.
 
     python -m programs.latent_plots --store store                             # 10,000 training windows of T = 32
     python -m programs.latent_plots --windows 2000 --seq-len 128 --latent sample
 
 Writes metrics/latent_tsne-T{T}.png (report's figure 2: t-SNE of z), metrics/rolls_embedding-T{T}.png (figure 3: PCA,
-t-SNE and Isomap of the rolls) and metrics/latent-T{T}.csv: how far genres lie apart in each space and in each picture.
+t-SNE and Isomap of the rolls) and metrics/latent-T{T}.csv: the separation of genres in each space and each picture.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,13 @@ from time import perf_counter
 import pandas as pd
 import torch
 
-from common.device import DEVICES, select_device
+from common.device import select_device
 from common.errors import UserError, run_command
-from common.options import CheckedOptions, option, parse_options
+from common.options import option, parse_options
 from common.splits import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
+from evaluation.samples.evaluated import StoreOptions
 from evaluation.samples.latent_views import (
     LATENT_TABLE,
     MEAN,
@@ -42,60 +43,56 @@ from models.weight_files import hybrid_path, pretrained_file
 
 
 @dataclass(frozen=True)
-class Options(CheckedOptions):
+class Options(StoreOptions):
     """Options of this command."""
 
-    store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    checkpoints: Path = option(Path("checkpoints"), "folder with cvae_pretrained_best.pth, hybrid_cvae_best_T{T}.pth")
-    allow_other_songs: bool = option(False, "take weights that were trained on other songs than the store's")
-    metrics: Path = option(Path("metrics"), "folder for the figures and the table")
-    seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)
-    split: str = option("train", "which songs to show", choices=SPLITS)
-    windows: int = option(10_000, "windows to show; memory grows with their square", minimum=2)
-    balanced: bool = option(True, "as many windows of each genre; --no-balanced draws from all windows alike")
-    latent: str = option(
-        MEAN, "which z to draw: the posterior's mean, or a sample, as G sees it", choices=(MEAN, SAMPLE)
+    checkpoints: tuple[Path, ...] = option(
+        (Path("checkpoints"),), "folders, with commas, of cvae_pretrained_best.pth and hybrid_cvae_best_T{T}.pth"
     )
-    perplexity: float = option(5.0, "neighbours that t-SNE looks at", minimum=1)
+    allow_other_songs: bool = option(False, "accept weights that were trained on other songs than the store's")
+    seq_len: int = option(32, "frames in a window (T)", choices=WINDOW_LENGTHS)
+    split: str = option("train", "split of the songs to show", choices=SPLITS)
+    windows: int = option(10_000, "windows to show; memory grows with their square", minimum=2)
+    balanced: bool = option(True, "the same number of windows of each genre; --no-balanced: at random")
+    latent: str = option(MEAN, "z to plot: the posterior mean, or a sample, the input of G", choices=(MEAN, SAMPLE))
+    perplexity: float = option(5.0, "perplexity of t-SNE", minimum=1)
     neighbors: int = option(5, "neighbours that vote for a window's genre", minimum=1)
-    device: str = option("auto", "where to encode; auto is cuda, else mps, else cpu", choices=DEVICES)
-    batch_size: int = option(512, "windows at a time; the results do not depend on it", minimum=1)
-    seed: int = option(0, "decides the windows, the samples of z and t-SNE", minimum=0)
+    batch_size: int = option(512, "windows at a time; does not change the results", minimum=1)
 
 
 def plot_latents(options: Options) -> pd.DataFrame:
-    """Draw both figures, measure, print and write the table, and return it.
+    """Draw both figures, measure, print and write the table; returns it.
 
-    Raises `UserError` where the windows are too few, `CheckpointError` where there is no CVAE or one cannot be used.
+    Raises `UserError` for too few windows, `CheckpointError` without a CVAE or if one cannot be used.
     """
     store = RollStore.open(options.store)
     cvaes = load_cvaes(options, store)
     sample = choose_windows(options, store)
     frame = pd.concat([plot_z(options, sample, cvaes), plot_rolls(options, sample)], ignore_index=True)
     frame["perplexity"] = options.perplexity
-    path = LATENT_TABLE.write(frame, options.metrics, options.seq_len)
-    print(format_table(of_all(frame), LATENT_TABLE.columns, store.condition))
+    print(format_table(of_all(frame), LATENT_TABLE.columns))
     print(
-        f"k-NN: balanced accuracy where the {options.neighbors} nearest windows vote for a window's {store.condition}; "
-        "shuffled: the same with the labels dealt to the songs at random.\nAn encoder is told the label, which by "
-        "itself sets kinds apart in z; genre withheld: it was told the same one for all windows."
+        f"k-NN: balanced accuracy if the {options.neighbors} nearest windows vote for a window's {store.condition}; "
+        "shuffled: with labels shuffled among the songs.\nThe label is an input of the encoder, which alone separates "
+        "labels in z; genre withheld: with the same label for all windows."
     )
-    print(path)
+    print(*LATENT_TABLE.write(frame, options.metrics))
     return frame
 
 
 def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
-    """The CVAEs that are there, by name; says which one is not. Raises `CheckpointError` where there is none."""
-    wanted = {
-        "stage 1": (options.checkpoints / pretrained_file("cvae"), "run train_cvae.py"),
-        "hybrid": (
-            hybrid_path(options.checkpoints, "cvae", options.seq_len), "run train_hybrid.py, or take another --seq-len"
-        ),
-    }  # fmt: skip
+    """The CVAEs of the folders, by name; prints which are missing. Raises `CheckpointError` if there is none."""
+    wanted = {}
+    for folder in options.checkpoints:
+        beside = f" {folder}" if len(options.checkpoints) > 1 else ""
+        wanted[f"stage 1{beside}"] = folder / pretrained_file("cvae"), "run train_cvae.py"
+        hybrid = hybrid_path(folder, "cvae", options.seq_len)
+        wanted[f"hybrid{beside}"] = hybrid, "run train_hybrid.py, or take another --seq-len"
     present = {name: place for name, place in wanted.items() if place[0].exists()}
     if not present:
-        names = " or ".join(path.name for path, _ in wanted.values())
-        raise CheckpointError(f"{options.checkpoints}: no {names} there; run train_cvae.py first")
+        folders = ", ".join(map(str, options.checkpoints))
+        files = " or ".join(dict.fromkeys(path.name for path, _ in wanted.values()))
+        raise CheckpointError(f"{folders}: no {files} there; run train_cvae.py first")
     for name in wanted.keys() - present.keys():
         path, remedy = wanted[name]
         print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
@@ -123,10 +120,10 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
     frames, panels = [], []
     for name, trained in cvaes.items():
         space = f"z {name}"
-        with told(f"{space}: encode and measure"):
+        with timed(f"{space}: encode and measure"):
             views = latent_views(trained.model.to(sample.windows.device), sample, options.batch_size)
             measured = {view: sample.measure(space, view, z, options.neighbors, trained) for view, z in views.items()}
-        with told(f"{space}: t-SNE"):
+        with timed(f"{space}: t-SNE"):
             points = tsne(views[options.latent].numpy(), options.perplexity, options.seed)
             view = f"t-SNE of {options.latent}"
             picture = sample.measure(space, view, torch.from_numpy(points), options.neighbors, trained)
@@ -145,15 +142,15 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
 def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
     """Figure 3: PCA, t-SNE and Isomap of the rolls; returns the rows of the rolls and of the pictures."""
     cells = sample.rolls()
-    with told("rolls: measure"):
+    with timed("rolls: measure"):
         of_cells = sample.measure("rolls", "all cells", cells, options.neighbors)
-    with told("rolls: PCA"):
+    with timed("rolls: PCA"):
         components, shares = principal_components(cells.numpy(), MAX_DIMENSIONS, options.seed)
         view = "principal components"
         of_components = sample.measure("rolls", view, torch.from_numpy(components), options.neighbors)
-    with told("rolls: t-SNE"):
+    with timed("rolls: t-SNE"):
         by_tsne = tsne(components, options.perplexity, options.seed)
-    with told("rolls: Isomap"):
+    with timed("rolls: Isomap"):
         by_isomap = isomap(components, options.seed)
     frames, panels = [of_cells, of_components], []
     for view, title, points in (
@@ -182,8 +179,8 @@ def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter
 
 
 @contextmanager
-def told(part: str) -> Iterator[None]:
-    """Say what is going on, and how long it took."""
+def timed(part: str) -> Iterator[None]:
+    """Print `part`, and the seconds that the block took."""
     print(part, end=" ... ", flush=True)
     start = perf_counter()
     try:

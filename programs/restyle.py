@@ -1,54 +1,55 @@
-"""Restyling, measured on held-out songs: each genre's windows through the CVAE into every other genre.
+"""Restyling of held-out songs: each genre's windows through the CVAE into every other genre.
 
     python -m programs.restyle --store store --checkpoints checkpoints/large --temperature 0.7
     python -m programs.restyle --seq-len 128 --windows 50
 
-Writes metrics/restyling-T{T}.csv, one row for each pair of genres.
+Writes metrics/restyling-T{T}.csv, a row for each pair of genres.
 """
 
 from dataclasses import dataclass
 
 import pandas as pd
 
+from common.device import select_device
 from common.errors import UserError, run_command
 from common.options import option, parse_options
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.metrics.restyling import RESTYLING_TABLE, measure_restyling
 from evaluation.samples.clips import RealClips
-from evaluation.samples.subject import EvaluationOptions, Subject, open_subjects
-from evaluation.tables import format_table
+from evaluation.samples.subject import CvaeOptions, Subject, open_subjects
+from evaluation.tables import format_table, run_table
 from models.checkpoint import CheckpointError
 
 
 @dataclass(frozen=True)
-class Options(EvaluationOptions, ClassifierOptions):
+class Options(CvaeOptions, ClassifierOptions):
     """Options of this evaluation."""
 
     windows: int = option(100, "windows of each genre", minimum=1, maximum=1_000_000)
-    min_note_frames: int = option(2, "drop notes of fewer frames before the classifier; 1 keeps all", minimum=1)
+    min_note_frames: int = option(2, "drop notes of fewer frames before classification; 1 keeps all", minimum=1)
 
 
 LEGEND = """\
-told target: share of windows that the genre classifier takes for the target, before and after; real ones of it: of real
-windows of the target. F1 with the original; another song: with a window of another song of the original's genre."""
+T = {T}, {checkpoint}. as target: share of windows that the genre classifier assigns to the target, before and after;
+real target: the same of real windows of the target. F1 against the original; another song: against a window of another
+song of the original's genre."""
 
 
 def eval_restyling(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
     if options.split != "test":
-        raise UserError(f"--split {options.split}: the classifier has seen these songs; leave the option out")
-    frame = pd.concat([_measure(subject, options) for subject in open_subjects(options)], ignore_index=True)
-    print(*RESTYLING_TABLE.write_lengths(frame, options.metrics), sep="\n")
-    return frame
+        raise UserError(f"--split {options.split}: the classifier was trained on these songs; leave the option out")
+    device = select_device(options.device)
 
+    def measure(subject: Subject) -> pd.DataFrame:
+        clips = RealClips(subject.windows, options.seed, options.min_note_frames)
+        classifier = open_classifier(clips.of_split("train"), clips.of_split("val"), options, device)
+        return measure_restyling(subject, classifier, options.windows, options.min_note_frames)
 
-def _measure(subject: Subject, options: Options) -> pd.DataFrame:
-    clips = RealClips(subject.windows, options.seed, options.min_note_frames)
-    classifier = open_classifier(clips.of_split("train"), clips.of_split("val"), options)
-    frame = measure_restyling(subject, classifier, options.windows, options.min_note_frames)
-    print(format_table(frame, RESTYLING_TABLE.columns))
-    print(f"T = {subject.windows.seq_len}, {subject.facts['checkpoint']}. {LEGEND}")
-    return frame
+    return run_table(
+        RESTYLING_TABLE, open_subjects(options), measure, options.metrics,
+        lambda rows: [format_table(rows, RESTYLING_TABLE.columns), LEGEND.format(**rows.iloc[-1])],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

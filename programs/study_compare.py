@@ -338,7 +338,7 @@ def make_tables(metrics: Path) -> None:
         if frame.empty:
             table.path(metrics).unlink(missing_ok=True)
         else:
-            print(table.write(frame, metrics))
+            print(*table.write(frame, metrics), sep="\n")
     by_size, by_attribute = (frame.assign(controls=frame["controls"] + " controls") for frame in frames[:2])
     panels = ["data", "controls"], "attribute", "model"
     plot(metrics / ACCURACY_PLOT, by_size, [ACCURACY], ["data"], "model", "controls")

@@ -1,6 +1,25 @@
-"""The table of programs.damage: distances of damaged real clips to other real clips."""
+"""Sensitivity of the Fréchet audio distance: real clips against real clips with damaged notes."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError
+from common.options import option
+from data.pianoroll import RollNotes, roll_notes
+from data.song import PITCHES
+from data.store import WINDOW_LENGTHS
+from evaluation.metrics.fad import EmptyClipOptions, choose_clips, defined
+from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
+from evaluation.samples.clips import RealClipOptions, RealClips
+from evaluation.statistics.distances import frechet_distance, kernel_distance
 from evaluation.tables import LABEL, Column, ResultTable
+
+UNDAMAGED = "none (floor)"
+PIANO_LOW, PIANO_HIGH = 21, 108
+JITTER_SECONDS, MAX_SHIFT, DROPPED = 0.1, 3, 0.7
 
 DAMAGE_TABLE = ResultTable(
     "fad_sanity.csv",
@@ -15,3 +34,90 @@ DAMAGE_TABLE = ResultTable(
         Column("KAD", "KAD"),
     ),
 )
+
+
+@dataclass(frozen=True)
+class DamageOptions(RealClipOptions, AudioOptions, EmptyClipOptions):
+    """Options of this evaluation."""
+
+    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
+    clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
+
+
+def jitter_onsets(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
+    """Move every note by a normal number of seconds with standard deviation 0.1; lengths stay."""
+    moved = np.rint(rng.normal(0, JITTER_SECONDS * frames_per_second, len(notes.start))).astype(np.int64)
+    return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
+
+
+def shift_pitches(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
+    """Move every note by 1 to 3 semitones, up or down."""
+    size, sign = rng.integers(1, MAX_SHIFT + 1, len(notes.pitch)), rng.choice((-1, 1), len(notes.pitch))
+    return notes._replace(pitch=np.clip(notes.pitch + sign * size, 0, PITCHES - 1))
+
+
+def randomize_pitches(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
+    """Move every note to a random key of the piano."""
+    return notes._replace(pitch=rng.integers(PIANO_LOW, PIANO_HIGH + 1, len(notes.pitch)))
+
+
+def drop_notes(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
+    """Drop 70 % of the notes."""
+    kept = rng.random(len(notes.pitch)) >= DROPPED
+    return RollNotes(*(field[kept] for field in notes))
+
+
+Damage = Callable[[RollNotes, np.random.Generator, int], RollNotes]
+# Each is plainly audible.
+DAMAGES: dict[str, Damage] = {
+    "onsets jittered by 0.1 s": jitter_onsets,
+    "notes shifted by up to 3 semitones": shift_pitches,
+    "random pitches": randomize_pitches,
+    "70 % of notes dropped": drop_notes,
+}
+
+
+def damage_clips(rolls: np.ndarray, damage: Damage, seed: int, frames_per_second: int) -> np.ndarray:
+    """Damage clips, bool (n, 128, T), and cut them to T. The damage of clip k depends on `seed` and k only."""
+    damaged = np.zeros_like(rolls)
+    for number, (roll, target) in enumerate(zip(rolls, damaged, strict=True)):
+        rng = np.random.default_rng((seed, number))
+        for pitch, start, end in zip(*damage(roll_notes(roll), rng, frames_per_second), strict=True):
+            target[pitch, max(start, 0) : max(end, 0)] = True
+    return damaged
+
+
+def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedder) -> pd.DataFrame:
+    """A row for each kind of damage and embedder, at one T. Raises `UserError` if there are too few clips."""
+    store, seq_len = real.windows.store, real.windows.seq_len
+    pools = [choose_clips(real, genre_id, 2 * options.clips, options).rolls for genre_id in range(len(store.genres))]
+    reference = np.concatenate([pool[: len(pool) // 2] for pool in pools])
+    others = np.concatenate([pool[len(pool) // 2 : len(pool) // 2 * 2] for pool in pools])
+    if len(reference) < 2:
+        raise UserError(f"{store.folder}: fewer than four {options.split} clips of {seq_len} frames that sound")
+    clips = {UNDAMAGED: others} | {
+        name: damage_clips(others, damage, options.seed, store.frames_per_second) for name, damage in DAMAGES.items()
+    }
+    target = embedder.embed(reference, f"T={seq_len} reference")
+    rows = []
+    for name, rolls in clips.items():
+        embedded = embedder.embed(rolls, f"T={seq_len} {name}")
+        for each in embedder.embedders:
+            pair = target[each.name], embedded[each.name]
+            rows.append(
+                {
+                    "T": seq_len,
+                    "damage": name,
+                    "n": len(reference),
+                    "n_empty": int((~rolls.any(axis=(1, 2))).sum()),
+                    "FAD": frechet_distance(*pair),
+                    "KAD": defined(kernel_distance, *pair),
+                    **embedder.facts(each),
+                }
+            )
+    frame = pd.DataFrame(rows)
+    floor = frame[frame["damage"] == UNDAMAGED].set_index("embedder")["FAD"]
+    frame["FAD_over_floor"] = frame["FAD"] / frame["embedder"].map(floor.where(floor > 0))
+    names = ("empty", "min_notes", "min_note_frames", "split", "seed")
+    facts = {name: getattr(options, name) for name in names}
+    return frame.assign(**facts, store_content=store.content_hash)

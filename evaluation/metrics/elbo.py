@@ -1,4 +1,4 @@
-"""The evidence lower bound: the report's form of it, and the true one."""
+"""The evidence lower bound: the report's form, and the true bound."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from common.randomness import rng_at
 from data.windows import PITCHES, Batch, WindowSource
@@ -16,7 +15,7 @@ from evaluation.statistics.frame_baselines import FrameBaselines
 from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
 from models import Posterior
 
-# A latent dimension is active where its posterior mean varies over windows (Burda et al. 2016, section 5.2).
+# A latent dimension is active if the variance of its posterior mean is larger (Burda et al. 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
 
 ELBO_TABLE = ResultTable(
@@ -65,42 +64,43 @@ class ElboFrames(NamedTuple):
 def measure_elbo(
     subject: Subject, *, beta: float, importance_samples: int = 0, progress: bool = True
 ) -> ElboFrames:
-    """One row for each genre and one for all, and one for each latent dimension, over every window of the split.
+    """A row for each genre and one for all, and a row for each latent dimension, over every window of the split.
 
-    Recon_Loss: squared error summed over the roll, z sampled from the encoder, the decoder running on its own output.
-    ELBO = -(Recon_Loss + beta KL) (report). Beside it the true bound in nats, at beta = 1: the decoder factorises
-    over frames, so log p(X | z) is the sum of Bernoulli terms given the true frames before; and the same bound in bits
-    for each cell, beside the code length of two models without a latent, fitted on the training windows. The importance
-    weighted bound is of `importance_samples` z a window, NaN for none.
+    Recon_Loss: squared error summed over the roll, z sampled from the posterior, without teacher forcing.
+    ELBO = -(Recon_Loss + beta KL) (report). bernoulli_ELBO_nats: the true bound at beta = 1. The decoder factorises
+    over frames, so log p(X | z) is a sum of Bernoulli terms given the true previous frames. bits_per_cell: the same in
+    bits, with two baselines without latents, fitted on the training windows. bits_per_cell_importance: the importance
+    weighted bound of `importance_samples` z a window, NaN for 0.
     """
     cvae, windows = subject.cvae, subject.windows
     train = WindowSource(windows.store, "train", windows.seq_len, windows.device)
     baselines = FrameBaselines.fit(train.all_rolls(subject.options.batch_size))
     noise = subject.noise()
-    parts: dict[str, list[Tensor]] = {}
-    for index in tqdm(list(subject.batches()), "windows", disable=not progress):
-        batch = windows.batch(index)
+
+    def values_of(index: Tensor, batch: Batch) -> dict[str, Tensor]:
         posterior = cvae.encode(*batch)
         z = posterior.sample(noise[index].to(windows.device))
         free = subject.decode_free(z, batch.genre, index).probability
-        now = {
+        return {
             "recon": (free - batch.roll).square().sum((1, 2)),
             "nll": cvae.nll(z, batch.genre, batch.roll),
-            "kl": cvae.prior.kl(posterior, z, batch.genre),
+            "kl_of_z": cvae.prior.kl(posterior, z, batch.genre),
             "mean": posterior.mean,
             "importance": _importance_bound(subject, batch, posterior, index, importance_samples),
             **baselines.nats(batch.roll),
         }
-        for name, value in now.items():
-            parts.setdefault(name, []).append(value.cpu())
-    values = {name: torch.cat(part).double() for name, part in parts.items()}
-    kl, mean = values.pop("kl"), values.pop("mean")
-    of_window = pd.DataFrame(
-        {"genre_id": windows.genre.cpu().numpy(), "kl": kl.sum(1), **values, **_columns("mean", mean)}
-    )
+
+    values = subject.by_window(values_of, progress=progress)
+    kl, mean = values.pop("kl_of_z"), values.pop("mean")
+    means = {f"mean_{number}": column for number, column in enumerate(mean.t())}
+    of_window = subject.table(kl=kl.sum(1), **values, **means)
     bits = 1 / (PITCHES * windows.seq_len * math.log(2))
     genres = by_genre(of_window, subject.genres, lambda rows: _summary(rows, beta, bits))
-    genres = genres.join(_published(windows.seq_len, subject.genres), on="genre_name")
+    published = published_for(ELBO, windows.seq_len, subject.genres)
+    columns = ["reported_recon", "reported_KL", "reported_ELBO"]
+    genres = genres.join(
+        pd.DataFrame.from_dict(published, orient="index", columns=columns, dtype=float), on="genre_name"
+    )
     variance = mean.var(dim=0)
     latents = pd.DataFrame(
         {
@@ -115,23 +115,18 @@ def measure_elbo(
 
 
 def _importance_bound(subject: Subject, batch: Batch, posterior: Posterior, index: Tensor, samples: int) -> Tensor:
-    """Nats (B,) of windows by a tighter bound: -log mean_k p(X | z_k) p(z_k) / q(z_k) (Burda et al. 2016)."""
+    """A tighter bound in nats, (B,): -log mean_k p(X | z_k) p(z_k) / q(z_k) (Burda et al. 2016)."""
     cvae = subject.cvae
     if not samples:
         return torch.full_like(posterior.mean[:, 0], torch.nan)
-    noise_at = [rng_at("importance", subject.options.seed, window) for window in index.tolist()]
+    rngs = [rng_at("importance", subject.options.seed, window) for window in index.tolist()]
     weights = []
     for _ in range(samples):
-        noise = torch.stack([torch.randn(posterior.mean.shape[1], generator=at) for at in noise_at])
+        noise = torch.stack([torch.randn(posterior.mean.shape[1], generator=rng) for rng in rngs])
         z = posterior.sample(noise.to(posterior.mean.device))
         likelihood = -cvae.nll(z, batch.genre, batch.roll)
         weights.append(likelihood + cvae.prior.log_density(z, batch.genre) - posterior.log_density(z))
     return math.log(samples) - torch.stack(weights).logsumexp(0)
-
-
-def _columns(name: str, values: Tensor) -> dict[str, Tensor]:
-    """The columns of (n, D) values by name and number."""
-    return {f"{name}_{number}": column for number, column in enumerate(values.t())}
 
 
 def _summary(rows: pd.DataFrame, beta: float, bits: float) -> dict[str, Any]:
@@ -149,9 +144,3 @@ def _summary(rows: pd.DataFrame, beta: float, bits: float) -> dict[str, Any]:
         "bits_per_cell_previous_frame": mean["previous_frame"] * bits,
         "active_units": (variances > ACTIVE_VARIANCE).sum() if len(rows) > 1 else float("nan"),
     }
-
-
-def _published(seq_len: int, genres: list[str]) -> pd.DataFrame:
-    """The report's figures by genre name; no rows where there are none."""
-    columns = ["reported_recon", "reported_KL", "reported_ELBO"]
-    return pd.DataFrame.from_dict(published_for(ELBO, seq_len, genres), orient="index", columns=columns, dtype=float)

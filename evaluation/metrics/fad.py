@@ -1,14 +1,14 @@
-"""Fréchet audio distance of generated to real clips, with what tells whether it means anything.
+"""Fréchet audio distance of generated to real clips, with the floors that show whether it means anything.
 
-Every row stands on the same clips: n real test clips as the reference, as many others to measure the floor with, n
-real training clips (what a generator that knows its training data by heart would reach), and n generated ones for
-each of several seeds. For all genres together, n of each genre is the same on both sides of every distance: samples
-that mix genres in other proportions would be apart although each genre is alike.
+Every row is about the same clips: n real clips of the split (reference), n others (floor), n real training clips (the
+score of a generator that memorised its training data), and n generated clips for each of several seeds. Over all
+genres, both sides of every distance have the same number of each genre: otherwise different proportions of genres would
+raise a distance between samples that are alike in every genre.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from common.options import CheckedOptions, option
 from common.randomness import rng_at
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
-from evaluation.samples.clips import ClipOptions, ClipSource, RealClips
+from evaluation.samples.clips import ClipOptions, Clips, ClipSource, RealClips
 from evaluation.statistics.distances import (
     frechet_distance,
     frechet_infinity,
@@ -37,7 +37,7 @@ from evaluation.statistics.rolls import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, REPORTED, Column, ResultTable
 
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
-# A generator that hardly ever sounds would be asked for ever.
+# Of a generator that plays hardly any sounding clip, at most so many clips are drawn for each one wanted.
 MAX_DRAWS = 20
 
 FAD_TABLE = ResultTable(
@@ -76,38 +76,34 @@ FAD_TABLE = ResultTable(
 
 @dataclass(frozen=True)
 class EmptyClipOptions(CheckedOptions):
-    """What becomes of clips in which nothing sounds."""
+    """Treatment of clips without sound."""
 
     min_notes: int = option(1, "a clip of fewer notes counts as empty, real or generated", minimum=0)
-    empty: str = option(
-        REDRAWN, "empty clips are counted, then another is drawn instead, or their silence is embedded", choices=EMPTY
-    )
+    empty: str = option(REDRAWN, "redraw empty clips, or embed their silence; they are always counted", choices=EMPTY)
 
 
 @dataclass(frozen=True)
 class FadOptions(ClipOptions, AudioOptions, EmptyClipOptions):
-    """The report's protocol by default."""
+    """The defaults are the report's protocol."""
 
     clips: int = option(200, "clips of each genre, real and generated", minimum=2, maximum=1_000_000)
-    generation_seeds: int = option(3, "seeds of generation, for the spread; FAD itself is of the first", minimum=1)
-    save_clips: Path | None = option(
-        None, "folder for all clips that are compared, for other tools: folders of MIDI and of WAV files"
-    )
+    generation_seeds: int = option(3, "seeds of generation, for the spread; FAD is of the first", minimum=1)
+    save_clips: Path | None = option(None, "folder to write all compared clips to, as MIDI and WAV files")
     floor_seeds: int = option(10, "random divisions of the real clips, for the floor", minimum=1)
 
 
 class Chosen(NamedTuple):
-    """Clips bool (n, 128, T), and how many empty ones were met on the way."""
+    """Clips bool (n, 128, T), and the number of empty ones that were drawn."""
 
     rolls: np.ndarray
     n_empty: int
 
 
 class Stratum(NamedTuple):
-    """Embeddings of one genre by one embedder, float64 (n, dimension) each, and the empty clips met.
+    """Embeddings of one genre by one embedder, float64 (n, dimension) each, and the number of empty clips.
 
-    `pool`: real clips of the split, the first n of them the reference. `train`: real training clips. `generated`:
-    those of each seed.
+    `pool`: real clips of the split, the first n of them the reference. `train`: real training clips. `generated`: one
+    tensor for each seed.
     """
 
     pool: Tensor
@@ -127,34 +123,35 @@ class Stratum(NamedTuple):
 
 
 def choose_clips(
-    draw: Callable[[int, int], np.ndarray], wanted: int, available: int, options: EmptyClipOptions
+    clips: Clips, genre_id: int, wanted: int, options: EmptyClipOptions, at_most: int | None = None
 ) -> Chosen:
-    """The first `wanted` of the `available` clips that draw(first, count) gives, bool (count, 128, T).
+    """The first `wanted` clips of a genre that are not empty (or with empty ones, if `options` embed their silence).
 
-    Empty ones are passed over, unless the options keep their silence.
+    There may be fewer. Examines `at_most` clips.
     """
-    kept, n_kept, examined, n_empty = [draw(0, 0)], 0, 0, 0
-    while n_kept < wanted and examined < available:
-        rolls = draw(examined, min(wanted - n_kept, available - examined))
+    kept, n_kept, examined, n_empty = [clips.clips(genre_id, 0, 0)], 0, 0, 0
+    while n_kept < wanted and (at_most is None or examined < at_most):
+        missing = wanted - n_kept
+        rolls = clips.clips(genre_id, examined, missing if at_most is None else min(missing, at_most - examined))
+        if not len(rolls):
+            break
         sounds = onsets(torch.from_numpy(rolls)).sum((1, 2)).numpy() >= options.min_notes
         kept.append(rolls if options.empty == SILENCE else rolls[sounds])
         n_kept, examined, n_empty = n_kept + len(kept[-1]), examined + len(rolls), n_empty + int((~sounds).sum())
     return Chosen(np.concatenate(kept), n_empty)
 
 
-def choose_real(clips: RealClips, genre_id: int, wanted: int, options: EmptyClipOptions) -> Chosen:
-    """The first `wanted` real clips of a genre, in the order that the seed decides."""
-    order = clips.real_order(genre_id)
-    return choose_clips(lambda first, count: clips.real(order[first : first + count]), wanted, len(order), options)
-
-
 def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder) -> pd.DataFrame:
-    """One row for each genre and one for all (genre_id -1), for each of the embedders.
+    """A row for each genre and one for all (genre_id -1), for each of the embedders.
 
-    A genre without two real or two generated clips has no distance: the row says so in `note`.
+    A genre without two real or two generated clips has no distance; `note` says so.
     """
-    train = source.of_split("train")
-    by_genre = [_embed_genre(source, train, options, embedder, genre_id) for genre_id in range(len(source.genres))]
+    train = source.real.of_split("train")
+    seeded = [replace(source, seed=options.seed + number) for number in range(options.generation_seeds)]
+    by_genre = [
+        _embed_genre(source.real, train, seeded, options, embedder, genre_id)
+        for genre_id in range(len(source.genres))
+    ]
     rows = []
     for each in embedder.embedders:
         facts = embedder.facts(each) | {"empty": options.empty, "min_notes": options.min_notes} | source.facts
@@ -162,7 +159,7 @@ def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder)
         groups = [(genre_id, name, [strata[genre_id]]) for genre_id, name in enumerate(source.genres)]
         for genre_id, name, members in [*groups, (ALL_ID, ALL_NAME, strata)]:
             row = {"T": source.seq_len, "genre_id": genre_id, "genre_name": name}
-            rows.append(row | score(members, options) | facts)
+            rows.append(row | fad_row(members, options) | facts)
     frame = pd.DataFrame(rows)
     for column, published in (("reported", FAD), ("reported_paper", FAD_PAPER)):
         frame[column] = frame["genre_name"].map(published_for(published, source.seq_len, source.genres)).astype(float)
@@ -170,26 +167,20 @@ def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder)
 
 
 def _embed_genre(
-    source: ClipSource, train: RealClips, options: FadOptions, embedder: ClipEmbedder, genre_id: int
-) -> dict[str, Stratum]:
-    """The embeddings of one genre by each embedder's name."""
-    n = options.clips
-    pool = choose_real(source, genre_id, 2 * n, options)
-    # Against themselves training clips would have a distance of 0, which no generator can be asked for.
-    learned = choose_real(train, genre_id, 0 if options.split == "train" else n, options)
-    # Of a genre without real clips there is nothing to compare generated ones with.
+    real: RealClips, train: RealClips, seeded: Sequence[ClipSource], options: FadOptions, embedder: ClipEmbedder,
+    genre_id: int,
+) -> dict[str, Stratum]:  # fmt: skip
+    """The embeddings of one genre by embedder name. `seeded`: a source for each seed of generation."""
+    n, first = options.clips, seeded[0]
+    pool = choose_clips(real, genre_id, 2 * n, options)
+    # The distance of training clips to themselves would be 0, which is no baseline.
+    learned = choose_clips(train, genre_id, 0 if options.split == "train" else n, options)
     wanted = min(n, len(pool.rolls))
-    fakes = [
-        choose_clips(
-            lambda first, count, seed=options.seed + number: source.generated(genre_id, first, count, seed=seed),
-            wanted, MAX_DRAWS * wanted, options,
-        )
-        for number in range(options.generation_seeds)
-    ]  # fmt: skip
+    fakes = [choose_clips(source, genre_id, wanted, options, MAX_DRAWS * wanted) for source in seeded]
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
     if options.save_clips:
-        _save_clips(options.save_clips, source, embedder.renderer, genre_id, sets)
-    title = f"{source.title} {source.genres[genre_id]}"
+        _save_clips(options.save_clips, first, embedder.renderer, genre_id, sets)
+    title = f"{first.title} {first.genres[genre_id]}"
     embedded = {name: embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()}
     return {
         each.name: Stratum(
@@ -206,7 +197,7 @@ def _embed_genre(
 def _save_clips(
     folder: Path, source: ClipSource, renderer: Renderer, genre_id: int, sets: dict[str, Chosen]
 ) -> None:
-    """Write a genre's clips as T128/{real, training, maker 0, ...}/{midi, wav}/jazz_000.{mid, wav}."""
+    """Write a genre's clips as T128/{real, training, ORIGIN_seed0, ...}/{midi, wav}/jazz_000.{mid, wav}."""
     maker = re.sub(r"\W+", "_", source.facts["origin"]).strip("_")
     genre = genre_file_names(source.genres)[genre_id]
     for name, chosen in sets.items():
@@ -215,14 +206,14 @@ def _save_clips(
         write_roll_files(below / "midi", rolls, source.trained.frames_per_second, renderer, below / "wav")
 
 
-def score(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
-    """The figures of one row from the genres that it is about; None where there is no honest figure.
+def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
+    """The values of one row about the genres `strata`; NaN if one cannot be given.
 
-    FAD: `n_real` reference clips against the `n_fake` of the first seed, on whose way `n_empty` empty ones were met.
+    FAD: `n_real` reference clips against the `n_fake` of the first seed, with `n_empty` empty ones drawn on the way.
     FAD_seeds: mean and standard deviation over the seeds of generation. *_floor: random disjoint halves of the real
-    clips, `n_floor` in each. FAD_over_floor: only where the floor has as many clips as the distance. FAD_train:
-    training clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance.
-    Precision, recall, density, coverage: see `evaluation.statistics.fidelity`.
+    clips, `n_floor` in each. FAD_over_floor: only if the floor has as many clips as the distance. FAD_train: training
+    clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance. Precision,
+    recall, density, coverage: see `evaluation.statistics.fidelity`.
     """
     cut = [stratum.cut(options.clips) for stratum in strata]
     reference = torch.cat([genre.reference for genre in cut])
@@ -269,7 +260,7 @@ def _floor(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
 
 
 def _against_training(strata: list[Stratum]) -> dict[str, Any]:
-    """The distance of training clips to the reference, as many of each genre on both sides."""
+    """The distance of training clips to the reference, with the same number of each genre on both sides."""
     counts = [min(len(genre.reference), len(genre.train)) for genre in strata]
     real = torch.cat([genre.reference[:n] for genre, n in zip(strata, counts, strict=True)])
     train = torch.cat([genre.train[:n] for genre, n in zip(strata, counts, strict=True)])
@@ -277,7 +268,7 @@ def _against_training(strata: list[Stratum]) -> dict[str, Any]:
 
 
 def _fidelity(strata: list[Stratum], reference: Tensor, fake: Tensor) -> dict[str, float]:
-    """Precision, recall, density and coverage of generated clips; *_train: of training clips in their place."""
+    """Precision, recall, density and coverage of generated clips; *_train: of training clips."""
     row = {}
     for suffix, clips in (("", fake), ("_train", torch.cat([genre.train[: len(genre.reference)] for genre in strata]))):
         try:
@@ -289,19 +280,19 @@ def _fidelity(strata: list[Stratum], reference: Tensor, fake: Tensor) -> dict[st
 
 
 def _infinity(strata: list[Stratum], seed: int) -> dict[str, Any]:
-    """The distance of all real clips to those of all seeds, extrapolated; as many of each genre on both sides."""
+    """The extrapolated distance of all real clips to those of all seeds, balanced by genre."""
     together = [(genre.pool, torch.cat(genre.generated)) for genre in strata]
     counts = [min(map(len, pair)) for pair in together]
     real, fake = (
         torch.cat([pair[side][:n] for pair, n in zip(together, counts, strict=True)]) for side in (0, 1)
     )
-    generator = rng_at("infinity", seed)
-    value = defined(lambda first, second: frechet_infinity(first, second, generator), real, fake)
+    rng = rng_at("infinity", seed)
+    value = defined(lambda first, second: frechet_infinity(first, second, rng), real, fake)
     return {"FAD_infinity": value, "n_infinity": len(real), "n_infinity_needed": required_rows(real.shape[1])}
 
 
 def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float:
-    """A distance, or NaN where the samples are too small or too uniform to have one."""
+    """A distance, or NaN if the samples are too small or too uniform."""
     try:
         return distance(first, second)
     except ValueError:
@@ -309,20 +300,20 @@ def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: 
 
 
 def _note(row: dict[str, Any], options: FadOptions, strata: list[Stratum]) -> str:
-    """Why cells are empty or numbers smaller than asked for."""
-    asked, notes = options.clips * len(strata), []
+    """Reasons for NaN, and for fewer clips than `options` request."""
+    requested, notes = options.clips * len(strata), []
     n_real = sum(min(options.clips, len(genre.pool)) for genre in strata)
     if not n_real:
         return f"no {options.split} clips"
     if np.isnan(row["FAD"]):
         notes.append("no FAD: fewer than two clips on a side")
-    if n_real < asked:
-        notes.append(f"only {n_real} of {asked} real clips")
+    if n_real < requested:
+        notes.append(f"only {n_real} of {requested} real clips")
     n_generated = sum(min(map(len, genre.generated)) for genre in strata)
     if n_generated < n_real:
         draws = f"in {MAX_DRAWS} times as many draws"
         notes.append(f"only {n_generated} of {n_real} generated clips were not empty {draws}")
-    if len(strata) > 1 and row["n_real"] < asked:
+    if len(strata) > 1 and row["n_real"] < requested:
         notes.append(f"{row['n_real']} clips a side: each genre has as many real as generated ones")
     if np.isnan(row["FAD_over_floor"]) and not np.isnan(row["FAD"]):
         notes.append(f"no ratio to the floor: it has {row['n_floor']} clips a side")

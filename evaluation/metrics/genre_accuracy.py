@@ -1,10 +1,10 @@
-"""Does generated music obey the genre asked for? A genre classifier's answers on real and on generated clips.
+"""Accuracy of a genre classifier on real and on generated clips: does generated music fit its genre?
 
-A clip in which nothing sounds has no genre: its answer is silence, which is never right, and its probabilities are
-those of a guess, 1 / n_genres each.
+A clip without sound has no genre: its predicted class is silence, which is never right, and its genre probabilities are
+1 / n_genres each.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.metrics.genre_classifier import GenreClassifier, TrainedClassifier
-from evaluation.samples.clips import ClipSource
+from evaluation.samples.clips import Clips, ClipSource
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
 
 SILENT = "(silence)"
@@ -46,13 +46,13 @@ GENRE_TABLE = ResultTable(
 
 
 def answer_columns(origin: str, genres: Iterable[str]) -> list[Column]:
-    """The columns of what clips of `origin`, "real" or "generated", are taken for."""
+    """The columns of the confusion table of "real" or "generated" clips."""
     names = [Column("origin", "made by", LABEL), Column("genre_name", "{condition}", LABEL)]
     return [*names, *(Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*genres, SILENT))]
 
 
 class Answers(NamedTuple):
-    """Of n clips of one genre: float64 (n, n_genres) and int64 (n,), n_genres where nothing sounds."""
+    """Predictions for n clips: float64 (n, n_genres), and int64 (n,) with n_genres for silence."""
 
     probability: Tensor
     predicted: Tensor
@@ -64,7 +64,7 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
-    """What the classifier says to clips of one genre, bool (B, 128, T) a batch."""
+    """Classify batches of clips, bool (B, 128, T)."""
     device = next(model.parameters(), torch.empty(0)).device
     probabilities, predictions = [], []
     for rolls in batches:
@@ -79,9 +79,9 @@ def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
 
 
 def inception_score(probability: Tensor) -> float:
-    """exp E KL(p(y|x) || p(y)) of p(y|x) (n, n_genres), p(y) being its mean (Salimans et al. 2016).
+    """exp E KL(p(y|x) || p(y)) of p(y|x) (n, n_genres), where p(y) is its mean (Salimans et al. 2016).
 
-    Between 1 (the answers do not depend on the clip) and n_genres (sure answers, all as frequent).
+    Between 1 (predictions do not depend on the clip) and n_genres (certain predictions, all equally frequent).
     """
     marginal = probability.mean(0)
     divergence = torch.xlogy(probability, probability) - torch.xlogy(probability, marginal)
@@ -91,29 +91,31 @@ def inception_score(probability: Tensor) -> float:
 def measure_genre_accuracy(
     source: ClipSource, classifier: TrainedClassifier, clips: int, *, progress: bool = True
 ) -> pd.DataFrame:
-    """One row for each genre and one for all, over all real clips and `clips` generated ones.
+    """A row for each genre and one for all, over all real clips and `clips` generated ones of each genre.
 
-    accuracy_*: share of a genre's clips that are told right; for all, the mean over genres. accuracy_sounding: of the
-    generated clips in which something sounds; NaN where a genre has none. real_as_*, generated_as_*: the confusion
-    table, what share of the genre's clips is told to be what; for all, the mean over genres. windows_*: every window
-    counting alike, beside the answer that is always the commonest genre of the real clips. inception_*: of all genres,
-    with the same number `n_inception` of each. A genre without real clips has a row with a note alone, and is not
-    among all.
+    For all, shares are means over genres. accuracy_*: share of correct predictions; accuracy_sounding: among the
+    generated clips that are not silent, NaN if a genre has none. real_as_*, generated_as_*: the confusion table.
+    windows_*: all real clips weighted equally, and the majority baseline. inception_*: with the same number
+    `n_inception` of each genre. A genre without real clips has only a note, and is not part of all.
     """
-    orders = {genre_id: source.real_order(genre_id) for genre_id in range(len(source.genres))}
-    present = [genre_id for genre_id, order in orders.items() if len(order)]
+    n_real = {genre_id: len(source.real.order(genre_id)) for genre_id in range(len(source.genres))}
+    present = [genre_id for genre_id, n in n_real.items() if n]
     real, generated = {}, {}
     for genre_id in tqdm(present, source.title, unit=" genres", disable=not progress):
-        real[genre_id] = classify(classifier.model, map(source.real, orders[genre_id].split(_BATCH)))
-        parts = ((first, min(_BATCH, clips - first)) for first in range(0, clips, _BATCH))
-        made = (source.generated(genre_id, first, count) for first, count in parts)
-        generated[genre_id] = classify(classifier.model, made)
-    genres = pd.DataFrame([_of_genre(genre_id, real, generated, source.genres) for genre_id in orders])
+        real[genre_id] = classify(classifier.model, _batches(source.real, genre_id, n_real[genre_id]))
+        generated[genre_id] = classify(classifier.model, _batches(source, genre_id, clips))
+    genres = pd.DataFrame([_of_genre(genre_id, real, generated, source.genres) for genre_id in n_real])
     frame = pd.concat([genres, pd.DataFrame([_of_all(genres, real, generated)])], ignore_index=True)
     commonest = genres.loc[genres["n_real"].idxmax(), "genre_id"]
     majority = (frame["genre_id"] == commonest).astype(float)
     majority.iloc[-1] = genres["n_real"].max() / genres["n_real"].sum()
     return frame.assign(windows_majority=majority, chance=1 / len(present), **classifier.facts, **source.facts)
+
+
+def _batches(clips: Clips, genre_id: int, count: int) -> Iterator[np.ndarray]:
+    """The first `count` clips of a genre, batch by batch."""
+    for first in range(0, count, _BATCH):
+        yield clips.clips(genre_id, first, min(_BATCH, count - first))
 
 
 def _of_genre(
@@ -135,7 +137,7 @@ def _of_genre(
 
 
 def _shares(genre_id: int, answers: Answers) -> np.ndarray:
-    """Share of each answer, silence last, float64 (n_genres + 1,)."""
+    """Share of each predicted class, silence last, float64 (n_genres + 1,)."""
     labels = range(answers.n_genres + 1)
     truth = np.full(len(answers.predicted), genre_id)
     return confusion_matrix(truth, answers.predicted.numpy(), labels=labels, normalize="true")[genre_id]
@@ -144,7 +146,7 @@ def _shares(genre_id: int, answers: Answers) -> np.ndarray:
 def _of_all(
     genres: pd.DataFrame, real: Mapping[int, Answers], generated: Mapping[int, Answers]
 ) -> dict[str, Any]:
-    """Means over the genres that have clips, sums of counts, and what is about all windows."""
+    """Means over the genres that have clips, sums of counts, and shares of all windows."""
     there = genres[genres["n_real"] > 0]
     counts = there[[name for name in there if name.startswith("n_")]].sum()
     shares = there.drop(columns=["genre_id", "genre_name", "note", *counts.index])

@@ -1,6 +1,6 @@
-"""A small classifier of piano rolls by genre, to judge with whether generated music obeys the genre asked for.
+"""A small genre classifier of piano rolls, to test whether generated music fits its genre.
 
-It learns from real training windows alone, cleaned as the clips it will judge.
+It is trained on real training windows only, without short notes, like the clips it is applied to.
 """
 
 from dataclasses import dataclass
@@ -25,21 +25,21 @@ from models import Model
 from models.checkpoint import read_checkpoint, weights_content
 
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 128, 2e-3, 1e-2
-# Validations of a training; the best of them stays.
+# Validations in a training; the weights of the best are kept.
 CHECKS = 6
 
 
 @dataclass(frozen=True)
 class ClassifierOptions(CheckedOptions):
-    """How the genre classifier is trained, and where it is kept."""
+    """Training of the genre classifier, and its cache."""
 
     classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
-    classifier_seed: int = option(0, "decides the classifier's initial weights and the windows of each step", minimum=0)
-    cache: Path = option(Path("cache"), "folder of the classifiers trained so far, which are used again")
+    classifier_seed: int = option(0, "seed of the classifier's initial weights and batches", minimum=0)
+    cache: Path = option(Path("cache"), "folder of cached classifiers")
 
 
 class GenreClassifier(Model):
-    """Convolutions over time, pitches as channels; mean and maximum over time, so that any T fits."""
+    """Convolutions over time with pitches as channels, then mean and maximum over time: takes any T."""
 
     kind, network = "genre_classifier", "convolutions"
 
@@ -69,21 +69,22 @@ class GenreClassifier(Model):
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier in eval mode; `facts` go into every row of what it judges."""
+    """A classifier in eval mode; `facts` go into every result row."""
 
     model: GenreClassifier
     facts: dict[str, Any]
 
 
 def open_classifier(
-    train: RealClips, val: RealClips, options: ClassifierOptions, *, progress: bool = True
-) -> TrainedClassifier:
-    """The classifier for clips like `train`: from the cache, or trained now and kept there.
+    train: RealClips, val: RealClips, options: ClassifierOptions, device: torch.device | str = "cpu", *,
+    progress: bool = True,
+) -> TrainedClassifier:  # fmt: skip
+    """The classifier for clips like `train`, on `device`: from the cache, or trained there and cached.
 
-    Its file is named after all that it follows from, the code of this module included, so none is ever stale. Raises
-    `UserError` where there are not two genres to tell apart, `CheckpointError` where the cached file is damaged.
+    The name of its file has a hash of all that it depends on, including the code of this module. Raises `UserError`
+    without windows of two genres, `CheckpointError` if the cached file is damaged.
     """
-    windows = train.windows
+    windows, device = train.windows, torch.device(device)
     if len(windows.genre.unique()) < 2:
         raise UserError(f"{windows.store.folder}: a classifier needs training songs of at least two genres")
     if not len(val.windows):
@@ -95,47 +96,49 @@ def open_classifier(
         "min_note_frames": train.min_note_frames,
         "steps": options.classifier_steps,
         "seed": options.classifier_seed,
+        "device": device.type,
     }
     identity = sha256(repr(recipe).encode()).hexdigest()[:12]
     path = options.cache / f"genre_classifier_T{windows.seq_len}-{identity}.pth"
     if not path.exists():
-        model, facts = train_classifier(
-            train, val, steps=options.classifier_steps, seed=options.classifier_seed, progress=progress
-        )
-        save_plain(weights_content(model, {"classifier": identity, **facts}), path)
+        how = {"steps": options.classifier_steps, "seed": options.classifier_seed, "device": device}
+        model, facts = train_classifier(train, val, **how, progress=progress)
+        save_plain(weights_content(model.cpu(), {"classifier": identity, **facts}), path)
     content = read_checkpoint(path, "delete it, it is made again")
     model = GenreClassifier(**content["config"])
     model.load_state_dict(content["weights"])
-    return TrainedClassifier(model.eval(), content["facts"])
+    return TrainedClassifier(model.to(device).eval(), content["facts"])
 
 
 def train_classifier(
-    train: RealClips, val: RealClips, *, steps: int, seed: int, progress: bool = True
-) -> tuple[GenreClassifier, dict[str, Any]]:
-    """Train on `train`, all genres alike; keep the weights that are best on `val`, and calibrate them there.
+    train: RealClips, val: RealClips, *, steps: int, seed: int, device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> tuple[GenreClassifier, dict[str, Any]]:  # fmt: skip
+    """Train on genre-balanced batches of `train`; keep the weights that are best on `val`, and calibrate them there.
 
-    Returns the classifier and what is to be told about its training. The same for the same arguments, on the same
-    number of threads.
+    Returns the classifier and facts about its training. Deterministic on the CPU for a given number of threads.
     """
+    device = torch.device(device)
     genre, val_genre = train.windows.genre_on_host, val.windows.genre_on_host
     order = WindowOrder(genre, BATCH_SIZE, seed, balanced=True)
     check_every = -(-steps // CHECKS)
     best: dict[str, Any] = {"accuracy": -1.0}
-    with torch.random.fork_rng(devices=[]):  # the caller's randomness stays as it is
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # keep the caller's random state
         torch.manual_seed(seed_at("genre classifier", seed))
-        model = GenreClassifier(len(train.windows.store.genres))
+        model = GenreClassifier(len(train.windows.store.genres)).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         title = f"T={train.windows.seq_len} genre classifier"
         for step in tqdm(range(1, steps + 1), title, unit=" steps", disable=not progress):
             index = order.index(*divmod(step - 1, order.steps_per_epoch))
-            loss = F.cross_entropy(model(torch.from_numpy(train.real(index)).float()), genre[index])
+            logits = model(torch.from_numpy(train.rolls(index)).float().to(device))
+            loss = F.cross_entropy(logits, genre[index].to(device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
             if step % check_every == 0 or step == steps:
-                logits = _logits(model, val)
+                logits = _logits(model, val, device)
                 accuracy = float(balanced_accuracy_score(val_genre, logits.argmax(1)))
                 if accuracy > best["accuracy"]:
                     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -151,9 +154,9 @@ def train_classifier(
 
 
 def calibrated_temperature(logits: Tensor, genre: Tensor) -> float:
-    """What to divide logits (n, n_genres) by for the least cross-entropy, all genres counting alike.
+    """The divisor of logits (n, n_genres) with the least cross-entropy, genres weighted equally.
 
-    Temperature scaling (Guo et al. 2017, section 4.2), by trial of 201 values between 0.1 and 10.
+    Temperature scaling (Guo et al. 2017, section 4.2), the best of 201 values between 0.1 and 10.
     """
     weight = inverse_frequency_weights(genre, logits.shape[1])
     candidates = torch.logspace(-1, 1, 201)
@@ -162,10 +165,10 @@ def calibrated_temperature(logits: Tensor, genre: Tensor) -> float:
 
 
 @torch.no_grad()
-def _logits(model: GenreClassifier, clips: RealClips) -> Tensor:
-    """Logits (n, n_genres) of all the clips; leaves the model in training mode."""
+def _logits(model: GenreClassifier, clips: RealClips, device: torch.device) -> Tensor:
+    """Logits (n, n_genres) of all clips, on the CPU; leaves the model in training mode."""
     model.eval()
     batches = torch.arange(len(clips.windows)).split(512)
-    logits = torch.cat([model(torch.from_numpy(clips.real(index)).float()) for index in batches])
+    logits = [model(torch.from_numpy(clips.rolls(index)).float().to(device)).cpu() for index in batches]
     model.train()
-    return logits
+    return torch.cat(logits)

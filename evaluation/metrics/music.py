@@ -1,12 +1,12 @@
-"""Musical features of generated clips beside those of real ones, and of real ones beside real ones.
+"""Musical features of generated clips compared with real ones, and of real clips with real ones.
 
-Two distributions are compared by the area they share, as Yang and Lerch propose ("On the evaluation of generative
-models in music", Neural Computing and Applications 32, 2020); but by that of the features themselves, not of the
-distances between clips, and over fixed bins, not kernel densities: many features are counts, or pile up at an end of
-their range, and a kernel would smear them beyond it.
+Two distributions are compared by their overlap, following Yang and Lerch ("On the evaluation of generative models in
+music", Neural Computing and Applications 32, 2020), with two changes. We compare the features themselves, not distances
+between clips. We use fixed bins, not kernel densities: many features are counts, or pile up at an end of their range,
+and a kernel would smear them beyond it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.randomness import rng_at
-from evaluation.samples.clips import ClipSource, RealClips
+from evaluation.samples.clips import Clips, ClipSource
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.novelty import NOVELTY, KnownWindows
-from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, MADE_BY, SHARE, Column, ResultTable
 
 Features = dict[str, Tensor]
 
@@ -50,11 +50,10 @@ MUSIC_TABLE = ResultTable(
 
 @dataclass(frozen=True)
 class GenreFeatures:
-    """Features of the clips of a genre, float64 (n,) for each name, NaN where a clip has none.
+    """Features of the clips of a genre, float64 (n,) by name, NaN where a clip has no value.
 
-    Those of novelty are of fewer clips, and of generated and real ones alone. `other_real` are as many further real
-    clips, none of which is in `real`. `training` are real clips of the songs the generator was trained on; empty where
-    `real` are those, fewer than n where there are no more.
+    `generated` and `real` also have features of novelty, of fewer clips. `other_real`: n other real clips. `training`:
+    real clips of the training songs; fewer than n if there are no more, none if `real` are of the training split.
     """
 
     genre_id: int
@@ -65,10 +64,9 @@ class GenreFeatures:
 
 
 def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float:
-    """Area that the distributions of two samples, (n,) and (m,) without NaN, have in common; in [0, 1].
+    """Overlap in [0, 1] of the distributions of two samples, (n,) and (m,) without NaN.
 
-    The sum, over bins of the given width that begin at multiples of it, of the smaller of the two shares. NaN where
-    a sample is empty.
+    The sum over bins of the smaller share. Bins begin at multiples of `bin_width`. NaN if a sample is empty.
     """
     if not len(first) or not len(second):
         return np.nan
@@ -81,7 +79,7 @@ def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float:
 def measure_music(
     source: ClipSource, clips: int, novelty_clips: int = 0, *, progress: bool = True
 ) -> pd.DataFrame:
-    """The rows of `compare_features` for the clips of `genre_features`, and how they were made."""
+    """`compare_features` of `genre_features`, with the facts of the source."""
     genres = genre_features(source, clips, novelty_clips, progress=progress)
     return compare_features(genres, source.genres, source.seed).assign(**source.facts)
 
@@ -89,37 +87,52 @@ def measure_music(
 def genre_features(
     source: ClipSource, clips: int, novelty_clips: int = 0, *, progress: bool = True
 ) -> list[GenreFeatures]:
-    """Features of generated and real clips of every genre that has at least two real ones.
+    """Features of generated and real clips of every genre with at least two real clips.
 
-    There are as many generated clips as real ones: `clips`, or half of the genre's real clips where that is fewer, so
-    that as many others are left to compare real with real. The first `novelty_clips` of them are compared with all
-    training windows, where the real ones are not of those songs themselves. Raises `UserError` where no genre has two
-    real clips.
+    The same number of generated and real clips: `clips`, but at most half of the real clips, so that as many remain to
+    compare real with real. The first `novelty_clips` are compared with all training windows, unless the real clips are
+    of the training split. Raises `UserError` if no genre has two real clips.
     """
-    n_real = [len(source.real_order(genre_id)) for genre_id in range(len(source.genres))]
+    real = source.real
+    n_real = [len(real.order(genre_id)) for genre_id in range(len(source.genres))]
     chosen = {genre_id: min(clips, n // 2) for genre_id, n in enumerate(n_real) if n >= 2}
     if not chosen:
         raise UserError(
-            f"{source.windows.store.folder}: no genre has two {source.windows.split} windows of {source.seq_len} "
-            "frames to compare; take another split or shorter windows"
+            f"{real.windows.store.folder}: no genre has two {real.windows.split} windows of {source.seq_len} frames "
+            "to compare; take another split or shorter windows"
         )
-    train = source.of_split("train")
-    shown = tqdm(chosen.items(), source.title, disable=not progress)
-    known = None
-    if novelty_clips and source.windows.split != "train":
-        known = KnownWindows(train.windows.all_rolls())
-    return [_measure_genre(source, train, genre_id, n, known, min(n, novelty_clips)) for genre_id, n in shown]
+    train, of_training = real.of_split("train"), real.windows.split == "train"
+    known = KnownWindows(train.windows.all_rolls()) if novelty_clips and not of_training else None
+
+    def features(clips: Clips, genre_id: int, first: int, count: int, n_novelty: int = 0) -> Features:
+        """Features of `count` clips, and novelty of the first `n_novelty`; in chunks, to bound memory."""
+        parts = []
+        for done in range(0, max(count, 1), CHUNK):
+            rolls = torch.from_numpy(clips.clips(genre_id, first + done, min(CHUNK, count - done)))
+            parts.append(musical_features(rolls, source.trained.frames_per_second))
+            if known and n_novelty > done:
+                parts[-1] |= known.novelty(rolls[: n_novelty - done])
+        return {name: torch.cat([part[name] for part in parts if name in part]) for name in parts[0]}
+
+    return [
+        GenreFeatures(
+            genre_id,
+            generated=features(source, genre_id, 0, n, min(n, novelty_clips)),
+            real=features(real, genre_id, 0, n, min(n, novelty_clips)),
+            other_real=features(real, genre_id, n, n),
+            training=features(train, genre_id, 0, 0 if of_training else n),
+        )
+        for genre_id, n in tqdm(chosen.items(), source.title, disable=not progress)
+    ]
 
 
 def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> pd.DataFrame:
-    """One row for each genre and feature, then one for each feature over all genres (genre_id -1).
+    """A row for each genre and feature, then one for each feature over all genres (genre_id -1).
 
-    `n_real`, `n_fake` and `n_training` count the clips that have the feature; means and standard deviations are over
-    those. `difference` is generated - real. Columns that end in `_halves` compare random halves of the real clips, each
-    of as many clips as were compared with generated ones: the mean of absolute difference and of overlap over ten
-    halvings, which is what chance leaves between windows of the same songs. Columns that end in `_training` compare
-    real clips of the training songs with the real clips: what a generator would score that plays back its training
-    songs. A comparison is NaN where no clip of a side has the feature.
+    `n_real`, `n_fake`, `n_training`: clips that have the feature; means and standard deviations are over those.
+    `difference`: generated - real. *_halves: random halves of the real clips, each of the size of the generated sample;
+    mean absolute difference and mean overlap over ten halvings, which is the effect of chance. *_training: real clips
+    of the training songs against the real clips, the score of a generator that replays them. NaN if a side is empty.
     """
     groups = [(genre.genre_id, names[genre.genre_id], [genre]) for genre in genres]
     rows = [
@@ -132,41 +145,13 @@ def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed
 
 
 def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
-    """The overlap of each feature, a column for each genre and one for all; and these columns."""
-    rows = ["origin", "feature"]
+    """The overlap of each feature with a column for each genre and one for all, and these columns."""
+    rows = [*MADE_BY, "feature"]
     wide = frame.pivot(index=rows, columns="genre_id", values="overlap_area")
     wide = wide.loc[pd.MultiIndex.from_frame(frame[rows].drop_duplicates())].rename(columns=str).reset_index()
     names = frame.drop_duplicates("genre_id").set_index("genre_id")["genre_name"]
     shares = [Column(str(genre_id), name, SHARE) for genre_id, name in names.items()]
     return wide, [Column("origin", "made by", LABEL), Column("feature", "feature", LABEL), *shares]
-
-
-def _measure_genre(
-    source: ClipSource, train: RealClips, genre_id: int, n: int, known: KnownWindows | None, n_novelty: int
-) -> GenreFeatures:
-    def measure(clips: Callable[[Tensor], np.ndarray], index: Tensor, n_novelty: int = 0) -> Features:
-        """Features of `clips(index)`, and the novelty of the first; in chunks that keep memory bounded."""
-        parts = []
-        for number, chunk in enumerate(index.split(CHUNK)):
-            rolls, left = torch.from_numpy(clips(chunk)), n_novelty - number * CHUNK
-            parts.append(musical_features(rolls, source.trained.frames_per_second))
-            if known and left > 0:
-                parts[-1] |= known.novelty(rolls[:left])
-        return {name: torch.cat([part[name] for part in parts if name in part]) for name in parts[0]}
-
-    order = source.real_order(genre_id)
-    n_training = 0 if source.windows.split == "train" else n
-
-    def generated(index: Tensor) -> np.ndarray:
-        return source.generated(genre_id, int(index[0]), len(index))
-
-    return GenreFeatures(
-        genre_id,
-        generated=measure(generated, torch.arange(n), n_novelty),
-        real=measure(source.real, order[:n], n_novelty),
-        other_real=measure(source.real, order[n : 2 * n]),
-        training=measure(train.real, train.real_order(genre_id)[:n_training]),
-    )
 
 
 def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> dict[str, Any]:
@@ -194,7 +179,7 @@ def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> dict[s
 
 
 def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) -> tuple[float, float]:
-    """Mean absolute difference and mean overlap of the halves of ten halvings; every genre is halved by itself."""
+    """Mean absolute difference and mean overlap of the halves of ten halvings, each genre halved separately."""
     pairs = []
     for halving in range(HALVINGS):
         halves: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -210,7 +195,7 @@ def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) ->
 
 
 def _defined(parts: Sequence[Tensor | None]) -> Tensor:
-    """The values that are not NaN, of all parts that there are together."""
+    """All values that are not NaN."""
     values = torch.cat([torch.empty(0, dtype=torch.float64), *(part for part in parts if part is not None)])
     return values[~values.isnan()]
 

@@ -1,4 +1,4 @@
-"""How well windows are reconstructed: squared error and F1, beside what needs no model at all."""
+"""Reconstruction of windows: squared error and F1, with trivial baselines."""
 
 from typing import Any, NamedTuple
 
@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from common.randomness import rng_at
-from data.windows import WindowSource
+from data.windows import Batch, WindowSource
 from evaluation.published import MSE, published_for
 from evaluation.samples.subject import Subject
 from evaluation.statistics.rolls import onsets, previous_frame
@@ -37,7 +36,7 @@ MSE_LEAKING_TABLE = ResultTable("eval_mse_leaking-T{T}.csv", "eval_mse.py --leak
 
 
 class Counts(NamedTuple):
-    """Cells (or onsets) that are in both rolls, in the reconstruction, and in the truth, (n_windows,) each."""
+    """Number of cells (or onsets) in both rolls, in the reconstruction and in the truth, (n_windows,) each."""
 
     hits: Tensor
     found: Tensor
@@ -45,7 +44,7 @@ class Counts(NamedTuple):
 
 
 def f1(hits: float, found: float, true: float) -> float:
-    """F1 of counts, 2 hits / (found + true); 1 where both rolls are empty."""
+    """F1 of counts, 2 hits / (found + true); 1 if both rolls are empty."""
     return 2 * hits / (found + true) if found + true else 1.0
 
 
@@ -55,9 +54,9 @@ def count(found: Tensor, true: Tensor) -> Counts:
 
 
 def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:
-    """Mean squared error (B,) of predictions that need no model, for rolls (B, 128, T).
+    """Mean squared errors (B,) of predictions without a model, for rolls (B, 128, T).
 
-    All zeros; the true frame before (zeros before the first); the training data's mean (128,) of each pitch.
+    All zeros; the true previous frame (zeros before the first); the mean of each pitch in the training data, (128,).
     """
     return {
         "MSE_zeros": roll.square().mean((1, 2)),
@@ -68,55 +67,50 @@ def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progress: bool = True) -> pd.DataFrame:
-    """One row for each genre and one for all, over every window of the split.
+    """A row for each genre and one for all, over every window of the split.
 
-    MSE_cvae: squared error averaged over the roll, z sampled from the encoder, teacher-forced (`leak_target` shows each
-    frame to its own prediction, as the published code does). MSE_free and the F1s: z is the posterior mean and
-    the decoder runs on its own output; the error is that of its probabilities, F1 of the roll that it plays. The
-    shuffled F1s compare the same reconstructions with a window of another song of the genre: what is left then is
-    style, not reconstruction. They are NaN where a genre has a single song in the split. A decoder of notes
-    has no probabilities of cells: MSE_cvae is NaN, and MSE_free that of the roll.
+    MSE_cvae: squared error averaged over the roll, z sampled from the posterior, teacher-forced (`leak_target`: each
+    frame is an input of its own prediction, as in the published code); NaN for a note decoder, which has no cell
+    probabilities. MSE_free and F1: z is the posterior mean, without teacher forcing; MSE_free is of the probabilities,
+    F1 of the roll. *_shuffled: the same reconstructions against a window of another song of the genre, which leaves
+    style only; NaN if the genre has a single song in the split.
     """
     cvae, windows = subject.cvae, subject.windows
     pitch_mean = WindowSource(windows.store, "train", windows.seq_len, windows.device).pitch_rate()
     noise = subject.noise()
-    partner = another_song(windows.genre.cpu(), windows.song, subject.options.seed)
-    parts: dict[str, list[Tensor]] = {}
-    for index in tqdm(list(subject.batches()), "windows", disable=not progress):
-        batch = windows.batch(index)
+    partner = another_song(windows.genre_on_host, windows.song, subject.options.seed)
+
+    def values_of(index: Tensor, batch: Batch) -> dict[str, Tensor]:
         posterior = cvae.encode(*batch)
         z = posterior.sample(noise[index].to(windows.device))
         forced = _forced(cvae, z, batch.genre, batch.roll, leak_target)
         free = subject.decode_free(posterior.mean, batch.genre, index)
         found, true = free.roll, batch.roll > THRESHOLD
         other = windows.rolls(partner[index].clamp(0)) > THRESHOLD
-        now = {
+        counts = {
+            "frame_F1": count(found, true),
+            "onset_F1": count(onsets(found), onsets(true)),
+            "frame_F1_shuffled": count(found, other),
+            "onset_F1_shuffled": count(onsets(found), onsets(other)),
+        }
+        return {
             "MSE_cvae": (forced - batch.roll).square().mean((1, 2)),
             "MSE_free": (free.probability - batch.roll).square().mean((1, 2)),
             **baseline_errors(batch.roll, pitch_mean),
-            **_columns("frame_F1", count(found, true)),
-            **_columns("onset_F1", count(onsets(found), onsets(true))),
-            **_columns("frame_F1_shuffled", count(found, other)),
-            **_columns("onset_F1_shuffled", count(onsets(found), onsets(other))),
+            **{f"{name} {side}": n for name, sides in counts.items() for side, n in sides._asdict().items()},
         }
-        for name, value in now.items():
-            parts.setdefault(name, []).append(value.cpu())
-    of_window = pd.DataFrame({name: torch.cat(values).double() for name, values in parts.items()})
-    of_window = of_window.assign(genre_id=windows.genre.cpu().numpy(), has_partner=(partner >= 0).numpy())
+
+    of_window = subject.table(**subject.by_window(values_of, progress=progress), has_partner=partner >= 0)
     frame = by_genre(of_window, subject.genres, _summary)
     frame["reported"] = frame["genre_name"].map(published_for(MSE, windows.seq_len, subject.genres)).astype(float)
     return frame.assign(**subject.facts)
 
 
 def _forced(cvae: nn.Module, z: Tensor, genre: Tensor, roll: Tensor, leak_target: bool) -> Tensor:
-    """Probability of every cell given the true frames before, (B, 128, T); NaN where the decoder has none."""
+    """Probability of every cell given the true previous frames, (B, 128, T); NaN if the decoder has none."""
     if not cvae.predicts_cells:
         return torch.full_like(roll, torch.nan)
     return torch.sigmoid(cvae.decode(z, genre, roll, leak_target=leak_target))
-
-
-def _columns(name: str, counts: Counts) -> dict[str, Tensor]:
-    return {f"{name} {field}": value for field, value in counts._asdict().items()}
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:
@@ -136,15 +130,15 @@ def _f1(rows: pd.DataFrame, name: str) -> float:
     """F1 over all cells of the windows; NaN without windows."""
     if rows.empty:
         return np.nan
-    return f1(*(rows[f"{name} {field}"].sum() for field in Counts._fields))
+    return f1(*(rows[f"{name} {side}"].sum() for side in Counts._fields))
 
 
 def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:
-    """For each window, a window of another song of the same genre, int64 (n,); -1 where the genre has one song.
+    """For each window a random window of another song of its genre, int64 (n,); -1 if the genre has a single song.
 
-    `genre` and `song` are int64 (n,). Each window is drawn from all those of the other songs alike.
+    `genre` and `song` are int64 (n,). All windows of the other songs are equally likely.
     """
-    generator = rng_at("another song", seed)
+    rng = rng_at("another song", seed)
     partner = torch.full_like(song, -1)
     for value in genre.unique():
         members = (genre == value).nonzero()[:, 0]
@@ -152,9 +146,8 @@ def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:
         _, place, count = torch.unique_consecutive(song[members], return_inverse=True, return_counts=True)
         if len(count) < 2:
             continue
-        # Behind the windows of the own song, round the circle of all others.
+        # Start after the windows of the same song, and step round the circle of all others.
         after_own = count.cumsum(0)[place]
-        step = (torch.rand(len(members), generator=generator) * (len(members) - count[place])).long()
+        step = (torch.rand(len(members), generator=rng) * (len(members) - count[place])).long()
         partner[members] = members[(after_own + step) % len(members)]
     return partner
-

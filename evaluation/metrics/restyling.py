@@ -1,4 +1,4 @@
-"""Restyling: windows through the CVAE into another genre; what a classifier says, and what is left of the original."""
+"""Restyling: windows through the CVAE into another genre, judged by a classifier and by likeness to the original."""
 
 from typing import Any
 
@@ -26,9 +26,9 @@ RESTYLING_TABLE = ResultTable(
         Column("from_name", "from", LABEL),
         Column("to_name", "to", LABEL),
         Column("n", "windows"),
-        Column("target_before", "told target, before", BASELINE),
-        Column("target_after", "told target, after"),
-        Column("target_real", "real ones of it", BASELINE),
+        Column("target_before", "as target, before", BASELINE),
+        Column("target_after", "as target, after"),
+        Column("target_real", "real target", BASELINE),
         Column("frame_F1", "frame F1"),
         Column("frame_F1_shuffled", "another song", BASELINE),
         Column("chroma_F1", "chroma F1"),
@@ -42,22 +42,26 @@ RESTYLING_TABLE = ResultTable(
 def measure_restyling(
     subject: Subject, classifier: TrainedClassifier, windows: int, min_note_frames: int, *, progress: bool = True
 ) -> pd.DataFrame:
-    """A row for each genre that windows come from and each that they go to, its own included.
+    """A row for each pair of genres, equal ones included: windows of the first, decoded as the second.
 
-    z is the posterior mean of the window, encoded with its own genre; the decoder is told the other one and runs on its
-    own. target_before, target_after: share of the windows that the classifier takes for the target. target_real: of
-    real windows of the target. F1s compare with the original, cell by cell, or pitch class by pitch class;
-    *_shuffled with a window of another song of the original's genre: what style alone gives; NaN where there is none.
+    z is the posterior mean with the window's own genre; decoding is without teacher forcing. target_before,
+    target_after: share of the windows that the classifier assigns to the target genre. target_real: the same of real
+    windows of the target. F1 against the original, by cells and by pitch classes; *_shuffled: against a window of
+    another song of the original's genre, which leaves style only, NaN if there is none.
     """
     source = subject.windows
     partner = another_song(source.genre_on_host, source.song, subject.options.seed)
     chosen = {genre_id: _choose(subject, genre_id, windows) for genre_id in range(len(subject.genres))}
     chosen = {genre_id: index for genre_id, index in chosen.items() if len(index)}
     originals = {genre_id: (source.rolls(index) > 0).cpu() for genre_id, index in chosen.items()}
-    told = {genre_id: _told(classifier, rolls, min_note_frames) for genre_id, rolls in originals.items()}
-    pairs = [(of, to) for of in chosen for to in chosen]
+
+    def predicted(rolls: Tensor) -> np.ndarray:
+        """Predicted genres of rolls, without short notes as in the classifier's training."""
+        return classify(classifier.model, [drop_short_notes(rolls.numpy(), min_note_frames)]).predicted.numpy()
+
+    before = {genre_id: predicted(rolls) for genre_id, rolls in originals.items()}
     rows = []
-    for of, to in tqdm(pairs, "restyling", disable=not progress):
+    for of, to in tqdm([(of, to) for of in chosen for to in chosen], "restyling", disable=not progress):
         index = chosen[of]
         batch = source.batch(index)
         z = subject.cvae.encode(*batch).mean
@@ -71,9 +75,9 @@ def measure_restyling(
                 "from_name": subject.genres[of],
                 "to_name": subject.genres[to],
                 "n": len(index),
-                "target_before": (told[of] == to).mean(),
-                "target_after": (_told(classifier, restyled, min_note_frames) == to).mean(),
-                "target_real": (told[to] == to).mean(),
+                "target_before": (before[of] == to).mean(),
+                "target_after": (predicted(restyled) == to).mean(),
+                "target_real": (before[to] == to).mean(),
                 **_likeness(restyled, originals[of], ""),
                 **_likeness(restyled[paired], other, "_shuffled"),
             }
@@ -82,17 +86,12 @@ def measure_restyling(
 
 
 def _choose(subject: Subject, genre_id: int, windows: int) -> Tensor:
-    """Windows of a genre in which something sounds, in an order that the seed decides."""
+    """Random windows of a genre that are not silent, int64 (at most `windows`,)."""
     source = subject.windows
     index = (source.genre_on_host == genre_id).nonzero()[:, 0]
     order = torch.randperm(len(index), generator=rng_at("restyling", subject.options.seed, genre_id))
     index = index[order][: 2 * windows]
     return index[source.rolls(index).amax((1, 2)).cpu() > 0][:windows] if len(index) else index
-
-
-def _told(classifier: TrainedClassifier, rolls: Tensor, min_note_frames: int) -> np.ndarray:
-    """What the classifier takes each roll for, cleaned as those that it was trained on."""
-    return classify(classifier.model, [drop_short_notes(rolls.numpy(), min_note_frames)]).predicted.numpy()
 
 
 def _likeness(restyled: Tensor, truth: Tensor, suffix: str) -> dict[str, Any]:
@@ -105,5 +104,5 @@ def _likeness(restyled: Tensor, truth: Tensor, suffix: str) -> dict[str, Any]:
 
 
 def _chroma(rolls: Tensor) -> Tensor:
-    """Whether each pitch class sounds, bool (n, 12, T)."""
+    """Which pitch classes sound, bool (n, 12, T)."""
     return F.pad(rolls, (0, 0, 0, -rolls.shape[1] % OCTAVE)).unflatten(1, (-1, OCTAVE)).any(1)

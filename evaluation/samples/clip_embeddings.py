@@ -1,9 +1,10 @@
-"""Piano rolls -> sound -> embeddings, each clip once: what was embedded before comes from a cache on disk."""
+"""Piano rolls -> sound -> embeddings. Each clip is rendered and embedded once: embeddings are cached on disk."""
 
 import hashlib
-import sqlite3
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,83 +16,59 @@ from audio.embedders.embedder import EMBEDDERS, Embedder, open_embedder
 from audio.synthesis import SYNTHS, TAIL_SECONDS, Renderer, open_renderer
 from common.device import DEVICES, select_device
 from common.errors import UserError
+from common.files import write_bytes
 from common.options import CheckedOptions, option
 from common.text import printable
-
-_KEYS_A_QUERY = 500
 
 
 @dataclass(frozen=True)
 class AudioOptions(CheckedOptions):
-    """Options of whatever embeds the sound of clips."""
+    """Options of every evaluation of sound."""
 
     embedders: tuple[str, ...] = option(("ast",), "networks that embed the sound, with commas", choices=EMBEDDERS)
     ast_dir: Path | None = option(None, "folder with the weights of ast (default: the Hugging Face cache)")
     synth: str = option("fluidsynth", "synthesiser; results of different ones do not compare", choices=SYNTHS)
     soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
-    cache: Path = option(Path("cache"), "folder of the embeddings made so far, which are used again")
-    device: str = option("auto", "where networks compute; auto is cuda, else mps, else cpu", choices=DEVICES)
-    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0, maximum=1024)
+    cache: Path = option(Path("cache"), "folder of cached embeddings")
+    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
+    workers: int = option(0, "processes that render clips; 0 is one for each core", minimum=0, maximum=1024)
     batch_size: int = option(32, "clips to embed at a time", minimum=1)
 
 
 class EmbeddingCache:
-    """Embeddings by the content they were made of, in an SQLite file; every batch is committed as it is made."""
+    """Vectors by key: a NumPy file each, written atomically, so that several processes can share the folder."""
 
     def __init__(self, folder: Path) -> None:
-        """A cache that cannot be written is used as it is, which is told once. Raises `UserError` where it is none."""
-        self._path = folder / "embeddings.sqlite"
+        self._folder = folder / "embeddings"
         self._writable = True
+
+    def get(self, key: str) -> np.ndarray | None:
+        """The vector, float32 (dimension,), or None if there is none. Raises `UserError` if its file is damaged."""
+        path = self._path(key)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self._path, timeout=60)
-            self._database.execute("CREATE TABLE IF NOT EXISTS embedding (key TEXT PRIMARY KEY, vector BLOB)")
-        except (OSError, sqlite3.OperationalError) as error:
-            self._go_on_without_writing(error)
-            place = f"{self._path.absolute().as_uri()}?immutable=1" if self._path.exists() else ":memory:"
-            self._database = sqlite3.connect(place, uri=True)
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+            return np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError) as error:
+            raise UserError(f"{path}: not an embedding ({error}); delete it, it is made again") from error
 
-    def get(self, keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """The embeddings, float32 (dimension,), of those keys that are there. Raises `UserError` for a damaged file."""
-        found = {}
-        for first in range(0, len(keys), _KEYS_A_QUERY):
-            wanted = keys[first : first + _KEYS_A_QUERY]
-            places = ",".join("?" * len(wanted))
-            query = f"SELECT key, vector FROM embedding WHERE key IN ({places})"
-            try:
-                rows = self._database.execute(query, wanted).fetchall()
-            except sqlite3.OperationalError:  # an empty one in memory
-                return {}
-            except sqlite3.DatabaseError as error:
-                raise self._damaged(error) from error
-            found |= {key: np.frombuffer(vector, "<f4") for key, vector in rows}
-        return found
-
-    def put(self, embeddings: dict[str, np.ndarray]) -> None:
-        """Keep embeddings, all of them or, when interrupted, none."""
-        if not self._writable:
-            return
-        rows = [(key, np.asarray(vector, "<f4").tobytes()) for key, vector in embeddings.items()]
+    def put(self, key: str, vector: np.ndarray) -> None:
+        """Keep a vector. If the folder cannot be written, warn once and keep nothing."""
+        content = BytesIO()
+        np.save(content, np.asarray(vector, "<f4"))
         try:
-            with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO embedding VALUES (?, ?)", rows)
-        except sqlite3.OperationalError as error:
-            self._go_on_without_writing(error)
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+            if self._writable:
+                write_bytes(self._path(key), content.getvalue())
+        except OSError as error:
+            self._writable = False
+            tqdm.write(f"{self._folder}: cannot be written ({error}); new embeddings are not kept")
 
-    def _go_on_without_writing(self, error: Exception) -> None:
-        self._writable = False
-        tqdm.write(f"{self._path}: cannot be written ({error}); the embeddings made now are not kept")
-
-    def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self._path}: not a cache of embeddings ({error}); delete it, it is made again")
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.npy"
 
 
 class ClipEmbedder:
-    """Embeds clips with one or more embedders, rendering a clip once for all of them."""
+    """Embeds clips with one or more embedders; renders a clip once for all of them."""
 
     def __init__(
         self,
@@ -104,14 +81,14 @@ class ClipEmbedder:
         batch_size: int = 32,
         progress: bool = True,
     ) -> None:
-        """`workers` render at the same time, 0 for one a core; `batch_size` clips go through a network at a time."""
+        """`workers`: rendering processes, 0 for one a core; `batch_size`: clips that go through a network at a time."""
         self.renderer, self.embedders = renderer, embedders
         self._cache = cache
         self._frames_per_second = frames_per_second
         self._workers, self._batch_size, self._progress = workers, batch_size, progress
 
     def facts(self, embedder: Embedder) -> dict[str, str]:
-        """What a result row has to say of the embeddings it is made of."""
+        """Facts for the result rows of these embeddings."""
         return {
             "embedder": embedder.identity,
             "synth": self.renderer.synth,
@@ -120,63 +97,60 @@ class ClipEmbedder:
         }
 
     def embed(self, rolls: np.ndarray, title: str = "clips") -> dict[str, Tensor]:
-        """Embeddings of clips, bool (n, 128, T): float64 (n, dimension) for each embedder's name.
+        """Embeddings of clips, bool (n, 128, T): float64 (n, dimension) by embedder name.
 
-        Interrupted, it goes on from the last batch at the next call. Memory holds the audio of a few batches. Raises
-        `UserError` where the clips are too short for an embedder.
+        After an interruption the next call continues with the clips that are missing. Memory holds the audio of a few
+        batches. Raises `UserError` if the clips are too short for an embedder.
         """
         self._require_length(rolls.shape[2])
         keys = {each.name: self._keys(each, rolls) for each in self.embedders}
-        known = {each.name: self._cache.get(keys[each.name]) for each in self.embedders}
-        missing = {name: _first_rows(keys[name], known[name]) for name in keys}
-        rows = sorted({row for rows_of_one in missing.values() for row in rows_of_one})
-        n_known, title = len(rolls) - len(rows), printable(title)
-        bar = tqdm(total=len(rolls), initial=n_known, desc=title, unit=" clips", disable=not self._progress)
+        known = {
+            name: {key: vector for key in set(own) if (vector := self._cache.get(key)) is not None}
+            for name, own in keys.items()
+        }
+        # The first row of each key that is not known.
+        missing = {
+            name: {own.index(key) for key in set(own) - known[name].keys()} for name, own in keys.items()
+        }
+        rows = sorted(set().union(*missing.values()))
+        bar = tqdm(
+            total=len(rolls), initial=len(rolls) - len(rows), desc=printable(title), unit=" clips",
+            disable=not self._progress,
+        )  # fmt: skip
         for batch in self._rendered(rolls, rows):
             for each in self.embedders:
-                known[each.name] |= self._embed_batch(each, batch, keys[each.name], missing[each.name])
+                chosen = [(keys[each.name][row], audio) for row, audio in batch if row in missing[each.name]]
+                vectors = each.embed([audio for _, audio in chosen]) if chosen else []
+                for (key, _), vector in zip(chosen, vectors, strict=True):
+                    known[each.name][key] = vector
+                    self._cache.put(key, vector)
             bar.update(len(batch))
         bar.close()
         return {
-            each.name: _stack([known[each.name][key] for key in keys[each.name]], each.dimension)
+            each.name: torch.from_numpy(
+                np.array([known[each.name][key] for key in keys[each.name]], np.float64).reshape(-1, each.dimension)
+            )
             for each in self.embedders
         }
-
-    def _embed_batch(
-        self, embedder: Embedder, batch: list[tuple[int, np.ndarray]], keys: list[str], missing: set[int]
-    ) -> dict[str, np.ndarray]:
-        """Embed those of a batch's (row, audio) that the embedder has not seen, and keep them; by their keys."""
-        chosen = [(keys[row], audio) for row, audio in batch if row in missing]
-        if not chosen:
-            return {}
-        vectors = embedder.embed([audio for _, audio in chosen])
-        made = dict(zip((key for key, _ in chosen), vectors, strict=True))
-        self._cache.put(made)
-        return made
 
     def _require_length(self, n_frames: int) -> None:
         seconds = n_frames / self._frames_per_second + TAIL_SECONDS
         for each in self.embedders:
             if seconds < each.minimum_seconds:
                 raise UserError(
-                    f"{each.name}: hears {each.minimum_seconds:g} s at a time, but clips of {n_frames} frames at "
+                    f"{each.name}: needs {each.minimum_seconds:g} s of sound, but clips of {n_frames} frames at "
                     f"{self._frames_per_second} a second last {seconds:.2f} s; take longer clips or another embedder"
                 )
 
     def _rendered(self, rolls: np.ndarray, rows: list[int]) -> Iterator[list[tuple[int, np.ndarray]]]:
         """(row, audio) of the clips at `rows`, in batches."""
         audios = self.renderer.render_rolls((rolls[row] for row in rows), self._frames_per_second, self._workers)
-        batch = []
-        for pair in zip(rows, audios, strict=True):
-            batch.append(pair)
-            if len(batch) == self._batch_size:
-                yield batch
-                batch = []
-        if batch:
+        pairs = zip(rows, audios, strict=True)
+        while batch := list(islice(pairs, self._batch_size)):
             yield batch
 
     def _keys(self, embedder: Embedder, rolls: np.ndarray) -> list[str]:
-        """A key for each clip that changes with whatever its embedding depends on."""
+        """A key for each clip: a hash of everything that its embedding depends on."""
         made_by = f"{rolls.shape[1:]} {self._frames_per_second} {self.renderer.identity} {embedder.identity}"
         start = hashlib.sha256(made_by.encode())
         keys = []
@@ -187,22 +161,8 @@ class ClipEmbedder:
         return keys
 
 
-def _first_rows(keys: Sequence[str], known: Container[str]) -> set[int]:
-    """The first row of each key that is not known."""
-    first: dict[str, int] = {}
-    for row, key in enumerate(keys):
-        if key not in known:
-            first.setdefault(key, row)
-    return set(first.values())
-
-
-def _stack(vectors: Sequence[np.ndarray], dimension: int) -> Tensor:
-    """float64 (n, dimension)."""
-    return torch.from_numpy(np.array(vectors, np.float64).reshape(len(vectors), dimension))
-
-
 def open_clip_embedder(options: AudioOptions, frames_per_second: int) -> ClipEmbedder:
-    """Open synthesiser, embedders and cache. Raises `UserError` for what is not installed or not there."""
+    """Open synthesiser, embedders and cache. Raises `UserError` if something is not installed or not there."""
     device = select_device(options.device)
     return ClipEmbedder(
         open_renderer(options.synth, options.soundfont),

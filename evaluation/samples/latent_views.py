@@ -1,4 +1,4 @@
-"""The windows that a picture of a space shows, their latents, and how far genres lie apart there."""
+"""Windows whose latents are drawn, several views of these latents, and the separation of genres in each view."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +36,9 @@ LATENT_TABLE = ResultTable(
 
 @dataclass(frozen=True)
 class WindowSample:
-    """Windows at the places `index` of `windows`; their genres and songs; all int64 (n,) on the CPU.
+    """Windows at the places `index` of `windows`, their genres and songs; all int64 (n,) on the CPU.
 
-    `facts` go into every row of a result.
+    `facts` go into every result row.
     """
 
     windows: WindowSource
@@ -49,30 +49,29 @@ class WindowSample:
     facts: dict[str, Any]
 
     def rolls(self) -> Tensor:
-        """The piano rolls, cell after cell, float32 (n, 128 T)."""
+        """The flattened piano rolls, float32 (n, 128 T)."""
         return self.windows.rolls(self.index).cpu().flatten(1)
 
     def measure(
         self, space: str, view: str, points: Tensor, neighbors: int, trained: Trained | None = None
     ) -> pd.DataFrame:
-        """Rows of each genre, and last of all, for a view (n, D) of a space, as in `measure_separation`."""
+        """A row for each genre and one for all, for a view (n, D) of a space; see `measure_separation`."""
         names = self.windows.store.genres
         frame = measure_separation(points, self.genre, self.song, names, neighbors=neighbors, seed=self.seed)
-        source = {
-            "checkpoint": trained and trained.path.name,
+        weights = {
+            "checkpoint": trained and trained.path.as_posix(),
             "checkpoint_sha256": trained and trained.sha256,
             "trained_on": trained and trained.trained_on,
             "labels": trained and trained.labels,
         }
         place = {"space": space, "view": view, "dimensions": points.shape[1]}
-        named = pd.DataFrame(place, index=frame.index).join(frame)
-        return named.assign(neighbors=neighbors, **self.facts, **source)
+        return pd.DataFrame(place, index=frame.index).join(frame).assign(neighbors=neighbors, **self.facts, **weights)
 
 
 def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool) -> WindowSample:
-    """At most `count` different windows, in an order that the seed decides.
+    """At most `count` different windows, in random order.
 
-    With `balanced` as many of each genre that occurs; all windows of a genre that has fewer, and none instead of them.
+    `balanced`: the same number of each genre that occurs; all windows of a genre that has fewer.
     """
     index = torch.randperm(len(windows), generator=rng_at("latent windows", seed, windows.seq_len))
     genre = windows.genre.cpu()[index]
@@ -99,11 +98,11 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
 
 @torch.no_grad()
 def latent_views(cvae: nn.Module, sample: WindowSample, batch_size: int) -> dict[str, Tensor]:
-    """z of each window three ways, float64 (n, latent) on the CPU; `cvae` is on the device of the windows.
+    """Three views of z of each window, float64 (n, latent) on the CPU; `cvae` is on the device of the windows.
 
-    The posterior's mean; a sample of the posterior, as the generator sees it; and the mean with the genre withheld. The
-    encoder is told the genre and adds a vector of it to the mean, so genres lie apart in z even where the music does
-    not tell them. With the genre withheld it is told one genre for all: which one is the same to all distances.
+    The posterior mean; a sample of the posterior, which is the generator's input; the mean with the genre withheld. The
+    encoder adds a vector for the genre to the mean, so genres are apart in z even if the music is not. For the last
+    view it gets one genre for all windows; distances do not depend on which one.
     """
     shape = len(sample.index), cvae.noise_size(sample.windows.seq_len)
     noise = torch.randn(shape, generator=rng_at("latent views", sample.seed))
@@ -118,7 +117,7 @@ def latent_views(cvae: nn.Module, sample: WindowSample, batch_size: int) -> dict
 
 
 def numbers(frame: pd.DataFrame) -> str:
-    """The numbers of a view for a title, from its row of all genres."""
+    """The values over all genres of a view, for a title."""
     every = of_all(frame).iloc[0]
     silhouette = f"silhouette {every['silhouette']:.2f}"
     if pd.isna(every["kNN_other_songs"]):

@@ -1,4 +1,4 @@
-"""Noise, latents, and the piano rolls that models make of them. Sample k of a seed is the same wherever it is made."""
+"""Noise, latents, and the piano rolls that models play from them. Sample k of a seed is the same in any batch."""
 
 import copy
 from collections.abc import Sequence
@@ -13,11 +13,13 @@ from models import Generator
 from models.base import PITCHES
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 
+Position = tuple[int | str, ...]
+
 
 def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int = 0) -> Tensor:
-    """Standard normal noise of samples `first`, `first` + 1, ..., float64 (count, latent): a prior makes z of it.
+    """Standard normal noise of samples `first`, `first` + 1, ..., float64 (count, latent).
 
-    Each row depends on its sample's number, `seed` and `window` alone. In float64, because the random numbers of
+    Each row depends on its sample's number, `seed` and `window` only. In float64, because the random numbers of
     float32 come from vector instructions that not all processors have.
     """
     rows = torch.empty(count, latent, dtype=torch.float64)
@@ -27,12 +29,11 @@ def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int 
 
 
 def walk_noise(first: int, count: int, windows: int, latent: int, seed: int, correlation: float) -> Tensor:
-    """A walk of each sample, float64 (count, windows, latent).
+    """A random walk of noise for each sample, float64 (count, windows, latent).
 
-    e_0 is `sample_noise`, and e_(w+1) = rho e_w + sqrt(1 - rho^2) e with fresh e ~ N(0, I), rho being `correlation`
-    in [0, 1]. So every e_w is distributed as N(0, I), like the noise of a single window, which points on a line
-    between two are not; neighbours are alike (rho = 0: independent, 1: all the same); and a longer walk begins with
-    the shorter one.
+    e_0 is `sample_noise`, and e_(w+1) = rho e_w + sqrt(1 - rho^2) e with fresh e ~ N(0, I), rho = `correlation` in
+    [0, 1]. Every e_w is distributed as N(0, I), unlike points on a line between two samples. Neighbours are correlated
+    by rho, and a longer walk begins with the shorter one.
     """
     steps = [sample_noise(first, count, latent, seed)]
     for window in range(1, windows):
@@ -44,12 +45,12 @@ def walk_noise(first: int, count: int, windows: int, latent: int, seed: int, cor
 def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Spherical interpolation between two latents (latent,), float64 (steps, latent), both ends included.
 
-    Not linear: N(0, I) in 32 dimensions lies near a sphere, and the middle of a straight line is so far inside it
-    (by a factor 1.4 for unrelated ends) that no sample comes from there. Ends on one line through the origin
-    have no arc between them and are joined by that line. Raises ValueError for fewer than two steps.
+    Not linear: N(0, I) in 32 dimensions lies near a sphere, and the middle of a straight line is far inside it (by a
+    factor 1.4 for unrelated ends). Collinear ends have no arc and are joined by their line. Raises ValueError for fewer
+    than two steps.
     """
     if steps < 2:
-        raise ValueError(f"an interpolation has at least the 2 steps at its ends, but {steps} were asked for")
+        raise ValueError(f"an interpolation needs at least the 2 steps at its ends, not {steps}")
     start, end = start.double(), end.double()
     t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1)
@@ -61,18 +62,18 @@ def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
 
 @dataclass(frozen=True)
 class PlayingOptions(CheckedOptions):
-    """What generators and decoders leave open of playing."""
+    """Options of generators and decoders when they play."""
 
     threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
     feedback: str = option(
-        THRESHOLDED, "what a frame decoder hears of its last frame when it runs on its own", choices=FEEDBACK
-    )
-    temperature: float = option(
-        1.0, "of a note decoder: 1 draws from the model, less keeps to what is likely, 0 takes the likeliest",
-        minimum=0, maximum=100,
+        THRESHOLDED, "input of a frame decoder: its last frame thresholded, sampled or as probabilities",
+        choices=FEEDBACK,
     )  # fmt: skip
+    temperature: float = option(
+        1.0, "of a note decoder: 1 samples the model, lower favours likely notes, 0 is greedy", minimum=0, maximum=100
+    )
     nucleus: float = option(
-        1.0, "of a note decoder: share of the probability, likeliest first, that is drawn from", above=0, maximum=1
+        1.0, "of a note decoder: sample from the likeliest choices up to this total probability", above=0, maximum=1
     )
 
     @property
@@ -82,11 +83,10 @@ class PlayingOptions(CheckedOptions):
 
 @dataclass(frozen=True)
 class Performance:
-    """How latents become rolls: what `playing` leaves open, and with `exact` in float64 on the CPU.
+    """How latents become rolls. `exact`: in float64 on the CPU; else by the model as it is, on its device.
 
-    So that rounding does not decide a note: with the batch size the order of sums changes, and in float32 cells near
-    the threshold flip with it, or a draw falls to the neighbour. In float64 a probability would have to lie within
-    1e-15 or so of its limit. Otherwise by the model as it is, where it is, `batch_size` windows at a time.
+    Sums in another order, as in another batch, change float32 results slightly, and cells near the threshold flip. In
+    float64 a probability would have to lie within about 1e-15 of the threshold.
     """
 
     playing: Playing = Playing()
@@ -97,7 +97,7 @@ class Performance:
 def _prepare(
     model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, performance: Performance
 ) -> tuple[nn.Module, Tensor, Tensor]:
-    """The model that plays, latents in its dtype and genres int64 (n,), all in one place."""
+    """The model, latents in its dtype and genres int64 (n,), on one device."""
     player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
     like = next(player.parameters())
     return player, z.to(like), torch.as_tensor(genre_ids, dtype=torch.int64, device=like.device)
@@ -107,9 +107,9 @@ def _prepare(
 def sample_prior(
     model: nn.Module, noise: Tensor, genre_ids: Sequence[int] | Tensor, before: Tensor | None = None
 ) -> Tensor:
-    """z of the model's own prior, float64 (n, size of z) on the CPU, from noise of the same shape.
+    """z of the model's prior from noise of the same shape, float64 (n, size of z), on the CPU: same on every machine.
 
-    In float64 like the noise: the same on every machine. `before`: latents that it goes on from, where it can.
+    `before`: earlier latents that an autoregressive prior continues.
     """
     prior, genre = copy.deepcopy(model.prior).cpu().double(), torch.as_tensor(genre_ids, dtype=torch.int64)
     return prior.sample(noise.double(), genre, None if before is None else before.double())
@@ -122,12 +122,11 @@ def play_latents(
     genre_ids: Sequence[int] | Tensor,
     seq_len: int,
     performance: Performance = Performance(),
-    chances: Sequence[tuple[int | str, ...]] | None = None,
+    chances: Sequence[Position] | None = None,
 ) -> Tensor:
-    """Piano rolls bool (n, 128, seq_len), on the CPU, that a generator or a CVAE's decoder makes of latents (n, ...).
+    """Piano rolls of a generator or a CVAE's decoder from latents (n, ...), bool (n, 128, seq_len), on the CPU.
 
-    `chances`: for each window the position whose random numbers decide what the decoder draws; None where it draws
-    nothing, or may draw anything. Sample k is the same in whatever company it is made.
+    `chances`: the random position of each window, for decoders that sample; None if they do not.
     """
     player, z, genre = _prepare(model, z, genre_ids, performance)
     rolls = [torch.empty(0, PITCHES, seq_len, dtype=torch.bool)]
@@ -146,13 +145,13 @@ def play_through(
     genre_ids: Sequence[int] | Tensor,
     n_frames: int,
     performance: Performance,
-    chances: Sequence[tuple[int | str, ...]],
+    chances: Sequence[Position],
     begun: Tensor | None = None,
 ) -> Tensor:
-    """Pieces of any length, bool (n, 128, n_frames) on the CPU, of a model whose `any_length` holds.
+    """Pieces of any length, bool (n, 128, n_frames), on the CPU, of a model with `any_length`.
 
-    `z` (n, size for n_frames) tells of the whole piece. A note decoder goes on from `begun`, bool (n, 128, known), if
-    given; a generator plays all of it at once.
+    `z` (n, size for n_frames) is of the whole piece. A note decoder continues `begun`, bool (n, 128, known), if given;
+    a generator plays the whole piece at once.
     """
     if model.kind == Generator.kind:
         return play_latents(model, z, genre_ids, n_frames, performance)
@@ -162,7 +161,7 @@ def play_through(
     for chosen in torch.arange(len(z)).split(performance.batch_size):
         positions = [chances[row] for row in chosen.tolist()]
 
-        def numbers(part: int, positions: Sequence[tuple[int | str, ...]] = positions) -> Tensor:
+        def numbers(part: int, positions: Sequence[Position] = positions) -> Tensor:
             of_part = [(*position, part) for position in positions]
             return draw_chances(player, n_frames, performance.playing, of_part, z.device)
 
@@ -172,15 +171,11 @@ def play_through(
 
 
 def draw_chances(
-    decoder: nn.Module,
-    seq_len: int,
-    playing: Playing,
-    positions: Sequence[tuple[int | str, ...]] | None,
-    device: torch.device,
+    decoder: nn.Module, seq_len: int, playing: Playing, positions: Sequence[Position] | None, device: torch.device
 ) -> Tensor | None:
-    """The uniform numbers in [0, 1) that a decoder draws windows with, float64, each following from its position.
+    """Uniform numbers in [0, 1) that a decoder samples windows with, float64, one row for each random position.
 
-    None where there are no positions, or the decoder draws nothing.
+    None if there are no positions, or the decoder does not sample.
     """
     shape = decoder.chance_shape(seq_len, playing)
     if shape is None or positions is None:

@@ -1,6 +1,5 @@
 """Embedding clips, and the cache of embeddings."""
 
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 import torch
 from fake_embedders import FakeEmbedder, FakeRenderer, clips, embedder_of
 
+import evaluation.samples.clip_embeddings as clip_embeddings
 from common.errors import UserError
-from evaluation.samples.clip_embeddings import EmbeddingCache
 
 
 def test_embeddings_come_from_the_cache_and_are_the_same(tmp_path: Path) -> None:
@@ -27,7 +26,7 @@ def test_embeddings_come_from_the_cache_and_are_the_same(tmp_path: Path) -> None
     ("renderer", "embedder"),
     [(FakeRenderer("another SoundFont"), FakeEmbedder()), (FakeRenderer(), FakeEmbedder(identity="fake 2"))],
 )
-def test_another_renderer_or_embedder_makes_its_own(
+def test_another_renderer_or_embedder_has_its_own_embeddings(
     tmp_path: Path, renderer: FakeRenderer, embedder: FakeEmbedder
 ) -> None:
     embedder_of(tmp_path).embed(clips(4))
@@ -49,14 +48,13 @@ def test_a_changed_cell_or_length_is_another_clip(tmp_path: Path) -> None:
 
 
 def test_equal_clips_are_rendered_once_and_keep_their_places(tmp_path: Path) -> None:
-    rolls = clips(3)[[0, 1, 0, 2, 0]]
     embedder = embedder_of(tmp_path)
-    made = embedder.embed(rolls)["fake"]
+    made = embedder.embed(clips(3)[[0, 1, 0, 2, 0]])["fake"]
     assert embedder.renderer.rendered == 3
     assert torch.equal(made[0], made[2]) and torch.equal(made[0], made[4]) and not torch.equal(made[0], made[1])
 
 
-def test_an_embedder_that_joins_later_embeds_alone(tmp_path: Path) -> None:
+def test_a_second_embedder_embeds_only_what_it_lacks(tmp_path: Path) -> None:
     early, late = FakeEmbedder("early"), FakeEmbedder("late", "late 1")
     embedder_of(tmp_path, early).embed(clips(5))
     both = embedder_of(tmp_path, early, late).embed(clips(5))
@@ -64,7 +62,7 @@ def test_an_embedder_that_joins_later_embeds_alone(tmp_path: Path) -> None:
     assert torch.equal(both["early"], both["late"])
 
 
-def test_an_interrupted_run_goes_on_after_its_last_batch(tmp_path: Path) -> None:
+def test_an_interrupted_run_continues_after_its_last_batch(tmp_path: Path) -> None:
     interrupted = embedder_of(tmp_path)
     interrupted.renderer.stop_after = 5
     with pytest.raises(KeyboardInterrupt):
@@ -75,23 +73,15 @@ def test_an_interrupted_run_goes_on_after_its_last_batch(tmp_path: Path) -> None
     assert torch.equal(made, embedder_of(tmp_path / "other").embed(clips(9))["fake"])
 
 
-def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
-    (tmp_path / "embeddings.sqlite").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(UserError, match=r"embeddings.sqlite: not a cache of embeddings .*; delete it"):
-        EmbeddingCache(tmp_path)
-
-
-def test_a_cache_that_cannot_be_written_is_read_and_told_once(
+def test_a_cache_that_cannot_be_written_is_read_with_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = embedder_of(tmp_path).embed(clips(3))["fake"]
-    original = sqlite3.connect
 
-    def read_only(database: Path | str, **options: object) -> sqlite3.Connection:
-        place = database if isinstance(database, str) else f"{Path(database).absolute().as_uri()}?mode=ro"
-        return original(place, uri=True)
+    def refuse(path: Path, content: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(sqlite3, "connect", read_only)
+    monkeypatch.setattr(clip_embeddings, "write_bytes", refuse)
     embedder = embedder_of(tmp_path)
     assert torch.equal(embedder.embed(clips(3))["fake"], made) and embedder.renderer.rendered == 0
     embedder.embed(clips(5, seed=1))
@@ -100,16 +90,15 @@ def test_a_cache_that_cannot_be_written_is_read_and_told_once(
     assert capsys.readouterr().out.count("cannot be written") == 1
 
 
-def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    embedder_of(tmp_path).embed(clips(40))
-    file = tmp_path / "embeddings.sqlite"
-    content = bytearray(file.read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
+@pytest.mark.parametrize("content", [b"", b"\xff" * 200])
+def test_a_damaged_embedding_is_named(tmp_path: Path, content: bytes) -> None:
+    embedder_of(tmp_path).embed(clips(1))
+    (file,) = tmp_path.rglob("*.npy")
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"embeddings.sqlite: not a cache of embeddings .*; delete it"):
-        embedder_of(tmp_path).embed(clips(40))
+    with pytest.raises(UserError, match=rf"{file.name}: not an embedding .*; delete it"):
+        embedder_of(tmp_path).embed(clips(1))
 
 
 def test_clips_too_short_for_an_embedder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"fake: hears 1.5 s at a time, but clips of 4 frames at 16 a second"):
+    with pytest.raises(UserError, match=r"fake: needs 1.5 s of sound, but clips of 4 frames at 16 a second"):
         embedder_of(tmp_path).embed(clips(2, frames=4))

@@ -1,4 +1,4 @@
-"""Damaged clips, and the table of what the distance sees of them."""
+"""Damaged clips, and the table of their distances."""
 
 from pathlib import Path
 
@@ -7,26 +7,27 @@ import pytest
 from fake_embedders import clips, embedder_of
 from frames import records
 
+import programs.damage as program
 from data.pianoroll import RollNotes
-from programs import damage
+from evaluation.metrics import damage
 
 
 def notes(*triples: tuple[int, int, int]) -> RollNotes:
     return RollNotes(*np.array(triples, np.int64).T)
 
 
-def test_damages_do_what_they_say() -> None:
+def test_damages() -> None:
     many = notes(*((60 + k % 12, k, k + 4) for k in range(1000)))
-    chance = np.random.default_rng(0)
-    jittered = damage.jitter_onsets(many, chance, 16)
+    rng = np.random.default_rng(0)
+    jittered = damage.jitter_onsets(many, rng, 16)
     moved = jittered.start - many.start
     assert np.array_equal(jittered.end - jittered.start, many.end - many.start)
     assert moved.std() == pytest.approx(1.6, rel=0.1) and abs(moved.mean()) < 0.2
-    shifted = damage.shift_pitches(many, chance, 16)
+    shifted = damage.shift_pitches(many, rng, 16)
     assert set(np.abs(shifted.pitch - many.pitch)) == {1, 2, 3} and np.array_equal(shifted.start, many.start)
-    randomized = damage.randomize_pitches(many, chance, 16)
+    randomized = damage.randomize_pitches(many, rng, 16)
     assert randomized.pitch.min() == 21 and randomized.pitch.max() == 108
-    assert len(damage.drop_notes(many, chance, 16).pitch) == pytest.approx(300, abs=50)
+    assert len(damage.drop_notes(many, rng, 16).pitch) == pytest.approx(300, abs=50)
 
 
 def test_damaged_clips_keep_their_shape_and_depend_on_their_number_alone() -> None:
@@ -41,9 +42,9 @@ def test_damaged_clips_keep_their_shape_and_depend_on_their_number_alone() -> No
 def test_the_sanity_table_has_its_floor_first(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(damage, "open_clip_embedder", lambda *_: embedder_of(tmp_path / "cache"))
-    options = damage.Options(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
-    rows = records(damage.eval_damage(options))
+    monkeypatch.setattr(program, "open_clip_embedder", lambda *_: embedder_of(tmp_path / "cache"))
+    options = damage.DamageOptions(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
+    rows = records(program.eval_damage(options))
     assert [row["damage"] for row in rows] == [damage.UNDAMAGED, *damage.DAMAGES]
     assert rows[0]["FAD_over_floor"] == 1 and all(row["n"] == 18 for row in rows)
     assert rows[-1]["FAD"] > rows[0]["FAD"], "dropping notes lowers the polyphony that this embedder sees"

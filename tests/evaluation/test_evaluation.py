@@ -1,14 +1,14 @@
-"""The reconstruction and ELBO tables: known answers, baselines, whole splits, files and refusals."""
+"""The reconstruction and ELBO tables: known values, baselines, whole splits, files and refusals."""
 
-import csv
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from frames import records
-from weights import save_weights
 
 import eval_elbo
 import eval_mse
@@ -23,27 +23,6 @@ from evaluation.statistics.rolls import onsets
 from models import CVAE, Generator
 from models.checkpoint import CheckpointError
 from models.playing import FEEDBACK
-
-
-def save(model: torch.nn.Module, path: Path, store: RollStore, **changed: object) -> None:
-    facts = {"genres": store.genres, "frames_per_second": store.frames_per_second, "seq_len": 32}
-    save_weights(model, path, **{**facts, **changed})
-
-
-@pytest.fixture
-def trained(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
-    """Options that both evaluations need, with weights of a random CVAE that is not far from the data."""
-    store = RollStore.open(tiny_store)
-    torch.manual_seed(0)
-    cvae = CVAE(len(store.genres))
-    cvae.start_at(WindowSource(store, "train", 32).pitch_rate())
-    save(cvae, tmp_path / "checkpoints" / "hybrid_cvae_best_T32.pth", store)
-    return {"store": tiny_store, "checkpoints": (tmp_path / "checkpoints",), "metrics": tmp_path / "metrics"}
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def roll_of(*notes: tuple[int, int, int], frames: int = 8) -> torch.Tensor:
@@ -61,7 +40,7 @@ def test_baselines_of_a_known_roll() -> None:
     errors = baseline_errors(roll, rate)
     cells = 128 * 8
     assert errors["MSE_zeros"].item() == pytest.approx(10 / cells)
-    # Wrong where a note begins or ends inside the window: 0 and 4 of one note, 2 of the other.
+    # Errors where a note begins or ends inside the window: 0 and 4 of one note, 2 of the other.
     assert errors["MSE_previous_frame"].item() == pytest.approx(3 / cells)
     assert errors["MSE_pitch_mean"].item() == pytest.approx((8 * 0.25 + 6) / cells)
 
@@ -92,13 +71,13 @@ def test_baseline_code_lengths_follow_the_counts(tiny_store: Path) -> None:
     rate = baselines.rate[:, None].double().expand(128, 32)
     expected = -torch.distributions.Bernoulli(probs=rate).log_prob(rolls[0].double()).sum()
     assert nats["pitch_mean"][0].item() == pytest.approx(expected.item(), rel=1e-4)
-    # Knowing the frame before can only help on the windows the counts are from.
+    # On the windows that were counted, the previous frame cannot increase the code length.
     whole = baselines.nats(rolls)
     assert whole["previous_frame"].sum() < whole["pitch_mean"].sum()
 
 
-def test_mse_table_covers_the_whole_split_whatever_the_batch_size(trained: dict[str, Path]) -> None:
-    options = eval_mse.Options(**trained, seq_lens=(32,), device="cpu", batch_size=5)
+def test_mse_table_covers_the_whole_split_for_any_batch_size(places: dict[str, object]) -> None:
+    options = eval_mse.Options(**places, batch_size=5)
     rows = records(eval_mse.eval_mse(options))
     (subject,) = open_subjects(options)
     again = records(measure_reconstruction(replace(subject, options=replace(options, batch_size=512)), progress=False))
@@ -109,23 +88,24 @@ def test_mse_table_covers_the_whole_split_whatever_the_batch_size(trained: dict[
     assert rows[-1]["genre_id"] == -1 and rows[-1]["n"] == len(subject.windows) == sum(row["n"] for row in rows[:-1])
     mean = sum(row["n"] * row["MSE_cvae_mean"] for row in rows[:-1]) / rows[-1]["n"]
     assert rows[-1]["MSE_cvae_mean"] == pytest.approx(mean)
-    written = read(trained["metrics"] / "eval_mse-T32.csv")
-    assert list(written[0])[:4] == ["genre_id", "MSE_cvae_mean", "MSE_cvae_std", "n"]
-    assert float(written[-1]["MSE_zeros"]) == pytest.approx(rows[-1]["MSE_zeros"], rel=1e-4)
-    facts = ("T", "split", "seed", "checkpoint", "checkpoint_sha256", "store_content")
-    assert all(written[0][fact] for fact in facts)
+    written = pd.read_csv(options.metrics / "eval_mse-T32.csv")
+    assert list(written)[:4] == ["genre_id", "MSE_cvae_mean", "MSE_cvae_std", "n"]
+    assert written["MSE_zeros"].iloc[-1] == pytest.approx(rows[-1]["MSE_zeros"], rel=1e-4)
+    assert written[["T", "split", "seed", "checkpoint", "checkpoint_sha256", "store_content"]].notna().all(axis=None)
 
 
-def test_leaking_is_another_measurement_in_another_file(trained: dict[str, Path]) -> None:
-    honest = records(eval_mse.eval_mse(eval_mse.Options(**trained, seq_lens=(32,), device="cpu")))
-    leaking = records(eval_mse.eval_mse(eval_mse.Options(**trained, seq_lens=(32,), device="cpu", leak_target=True)))
-    assert leaking[-1]["MSE_cvae_mean"] != honest[-1]["MSE_cvae_mean"]
-    assert leaking[-1]["MSE_free"] == pytest.approx(honest[-1]["MSE_free"])
-    assert {path.name for path in trained["metrics"].iterdir()} == {"eval_mse-T32.csv", "eval_mse_leaking-T32.csv"}
+def test_leaking_targets_have_a_table_of_their_own(places: dict[str, object], tmp_path: Path) -> None:
+    honest, leaking = (
+        records(eval_mse.eval_mse(eval_mse.Options(**places, leak_target=leak)))[-1] for leak in (False, True)
+    )
+    assert leaking["MSE_cvae_mean"] != honest["MSE_cvae_mean"]
+    assert leaking["MSE_free"] == pytest.approx(honest["MSE_free"])
+    files = {path.name for path in (tmp_path / "metrics").iterdir()}
+    assert files == {"eval_mse-T32.csv", "eval_mse_leaking-T32.csv"}
 
 
-def test_elbo_table(trained: dict[str, Path]) -> None:
-    options = eval_elbo.Options(**trained, seq_lens=(32,), device="cpu", batch_size=5)
+def test_elbo_table(places: dict[str, object]) -> None:
+    options = eval_elbo.Options(**places, batch_size=5)
     rows = records(eval_elbo.eval_elbo(options))
     (subject,) = open_subjects(options)
     again = measure_elbo(replace(subject, options=replace(options, batch_size=512)), beta=0.01, progress=False)
@@ -137,14 +117,14 @@ def test_elbo_table(trained: dict[str, Path]) -> None:
     assert sum(row["KL_nats"] for row in latents) == pytest.approx(every["KL_Div_mean"])
     assert len(latents) == subject.cvae.latent
     assert sum(row["active"] for row in latents) == every["active_units"]
-    written = read(trained["metrics"] / "eval_elbo-T32.csv")
-    assert list(written[0])[:5] == ["genre_id", "Recon_Loss_mean", "KL_Div_mean", "ELBO_mean", "n"]
-    assert len(read(trained["metrics"] / "eval_elbo_latents-T32.csv")) == subject.cvae.latent
+    written = pd.read_csv(options.metrics / "eval_elbo-T32.csv")
+    assert list(written)[:5] == ["genre_id", "Recon_Loss_mean", "KL_Div_mean", "ELBO_mean", "n"]
+    assert len(pd.read_csv(options.metrics / "eval_elbo_latents-T32.csv")) == subject.cvae.latent
 
 
 @pytest.mark.parametrize("feedback", FEEDBACK)
-def test_free_running_reconstruction_is_what_the_report_sums(feedback: str, trained: dict[str, Path]) -> None:
-    options = eval_elbo.Options(**trained, seq_lens=(32,), device="cpu", seed=3, batch_size=4, feedback=feedback)
+def test_recon_is_the_error_of_free_running_reconstructions(feedback: str, places: dict[str, object]) -> None:
+    options = eval_elbo.Options(**places, seed=3, batch_size=4, feedback=feedback)
     (subject,) = open_subjects(options)
     cvae, windows = subject.cvae, subject.windows
     batch = windows.batch(torch.arange(len(windows)))
@@ -156,17 +136,25 @@ def test_free_running_reconstruction_is_what_the_report_sums(feedback: str, trai
     assert rows[-1]["feedback"] == feedback
 
 
-def test_refusals_name_file_and_remedy(trained: dict[str, Path], tmp_path: Path) -> None:
-    store = RollStore.open(trained["store"])
-    with pytest.raises(CheckpointError, match=r"hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py"):
-        list(open_subjects(eval_mse.Options(**trained, seq_lens=(64,), device="cpu")))
+def test_unusable_weights_are_refused(places: dict[str, object], save: Callable[..., Path], tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
-    save(Generator(len(store.genres), 32), path, store)
+    save(Generator(3, 32), path)
     with pytest.raises(CheckpointError, match="holds generator, but cvae is needed"):
-        list(open_subjects(eval_mse.Options(**trained, checkpoint=path, device="cpu")))
-    save(CVAE(2), path, store, genres=["polka", "waltz"])
+        list(open_subjects(eval_mse.Options(**places, checkpoint=path)))
+    save(CVAE(2), path, genres=["polka", "waltz"])
     with pytest.raises(CheckpointError, match=r"trained on the genre names polka, waltz, but .* has the genre names"):
-        list(open_subjects(eval_mse.Options(**trained, checkpoint=path, device="cpu")))
+        list(open_subjects(eval_mse.Options(**places, checkpoint=path)))
+
+
+def test_weights_of_other_songs_are_refused_unless_allowed(
+    places: dict[str, object], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = save(CVAE(3), tmp_path / "other.pth", training_songs=torch.tensor([1, 2]), trained_on="elsewhere")
+    options = eval_mse.Options(**places, checkpoint=path)
+    with pytest.raises(CheckpointError, match="2 of the 2 songs it was trained on are not among the training songs"):
+        eval_mse.eval_mse(options)
+    frame = eval_mse.eval_mse(replace(options, allow_other_songs=True))
+    assert set(frame["trained_on"]) == {"elsewhere"} and set(frame["origin"]) == {f"{path}: cvae (frame-gru)"}
 
 
 def test_another_song_is_of_the_same_genre() -> None:
@@ -181,18 +169,7 @@ def test_another_song_is_of_the_same_genre() -> None:
     assert torch.equal(another_song(genre, song, 3), drawn[3])
 
 
-def test_published_figures_stand_beside_their_own_genres_only() -> None:
+def test_published_values_are_shown_only_for_their_own_genres() -> None:
     assert published_for(MSE, 128, ["jazz", "pop"]) == MSE[128]
     assert published_for(ELBO, 64, ["jazz", "pop"]) == {}
     assert published_for(MSE, 128, ["chorale", "pop"]) == {}
-
-
-def test_weights_of_other_songs_are_refused_unless_allowed(trained: dict[str, Path]) -> None:
-    path = trained["checkpoints"][0] / "hybrid_cvae_best_T32.pth"
-    store = RollStore.open(trained["store"])
-    save(CVAE(len(store.genres)), path, store, training_songs=torch.tensor([1, 2]), trained_on="elsewhere")
-    options = eval_mse.Options(**trained, seq_lens=(32,), device="cpu")
-    with pytest.raises(CheckpointError, match="2 of the 2 songs it was trained on are not among the training songs"):
-        eval_mse.eval_mse(options)
-    frame = eval_mse.eval_mse(replace(options, allow_other_songs=True))
-    assert set(frame["trained_on"]) == {"elsewhere"}

@@ -1,16 +1,16 @@
 """Figures 2 and 3: known neighbours and silhouettes, floors, which windows are shown, pictures, files and refusals."""
 
-import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from frames import records
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from sklearn.metrics import silhouette_samples
-from test_evaluation import save
 
 from common.errors import UserError
 from data.store import RollStore
@@ -22,20 +22,19 @@ from figures.colors import GENRE_COLORS
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
-from models.trained import load
 from programs import latent_plots
 
 NAMES = ["a", "b", "c"]
 
 
 @pytest.fixture
-def folders(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
-    """Options of the script, with weights of two random CVAEs."""
-    store = RollStore.open(tiny_store)
+def options(tiny_store: Path, tmp_path: Path, save: Callable[..., Path]) -> dict[str, object]:
+    """Options of the program, with weights of two random CVAEs."""
     for number, name in enumerate(("cvae_pretrained_best.pth", "hybrid_cvae_best_T32.pth")):
         torch.manual_seed(number)
-        save(CVAE(len(store.genres)), tmp_path / "checkpoints" / name, store)
-    return {"store": tiny_store, "checkpoints": tmp_path / "checkpoints", "metrics": tmp_path / "metrics"}
+        save(CVAE(3), tmp_path / "checkpoints" / name)
+    folder = tmp_path / "checkpoints"
+    return {"store": tiny_store, "checkpoints": (folder,), "metrics": tmp_path / "metrics", "device": "cpu"}
 
 
 def on_a_line(*places: float) -> torch.Tensor:
@@ -156,14 +155,15 @@ def test_a_genre_with_too_few_windows_is_not_topped_up() -> None:
     assert sample.facts["chance"] == 0.5 and sample.facts["majority"] == pytest.approx(10 / 14)
 
 
-def test_withholding_the_genre_takes_its_vector_from_the_mean(folders: dict[str, Path]) -> None:
-    store = RollStore.open(folders["store"])
-    cvae = load(folders["checkpoints"] / "cvae_pretrained_best.pth", CVAE.kind, "").model
+def test_withholding_the_genre_removes_its_vector_from_the_mean(tiny_store: Path) -> None:
+    store = RollStore.open(tiny_store)
+    torch.manual_seed(0)
+    cvae = CVAE(3).eval()
     sample = draw_windows(WindowSource(store, "train", 32), 60, 0, balanced=True)
     views = latent_views(cvae, sample, batch_size=7)
     moved = views[MEAN] - views[WITHHELD]
     by_genre = torch.stack([moved[sample.genre == genre_id].mean(0) for genre_id in range(3)])
-    assert by_genre[0].abs().max() < 1e-6, "all are told genre 0"
+    assert by_genre[0].abs().max() < 1e-6, "genre 0 is the one that all windows get"
     assert by_genre[1:].abs().max() > 1e-2
     assert torch.allclose(moved, by_genre[sample.genre], atol=1e-5)
     again = latent_views(cvae, sample, batch_size=512)
@@ -207,14 +207,10 @@ def test_genre_colours_are_all_in_the_picture(tmp_path: Path) -> None:
     assert np.ptp(colored[:, 0]) > 400 and np.ptp(colored[:, 1]) > 400
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path], capsys) -> None:
-    rows = records(latent_plots.plot_latents(latent_plots.Options(**folders, windows=60, device="cpu")))
-    assert {path.name for path in folders["metrics"].iterdir()} == {
+def test_the_program_draws_both_figures_and_writes_the_table(options: dict[str, object], capsys) -> None:
+    chosen = latent_plots.Options(**options, windows=60)
+    rows = records(latent_plots.plot_latents(chosen))
+    assert {path.name for path in chosen.metrics.iterdir()} == {
         "latent_tsne-T32.png", "rolls_embedding-T32.png", "latent-T32.csv"
     }  # fmt: skip
     views = {(row["space"], row["view"], row["dimensions"]) for row in rows}
@@ -223,32 +219,33 @@ def test_script_draws_both_figures_and_writes_the_table(folders: dict[str, Path]
     latents = {(f"z {name}", *way) for name in ("stage 1", "hybrid") for way in ways}
     assert views == latents | {("rolls", *picture) for picture in pictures}
     assert len(rows) == len(views) * 4
-    written = read(folders["metrics"] / "latent-T32.csv")
-    assert list(written[0])[:6] == ["space", "view", "dimensions", "genre_id", "n", "n_songs"]
-    facts = ("T", "split", "seed", "balanced", "neighbors", "perplexity", "chance", "majority", "store_content")
-    assert all(row[fact] for row in written for fact in facts)
-    assert all(row["checkpoint_sha256"] for row in written if row["space"] != "rolls")
-    assert float(written[3]["kNN_other_songs"]) == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
+    written = pd.read_csv(chosen.metrics / "latent-T32.csv")
+    assert list(written)[:6] == ["space", "view", "dimensions", "genre_id", "n", "n_songs"]
+    facts = ["T", "split", "seed", "balanced", "neighbors", "perplexity", "chance", "majority", "store_content"]
+    assert written[facts].notna().all(axis=None)
+    assert written.loc[written["space"] != "rolls", "checkpoint_sha256"].nunique() == 2
+    assert written["kNN_other_songs"][3] == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
     rolls = next(row for row in rows if row["view"] == "all cells" and row["genre_name"] == "all")
     assert rolls["kNN_any_song"] > rolls["chance"] + 0.2, "the styles of the tiny store lie in different registers"
     assert "k-NN, other songs" in capsys.readouterr().out
 
 
-def test_one_cvae_is_enough_and_the_other_is_named(folders: dict[str, Path], capsys) -> None:
-    (folders["checkpoints"] / "hybrid_cvae_best_T32.pth").unlink()
-    rows = records(latent_plots.plot_latents(latent_plots.Options(**folders, windows=30, device="cpu", latent=SAMPLE)))
+def test_one_cvae_is_enough_and_the_missing_one_is_named(options: dict[str, object], capsys) -> None:
+    chosen = latent_plots.Options(**options, windows=30, latent=SAMPLE)
+    (chosen.checkpoints[0] / "hybrid_cvae_best_T32.pth").unlink()
+    rows = records(latent_plots.plot_latents(chosen))
     assert {row["space"] for row in rows} == {"z stage 1", "rolls"}
     assert "t-SNE of sample" in {row["view"] for row in rows}
-    told = capsys.readouterr().out
-    assert "hybrid_cvae_best_T32.pth: no such checkpoint, so the hybrid CVAE is left out; run train_hybrid.py" in told
+    printed = capsys.readouterr().out
+    assert "hybrid_cvae_best_T32.pth: no such checkpoint, so the hybrid CVAE is left out; run train_hyb" in printed
 
 
-def test_refusals_name_file_or_option_and_remedy(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_refusals_name_file_or_option_and_remedy(options: dict[str, object], tmp_path: Path) -> None:
     def run(**changed: object):
-        latent_plots.plot_latents(latent_plots.Options(**{**folders, "device": "cpu", **changed}))
+        latent_plots.plot_latents(latent_plots.Options(**{**options, **changed}))
 
     with pytest.raises(CheckpointError, match=r"no cvae_pretrained_best.pth or hybrid_cvae_best_T32.pth there; run"):
-        run(checkpoints=tmp_path / "nowhere")
+        run(checkpoints=(tmp_path / "nowhere",))
     with pytest.raises(UserError, match=r"6 windows chosen of .* train split, but --perplexity 6 needs more"):
         run(windows=6, perplexity=6.0)
     with pytest.raises(UserError, match=r"50 neighbours: a window has only .* of other songs; show more windows"):

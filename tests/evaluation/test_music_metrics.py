@@ -1,34 +1,25 @@
 """Musical features of hand-made rolls, distributions with known overlap, and the table of both."""
 
-import csv
-import dataclasses
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from frames import records
-from weights import save_weights
 
 import eval_music
 from common.errors import UserError
 from data.pianoroll import roll_notes
-from data.store import RollStore
 from evaluation.metrics.music import ALL_FEATURES, compare_features, genre_features, overlap_area
-from evaluation.samples.clips import ClipSource, open_clip_sources
+from evaluation.samples.clips import ClipSource, RealClips, open_clip_sources
 from evaluation.statistics.musical_features import FEATURES, musical_features
 from evaluation.statistics.rolls import onsets
-from models import Generator
 
 UNDEFINED_IN_SILENCE = {
-    "polyphony",
-    "note_length",
-    "pitch_range",
-    "pitch_class_entropy",
-    "scale_consistency",
-    "repetition",
-}
+    "polyphony", "note_length", "pitch_range", "pitch_class_entropy", "scale_consistency", "repetition"
+}  # fmt: skip
 
 
 def clip(*notes: tuple[int, int, int], frames: int = 32) -> torch.Tensor:
@@ -197,44 +188,31 @@ def test_overlap_of_two_normal_distributions() -> None:
 
 
 @pytest.fixture
-def trained(tiny_store: Path, tmp_path: Path) -> dict[str, Path]:
-    """Options of the evaluation, with the weights of an untrained generator of noise that differs by clip."""
-    store = RollStore.open(tiny_store)
-    torch.manual_seed(0)
-    generator = Generator(len(store.genres), 32)
-    with torch.no_grad():
-        generator.roll.weight.mul_(4)
-    save(generator, tmp_path / "checkpoints" / "hybrid_G_best_T32.pth", store)
-    return {"store": tiny_store, "checkpoints": (tmp_path / "checkpoints",), "metrics": tmp_path / "metrics"}
-
-
-def save(generator: Generator, path: Path, store: RollStore) -> None:
-    save_weights(generator, path, genres=store.genres, frames_per_second=store.frames_per_second, seq_len=32)
+def options(places: dict[str, object]) -> eval_music.Options:
+    return eval_music.Options(**places)
 
 
 def by_feature(rows: list[dict], genre_id: int = -1) -> dict[str, dict]:
     return {row["feature"]: row for row in rows if row["genre_id"] == genre_id}
 
 
-def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    rows = records(eval_music.eval_music(eval_music.Options(**trained, novelty_clips=0)))
+def test_table(options: eval_music.Options, capsys: pytest.CaptureFixture[str]) -> None:
+    options = replace(options, novelty_clips=0)
+    rows = records(eval_music.eval_music(options))
     printed = capsys.readouterr().out
-    path = trained["metrics"] / "music-T32.csv"
+    path = options.metrics / "music-T32.csv"
     assert str(path) in printed and "chords" in printed
-    with path.open(newline="", encoding="utf-8") as file:
-        written = list(csv.DictReader(file))
-    assert list(written[0])[:4] == ["genre_id", "genre_name", "feature", "unit"]
-    assert [(row["genre_id"], row["feature"]) for row in written] == [
-        (str(genre_id), feature) for genre_id in (0, 1, 2, -1) for feature in FEATURES
-    ]
-    for fact in ("split", "seed", "threshold", "checkpoint_sha256", "labels", "store_content"):
-        assert all(row[fact] for row in written)
-    (source,) = open_clip_sources(eval_music.Options(**trained))
+    written = pd.read_csv(path)
+    assert list(written)[:4] == ["genre_id", "genre_name", "feature", "unit"]
+    expected = [(genre_id, feature) for genre_id in (0, 1, 2, -1) for feature in FEATURES]
+    assert list(zip(written["genre_id"], written["feature"], strict=True)) == expected
+    facts = ["split", "seed", "threshold", "checkpoint_sha256", "labels", "store_content"]
+    assert written[facts].notna().all(axis=None)
+    (source,) = open_clip_sources(options)
     for genre_id in range(3):
-        order = source.real_order(genre_id)
-        half = order[: len(order) // 2]
-        real = musical_features(torch.from_numpy(source.real(half)), 16)
-        generated = musical_features(torch.from_numpy(source.generated(genre_id, 0, len(half))), 16)
+        half = len(source.real.order(genre_id)) // 2
+        real = musical_features(torch.from_numpy(source.real.clips(genre_id, 0, half)), 16)
+        generated = musical_features(torch.from_numpy(source.clips(genre_id, 0, half)), 16)
         for feature, row in by_feature(rows, genre_id).items():
             assert row["n_real"] == int((~real[feature].isnan()).sum())
             assert row["n_fake"] == int((~generated[feature].isnan()).sum())
@@ -245,16 +223,14 @@ def test_table(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> 
             assert row["real"] == pytest.approx(real[feature].nanmean().item())
             assert row["generated"] == pytest.approx(generated[feature].nanmean().item())
             assert row["difference"] == pytest.approx(row["generated"] - row["real"])
-            for name in ("overlap_area", "overlap_halves", "overlap_training"):
-                assert 0 <= row[name] <= 1
+            assert all(0 <= row[f"overlap_{name}"] <= 1 for name in ("area", "halves", "training"))
     every = by_feature(rows)["note_density"]
     assert every["n_fake"] == sum(by_feature(rows, genre_id)["note_density"]["n_fake"] for genre_id in range(3))
     assert every["overlap_area"] < every["overlap_halves"], "noise is not music"
-    assert records(eval_music.eval_music(eval_music.Options(**trained, novelty_clips=0))) == rows
 
 
-def test_fewer_clips_are_the_first_of_more(trained: dict[str, Path]) -> None:
-    (source,) = open_clip_sources(eval_music.Options(**trained))
+def test_fewer_clips_are_the_first_of_more(options: eval_music.Options) -> None:
+    (source,) = open_clip_sources(options)
     few, many = (genre_features(source, clips, progress=False) for clips in (2, 5))
     for part, whole in zip(few, many, strict=True):
         for kind in ("generated", "real", "training"):
@@ -265,13 +241,10 @@ def test_fewer_clips_are_the_first_of_more(trained: dict[str, Path]) -> None:
 
 
 def test_a_generator_that_makes_the_real_clips_is_perfect(
-    trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    options: eval_music.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def real_clips(source: ClipSource, genre_id: int, first: int, count: int) -> np.ndarray:
-        return source.real(source.real_order(genre_id)[first : first + count])
-
-    monkeypatch.setattr(ClipSource, "generated", real_clips)
-    rows = [row for row in records(eval_music.eval_music(eval_music.Options(**trained))) if row["n_real"]]
+    monkeypatch.setattr(ClipSource, "clips", lambda source, *which: source.real.clips(*which))
+    rows = [row for row in records(eval_music.eval_music(options)) if row["n_real"]]
     assert len(rows) == 4 * len(ALL_FEATURES) - 1
     for row in rows:
         assert row["difference"] == 0
@@ -280,15 +253,9 @@ def test_a_generator_that_makes_the_real_clips_is_perfect(
 
 
 def test_a_silent_generator_has_empty_cells_and_a_rate(
-    trained: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    options: eval_music.Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = RollStore.open(trained["store"])
-    silent = Generator(len(store.genres), 32)
-    with torch.no_grad():
-        silent.roll.bias.fill_(-100)
-    path = trained["checkpoints"][0] / "silent.pth"
-    save(silent, path, store)
-    rows = by_feature(records(eval_music.eval_music(eval_music.Options(**trained, checkpoint=path, clips=4))))
+    rows = by_feature(records(eval_music.eval_music(replace(options, threshold=1.0, clips=4))))
     assert rows["empty"]["generated"] == 1 and rows["empty"]["n_fake"] == 12
     assert rows["empty"]["overlap_area"] == pytest.approx(1 - rows["empty"]["difference"])
     for feature in UNDEFINED_IN_SILENCE:
@@ -300,15 +267,15 @@ def test_a_silent_generator_has_empty_cells_and_a_rate(
     assert " - " in real
 
 
-def test_training_clips_are_not_compared_with_themselves(trained: dict[str, Path]) -> None:
-    for row in records(eval_music.eval_music(eval_music.Options(**trained, split="train", clips=6))):
+def test_training_clips_are_not_compared_with_themselves(options: eval_music.Options) -> None:
+    for row in records(eval_music.eval_music(replace(options, split="train", clips=6))):
         assert row["n_training"] == 0
         assert row["overlap_training"] is row["difference_training"] is None
         assert (row["overlap_halves"] is None) == (row["n_real"] == 0)
 
 
-def test_rows_over_all_genres_pool_their_clips(trained: dict[str, Path]) -> None:
-    (source,) = open_clip_sources(eval_music.Options(**trained))
+def test_rows_over_all_genres_pool_their_clips(options: eval_music.Options) -> None:
+    (source,) = open_clip_sources(options)
     genres = genre_features(source, 3, progress=False)
     row = by_feature(records(compare_features(genres, source.genres, seed=0)))["pitch_range"]
     pooled = torch.cat([genre.real["pitch_range"] for genre in genres])
@@ -318,12 +285,10 @@ def test_rows_over_all_genres_pool_their_clips(trained: dict[str, Path]) -> None
     assert alone == by_feature(records(compare_features(genres, source.genres, seed=0)), genre_id=1)
 
 
-def test_refusals(trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"no generator there .*train_hybrid.py"):
-        eval_music.eval_music(dataclasses.replace(eval_music.Options(**trained), checkpoints=(tmp_path / "none",)))
-    monkeypatch.setattr(ClipSource, "real_order", lambda source, genre_id: torch.arange(1))
+def test_a_genre_needs_two_real_clips(options: eval_music.Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RealClips, "order", lambda clips, genre_id: torch.arange(1))
     with pytest.raises(UserError, match=r"no genre has two test windows of 32 frames .* shorter windows"):
-        eval_music.eval_music(eval_music.Options(**trained))
+        eval_music.eval_music(options)
 
 
 def test_onsets_of_these_clips_are_notes() -> None:

@@ -1,4 +1,4 @@
-"""Evaluations of preset large beside preset paper: every maker of clips, every origin of z, one table."""
+"""Evaluations of both presets in one table: every network that plays, every kind of latents."""
 
 import dataclasses
 from pathlib import Path
@@ -18,7 +18,7 @@ from evaluation.metrics.elbo import measure_elbo
 from evaluation.metrics.genre_classifier import TrainedClassifier
 from evaluation.metrics.restyling import measure_restyling
 from evaluation.samples.clips import LATENTS, ClipOptions, open_clip_sources
-from evaluation.samples.subject import EvaluationOptions, open_subjects
+from evaluation.samples.subject import CvaeOptions, open_subjects
 from models import LARGE, PAPER, build
 from models.playing import Decoded
 
@@ -49,31 +49,30 @@ def options(cls: type, store: Path, folders: tuple[Path, ...], tmp_path: Path, *
     return cls(store=store, checkpoints=folders, metrics=tmp_path / "metrics", device="cpu", **more)
 
 
-def test_every_maker_and_origin_of_z(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
+def test_every_network_and_kind_of_latents(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
     chosen = options(
         ClipOptions, tiny_store, folders, tmp_path, sources=("generator", "cvae"), latents=LATENTS, min_note_frames=1
     )
     sources = open_clip_sources(chosen)
     origins = [source.facts["origin"] for source in sources]
+    paper, large = ("generator (mlp)", "cvae (frame-gru)"), ("generator (convolutions)", "cvae (notes)")
     assert origins == [
-        "generator (mlp), normal", "generator (mlp), posterior", "cvae (frame-gru), normal",
-        "cvae (frame-gru), posterior", "generator (convolutions), normal", "generator (convolutions), prior",
-        "generator (convolutions), posterior", "cvae (notes), normal", "cvae (notes), prior",
-        "cvae (notes), posterior",
-    ], "a prior that is N(0, I) has no row of its own"  # fmt: skip
+        *(f"{folders[0]}: {network}, {latents}" for network in paper for latents in ("normal", "posterior")),
+        *(f"{folders[1]}: {network}, {latents}" for network in large for latents in LATENTS),
+    ], "a prior that is N(0, I) has no row of its own"
     for source in sources:
-        clips = source.generated(1, 0, 5)
+        clips = source.clips(1, 0, 5)
         assert clips.shape == (5, 128, 32) and clips.dtype == bool
-        assert source.generated(1, 5, 0).shape == (0, 128, 32)
-        np.testing.assert_array_equal(source.generated(1, 3, 2), clips[3:]), "a clip depends on its number alone"
-    of_notes = {source.latents: source.generated(1, 0, 5) for source in sources[-3:]}
+        assert source.clips(1, 5, 0).shape == (0, 128, 32)
+        np.testing.assert_array_equal(source.clips(1, 3, 2), clips[3:], "a clip depends on its number only")
+    of_notes = {source.latents: source.clips(1, 0, 5) for source in sources[-3:]}
     assert (of_notes["normal"] != of_notes["prior"]).any() and (of_notes["prior"] != of_notes["posterior"]).any()
     weights = {source.facts["checkpoint"] for source in sources}
-    assert weights == {f"{below}hybrid_{name}_best_T32.pth" for below in ("", "large/") for name in ("G", "cvae")}
+    assert weights == {f"{folder}/hybrid_{name}_best_T32.pth" for folder in folders for name in ("G", "cvae")}
     assert sources[-1].facts["temperature"] == 1 and sources[0].facts["temperature"] is None
 
 
-def test_one_table_of_all_makers(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
+def test_one_table_of_all_networks(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
     how = {"sources": ("generator", "cvae"), "clips": 4, "novelty_clips": 2}
     frame = eval_music.eval_music(options(eval_music.Options, tiny_store, folders, tmp_path, **how))
     written = (tmp_path / "metrics" / "music-T32.csv").read_text()
@@ -87,7 +86,7 @@ def test_a_temperature_is_used(folders: tuple[Path, Path], tiny_store: Path, tmp
     for temperature in (1.0, 0.2):
         how = {"sources": ("cvae",), "temperature": temperature}
         (source,) = open_clip_sources(options(ClipOptions, tiny_store, folders[1:], tmp_path, **how))
-        clips.append(source.generated(0, 0, 5))
+        clips.append(source.clips(0, 0, 5))
     assert (clips[0] != clips[1]).any()
     with pytest.raises(UserError, match="--temperature must be at least 0"):
         options(ClipOptions, tiny_store, folders, tmp_path, temperature=-1.0)
@@ -95,8 +94,8 @@ def test_a_temperature_is_used(folders: tuple[Path, Path], tiny_store: Path, tmp
 
 def test_both_cvaes_in_one_table(folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path) -> None:
     mse = eval_mse.eval_mse(options(eval_mse.Options, tiny_store, folders, tmp_path))
-    forced = mse.groupby("origin")["MSE_cvae_mean"].first()
-    assert np.isnan(forced["cvae (notes)"]) and forced["cvae (frame-gru)"] > 0, "notes have no probability of cells"
+    paper, large = mse.groupby("origin", sort=False)["MSE_cvae_mean"].first()
+    assert np.isnan(large) and paper > 0, "a note decoder has no cell probabilities"
     assert (mse["frame_F1"] >= 0).all()
     elbo = eval_elbo.eval_elbo(options(eval_elbo.Options, tiny_store, folders, tmp_path, importance_samples=4))
     assert (elbo["bits_per_cell_importance"] < elbo["bits_per_cell"]).all(), "a tighter bound"
@@ -107,7 +106,7 @@ def test_the_importance_weighted_bound_is_the_likelihood_where_z_is_ignored(
 ) -> None:
     """With the posterior at the prior every weight is p(X): as for one z, so for many."""
     large = folders[1:]
-    subject = next(open_subjects(options(EvaluationOptions, tiny_store, large, tmp_path)))
+    subject = next(open_subjects(options(CvaeOptions, tiny_store, large, tmp_path)))
     cvae = subject.cvae
     with torch.no_grad():
         for parameter in (*cvae.plan.widen.parameters(), *cvae.prior.moments.parameters()):
@@ -125,8 +124,8 @@ def test_the_importance_weighted_bound_is_the_likelihood_where_z_is_ignored(
 def test_restyling_of_a_decoder_that_plays_the_genre_alone(
     folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gives back windows of the genre that it is told: all are taken for it, and little of the original is left."""
-    how = options(EvaluationOptions, tiny_store, folders[1:], tmp_path)
+    """It plays windows of the target genre: all are classified as the target."""
+    how = options(CvaeOptions, tiny_store, folders[1:], tmp_path)
     subject = next(open_subjects(how))
     windows = subject.windows
 
@@ -136,7 +135,7 @@ def test_restyling_of_a_decoder_that_plays_the_genre_alone(
         return Decoded(roll.float(), roll)
 
     class OfChords(torch.nn.Module):
-        """Tells the genre by comparing with all windows."""
+        """Predicts the genre of the nearest of all windows."""
 
         def forward(self, rolls: torch.Tensor) -> torch.Tensor:
             known = windows.rolls(torch.arange(len(windows)))

@@ -13,7 +13,7 @@ from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by
 TABLE = ResultTable(
     "things-T{T}.csv",
     "-m things",
-    (Column("genre_name", "{condition}", LABEL), Column("x", "value"), Column("told", "reported", REPORTED)),
+    (Column("genre_name", "{condition}", LABEL), Column("x", "value"), Column("published", "reported", REPORTED)),
     protocol=("seed",),
 )
 
@@ -30,35 +30,35 @@ def test_groups_are_those_that_occur_and_all_together() -> None:
 
 
 def test_a_table_as_text() -> None:
-    frame = pd.DataFrame({"genre_name": ["a", "all"], "x": [1 / 3, 1234.5678], "n": [np.nan, 2], "told": np.nan})
+    frame = pd.DataFrame({"genre_name": ["a", "all"], "x": [1 / 3, 1234.5678], "n": [np.nan, 2], "published": np.nan})
     columns = (*TABLE.columns[:2], Column("n", "n", BASELINE), TABLE.columns[2])
-    assert format_table(frame, columns, "composer").splitlines() == [
+    assert format_table(frame.assign(condition="composer"), columns).splitlines() == [
         "composer   value  n",
         "a         0.3333  -",
         "all         1235  2",
     ]
-    assert "reported" in format_table(frame.assign(told=[None, 3.0]), columns)
+    assert "reported" in format_table(frame.assign(published=[None, 3.0]), columns)
 
 
-def test_names_cannot_write_to_the_terminal() -> None:
+def test_control_characters_in_names_are_escaped() -> None:
     shown = format_table(frame_of(genre_name=["\x1b[2J", "{condition} {0}"]), TABLE.columns[:1])
     assert shown.splitlines()[1:] == ["\\x1b[2J", "{condition} {0}"]
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     frame = frame_of(x=[1 / 3, np.nan], genre_name=["1984", "NA"], checkpoint_sha256=["1234e5", "007"], note=["", "b"])
-    path = TABLE.write(frame, tmp_path, 32)
+    (path,) = TABLE.write(frame, tmp_path)
     assert path == tmp_path / "things-T32.csv"
     assert path.read_text().splitlines()[1] == "32,0,1984,0,0.333333,1234e5,"
     again = TABLE.read(tmp_path, 32)
     for column in ("genre_name", "checkpoint_sha256"):
         assert again[column].tolist() == frame[column].tolist()
     assert again["x"].tolist()[0] == pytest.approx(1 / 3, rel=1e-5) and np.isnan(again["x"][1])
-    assert TABLE.read(tmp_path, 64) is None and TABLE.of_one_length
+    assert TABLE.read(tmp_path, 64) is None
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "not a table of results"),
         ("T,genre_name\n", "has no rows"),
@@ -66,17 +66,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("T,genre_name,x\n32,a,1\n", "has no column seed"),
     ],
 )
-def test_other_files_are_named(content: str, told: str, tmp_path: Path) -> None:
+def test_other_files_are_named(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "things-T32.csv").write_text(content)
-    with pytest.raises(UserError, match=rf"things-T32.csv: {told}"):
+    with pytest.raises(UserError, match=rf"things-T32.csv: {message}"):
         TABLE.read(tmp_path, 32)
 
 
 def test_a_failed_write_leaves_the_earlier_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = TABLE.write(frame_of(), tmp_path, 32)
+    (path,) = TABLE.write(frame_of(), tmp_path)
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space left") as caught:
-        TABLE.write(frame_of(x=2.0), tmp_path, 32)
+        TABLE.write(frame_of(x=2.0), tmp_path)
     assert caught.value.filename == str(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -86,7 +86,7 @@ def test_pictures_show_the_clips_that_are_evaluated(tiny_store: Path, tmp_path: 
     source = open_clip_sources(options)[1]
     rolls = []
     for genre_id in range(3):
-        rolls += [*source.real(source.real_order(genre_id)[:1]), *source.generated(genre_id, 0, 2, seed=3)]
+        rolls += [*source.real.clips(genre_id, 0, 1), *source.clips(genre_id, 0, 2)]
     notes = [has["d"] for has in page.all("path") if has.get("class") == "notes"]
     assert notes[9:] == [note_path(roll, pitch_range(rolls)) for roll in rolls]
     assert page.all("svg")[-1]["viewbox"].startswith("0 0 80.0 "), "4 s and 1 s of decay, as long as the sound"

@@ -1,4 +1,4 @@
-"""generate.py on random weights: which files it writes, what is in them, and what it says when something is wrong."""
+"""generate.py on random weights: names and content of files, and error messages."""
 
 import os
 import wave
@@ -19,9 +19,10 @@ from common.files import save_plain
 from common.options import as_plain, parse_options
 from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
 from data.song import read_song
-from evaluation.samples.sampling import play_latents, sample_noise
+from data.song_windows import read_song_windows
+from evaluation.samples.sampling import interpolate, play_latents, sample_noise
 from generate import generate
-from generation.music import Options, load_player
+from generation.music import Options, load_encoder, open_source
 from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError, weights_content
 
@@ -70,7 +71,7 @@ def options(checkpoints: Path, tmp_path: Path) -> dict[str, object]:
 
 @pytest.fixture
 def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the picture where it is not the point."""
+    """Skip the picture, to save time."""
     monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
 
 
@@ -110,7 +111,7 @@ def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str
     assert sorted(path.name for path in options["output"].iterdir()) == sorted([*names, "sheet_T32_seed0.png"])
     assert sheet.name == "sheet_T32_seed0.png"
     assert has_color(sheet, FIRST_COLOR)
-    model = load_player(Options(**options)).model
+    model = open_source(Options(**options)).trained.model
     for genre_id in range(3):
         expected = play_latents(model, sample_noise(0, 3, model.latent, 0), [genre_id] * 3, 32).numpy()
         assert 0.01 < expected.mean() < 0.05
@@ -260,36 +261,52 @@ def test_interpolation(options: dict, songs: tuple[Path, Path], monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("no_sheet")
-def test_t_128_by_default(options: dict) -> None:
-    del options["seq_len"], options["count"]
-    assert generate(Options(**options, count=1, genre="0", threshold=0.9))[0].name == "classical_T128_seed0_000.mid"
+def test_interpolation_by_default_is_played_by_the_generator_and_by_the_cvae(
+    songs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the weights that come with the repository."""
+    monkeypatch.chdir(tmp_path)
+    options = Options(interpolate=songs, genre="1")
+    *files, _ = generate(options)
+    rolls = [read_roll(path, 128) for path in files]
+    assert [path.name for path in files] == [f"a_to_b_T128_{by}_00{n}.mid" for by in ("G", "cvae") for n in range(8)]
+    assert not any((by_g == by_cvae).all() for by_g, by_cvae in zip(rolls[:8], rolls[8:], strict=True))
+    ends = []
+    for song in songs:
+        batch, _ = read_song_windows(song, 128, 1, frames_per_second=16)
+        with torch.no_grad():
+            ends.append(load_encoder(options, 128).model.encode(*batch).mean[0])
+    generator = open_source(Options(source="generator")).trained.model
+    expected = play_latents(generator, interpolate(*ends, 8), [1] * 8, 128)
+    np.testing.assert_array_equal(rolls[:8], expected)
 
 
 def test_errors_are_one_line(
     options: dict, checkpoints: Path, songs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told(*arguments: object) -> str:
+    def error(*arguments: object) -> str:
         return error_line(capsys, *arguments)
 
-    assert f"{tmp_path}/hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py first" in told(
+    assert f"{tmp_path}/hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py first" in error(
         "--checkpoints", tmp_path, "--seq-len", 64
     )
-    assert "hybrid_G_best_T64.pth: no such" in told("--checkpoints", tmp_path, "--seq-len", 64, "--source", "generator")
+    nowhere = ("--checkpoints", tmp_path, "--seq-len", 64, "--source", "generator")
+    assert "hybrid_G_best_T64.pth: no such" in error(*nowhere)
     known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"], "--source", "generator")
-    assert "critic.pth: holds critic, but generator or cvae is" in told("--checkpoint", checkpoints / "critic.pth")
-    assert "no_genres.pth: damaged or of another" in told("--checkpoint", checkpoints / "no_genres.pth")
-    assert "nan.pth: its weights are not finite (roll.bias)" in told("--checkpoint", checkpoints / "nan.pth")
-    assert "a.mid: not a readable checkpoint" in told("--checkpoint", songs[0])
-    assert "music of one genre: choose one of Classical, jazz, R&B / soul" in told(*known, "--reconstruct", songs[0])
-    assert "one genre" in told(*known, "--interpolate", *songs, "--genre", "jazz,0")
-    assert "give only one of" in told(*known, "--interpolate", *songs, "--reconstruct", songs[0])
-    assert "none.mid: cannot be read" in told(*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid")
+    assert "critic.pth: holds critic, but generator or cvae is" in error("--checkpoint", checkpoints / "critic.pth")
+    assert "no_genres.pth: damaged or of another" in error("--checkpoint", checkpoints / "no_genres.pth")
+    assert "nan.pth: its weights are not finite (roll.bias)" in error("--checkpoint", checkpoints / "nan.pth")
+    assert "a.mid: not a readable checkpoint" in error("--checkpoint", songs[0])
+    assert "music of one genre: choose one of Classical, jazz, R&B / soul" in error(*known, "--reconstruct", songs[0])
+    assert "one genre" in error(*known, "--interpolate", *songs, "--genre", "jazz,0")
+    assert "give only one of" in error(*known, "--interpolate", *songs, "--reconstruct", songs[0])
+    assert "none.mid: cannot be read" in error(*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid")
     small = ("--cvae", checkpoints / "small_cvae.pth")
-    assert "differ in genres or latents" in told(*known, *small, "--genre", 1, "--interpolate", *songs)
-    assert "--correlation must be at most 1, but is 1.5" in told(*known, "--correlation", 1.5)
-    assert f"{songs[0]}: File exists" in told(*known, "--output", songs[0])
-    assert "none.sf2: cannot be read" in told(*known, "--wav", "--soundfont", tmp_path / "none.sf2")
-    assert "invalid choice: 'organ'" in told(*known, "--synth", "organ")
+    assert "differ in genres or latents" in error(*known, *small, "--genre", 1, "--interpolate", *songs)
+    assert "--correlation must be at most 1, but is 1.5" in error(*known, "--correlation", 1.5)
+    assert f"{songs[0]}: File exists" in error(*known, "--output", songs[0])
+    assert "none.sf2: cannot be read" in error(*known, "--wav", "--soundfont", tmp_path / "none.sf2")
+    assert "invalid choice: 'organ'" in error(*known, "--synth", "organ")
     assert not options["output"].exists()
 
 
