@@ -1,11 +1,11 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# `make demo` and `make test` work on a fresh machine.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# What `make evaluate` measures, and how; all of it can be given on the command line, as in `make evaluate CLIPS=100`.
+# Settings of `make evaluate`, which the command line can change: `make evaluate CLIPS=100`.
 STORE ?= store
-# Folders with commas are set beside one another; SOURCES may be generator,cvae, LATENTS normal,prior,posterior.
+# Several folders, separated by commas, are compared. SOURCES: generator,cvae; LATENTS: normal,prior,posterior.
 CHECKPOINTS ?= checkpoints
 SOURCES ?= generator
 LATENTS ?= normal
@@ -59,12 +59,12 @@ demo: env
 	$(BIN)/python generate.py --checkpoints demo/checkpoints/large --output demo/samples --count 4 --wav --synth tinysoundfont
 	$(BIN)/python generate.py --output demo/shipped --count 4 --wav --synth tinysoundfont
 	@echo
-	@echo "This was a short run on a small corpus, to show that everything works. It is not the published recipe, and"
-	@echo "the distances are of 24 clips a genre by an offline embedder, not of 200 by the report's."
-	@echo "To read and to hear: demo/metrics/report.html. The music is in demo/samples, the logs are in demo/runs."
-	@echo "Clips of the weights that come with the repository, trained for hours on other music, are in demo/shipped."
+	@echo "This was a short run on a small corpus, to show that everything works. It is not the published recipe: the audio"
+	@echo "distances, for example, use 24 clips per genre and one small embedder, not 200 clips and the report's embedder."
+	@echo "Results and clips: demo/metrics/report.html. More clips: demo/samples. Logs: demo/runs."
+	@echo "Clips of the released weights, which were trained for hours on other music: demo/shipped."
 
-# Every evaluation of trained weights, and the page that shows them.
+# All evaluations of trained weights, and the page of results.
 evaluate: env
 	$(BIN)/python evaluate.py --store $(STORE) --checkpoints $(CHECKPOINTS) --runs $(RUNS) --metrics $(METRICS) \
 		--source $(SOURCES) --latents $(LATENTS) --temperature $(TEMPERATURE) \

@@ -1,12 +1,11 @@
-"""One page of all results to look at and listen to: metrics/report.html, a single file that works offline.
+"""Make one page of all results, with clips to play: metrics/report.html, a single file that works offline.
 
-    python report.py --store store                                  # after the evaluations, or some of them
-    python report.py --real-clips 1 --generated-clips 6             # more of the generator's clips to hear
+    python report.py --store store                                  # after all or some evaluations
+    python report.py --real-clips 1 --generated-clips 6             # more generated clips
     python report.py --store demo/store --checkpoints demo/checkpoints --metrics demo/metrics --runs demo/runs
 
-Shows the tables and pictures in --metrics with published values beside ours, players and piano rolls of real and
-generated clips of each genre and T, the loss curves in --runs and the protocol. What is not there is named on the page,
-with the command that makes it.
+Shows the tables and pictures in --metrics, with published values; real and generated clips of each genre and T, with
+their piano rolls; the loss curves in --runs; the protocol. For a missing result the page gives the command that makes it.
 """
 
 from pathlib import Path

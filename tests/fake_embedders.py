@@ -1,4 +1,4 @@
-"""A synthesiser and an embedder that take no time, for tests of what is done with embeddings."""
+"""A fast fake synthesiser and embedder, for tests of code that uses embeddings."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
 
 
 class FakeRenderer:
-    """Gives the frames' polyphony for sound, and counts what it is asked for."""
+    """Returns the notes per frame and frames per pitch as audio; counts the rendered rolls."""
 
     synth, soundfont, soundfont_sha256 = "fake synth 1", "fake.sf2", "0" * 12
 
@@ -27,7 +27,7 @@ class FakeRenderer:
 
 
 class FakeEmbedder:
-    """Four means of the sound."""
+    """Returns the means of four parts of the audio."""
 
     dimension, minimum_seconds = 4, 1.5
 
