@@ -5,7 +5,7 @@
     python report.py --store demo/store --checkpoints demo/checkpoints --metrics demo/metrics --runs demo/runs
 
 Shows the tables and pictures in --metrics, with published values; real and generated clips of each genre and T, with
-their piano rolls; the loss curves in --runs; the protocol. For a missing result the page gives the command that makes it.
+their piano rolls; the loss curves in --runs; the protocol. A missing result is named with the command that makes it.
 """
 
 from pathlib import Path
