@@ -1,4 +1,4 @@
-"""A label CSV as somebody's program wrote it -> a table of texts, with the line of every row."""
+"""Read a label CSV, as any program may have written it, into a table of strings indexed by line number."""
 
 import csv
 import io
@@ -14,18 +14,17 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 def read_label_csv(path: Path, needed: list[str]) -> tuple[pd.DataFrame, pd.Series]:
     """Read a table with a header line, separated by commas, semicolons or tabs, in UTF-8 with or without BOM.
 
-    Column names are compared in lower case without spaces around them, and are so in the table. Returns the table, all
-    texts without spaces around them, "" where there is nothing, its index the line in the file each row begins on, and
-    for each row whether it has more fields than there are columns. Empty rows are left out.
+    Returns the table of stripped strings, "" where empty, with lower-case column names; its index is the line in the
+    file on which each row begins. Also returns, for each row, whether it has more fields than columns. Empty rows are
+    left out.
 
-    Raises `UserError` where the file is missing, is no such table, lacks one of the `needed` columns, or has a quote
-    that opens and does not close.
+    Raises `UserError` where the file is no such table, lacks one of the `needed` columns, or has an unclosed quote.
     """
     text = _read_text(path)
     header = next(iter(io.StringIO(text)), "").rstrip("\n")
     separator = _separator(path, header, needed)
     lines, width = _first_lines(path, text, separator)
-    # As pandas reads it, a field that looks like a number or like nothing ("007", "NA") would be one.
+    # By default, pandas would turn fields such as "007" and "NA" into numbers and NaN.
     table = pd.read_csv(
         io.StringIO(text, newline=""), sep=separator, header=None, names=range(width), dtype=str, na_filter=False,
         skipinitialspace=True, skip_blank_lines=False, index_col=False,
@@ -33,10 +32,9 @@ def read_label_csv(path: Path, needed: list[str]) -> tuple[pd.DataFrame, pd.Seri
     if len(table) != len(lines):
         raise UserError(f"{path}: no clear table (pandas finds {len(table)} rows, Python {len(lines)}); save it anew")
     table.index = pd.Index(lines, name="line")
-    columns = [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator))]
+    columns = _names(header, separator)
     too_many = (table.iloc[1:, len(columns) :] != "").any(axis=1)
-    table = table.iloc[1:, : len(columns)].set_axis(columns, axis=1)
-    table = table.apply(lambda column: column.str.strip())
+    table = table.iloc[1:, : len(columns)].set_axis(columns, axis=1).apply(lambda column: column.str.strip())
     filled = (table != "").any(axis=1)
     return table[filled], too_many[filled]
 
@@ -52,11 +50,15 @@ def _read_text(path: Path) -> str:
     return text
 
 
+def _names(header: str, separator: str) -> list[str]:
+    return [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator), [])]
+
+
 def _separator(path: Path, header: str, needed: list[str]) -> str:
-    """The separator by which the first line names the most of the needed columns, which must be all of them."""
+    """Return the separator with which the header names most of the needed columns. Raises unless it names all."""
     missing: dict[str, list[str]] = {}
     for separator in SEPARATORS:
-        names = [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator), [])]
+        names = _names(header, separator)
         missing[separator] = [name for name in needed if name not in names]
         twice = sorted({name for name in names if names.count(name) > 1 and name in (*needed, "split")})
         if not missing[separator] and twice:
@@ -72,19 +74,18 @@ def _separator(path: Path, header: str, needed: list[str]) -> str:
 
 
 def _first_lines(path: Path, text: str, separator: str) -> tuple[list[int], int]:
-    """The line on which each record begins, and the most fields that one has.
+    """Return the line on which each record begins, and the largest number of fields of a record.
 
-    pandas tells no lines, and takes a quote that opens in one row and happens to close in a later one for a long text.
+    pandas gives no line numbers, and joins rows where a quote opens in one and happens to close in a later one.
     """
     lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     first_lines, width, first = [], 1, 1
     try:
         for record in reader:
-            if reader.line_num > first:
+            if reader.line_num > first:  # a record of several lines: check its quotes strictly
                 own = lines[first - 1 : reader.line_num]
-                for _ in csv.reader(own, delimiter=separator, skipinitialspace=True, strict=True):
-                    pass
+                list(csv.reader(own, delimiter=separator, skipinitialspace=True, strict=True))
             first_lines.append(first)
             width = max(width, len(record))
             first = reader.line_num + 1

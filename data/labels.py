@@ -1,4 +1,4 @@
-"""Label CSV -> table of labelled files and the names of their genres, or of whatever else is the condition."""
+"""Read the label CSV: labelled files, and the names of their genres or of another condition."""
 
 import re
 from collections.abc import Sequence
@@ -18,13 +18,12 @@ _RENAME = "use other names; see --genres and --genre-column"
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What a label CSV says.
+    """The usable rows of a label CSV.
 
-    `table`: one usable row a file: `path` (as written, with forward slashes, without "." and empty parts), `genre_id`
-    int64, `artist`, `title` and `split` ("" where left open), `label_source` ("" where not told) and `confidence` (NaN
-    where not told). `names`: of genre 0, 1, ... `condition`: what they are
-    names of. `made_ids`: whether the ids were made from the names. `rejected`: `path` and `reason` of the rows that
-    cannot be used. `warnings`: sentences.
+    `table`, a row a file: `path` (with forward slashes, without "." and empty parts), `genre_id` int64, `artist`,
+    `title`, `split` ("" if open), `label_source` ("" if unknown), `confidence` (NaN if unknown). `names`: of genre 0,
+    1, ... `condition`: the column of the names. `made_ids`: whether the ids were made from the names. `rejected`:
+    `path` and `reason` of unusable rows. `warnings`: sentences.
     """
 
     table: pd.DataFrame
@@ -42,16 +41,15 @@ def read_labels(
     names: Sequence[str] | None = None,
     min_confidence: float | None = None,
 ) -> Labels:
-    """Read `path,genre_id` and, where present, the columns genre, artist, title, split, source and confidence.
+    """Read the columns path and genre_id and, where present, genre, artist, title, split, source and confidence.
 
-    With `genre_column`, that column's names are the condition, and genre_id is not needed: the ids follow the names in
-    alphabetical order, so that adding files moves none unless they bring a new name. Without it, `names` or else the
-    column genre name the ids. Names are compared without case, and the first spelling wins. Without artist and title
-    columns these are taken from the path: folder and file name. Rows with less than `min_confidence`, or none, are
-    rejected.
+    With `genre_column`, the names in that column are the condition, and genre_id is not needed: ids follow the names
+    in alphabetical order, so that new files change no id unless they bring a new name. Otherwise `names`, or else the
+    column genre, name the ids. Names are compared without case; the first spelling wins. Missing artists and titles
+    are taken from the path: folder and file name. Rows with a confidence below `min_confidence`, or none, are rejected.
 
-    Raises `UserError` where the file is missing or is no such table, where ids have gaps or names and ids do not match,
-    or where a name could be taken for an id or for all genres.
+    Raises `UserError` where the file is missing or no such table, where ids have gaps, or names and ids do not match,
+    or a name could be mistaken for an id or for all genres.
     """
     if not csv_path.is_file():
         raise UserError(f"{csv_path}: no such label file; give a CSV with the columns path,genre_id")
@@ -64,7 +62,7 @@ def read_labels(
     problem = _problems(table, too_many, column, raw, min_confidence)
     bad = problem != ""
     reasons = [f"{reason} (line {line} of {csv_path.name})" for line, reason in problem[bad].items()]
-    rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons})
+    rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons}).reset_index(drop=True)
     table = table[~bad].copy()
     if not len(table):
         raise UserError(f"{csv_path}: no usable row; each needs a path and a {column or 'genre_id of 0 or more'}")
@@ -75,13 +73,13 @@ def read_labels(
     else:
         table["genre_id"] = table["id_text"].astype("int64")
         found = _names_of_ids(csv_path, table, names)
-    check_names(found, column or GENRE)
+    _check_names(found, column or GENRE)
     table = table.drop(columns=[GENRE, "id_text", "line"]).reset_index(drop=True)
-    return Labels(table, found, column or GENRE, column is not None, rejected.reset_index(drop=True), warnings)
+    return Labels(table, found, column or GENRE, column is not None, rejected, warnings)
 
 
-def check_names(names: Sequence[str], condition: str = GENRE) -> None:
-    """Raise `UserError` for a name that could be taken for another genre's id, for all genres, or for another name."""
+def _check_names(names: Sequence[str], condition: str) -> None:
+    """Raise `UserError` for a name that could be mistaken for another id, for all genres, or for another name."""
     for genre_id, name in enumerate(names):
         other_id = name.isdecimal() and str(int(name)) == name and int(name) < len(names) and int(name) != genre_id
         if not name or name.casefold() == "all" or other_id:
@@ -93,7 +91,7 @@ def check_names(names: Sequence[str], condition: str = GENRE) -> None:
 
 
 def _files(raw: pd.DataFrame) -> pd.DataFrame:
-    """Path, artist, title and split of each row."""
+    """Return the columns of `Labels.table` except `genre_id`; `split` is still as written, in lower case."""
     paths = [_plain_path(text) for text in raw["path"]]
     folders = [path.split("/")[-2] if "/" in path else "" for path in paths]
     stems = [re.sub(r"\.midi?$", "", path.rpartition("/")[2], flags=re.IGNORECASE) for path in paths]
@@ -111,7 +109,7 @@ def _files(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plain_path(text: str) -> str:
-    """A path with forward slashes, without "." and empty parts, so that one file has one path."""
+    """Return a path with forward slashes, without "." and empty parts, so that one file has one path."""
     path = text.replace("\\", "/")
     parts = "/".join(part for part in path.split("/") if part not in ("", "."))
     return f"/{parts}" if path.startswith("/") else parts
@@ -124,12 +122,12 @@ def _column(raw: pd.DataFrame, name: str) -> pd.Series:
 def _problems(
     table: pd.DataFrame, too_many: pd.Series, column: str | None, raw: pd.DataFrame, min_confidence: float | None
 ) -> pd.Series:
-    """Why each row cannot be used, or ""; brings `split` into its short form."""
+    """Return the first reason why each row is unusable, or ""; also normalises `split` in place."""
     problem = pd.Series("", table.index, dtype=object)
 
-    def note(where: pd.Series, say: str, about: pd.Series | None = None) -> None:
+    def note(where: pd.Series, reason: str, values: pd.Series | None = None) -> None:
         chosen = where & (problem == "")
-        problem[chosen] = say if about is None else [say.format(repr(text)) for text in about[chosen]]
+        problem[chosen] = reason if values is None else [reason.format(repr(text)) for text in values[chosen]]
 
     note(too_many, "more fields than columns: put a path or title that has the separator in it in quotes")
     note(table["path"] == "", "no path")
@@ -141,28 +139,28 @@ def _problems(
     note(~table["split"].isin(_SPLIT_NAMES), "split {} is none of train, val, test", table["split"])
     table["split"] = table["split"].map(_SPLIT_NAMES).fillna("")
     if min_confidence is not None:
-        told = _column(raw, CONFIDENCE)
-        note(table[CONFIDENCE].isna(), "confidence {} is no number", told)
-        note(table[CONFIDENCE] < min_confidence, f"confidence {{}} is below {min_confidence:g}", told)
+        written = _column(raw, CONFIDENCE)
+        note(table[CONFIDENCE].isna(), "confidence {} is no number", written)
+        note(table[CONFIDENCE] < min_confidence, f"confidence {{}} is below {min_confidence:g}", written)
     good = table["path"][problem == ""].str.normalize("NFC")
     note(good.duplicated().reindex(table.index, fill_value=False), "listed more than once")
     return problem
 
 
 def _one_spelling(names: pd.Series, condition: str) -> tuple[pd.Series, list[str]]:
-    """The first spelling of each name for all of them, and a warning where there are others."""
+    """Replace spellings that differ in case or spaces by the first; also returns a warning if there are such."""
     folded = names.str.normalize("NFC").str.casefold().str.replace(r"\s+", " ", regex=True)
     first = names.groupby(folded, sort=False).transform("first")
     others = first != names
     if not others.any():
         return first, []
     example = f"{names[others].iloc[0]!r} for {first[others].iloc[0]!r}"
-    told = f"names of {condition} that differ in case or spaces alone are one, as {example}"
-    return first, [f"{told} ({others.sum()} rows)"]
+    warning = f"names of {condition} that differ in case or spaces alone are one, as {example} ({others.sum()} rows)"
+    return first, [warning]
 
 
 def _names_of_ids(csv_path: Path, table: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
-    """Name of genre 0, 1, ...: as given, as in the CSV, or "genre 0"."""
+    """Return the names of genre 0, 1, ...: those given, or those in the CSV, or "genre 0"."""
     used = sorted(set(table["genre_id"]))
     if given is not None and used[-1] >= len(given):
         raise UserError(f"--genres gives {len(given)} names, but the labels have a genre_id {used[-1]}")

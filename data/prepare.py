@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.files import hash_of_file
 from common.splits import SPLITS
 from common.text import printable
-from data.labels import Labels, check_names, read_labels
+from data.labels import Labels, read_labels
 from data.midi_files import find_files
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
@@ -94,8 +94,6 @@ def prepare_store(
     """
     if not midi_dir.is_dir():
         raise UserError(f"{midi_dir}: no such folder; see --midi-dir")
-    if genres is not None:
-        check_names(genres)
     labels = read_labels(labels_csv, genre_column=genre_column, names=genres, min_confidence=min_confidence)
     inputs = _gather(midi_dir, labels_csv, labels, allow_outside, settings)
     inputs_hash = inputs.hash()
