@@ -53,7 +53,7 @@ class Options(CheckedOptions):
 
 def prepare_data(options: Options) -> None:
     """Make the store and print what it holds. Raises `UserError` with a sentence where that cannot be."""
-    from data.prepare import Settings, prepare_store, summary
+    from data.prepare import StoreSettings, prepare_store, summary
 
     started = time.perf_counter()
     labels, midi_dir = options.labels, options.midi_dir
@@ -70,7 +70,7 @@ def prepare_data(options: Options) -> None:
         genre_column=options.genre_column,
         min_confidence=options.min_confidence,
         allow_outside=options.allow_outside,
-        settings=Settings(max_minutes=options.max_minutes),
+        settings=StoreSettings(max_minutes=options.max_minutes),
         workers=options.workers,
         rebuild=options.rebuild,
     )

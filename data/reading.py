@@ -1,4 +1,4 @@
-"""MIDI files -> songs, in several processes. The processes import this module, so it imports little."""
+"""Read MIDI files in worker processes. The processes import this module, so it must not import torch."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ _DIED = "the process that read it was killed, most often for want of memory"
 
 
 class ReadSong(NamedTuple):
-    """A song, and the hash of its music: 16 hexadecimal digits, the same for copies."""
+    """A song, and 16 hexadecimal digits of a hash of its piano roll, equal for copies."""
 
     song: Song
     content_hash: str
@@ -33,19 +33,16 @@ def read_songs(
     frames_per_second: int = FRAMES_PER_SECOND,
     workers: int | None = None,
 ) -> Iterator[ReadSong | str]:
-    """Read files in parallel, in their order: each a song, or the reason why the file is rejected.
+    """Yield for each file its song, or the reason why it is rejected, in order.
 
-    `workers`: processes; None means one for each core. A few files are read in this process.
+    `workers` is the number of processes; None means one for each core. A few files are read in this process.
     """
     workers = min(workers or os.cpu_count() or 1, len(files) // _MINIMUM_FILES_PER_WORKER)
-    read = partial(
-        read_one, min_frames=min_frames, max_minutes=max_minutes, frames_per_second=frames_per_second
-    )
+    read = partial(_read, min_frames=min_frames, max_minutes=max_minutes, frames_per_second=frames_per_second)
     return map_in_processes(read, files, workers, died=_DIED, chunk=_FILES_PER_TASK)
 
 
-def read_one(file: Path, *, min_frames: int, max_minutes: float, frames_per_second: int) -> ReadSong | str:
-    """One song, or the reason why the file is rejected."""
+def _read(file: Path, *, min_frames: int, max_minutes: float, frames_per_second: int) -> ReadSong | str:
     try:
         song = read_song(file, frames_per_second=frames_per_second, max_seconds=60 * max_minutes)
     except MidiError as error:
@@ -59,6 +56,6 @@ def read_one(file: Path, *, min_frames: int, max_minutes: float, frames_per_seco
     sounding = np.flatnonzero(song.frames.any(axis=1))
     if not len(sounding):
         return "no pitched note"
-    # Copies that differ in silence before or after are copies.
+    # Leading and trailing silence does not distinguish copies.
     content = song.frames[sounding[0] : sounding[-1] + 1]
     return ReadSong(song, hashlib.sha256(content.tobytes()).hexdigest()[:16])

@@ -1,12 +1,12 @@
-"""The roll store: every song's piano roll and notes, on disk, ready to be mapped into memory.
+"""The roll store: piano rolls and notes of all songs in files that can be mapped into memory.
 
     frames.npy          uint8 (n_frames, 16)  bit-packed piano rolls, all songs end to end; pitch 0 is the highest bit
     onset_seconds.npy   float64 (n_notes,)    note onsets from the start of the song, drums included, sorted by song
     pitch.npy           uint8 (n_notes,)
     velocity.npy        uint8 (n_notes,)
-    songs.csv           one row a song: genre, split, artist, title, source path, content hash, offsets into the above
-    rejected.csv        path, reason of every file that did not enter
-    store.json          frame rate, genre names, settings, hashes of the other files, of the content and of the inputs
+    songs.csv           one row a song: genre, split, artist, title, path, content hash, offsets into the above
+    rejected.csv        path and reason of every file that is left out
+    store.json          frame rate, genre names, settings, hashes of files, content and inputs
 
 A window length T is a view of it: song k has n_frames // T windows, one after another.
 """
@@ -23,8 +23,7 @@ import pandas as pd
 from common.data_folder import DataFolder
 
 BYTES_PER_FRAME = 16
-# The curriculum, in frames.
-WINDOW_LENGTHS = (32, 64, 128)
+WINDOW_LENGTHS = (32, 64, 128)  # of the curriculum, in frames
 ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "frames": (np.uint8, (BYTES_PER_FRAME,)),
     "onset_seconds": (np.float64, ()),
@@ -49,7 +48,7 @@ STORE = DataFolder(
 class SongRow:
     """A row of songs.csv. Offsets and counts are in frames and notes of the store's arrays.
 
-    `label_source` and `confidence` (0 to 1) are the label CSV's, "" and None where it tells none.
+    `label_source` ("" if unknown) and `confidence` (0 to 1, None if unknown) come from the label CSV.
     """
 
     path: str
@@ -68,7 +67,7 @@ class SongRow:
 
 @dataclass(frozen=True, eq=False)
 class RollStore:
-    """An opened store. The arrays are private memory maps: read when used, never written back."""
+    """An opened store. The arrays are private memory maps: read on use, never written back."""
 
     folder: Path
     info: dict[str, Any]
@@ -80,7 +79,7 @@ class RollStore:
 
     @classmethod
     def open(cls, folder: Path | str) -> "RollStore":
-        """Open the store in `folder`, after a check of file sizes, samples of all files, and the song table.
+        """Open a store after a check of file sizes, samples of all files, and the whole song table.
 
         Raises `UserError` where there is no store, one of another format, or a damaged one.
         """
@@ -97,12 +96,12 @@ class RollStore:
 
     @property
     def genres(self) -> list[str]:
-        """Names of what the music is conditioned on; the position is the genre id."""
+        """Genre names, or names of another condition; the position is the genre id."""
         return self.info["genres"]
 
     @property
     def condition(self) -> str:
-        """What `genres` are names of: "genre", or the label CSV's column that was chosen instead."""
+        """The kind of `genres`: "genre", or the label CSV's column chosen instead."""
         return self.info["condition"]
 
     @property
@@ -111,20 +110,21 @@ class RollStore:
 
     @property
     def content_hash(self) -> str:
-        """Identifies arrays, songs, genres and settings: the same for the same data on any machine, at any time."""
+        """Hash of arrays, songs, genres and settings: equal for equal data on any machine, at any time."""
         return self.info["content_hash"]
 
     def label_facts(self) -> dict[str, Any]:
-        """Where the labels come from, and how often a second source says the same, as a share; "" and NaN if unknown.
+        """Return sources of the labels and their agreement with a second source; "" and NaN if unknown.
 
-        From the record that label_data.py writes beside its CSV.
+        They come from the record that label_data.py writes beside its CSV.
         """
-        told = self.info.get("labels") or {}
-        second = told.get("second_opinion") or {}
+        record = self.info.get("labels") or {}
+        second = record.get("second_opinion") or {}
+        kappa = second.get("kappa")
         return {
-            "label_sources": ", ".join(f"{name} {count}" for name, count in told.get("files_of_source", {}).items()),
+            "label_sources": ", ".join(f"{name} {count}" for name, count in record.get("files_of_source", {}).items()),
             "label_agreement": second.get("agreement", float("nan")),
-            "label_kappa": second.get("kappa") if second.get("kappa") is not None else float("nan"),
+            "label_kappa": float("nan") if kappa is None else kappa,
         }
 
     @cached_property
@@ -133,9 +133,9 @@ class RollStore:
         return np.array([song.genre_id for song in self.songs], np.int64)
 
     def song_ids(self, split: str) -> np.ndarray:
-        """What music a split has: a number from each song's content, int64 (n_songs,), ascending.
+        """Return numbers that identify the music of a split, int64 (n_songs,), ascending.
 
-        Two stores that hold the same music in a split, in whatever order and under whatever names, have the same.
+        They are hashes of the songs, so order and names of songs do not matter.
         """
         hashes = [int(song.content_hash, 16) for song in self.songs if song.split == split]
         return np.sort(np.array(hashes, np.uint64).view(np.int64))

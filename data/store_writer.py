@@ -2,8 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +13,8 @@ from common.files import errors_naming, written_atomically
 from data.song import Song
 from data.store import ARRAYS, REJECTED, SONGS, STORE, SongRow
 
+_NONE_REJECTED = pd.DataFrame(columns=["path", "reason"])
+
 
 class StoreWriter:
     """Writes the arrays of a store song by song, so that memory does not grow with the corpus."""
@@ -23,32 +24,31 @@ class StoreWriter:
         self._files = {name: _ArrayFile(folder / f"{name}.npy", *kind) for name, kind in ARRAYS.items()}
 
     def append(self, song: Song) -> tuple[int, int]:
-        """Append a song's frames and notes; returns its frame and note offsets."""
+        """Append a song; returns its frame and note offsets."""
         offsets = self._files["frames"].length, self._files["pitch"].length
         for name, file in self._files.items():
             file.append(getattr(song, name))
         return offsets
 
-    def finish(self, songs: Sequence[SongRow], info: dict[str, Any], rejected: pd.DataFrame | None = None) -> None:
-        """Write the headers and the tables; store.json comes last and marks the store as complete.
+    def finish(self, songs: pd.DataFrame, info: dict[str, Any], rejected: pd.DataFrame = _NONE_REJECTED) -> None:
+        """Write array headers, tables and, last, store.json, which completes the store.
 
-        `info` needs genres and frames_per_second; a condition, settings and whatever else is to be kept are optional.
-        `rejected` has the columns path and reason.
+        `songs` has the columns of `SongRow`, `rejected` path and reason. `info` needs `genres` and `frames_per_second`.
         """
         for file in self._files.values():
             file.close()
-        write_table(self._folder / SONGS, pd.DataFrame(map(asdict, songs), columns=[f.name for f in fields(SongRow)]))
-        write_table(self._folder / REJECTED, pd.DataFrame(columns=["path", "reason"]) if rejected is None else rejected)
+        _write_table(self._folder / SONGS, songs[[field.name for field in fields(SongRow)]])
+        _write_table(self._folder / REJECTED, rejected)
         STORE.write_info(self._folder, {"condition": "genre", "settings": {}, **info})
 
     def abandon(self) -> None:
-        """Close the files, whatever has become of them."""
+        """Close the files without completing the store."""
         for file in self._files.values():
             file.abandon()
 
 
 class _ArrayFile:
-    """A .npy file that grows along its first axis; numpy leaves room in the header for any length."""
+    """A .npy file that grows along its first axis. numpy reserves header space for any length."""
 
     def __init__(self, path: Path, dtype: type[np.generic], item_shape: tuple[int, ...]) -> None:
         self._path = path
@@ -71,7 +71,7 @@ class _ArrayFile:
             self._file.close()
 
     def abandon(self) -> None:
-        with contextlib.suppress(OSError):  # closing writes what is left, for which there may be no room
+        with contextlib.suppress(OSError):  # closing flushes, for which a full disk has no room
             self._file.close()
 
     def _write_header(self) -> None:
@@ -83,7 +83,6 @@ class _ArrayFile:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table with a header line, UTF-8."""
+def _write_table(path: Path, table: pd.DataFrame) -> None:
     with written_atomically(path) as file:
         table.to_csv(file, index=False, lineterminator="\n", encoding="utf-8")

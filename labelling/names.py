@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from data.song_names import without_version
+from data.splits import without_version
 
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _FEATURING = re.compile(r"\b(?:feat|ft|featuring)\b.*")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from midi_files import TICKS_PER_FRAME, example_song, midi, off, on, write
 
 from common.splits import SPLITS
@@ -75,7 +76,7 @@ def rewrite_store(store: RollStore, folder: Path, *, songs: Sequence[SongRow] | 
     folder.mkdir(parents=True)
     writer = StoreWriter(folder)
     writer.append(store)  # its arrays have the names of a song's
-    writer.finish(store.songs if songs is None else songs, {**store.info, **info})
+    writer.finish(pd.DataFrame(store.songs if songs is None else songs), {**store.info, **info})
     return RollStore.open(folder)
 
 

@@ -23,7 +23,7 @@ from midi_files import DRUMS, Message, midi, off, on, write
 from common.errors import UserError
 from common.splits import SPLITS
 from data import prepare
-from data.prepare import Settings, prepare_store, summary
+from data.prepare import StoreSettings, prepare_store, summary
 from data.song import read_song
 
 
@@ -75,7 +75,7 @@ def test_files_that_cannot_enter_are_listed_and_the_others_unaffected(corpus: Pa
     rows = [(path, 1, "fast", "train") for path in bad]
     twice = (ROWS[0][0], 0, "slow", "train")
     write_labels(corpus / "labels.csv", [*rows[:5], *ROWS[:4], *rows[5:], *ROWS[4:], twice, ("a.mid", "pop", "", "")])
-    store, made = make_store(corpus, settings=Settings(max_minutes=1.0))
+    store, made = make_store(corpus, settings=StoreSettings(max_minutes=1.0))
     assert made
     reasons = rejected_of(store)
     assert reasons.keys() == {*bad, ROWS[0][0], "a.mid"}
@@ -214,11 +214,11 @@ def add_a_label_that_is_rejected(corpus: Path) -> dict:
 
 
 def change_settings(corpus: Path) -> dict:
-    return {"settings": Settings(max_minutes=2.0)}
+    return {"settings": StoreSettings(max_minutes=2.0)}
 
 
 def change_the_reader(corpus: Path) -> dict:
-    return {"settings": Settings(reader_version=999)}
+    return {"settings": StoreSettings(reader_version=999)}
 
 
 def ask_for_it(corpus: Path) -> dict:

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.splits import SPLITS
-from data.song_names import song_key, without_version
-from data.splits import assign_splits, split_warnings
+from data.splits import assign_splits, song_key, split_warnings, without_version
 
 REPEATABLE = settings(derandomize=True, deadline=None, database=None)
 

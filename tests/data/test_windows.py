@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,7 +29,7 @@ def write_store(folder: Path, songs: Sequence[Song], splits: Sequence[str] | Non
         split = splits[number] if splits else "train"
         sizes = (frame_offset, len(song.frames), note_offset, len(song.pitch))
         rows.append(SongRow(f"{number}.mid", number % 3, split, "", str(number), str(number), *sizes))
-    writer.finish(rows, {"genres": ["a", "b", "c"], "frames_per_second": FRAMES_PER_SECOND})
+    writer.finish(pd.DataFrame(rows), {"genres": ["a", "b", "c"], "frames_per_second": FRAMES_PER_SECOND})
     return RollStore.open(folder)
 
 
