@@ -34,14 +34,13 @@ class Options(ClipOptions, ClassifierOptions):
 
 
 LEGEND = f"""
-T = {{T}}, {{checkpoint}}. Classifier: validation accuracy {{classifier_accuracy_val:.3f}}, temperature \
+T = {{T}}, {{checkpoint}}. Classifier: validation accuracy {{classifier_accuracy_val:.3f}}, temperature
 {{classifier_temperature:.2f}}. all: mean over the {{condition}} names that have clips.
 A silent clip is never right; of sounding clips: without those. real: the ceiling, on all test windows; by window: all
 windows weighted equally; majority: always the commonest {{condition}}.
 IS: exp E KL(p(y|x) || p(y)), between 1 and {{n_genres}}, on {{n_inception:g}} clips of each.
-Paper [1] reports {GENRE_ACCURACY_PAPER:.1%} and an IS of {INCEPTION_SCORE_PAPER}, on other music by a classifier that \
-it does not describe; with
-its 4 genres that IS is impossible."""
+Paper [1] reports {GENRE_ACCURACY_PAPER:.1%} and an IS of {INCEPTION_SCORE_PAPER}, on other music by a classifier that
+it does not describe; with its 4 genres that IS is impossible."""
 
 
 def eval_genre(options: Options) -> pd.DataFrame:

@@ -186,7 +186,7 @@ def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) ->
         for genre in genres:
             every = torch.cat([clips[feature] for clips in (genre.real, genre.other_real) if feature in clips])
             order = torch.randperm(len(every), generator=rng_at("halves", seed, halving, genre.genre_id))
-            for half, index in zip(halves, order.chunk(2), strict=True):
+            for half, index in zip(halves, order.tensor_split(2), strict=True):
                 half.append(every[index])
         first, second = map(_defined, halves)
         pairs.append((abs(_difference(first, second)), overlap_area(first, second, ALL_FEATURES[feature].bin_width)))

@@ -1,0 +1,87 @@
+"""All evaluations together: the plan of evaluate.py, and two trainings of one preset in every table and on the page."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_embedders import FakeRenderer, embedder_of
+
+import eval_elbo
+import eval_fad_samples
+import eval_genre
+import eval_mse
+import eval_music
+import evaluate
+import report
+from evaluation.metrics.fad import FadOptions
+from evaluation.registry import EVALUATIONS
+from evaluation.tables import MADE_BY
+from page import assemble
+from page.assemble import ReportOptions
+from programs import latent_plots, restyle
+
+ROOT = Path(evaluate.__file__).parent
+
+
+def test_the_plan_has_every_evaluation() -> None:
+    programs = [words[2 if words[1] == "-m" else 1] for words in evaluate.plan(evaluate.Options())]
+    in_root = {path.name for path in ROOT.glob("eval_*.py")}
+    in_programs = {path.stem for path in (ROOT / "programs").glob("*.py")}
+    others = {f"programs.{name}" for name in in_programs if not name.startswith(("study_", "__"))}
+    assert set(programs) == in_root | others | {"report.py"} and programs[-1] == "report.py"
+    assert len({table.file for each in EVALUATIONS for table in each.tables}) == 10
+
+
+def test_every_option_of_the_plan_reaches_its_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each program prints its resolved options."""
+    changed = {"sources": ("cvae", "generator"), "latents": ("prior",), "seq_lens": (128, 32), "temperature": 0.5}
+    sizes = {"clips": 7, "generation_seeds": 2, "latent_windows": 30, "classifier_steps": 9, "synth": "tinysoundfont"}
+    for words in evaluate.plan(evaluate.Options(checkpoints=(Path("a"), Path("b")), **changed, **sizes)):
+        program, *options = words[2:] if words[1] == "-m" else words[1:]
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", [program, *options, "--dry-run"])
+            runpy.run_path(str(ROOT / f"{program.removesuffix('.py').replace('.', '/')}.py"), run_name="__main__")
+        assert ended.value.code == 0, words
+        resolved = capsys.readouterr().out
+        for value in options[1::2]:
+            for item in value.split(",") if not value.startswith("--") else ():
+                assert item in resolved
+
+
+def test_two_trainings_of_one_preset_are_told_apart_everywhere(
+    places: dict[str, object], make_checkpoints: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places["checkpoints"] = tuple(make_checkpoints(Path(name), seed) for seed, name in enumerate("AB"))
+    classifier = {"classifier_steps": 2, "cache": Path("cache")}
+    monkeypatch.setattr(eval_fad_samples, "open_clip_embedder", lambda *_: embedder_of(Path("cache")))
+    few = {"generation_seeds": 1, "floor_seeds": 2}
+    frames = {
+        "fad": eval_fad_samples.eval_fad_samples(FadOptions(**places, clips=4, **few)),
+        "genre": eval_genre.eval_genre(eval_genre.Options(**places, clips=3, **classifier)),
+        "music": eval_music.eval_music(eval_music.Options(**places, clips=3, novelty_clips=1)),
+        "mse": eval_mse.eval_mse(eval_mse.Options(**places)),
+        "leaking": eval_mse.eval_mse(eval_mse.Options(**places, leak_target=True)),
+        "elbo": eval_elbo.eval_elbo(eval_elbo.Options(**places, importance_samples=0)),
+        "elbo latents": pd.read_csv("metrics/eval_elbo_latents-T32.csv"),
+        "restyling": restyle.eval_restyling(restyle.Options(**places, windows=2, **classifier)),
+    }
+    rows_of = {"music": ["feature", "genre_id"], "elbo latents": ["dimension"], "restyling": ["from_id", "to_id"]}
+    for name, frame in frames.items():
+        assert not frame.duplicated([*MADE_BY, *rows_of.get(name, ["genre_id"])]).any(), name
+        made_by = frame[MADE_BY].drop_duplicates()
+        assert made_by["checkpoint_sha256"].is_unique, name
+        assert [origin.partition(": ")[0] for origin in made_by["origin"]] == ["A", "B"], name
+        assert frame.groupby(MADE_BY).size().nunique() == 1
+    latents = latent_plots.plot_latents(latent_plots.Options(**places, windows=30))
+    assert set(latents["space"]) == {"z hybrid A", "z hybrid B", "rolls"}
+    assert latents["checkpoint_sha256"].nunique() == 2
+
+    monkeypatch.setattr(assemble, "open_renderer", lambda *_: FakeRenderer())
+    page = report.report(ReportOptions(**places, real_clips=0, generated_clips=1)).read_text()
+    for folder in "AB":
+        for network in ("generator (mlp), normal", "cvae (frame-gru)"):
+            assert page.count(f"{folder}: {network}") > 5
