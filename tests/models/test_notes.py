@@ -1,4 +1,4 @@
-"""Rolls as lists of notes, their probabilities, and notes that are drawn: exact on rolls small enough to list."""
+"""Rolls as lists of notes, their probabilities and samples, exact on rolls so small that all can be listed."""
 
 import pytest
 import torch
@@ -50,17 +50,14 @@ def test_the_notes_of_a_roll_and_back() -> None:
     assert listed(notes, 0) == [(0, 60, 3), (0, 64, 8), (4, 60, 1), (7, 0, 1)]
     assert listed(notes, 1) == [] and notes.count.tolist() == [4, 0]
     assert torch.equal(notes_to_roll(notes, 128, 8), roll > 0)
-    assert torch.equal(notes_to_roll(notes, 128, 6), roll[:, :, :6] > 0), "what lasts longer is cut"
+    assert torch.equal(notes_to_roll(notes, 128, 6), roll[:, :, :6] > 0), "notes are cut at the end"
 
 
-def test_every_small_roll_is_one_list() -> None:
+def test_lists_and_rolls_correspond_one_to_one() -> None:
     rolls = every_roll(3, 4)
     notes = roll_to_notes(rolls)
     assert torch.equal(notes_to_roll(notes, 3, 4), rolls > 0)
     assert len({tuple(listed(notes, row)) for row in range(len(rolls))}) == len(rolls)
-
-
-def test_no_rolls_and_empty_ones() -> None:
     assert notes_to_roll(roll_to_notes(torch.zeros(0, 128, 32)), 128, 32).shape == (0, 128, 32)
     assert not notes_to_roll(roll_to_notes(torch.zeros(3, 128, 32)), 128, 32).any()
 
@@ -73,19 +70,18 @@ def test_the_probabilities_of_all_rolls_sum_to_one(pitches: int, n_frames: int, 
     assert (each > 0).all()
 
 
-def test_a_shorter_window_is_a_cut_of_a_longer_one() -> None:
-    """With the same condition in its frames, a window's probability is the sum of those that go on from it."""
+def test_a_windows_probability_is_the_sum_over_its_continuations() -> None:
     decoder = decoder_of(3, 8)
-    # All that stands after the cut must be unknown before it: a note's embedding tells where it ends.
+    # A note's embedding contains its duration, and so reveals frames after the cut.
     torch.nn.init.zeros_(decoder.duration.weight)
     condition = condition_for(4)
     longer = probabilities(decoder, condition, every_roll(3, 4)).view(4, 4, 4, 4, 4, 4)
-    # Cells of a roll are in the order of pitch and frame, the first the lowest bit of its number.
+    # Cells of a roll are ordered by pitch, then frame; the first is the lowest bit of the roll's number.
     cut = longer.view(2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2).sum((0, 1, 4, 5, 8, 9)).flatten()
     assert torch.allclose(cut, probabilities(decoder, condition[:, :1], every_roll(3, 2)), atol=1e-12)
 
 
-def test_drawn_rolls_are_as_frequent_as_they_are_probable() -> None:
+def test_samples_have_the_decoders_probabilities() -> None:
     decoder, rolls, condition = decoder_of(3, 3), every_roll(3, 3), condition_for(3)
     expected, n = probabilities(decoder, condition, rolls), 100_000
     uniform = torch.rand(n, 12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -99,7 +95,7 @@ def test_drawn_rolls_are_as_frequent_as_they_are_probable() -> None:
     assert abs(chi_squared - degrees) < 5 * (2 * degrees) ** 0.5
 
 
-def test_what_goes_on_from_a_beginning_is_as_probable_as_given_it() -> None:
+def test_continuations_have_the_conditional_probabilities() -> None:
     decoder, rolls, condition = decoder_of(2, 4), every_roll(2, 4), condition_for(4)
     begun = torch.tensor([[[1, 1, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [1, 0, 0, 0]]]).double()
     notes, n, first_frame = roll_to_notes(begun), 20_000, 2
@@ -123,7 +119,7 @@ def test_what_goes_on_from_a_beginning_is_as_probable_as_given_it() -> None:
         assert torch.allclose(found.double(), given, atol=0.015)
 
 
-def test_a_draw_follows_from_its_own_numbers_alone() -> None:
+def test_a_sample_depends_on_its_own_numbers_only() -> None:
     decoder, condition = decoder_of(8, 16), torch.randn(6, 8, 8, dtype=torch.float64)
     uniform = torch.rand(6, 40, 3, dtype=torch.float64)
     together = notes_to_roll(draw_notes(decoder, condition, 16, uniform), 8, 16)
@@ -144,8 +140,8 @@ def test_temperature_and_nucleus() -> None:
 
 
 @pytest.mark.parametrize("notes", [True, False], ids=["notes", "frames"])
-def test_blocks_given_what_was_before_sum_to_one(notes: bool) -> None:
-    """Whatever was before, and in blocks shorter than the others of a batch."""
+def test_probabilities_of_blocks_sum_to_one_given_any_context(notes: bool) -> None:
+    """Also of blocks that are shorter than others in the batch."""
     model = (NoteModel(3, 4, hidden=16, depth=2) if notes else FrameModel(3, hidden=8)).double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -153,7 +149,7 @@ def test_blocks_given_what_was_before_sum_to_one(notes: bool) -> None:
     blocks, befores = every_roll(3, 4), every_roll(3, 3)[[0, 77, 300, 511]]
     for before in befores:
         for length in (4, 2):
-            # Beyond its length a block is silent.
+            # A block is silent after its length.
             fitting = blocks[~blocks[:, :, length:].any(2).any(1)]
             with torch.no_grad():
                 n = len(fitting)
@@ -171,8 +167,7 @@ def test_blocks_given_what_was_before_sum_to_one(notes: bool) -> None:
     ],
     ids=["notes", "notes bound", "frames", "frames bound"],
 )
-def test_a_block_depends_on_what_was_before_and_not_on_its_company(model: nn.Module) -> None:
-    torch.manual_seed(0)
+def test_a_block_depends_on_its_context_and_not_on_the_batch(model: nn.Module) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.2)

@@ -1,4 +1,4 @@
-"""MeasureVAE and AdversarialVAE: published sizes, and decoders that give what a step after the other gives."""
+"""The study's models: published sizes, decoders against step-by-step references, losses against definitions."""
 
 import pytest
 import torch
@@ -6,9 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
-from models.study.attribute_vae import AttributeReader, distance_correlation, played_tokens
+from models.study.attribute_vae import (
+    AttributeReader,
+    AttributeRegressor,
+    AttributeVAE,
+    distance_correlation,
+    played_tokens,
+)
 from models.study.measure_vae import MeasureVAE, attribute_loss
-from models.study.token_gru import TokenGRU
 
 TOKENS = torch.randint(9, (6, 24), generator=torch.Generator().manual_seed(0))
 ATTRIBUTES = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
@@ -16,13 +21,11 @@ ATTRIBUTES = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
 
 @pytest.fixture
 def measures() -> MeasureVAE:
-    torch.manual_seed(0)
     return MeasureVAE(9, latent=4, hidden=12, embedding=3, relu_logits=False)
 
 
 @pytest.fixture
 def adversarial() -> AdversarialVAE:
-    torch.manual_seed(0)
     return AdversarialVAE(9, n_attributes=2, start=8, latent=4, hidden=12)
 
 
@@ -34,26 +37,22 @@ def test_measure_vae_has_the_published_size(latent: int, millions: float) -> Non
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_what_is_played_freely_is_what_is_likeliest_after_it(measures: MeasureVAE, training: bool) -> None:
-    """In training with the dropout of the one pass in the other."""
+def test_free_running_tokens_are_the_most_likely_ones(measures: MeasureVAE, training: bool) -> None:
+    """In training both passes have the same dropout."""
     measures.train(training)
-    logits, heard = measures.decode_free(measures.encode(TOKENS).mean)
-    assert logits.shape == (6, 24, 9) and torch.equal(logits.argmax(2), heard) and len(heard.unique()) > 1
-    if not training:
-        with torch.no_grad():
-            at_once = measures.decode_free(measures.encode(TOKENS).mean)[0]
-        torch.testing.assert_close(at_once, logits)
-        torch.testing.assert_close(measures.decode(measures.encode(TOKENS).mean, heard), logits)
+    logits, tokens = measures.decode_free(measures.encode(TOKENS).mean)
+    assert logits.shape == (6, 24, 9) and torch.equal(logits.argmax(2), tokens) and len(tokens.unique()) > 1
 
 
 @pytest.mark.parametrize("name", ["measures", "adversarial"])
-def test_gradients_of_free_running_are_those_of_the_tokens_heard(name: str, request: pytest.FixtureRequest) -> None:
-    """The steps that were kept while the tokens were found lead to the gradients of computing them anew."""
+def test_free_running_has_the_gradients_of_teacher_forcing_on_its_tokens(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     model = request.getfixturevalue(name).eval()
     more = (ATTRIBUTES,) if name == "adversarial" else ()
     z = model.encode(TOKENS).mean.detach()
-    logits, heard = model.decode_free(z, *more, *((24,) if more else ()))
-    again = model.decode(z, *more, heard)
+    logits, tokens = model.decode_free(z, *more, *((24,) if more else ()))
+    again = model.decode(z, *more, tokens)
     torch.testing.assert_close(logits, again)
     parameters = [p for n, p in model.named_parameters() if any(w in n for w in ("tick", "lower", "upper", "played"))]
     losses = [F.cross_entropy(made.flatten(0, 1), TOKENS.flatten()) for made in (logits, again)]
@@ -61,16 +60,6 @@ def test_gradients_of_free_running_are_those_of_the_tokens_heard(name: str, requ
     assert any(gradient.abs().max() > 1e-4 for gradient in wanted)
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
-
-
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_tokens_are_heard_alike_by_the_librarys_network(bidirectional: bool) -> None:
-    """Which other devices than the CPU run."""
-    gru = TokenGRU(9, 0 if bidirectional else 2, 5, bidirectional=bidirectional)
-    constant = None if bidirectional else ATTRIBUTES
-    ours, theirs = gru.run(TOKENS, constant), gru._run_library(TOKENS, constant, None)
-    for found, wanted in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(found, wanted)
 
 
 def library_step(cells: list[nn.GRUCell], inputs: Tensor, states: list[Tensor]) -> None:
@@ -85,30 +74,34 @@ def cell_of(gru: nn.GRU) -> nn.GRUCell:
     return cell
 
 
-def test_measures_are_decoded_as_by_the_librarys_cells(measures: MeasureVAE) -> None:
-    """Beat by beat and tick by tick, as the equations are published."""
+def test_measure_vae_decodes_as_torchs_gru_cells(measures: MeasureVAE) -> None:
+    """Beat by beat and tick by tick, as published."""
     measures.eval()
     z = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
     beats, ticks = ([cell_of(gru.gru) for gru in grus] for grus in (measures.beat_gru, measures.tick_gru))
     states = list(F.selu(measures.beat_start(z)).chunk(2, dim=1))
-    before, logits, heard = measures.first.expand(6, -1), [], []
+    before, logits, chosen = measures.first.expand(6, -1), [], []
     for _ in range(4):
         library_step(beats, measures.beat_input.expand(6, 1), states)
         own = list(F.selu(measures.tick_start(states[1])).chunk(2, dim=1))
         for _ in range(6):
             library_step(ticks, torch.cat([before, F.selu(measures.tick_input(states[1]))], dim=1), own)
             logits.append(measures.output(own[1]))
-            heard.append(logits[-1].argmax(1))
-            before = measures.played(heard[-1])
-    ours, tokens = measures.decode_free(z)
-    assert torch.equal(tokens, torch.stack(heard, dim=1))
-    torch.testing.assert_close(ours, torch.stack(logits, dim=1))
+            chosen.append(logits[-1].argmax(1))
+            before = measures.played(chosen[-1])
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            ours, tokens = measures.decode_free(z)
+        assert torch.equal(tokens, torch.stack(chosen, dim=1))
+        torch.testing.assert_close(ours, torch.stack(logits, dim=1))
+    measures.relu_logits = True
+    torch.testing.assert_close(measures.decode(z, tokens), torch.stack(logits, dim=1).relu())
 
 
-def test_adversarial_vae_decodes_as_by_the_librarys_cells(adversarial: AdversarialVAE) -> None:
-    """With vectors of 0 and 1; true tokens are heard in every third step."""
+def test_adversarial_vae_decodes_as_torchs_gru_cells(adversarial: AdversarialVAE) -> None:
+    """With one-hot vectors; every third token is the true one (scheduled sampling)."""
     z = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
-    is_told = torch.arange(24) % 3 == 0
+    is_true = torch.arange(24) % 3 == 0
     cells = [cell_of(adversarial.lower.gru), cell_of(adversarial.upper.gru)]
     token, logits = torch.full((6,), 8), []
     low, high = torch.tanh(adversarial.first_state(z)), None
@@ -116,16 +109,16 @@ def test_adversarial_vae_decodes_as_by_the_librarys_cells(adversarial: Adversari
         low = cells[0](torch.cat([F.one_hot(token, 9).float(), z, ATTRIBUTES], dim=1), low)
         high = cells[1](low, low if high is None else high)
         logits.append(adversarial.output(high))
-        token = TOKENS[:, step] if is_told[step] else logits[-1].argmax(1)
+        token = TOKENS[:, step] if is_true[step] else logits[-1].argmax(1)
     for gradients in (True, False):
         with torch.set_grad_enabled(gradients):
-            ours, _ = adversarial.decode_free(z, ATTRIBUTES, 24, TOKENS, is_told)
+            ours, _ = adversarial.decode_free(z, ATTRIBUTES, 24, TOKENS, is_true)
         torch.testing.assert_close(ours, torch.stack(logits, dim=1))
 
 
 @pytest.mark.parametrize("name", ["measures", "adversarial"])
-def test_a_few_rows_are_learned(name: str, request: pytest.FixtureRequest) -> None:
-    """By heart, running freely, which needs gradients through encoder and decoder."""
+def test_a_few_rows_are_memorised(name: str, request: pytest.FixtureRequest) -> None:
+    """Free-running, which needs gradients through encoder and decoder."""
     model = request.getfixturevalue(name).eval()
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     more = (ATTRIBUTES,) if name == "adversarial" else ()
@@ -139,10 +132,10 @@ def test_a_few_rows_are_learned(name: str, request: pytest.FixtureRequest) -> No
     assert (played == TOKENS).float().mean() > 0.9
 
 
-def test_the_attribute_loss_is_of_order_alone() -> None:
+def test_the_attribute_loss_depends_on_the_order_only() -> None:
     attribute = torch.tensor([0.1, 0.5, 0.2, 0.5])
     assert attribute_loss(100 * attribute, attribute) == pytest.approx(0, abs=1e-6)
-    # Two pairs out of sixteen are level in the attribute; the other ten off the diagonal are the wrong way round.
+    # Two of the sixteen pairs are ties of the attribute; the other ten off the diagonal have the wrong order.
     assert attribute_loss(-100 * attribute, attribute) == pytest.approx(2 * 10 / 16, abs=1e-6)
     assert attribute_loss(torch.zeros(4), attribute) == pytest.approx(10 / 16)
     assert attribute_loss(torch.tensor([0.0, 0.1]), torch.tensor([0.0, 1.0])) == pytest.approx(
@@ -150,8 +143,7 @@ def test_the_attribute_loss_is_of_order_alone() -> None:
     )
 
 
-def test_the_classifier_and_its_adversary_want_the_opposite() -> None:
-    torch.manual_seed(0)
+def test_the_classifier_and_its_adversary_have_inverted_targets() -> None:
     classifier, z = AttributeClassifier(4, 2, 3), torch.randn(5, 4)
     classes = torch.tensor([[0, 2], [1, 1], [2, 0], [0, 0], [1, 2]])
     logits = classifier(z)
@@ -163,40 +155,58 @@ def test_the_classifier_and_its_adversary_want_the_opposite() -> None:
     torch.testing.assert_close(classifier.fooled_loss(z, classes), -((1 - hot) * p.log() + hot * (1 - p).log()).mean())
 
 
-def test_scheduled_sampling_tells_less_and_less() -> None:
-    """The values that the schedule's source gives."""
-    told = [probability_of_truth(iteration) for iteration in (2_000, 5_000, 7_000, 10_000, 10_000_000)]
-    assert told == pytest.approx([0.99, 0.87, 0.48, 0.04, 0], abs=0.006)
+def test_the_schedule_of_true_tokens() -> None:
+    """Values from the source of the schedule."""
+    found = [probability_of_truth(iteration) for iteration in (2_000, 5_000, 7_000, 10_000, 10_000_000)]
+    assert found == pytest.approx([0.99, 0.87, 0.48, 0.04, 0], abs=0.006)
 
 
-def test_distance_correlation_tells_any_dependence() -> None:
-    at = torch.Generator().manual_seed(0)
-    x = torch.randn(2000, 1, generator=at)
-    noise = torch.randn(2000, 2, generator=at)
+def test_distance_correlation_detects_any_dependence() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 1, generator=rng)
+    noise = torch.randn(2000, 2, generator=rng)
     assert distance_correlation(torch.cat([x, noise], dim=1), noise[:, :1]) > 0.2
     assert distance_correlation(x, -3 * x) == pytest.approx(1, abs=1e-4)
-    assert distance_correlation(x, x.square()) > 0.1, "which no correlation tells"
+    assert distance_correlation(x, x.square()) > 0.1, "where the correlation is 0"
     assert distance_correlation(x, noise).abs() < 0.01
     assert distance_correlation(x[:3], x[:3]) == 0
 
 
-def test_what_is_played_leads_gradients_to_the_logits() -> None:
+def test_played_tokens_have_the_gradient_of_the_softmax() -> None:
     logits = torch.randn(6, 24, 9, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    shares = played_tokens(logits, TOKENS)
-    torch.testing.assert_close(shares, F.one_hot(TOKENS, 9).float())
+    vectors = played_tokens(logits, TOKENS)
+    torch.testing.assert_close(vectors, F.one_hot(TOKENS, 9).float())
     wanted = torch.randn(6, 24, 9, generator=torch.Generator().manual_seed(1))
-    (found,) = torch.autograd.grad((shares * wanted).sum(), logits)
+    (found,) = torch.autograd.grad((vectors * wanted).sum(), logits)
     (smooth,) = torch.autograd.grad((logits.softmax(2) * wanted).sum(), logits)
     torch.testing.assert_close(found, smooth)
 
 
 def test_a_reader_learns_attributes_of_tokens() -> None:
-    torch.manual_seed(0)
-    reader, shares = AttributeReader(9, 2, hidden=16), F.one_hot(TOKENS, 9).float()
+    reader, vectors = AttributeReader(9, 2, hidden=16), F.one_hot(TOKENS, 9).float()
     optimizer = torch.optim.Adam(reader.parameters(), 0.01)
     for _ in range(200):
-        loss = F.mse_loss(reader(shares), ATTRIBUTES)
+        loss = F.mse_loss(reader(vectors), ATTRIBUTES)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss < 0.05 * ATTRIBUTES.var()
+
+
+def test_an_attribute_vae_gives_the_scores_to_its_decoder() -> None:
+    vae = AttributeVAE(9, n_attributes=2, latent=4, hidden=12, embedding=3).eval()
+    posterior = vae.encode(TOKENS, ATTRIBUTES)
+    z = posterior.sample(torch.randn(6, 4))
+    torch.testing.assert_close(z[:, :2], ATTRIBUTES)
+    torch.testing.assert_close(posterior.mean[:, 2:], MeasureVAE.encode(vae, TOKENS).mean)
+    with pytest.raises(ValueError, match="2 numbers of z hold no more than 2 attributes"):
+        AttributeVAE(9, n_attributes=2, latent=2)
+
+
+def test_the_regressor_and_its_adversary() -> None:
+    """Mean squared error, and the mean squared correlation of predictions and scores."""
+    regressor, others = AttributeRegressor(4, 2), torch.randn(6, 4)
+    predicted = regressor(others)
+    torch.testing.assert_close(regressor.loss(others, ATTRIBUTES), F.mse_loss(predicted, ATTRIBUTES))
+    correlations = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(predicted.t(), ATTRIBUTES.t(), strict=True)]
+    torch.testing.assert_close(regressor.explained(others, ATTRIBUTES), torch.stack(correlations).square().mean())
