@@ -92,7 +92,7 @@ class ResultTable:
         frame = read_csv(path)
         # Published values may be absent from the file.
         missing = [c.key for c in self.columns if c.kind != REPORTED and c.key not in frame]
-        missing += [name for name in ("T", *self.protocol) if name not in frame]
+        missing += [name for name in (*self.protocol, *(["T"] if seq_len else [])) if name not in frame]
         if missing:
             raise UserError(f"{path}: has no column {missing[0]}; it is of another version: make it again")
         if seq_len is not None:

@@ -1,9 +1,5 @@
 """The study of explainable latent spaces on the page: its plots, the means over seeds, and each run."""
 
-from pathlib import Path
-
-from common.errors import UserError
-from evaluation.tables import ResultTable, read_csv
 from explainable.result_tables import (
     ACCURACY_PLOT,
     BY_ATTRIBUTE_TABLE,
@@ -14,7 +10,7 @@ from explainable.result_tables import (
     RUNS_TABLE,
 )
 from page.result_folder import AbsentFile, Part, ResultFolder
-from page.tables import ShownTable, show_table
+from page.tables import show_table
 
 PICTURES = {
     ACCURACY_PLOT: "Accuracy against the size of z, by data set, for each model and number of controls",
@@ -33,7 +29,7 @@ CAPTIONS = {
 def explainable_parts(folder: ResultFolder) -> list[Part]:
     """Return the plots and tables of the comparison that exist, or the missing table of runs.
 
-    Raises `UserError` where a table lacks a column.
+    Raises `UserError` if a table lacks a column.
     """
     metrics, command = folder.options.metrics, folder.command(BY_SIZE_TABLE.program, "metrics", "runs")
     if not RUNS_TABLE.path(metrics).exists():
@@ -43,13 +39,9 @@ def explainable_parts(folder: ResultFolder) -> list[Part]:
         for name, about in PICTURES.items()
         if (metrics / name).exists()
     ]
-    tables = [_shown(caption, table, metrics) for caption, table in CAPTIONS.items() if table.path(metrics).exists()]
+    tables = [
+        show_table(caption, table.file, frame, table.columns)
+        for caption, table in CAPTIONS.items()
+        if (frame := table.read(metrics)) is not None
+    ]
     return [*pictures, *tables]
-
-
-def _shown(caption: str, table: ResultTable, metrics: Path) -> ShownTable:
-    frame = read_csv(table.path(metrics))
-    missing = [column.key for column in table.columns if column.key not in frame]
-    if missing:
-        raise UserError(f"{table.path(metrics)}: has no column {missing[0]}; it is of another version: make it again")
-    return show_table(caption, table.file, frame, table.columns)

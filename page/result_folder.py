@@ -11,7 +11,7 @@ import pandas as pd
 from common.files import hash_of_file
 from common.options import as_plain, flag_of
 from evaluation.samples.clips import ClipOptions
-from evaluation.tables import Column, ResultTable
+from evaluation.tables import Column, ResultTable, notes_of
 from page.listening import data_uri
 from page.tables import ShownTable, show_table
 
@@ -95,7 +95,8 @@ class ResultFolder:
 
     def table(self, caption: str, name: str, frame: pd.DataFrame, columns: Sequence[Column]) -> ShownTable:
         """Rows of the file `name` to show, with notes on how they were made and on empty cells."""
-        return show_table(caption, name, frame, columns, [*self._out_of_date(frame), *_notes_of(frame)], self.condition)
+        notes = [*self._out_of_date(frame), *(notes_of(frame) if "note" in frame else ())]
+        return show_table(caption, name, frame, columns, notes, self.condition)
 
     def picture(self, name: str, alt: str, command: str) -> Part:
         """A PNG file, or the command that makes it."""
@@ -147,19 +148,6 @@ class ResultFolder:
                 if digest not in self._weights
             ]
         return [f"Out of date: {'; '.join(found)}. Make it again."] if found else []
-
-
-def _notes_of(frame: pd.DataFrame) -> list[str]:
-    """Each note of the rows once, with the rows that have it."""
-    if "note" not in frame:
-        return []
-    notes = frame.dropna(subset=["note"])
-    each = notes.assign(note=notes["note"].str.split("; ")).explode("note")
-    remarks = []
-    for note, rows in each.groupby("note", sort=False):
-        where = [f"{row.genre_name} at T = {row.T}" for row in rows.itertuples()]
-        remarks.append(f"{note[0].upper()}{note[1:]} ({', '.join(where) if len(where) < len(frame) else 'all rows'}).")
-    return remarks
 
 
 def _plain(value: Any) -> str:
