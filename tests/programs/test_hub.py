@@ -1,8 +1,9 @@
-"""The torch.hub entry points: what they load, what they refuse, and that they leave the user's program alone."""
+"""The torch.hub entry points: what they load and refuse, and that they leave the user's program unchanged."""
 
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,35 +29,42 @@ GENRES = ["polka", "raga", "fado"]
 FORM = MEASURE.with_range(60, 71)
 
 STANDALONE = {"cvae_standalone": "cvae", "generator_standalone": "generator", "critic_standalone": "critic"}
-MEASURES = {"measure_vae": MeasureVAE, "adversarial_vae": AdversarialVAE, "attribute_vae": AttributeVAE}
-HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "G", "critic_hybrid": "D"}
+HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "generator", "critic_hybrid": "critic"}
+ROLLS = {**STANDALONE, **HYBRID}
+STUDY = {"measure_vae": MeasureVAE, "adversarial_vae": AdversarialVAE, "attribute_vae": AttributeVAE}
 
 
-def load(entry: str, **arguments: object) -> torch.nn.Module:
-    return torch.hub.load(str(REPOSITORY), entry, source="local", **arguments)
+def load(entry: str, repository: Path = REPOSITORY, **arguments: object) -> torch.nn.Module:
+    return torch.hub.load(str(repository), entry, source="local", **arguments)
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of narrow models under the names that the three stages give them."""
+    """Weights of narrow models under the names that training gives them."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoints")
-    n = len(GENRES)
-    save_weights(CVAE(n, hidden=8), folder / pretrained_file("cvae"), genres=GENRES)
-    save_weights(Generator(n, 32, hidden=8), folder / pretrained_file("generator"), genres=GENRES)
-    save_weights(Critic(n, 32, hidden=8), folder / pretrained_file("critic"), genres=GENRES)
     for seq_len in WINDOW_LENGTHS:
-        save_weights(CVAE(n, hidden=8), folder / hybrid_file("cvae", seq_len), genres=GENRES, seq_len=seq_len)
-        save_weights(Generator(n, seq_len, hidden=8), folder / hybrid_file("G", seq_len), genres=GENRES)
-        save_weights(Critic(n, seq_len, hidden=8), folder / hybrid_file("D", seq_len), genres=GENRES)
+        models = CVAE(3, hidden=8), Generator(3, seq_len, hidden=8), Critic(3, seq_len, hidden=8)
+        for model in models:
+            save_weights(model, folder / hybrid_file(model.kind, seq_len), genres=GENRES, seq_len=seq_len)
+            if seq_len == 32:
+                save_weights(model, folder / pretrained_file(model.kind), genres=GENRES)
     facts = {"attributes": ["note_density"], "form": FORM.as_plain()}
-    standardised = {"attribute_mean": [0.25], "attribute_deviation": [0.5]}
-    save_weights(MeasureVAE(FORM.size, 4, hidden=8), folder / "measure_vae" / "vae_best.pth", **facts)
-    told = AdversarialVAE(FORM.size, 1, FORM.hold, 4, hidden=8)
-    save_weights(told, folder / "adversarial_vae" / "vae_best.pth", **facts, **standardised)
-    scores = [{"values": [0.0, 1.0], "scores": [-3.0, 3.0]}]
-    given = AttributeVAE(FORM.size, 1, 4, hidden=8)
-    save_weights(given, folder / "attribute_vae" / "vae_best.pth", **facts, attribute_scores=scores)
+    scaled = {"attribute_mean": [0.25], "attribute_deviation": [0.5]}
+    scores = {"attribute_scores": [{"values": [0.0, 1.0], "scores": [-3.0, 3.0]}]}
+    for model, more in (
+        (MeasureVAE(FORM.size, 4, hidden=8), {}),
+        (AdversarialVAE(FORM.size, 1, FORM.hold, 4, hidden=8), scaled),
+        (AttributeVAE(FORM.size, 1, 4, hidden=8), scores),
+    ):
+        save_weights(model, folder / model.network / "vae_best.pth", **facts, **more)
+    return folder
+
+
+def copy_of_repository(folder: Path) -> Path:
+    """The files that a user needs at least."""
+    shutil.copy(REPOSITORY / "hubconf.py", folder)
+    shutil.copytree(REPOSITORY / "models", folder / "models")
     return folder
 
 
@@ -65,93 +73,69 @@ def assert_holds(model: torch.nn.Module, file: Path) -> None:
     state = model.state_dict()
     assert state.keys() == saved.keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in saved.items())
-    assert model.genres == GENRES
-    assert not model.training
+    assert model.genres == GENRES and model.condition == "genre" and not model.training
 
 
 def test_hub_lists_the_entry_points_and_nothing_else() -> None:
-    # As torch.hub.list finds them: it knows no local folders.
+    # As torch.hub.list finds them; it accepts no local folders.
     public = {name: value for name, value in vars(hubconf).items() if callable(value) and not name.startswith("_")}
-    assert sorted(public) == sorted([*STANDALONE, *HYBRID, *MEASURES])
+    assert sorted(public) == sorted([*ROLLS, *STUDY])
     for name, entry in public.items():
         assert f'torch.hub.load(path, "{name}", source="local"' in entry.__doc__
 
 
-@pytest.mark.parametrize(("entry", "model"), STANDALONE.items())
-def test_standalone_entry_points_load_their_stage(entry: str, model: str, checkpoints: Path) -> None:
-    assert_holds(load(entry, checkpoint_dir=checkpoints), checkpoints / pretrained_file(model))
+@pytest.mark.parametrize(("entry", "kind"), STANDALONE.items())
+def test_standalone_entry_points_load_stages_1_and_2(entry: str, kind: str, checkpoints: Path) -> None:
+    assert_holds(load(entry, checkpoint_dir=checkpoints), checkpoints / pretrained_file(kind))
 
 
-@pytest.mark.parametrize("seq_len", WINDOW_LENGTHS)
-@pytest.mark.parametrize(("entry", "model"), HYBRID.items())
-def test_hybrid_entry_points_load_the_asked_length(entry: str, model: str, seq_len: int, checkpoints: Path) -> None:
-    loaded = load(entry, seq_len=seq_len, checkpoint_dir=str(checkpoints))
-    assert_holds(loaded, checkpoints / hybrid_file(model, seq_len))
-    assert model == "cvae" or loaded.seq_len == seq_len
+@pytest.mark.parametrize("seq_len", [*WINDOW_LENGTHS, None])
+@pytest.mark.parametrize(("entry", "kind"), HYBRID.items())
+def test_hybrid_entry_points_load_stage_3(entry: str, kind: str, seq_len: int | None, checkpoints: Path) -> None:
+    loaded = load(entry, checkpoint_dir=str(checkpoints), **({"seq_len": seq_len} if seq_len else {}))
+    assert_holds(loaded, checkpoints / hybrid_file(kind, seq_len or 128))
 
 
-def test_the_documented_shapes(checkpoints: Path) -> None:
-    z, genre = torch.randn(3, 32), torch.tensor([0, 1, 2])
-    roll = load("generator_hybrid", seq_len=64, checkpoint_dir=checkpoints)(z, genre)
-    assert roll.shape == (3, 128, 64) and roll.dtype == torch.float32
-    assert 0 <= roll.min() <= roll.max() <= 1
-    assert load("critic_hybrid", seq_len=64, checkpoint_dir=checkpoints)(roll, genre).shape == (3,)
-    cvae = load("cvae_hybrid", seq_len=64, checkpoint_dir=checkpoints)
-    assert cvae.decode_free(z, genre, seq_len=64).roll.shape == (3, 128, 64)
-    mean, log_variance = cvae.encode(roll, torch.rand(5, 3), torch.tensor([0, 0, 1, 1, 1]), genre)
-    assert mean.shape == log_variance.shape == (3, 32)
-
-
-def test_the_default_length_is_128(checkpoints: Path) -> None:
-    assert load("generator_hybrid", checkpoint_dir=checkpoints).seq_len == 128
-
-
-@pytest.mark.parametrize("entry", [*STANDALONE, *HYBRID])
+@pytest.mark.parametrize("entry", ROLLS)
 def test_presets(entry: str) -> None:
     large, paper = (load(entry, pretrained=False, preset=preset) for preset in ("large", "paper"))
     assert large.kind == paper.kind and large.network != paper.network
     assert load(entry, pretrained=False).network == large.network
-    with pytest.raises(ValueError, match="preset must be one of paper, large, but is 'huge'"):
-        load(entry, preset="huge")
+    for pretrained in (True, False):
+        with pytest.raises(ValueError, match="preset must be one of paper, large, but is 'huge'"):
+            load(entry, preset="huge", pretrained=pretrained)
 
 
-@pytest.mark.parametrize("seq_len", [0, 16, 33, 256, None, "128", [32]])
-@pytest.mark.parametrize("entry", HYBRID)
+@pytest.mark.parametrize("seq_len", [0, 33, None, "128", [32]])
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_other_lengths_are_refused(entry: str, seq_len: object, pretrained: bool, checkpoints: Path) -> None:
-    with pytest.raises(ValueError, match="seq_len must be one of 32, 64, 128, but is"):
-        load(entry, seq_len=seq_len, pretrained=pretrained, checkpoint_dir=checkpoints)
+def test_other_lengths_are_refused(seq_len: object, pretrained: bool, checkpoints: Path) -> None:
+    for entry in HYBRID:
+        with pytest.raises(ValueError, match="seq_len must be one of 32, 64, 128, but is"):
+            load(entry, seq_len=seq_len, pretrained=pretrained, checkpoint_dir=checkpoints)
 
 
 @pytest.mark.parametrize(
     ("entry", "file", "script"),
     [
-        ("cvae_standalone", "cvae_pretrained_best.pth", "train_cvae.py"),
+        ("cvae_standalone", "cvae_pretrained_best.pth", "train_cvae.py --preset large"),
         ("generator_standalone", "generator_pretrained_best.pth", "train_cgan.py"),
         ("critic_standalone", "critic_pretrained_best.pth", "train_cgan.py"),
-        ("cvae_hybrid", "hybrid_cvae_best_T128.pth", "train_hybrid.py"),
         ("generator_hybrid", "hybrid_G_best_T128.pth", "train_hybrid.py"),
-        ("critic_hybrid", "hybrid_D_best_T128.pth", "train_hybrid.py"),
+        ("attribute_vae", "vae_best.pth", "python -m programs.study_train attribute_vae"),
     ],
 )
 def test_missing_weights_name_file_and_script(entry: str, file: str, script: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as caught:
+    with pytest.raises(FileNotFoundError, match=f"{re.escape(str(tmp_path / file))}: no such weights; {script}"):
         load(entry, checkpoint_dir=tmp_path)
-    message = str(caught.value)
-    assert str(tmp_path / file) in message
-    assert script in message and "checkpoint_dir" in message and "pretrained=False" in message
 
 
-def test_the_default_folder_is_checkpoints_beside_hubconf(tmp_path: Path, checkpoints: Path) -> None:
-    # A copy of what a user needs at least: hubconf.py, models/ and the weights.
-    shutil.copy(REPOSITORY / "hubconf.py", tmp_path)
-    shutil.copytree(REPOSITORY / "models", tmp_path / "models")
-    shutil.copytree(checkpoints, tmp_path / "checkpoints")
-    critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=32, preset="paper")
+def test_own_weights_come_before_those_of_the_repository(tmp_path: Path, checkpoints: Path) -> None:
+    copy_of_repository(tmp_path)
+    shutil.copytree(checkpoints, tmp_path / "released" / "paper")
+    critic = load("critic_hybrid", tmp_path, seq_len=32, preset="paper")
     assert_holds(critic, checkpoints / "hybrid_D_best_T32.pth")
-    shutil.move(tmp_path / "checkpoints", tmp_path / "released" / "paper")
-    critic = torch.hub.load(str(tmp_path), "critic_hybrid", source="local", seq_len=64, preset="paper")
-    assert_holds(critic, checkpoints / "hybrid_D_best_T64.pth")
+    own = save_weights(Critic(3, 32, hidden=4), tmp_path / "checkpoints" / hybrid_file("D", 32), genres=GENRES)
+    assert_holds(load("critic_hybrid", tmp_path, seq_len=32, preset="paper"), own)
 
 
 def test_a_file_of_another_model_is_refused(checkpoints: Path, tmp_path: Path) -> None:
@@ -161,84 +145,66 @@ def test_a_file_of_another_model_is_refused(checkpoints: Path, tmp_path: Path) -
     (tmp_path / "critic_pretrained_best.pth").write_bytes((checkpoints / "cvae_pretrained_best.pth").read_bytes())
     with pytest.raises(ValueError, match="holds cvae, but critic is needed"):
         load("critic_standalone", checkpoint_dir=tmp_path)
-    (tmp_path / "cvae_pretrained_best.pth").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="not a readable checkpoint"):
-        load("cvae_standalone", checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="holds adversarial_vae, but measure_vae is needed"):
+        load("measure_vae", checkpoint_dir=checkpoints / "adversarial_vae")
+    save_weights(MeasureVAE(FORM.size, 4, hidden=8), tmp_path / "vae_best.pth")
+    with pytest.raises(ValueError, match=r"damaged or of another version \('attributes'\)"):
+        load("measure_vae", checkpoint_dir=tmp_path)
 
 
-@pytest.mark.parametrize("entry", [*STANDALONE, *HYBRID])
-def test_untrained_models_have_the_papers_size(entry: str) -> None:
-    kind = {"cvae": CVAE, "generator": Generator, "critic": Critic}[entry.split("_")[0]]
-    sizes = {} if kind is CVAE else {"seq_len": 64 if entry in HYBRID else 32}
-    asked = {"seq_len": 64} if entry in HYBRID else {}
-    model = load(entry, pretrained=False, preset="paper", **asked)
-    assert model.config == kind(4, **sizes).config
-    assert not model.training and len(model.genres) == 4
-    fewer = load(entry, pretrained=False, n_genres=2, **asked)
-    assert fewer.genre.num_embeddings == 2 and fewer.genres == ["genre 0", "genre 1"]
+@pytest.mark.parametrize("entry", ROLLS)
+def test_new_models_have_the_presets_size(entry: str) -> None:
+    network = {"cvae": CVAE, "generator": Generator, "critic": Critic}[ROLLS[entry]]
+    requested = {"seq_len": 64} if entry in HYBRID else {}
+    model = load(entry, pretrained=False, preset="paper", n_genres=2, **requested)
+    assert model.config == network(2, **({} if network is CVAE else {"seq_len": 32, **requested})).config
+    assert not model.training and model.genres == ["genre 0", "genre 1"]
+    assert len(load(entry, pretrained=False, **requested).genres) == 4
 
 
-@pytest.mark.parametrize("entry", MEASURES)
-def test_models_of_measures_bring_what_it_takes_to_use_them(entry: str, checkpoints: Path) -> None:
+@pytest.mark.parametrize("entry", STUDY)
+def test_models_of_the_study_have_what_their_use_needs(entry: str, checkpoints: Path) -> None:
     model = load(entry, checkpoint_dir=checkpoints / entry)
     assert model.attributes == ["note_density"] and model.form == FORM.as_plain() and not model.training
-    rows = torch.randint(FORM.size, (3, 24))
-    told = (torch.zeros(3, 1),) if entry == "attribute_vae" else ()
-    z = model.encode(rows, *told).mean
-    assert z.shape == (3, 4)
-    told = ()
-    if entry == "adversarial_vae":
-        values = torch.tensor([[0.25], [0.5], [0.75]])
-        told = (values - torch.tensor(model.attribute_mean)) / torch.tensor(model.attribute_deviation), rows.shape[1]
-        assert told[0].flatten().tolist() == [0, 0.5, 1]
-    logits, tokens = model.decode_free(z, *told)
-    assert logits.shape == (3, 24, FORM.size) and tokens.shape == (3, 24) and tokens.dtype == torch.int64
+    scaled = [hasattr(model, name) for name in ("attribute_mean", "attribute_deviation", "attribute_scores")]
+    assert scaled == [model.network == "adversarial_vae"] * 2 + [model.network == "attribute_vae"]
+    tokens = torch.randint(FORM.size, (3, 24))
+    z = model.encode(tokens, *((torch.zeros(3, 1),) if model.encodes_scores else ())).mean
+    values = (torch.tensor([[0.25], [0.5], [0.75]]) - 0.25) / 0.5
+    logits, tokens = model.decode_free(z, *(() if model.controls_in_latent else (values, 24)))
+    assert z.shape == (3, 4) and logits.shape == (3, 24, FORM.size) and tokens.shape == (3, 24)
 
 
-@pytest.mark.parametrize("entry", MEASURES)
-def test_new_models_of_measures_have_the_published_size(entry: str) -> None:
+@pytest.mark.parametrize("entry", STUDY)
+def test_new_models_of_the_study_have_the_published_size(entry: str) -> None:
     sizes = {"latent": 6, "hidden": 8}
     model = load(entry, pretrained=False, attributes=ATTRIBUTES[:2], **sizes)
     more = {"adversarial_vae": {"n_attributes": 2, "start": MEASURE.hold}, "attribute_vae": {"n_attributes": 2}}
-    assert model.config == MEASURES[entry](n_tokens=MEASURE.size, **more.get(entry, {}), **sizes).config
+    assert model.config == STUDY[entry](n_tokens=MEASURE.size, **more.get(entry, {}), **sizes).config
     assert model.form == MEASURE.as_plain() and model.attributes == list(ATTRIBUTES[:2]) and not model.training
+    assert model.attribute_mean == [0, 0] and model.attribute_deviation == [1, 1] and len(model.attribute_scores) == 2
     defaults = inspect.signature(getattr(hubconf, entry)).parameters
-    published = inspect.signature(MEASURES[entry]).parameters
+    published = inspect.signature(STUDY[entry]).parameters
     assert all(defaults[name].default == published[name].default for name in ("latent", "hidden"))
     assert defaults["attributes"].default == ATTRIBUTES
 
 
-def test_weights_of_measures_are_ones_own_or_those_of_the_repository(checkpoints: Path, tmp_path: Path) -> None:
-    shutil.copy(REPOSITORY / "hubconf.py", tmp_path)
-    shutil.copytree(REPOSITORY / "models", tmp_path / "models")
-
-    def load_there() -> torch.nn.Module:
-        return torch.hub.load(str(tmp_path), "measure_vae", source="local")
-
-    with pytest.raises(FileNotFoundError, match=r"measure_vae.pth: no such weights; .* programs.study_train"):
-        load_there()
-    file = checkpoints / "measure_vae" / "vae_best.pth"
+def test_weights_of_the_study_are_the_only_run_or_those_of_the_repository(checkpoints: Path, tmp_path: Path) -> None:
+    copy_of_repository(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"measure_vae.pth: no such weights"):
+        load("measure_vae", tmp_path)
     (tmp_path / "released" / "explainable").mkdir(parents=True)
-    shutil.copy(file, tmp_path / "released" / "explainable" / "measure_vae.pth")
-    assert load_there().attributes == ["note_density"]
-    own = tmp_path / "checkpoints" / "explainable" / "set"
-    for run in ("measure_vae_z4", "measure_vae_z8"):
-        save_weights(MeasureVAE(FORM.size, 8, hidden=8), own / run / "vae_best.pth", attributes=[], form={})
-        if run == "measure_vae_z4":
-            assert load_there().latent == 8, "one's own run comes first"
+    shutil.copy(checkpoints / "measure_vae" / "vae_best.pth", tmp_path / "released" / "explainable" / "measure_vae.pth")
+    assert load("measure_vae", tmp_path).attributes == ["note_density"]
+    own, facts = tmp_path / "checkpoints" / "explainable" / "set", {"attributes": [], "form": {}}
+    save_weights(MeasureVAE(FORM.size, 8, hidden=8), own / "measure_vae_z8" / "vae_best.pth", **facts)
+    assert load("measure_vae", tmp_path).latent == 8
+    save_weights(MeasureVAE(FORM.size, 4, hidden=8), own / "measure_vae_z4" / "vae_best.pth", **facts)
     with pytest.raises(ValueError, match=r"2 runs, such as .*; name the folder of one with checkpoint_dir"):
-        load_there()
+        load("measure_vae", tmp_path)
 
 
-def test_other_weights_are_no_model_of_measures(checkpoints: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds adversarial_vae, but measure_vae is needed"):
-        load("measure_vae", checkpoint_dir=checkpoints / "adversarial_vae")
-    save_weights(MeasureVAE(FORM.size, 4, hidden=8), tmp_path / "vae_best.pth")
-    with pytest.raises(ValueError, match="damaged or of another version"):
-        load("measure_vae", checkpoint_dir=tmp_path)
-
-
-def test_the_running_programs_models_stay_what_they_are(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_running_programs_models_stay_as_they_are(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     users = types.ModuleType("models")
     monkeypatch.setitem(sys.modules, "models", users)
     path_before = list(sys.path)
@@ -248,51 +214,32 @@ def test_the_running_programs_models_stay_what_they_are(checkpoints: Path, monke
     assert type(load("cvae_hybrid", checkpoint_dir=checkpoints)) is type(model)
 
 
-def run_python(program: str, cwd: Path, *arguments: object) -> dict[str, object]:
-    """Run `program` in a fresh interpreter that knows nothing of this repository; it prints JSON."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_users_own_packages_are_used_and_left_alone(tmp_path: Path, checkpoints: Path) -> None:
+def test_a_program_without_this_repository(tmp_path: Path, checkpoints: Path) -> None:
+    """The user's packages of these names are used and unchanged; only torch and the standard library are imported."""
     for name in ("models", "data"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"OWNER = 'the user of {name}'\n")
         (tmp_path / name / "later.py").write_text("FOUND = True\n")
     program = """
 import json, sys
-import data, models
-import torch
-before = {name: id(module) for name, module in sys.modules.items() if name.split(".")[0] in ("models", "data")}
-repository, folder = sys.argv[1:]
-for entry in ("cvae_standalone", "generator_hybrid", "critic_hybrid"):
-    torch.hub.load(repository, entry, source="local", checkpoint_dir=folder)
-after = {name: id(module) for name, module in sys.modules.items() if name.split(".")[0] in ("models", "data")}
+import data, models, torch
+def users():
+    return {name: id(module) for name, module in sys.modules.items() if name.split(".")[0] in ("models", "data")}
+before, packages = users(), {name.split(".")[0] for name in sys.modules}
+repository, folder, *entries = sys.argv[1:]
+for entry in entries:
+    place = f"{folder}/{entry}" if entry.endswith("_vae") else folder
+    torch.hub.load(repository, entry, source="local", checkpoint_dir=place)
+    torch.hub.load(repository, entry, source="local", pretrained=False, **({} if place == folder else {"hidden": 8}))
+after, now = users(), {name.split(".")[0] for name in sys.modules}
 import data.later, models.later
-print(json.dumps({"same": before == after, "owners": [models.OWNER, data.OWNER], "repository": repository in sys.path}))
+own = {name for name in now if name.startswith("_hub_models_")}
+print(json.dumps({"same": before == after, "owners": [models.OWNER, data.OWNER], "in path": repository in sys.path,
+                  "own": len(own), "other": sorted(now - packages - own - sys.stdlib_module_names)}))
 """
-    found = run_python(program, tmp_path, REPOSITORY, checkpoints)
-    assert found == {"same": True, "owners": ["the user of models", "the user of data"], "repository": False}
-
-
-def test_nothing_but_torch_and_the_standard_library_is_imported(tmp_path: Path, checkpoints: Path) -> None:
-    program = """
-import json, sys
-import torch
-before = {name.split(".")[0] for name in sys.modules}
-repository, folder = sys.argv[1:]
-for entry in ("cvae_standalone", "cvae_hybrid", "generator_standalone", "generator_hybrid", "critic_standalone",
-              "critic_hybrid"):
-    torch.hub.load(repository, entry, source="local", checkpoint_dir=folder)
-    torch.hub.load(repository, entry, source="local", pretrained=False)
-for entry in ("measure_vae", "adversarial_vae", "attribute_vae"):
-    torch.hub.load(repository, entry, source="local", checkpoint_dir=f"{folder}/{entry}")
-    torch.hub.load(repository, entry, source="local", pretrained=False, hidden=8)
-after = {name.split(".")[0] for name in sys.modules}
-own = {name for name in after if name.startswith("_hub_models_")}
-print(json.dumps({"own": len(own), "other": sorted(after - before - own - sys.stdlib_module_names)}))
-"""
-    assert run_python(program, tmp_path, REPOSITORY, checkpoints) == {"own": 1, "other": []}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", program, *map(str, [REPOSITORY, checkpoints, *ROLLS, *STUDY])]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    owners = ["the user of models", "the user of data"]
+    assert json.loads(done.stdout) == {"same": True, "owners": owners, "in path": False, "own": 1, "other": []}
