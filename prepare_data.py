@@ -1,14 +1,14 @@
-"""Turn a folder of MIDI files and a label CSV into a roll store, which all later stages read.
+"""Make a roll store, which all later stages read, from a folder of MIDI files and a label CSV.
 
     python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --store store
     python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --genre-column composer
     python prepare_data.py --builtin --store store        # real music that comes with the music21 package
 
-The CSV needs the columns path (below --midi-dir) and genre_id (0, 1, ...); genre, artist, title, split, source and
-confidence are used where present, as label_data.py writes them. With --genre-column, the names in that column are what
-the music is conditioned on, and genre_id is not needed. Running it again does nothing while files, labels and settings
-are unchanged and the store is undamaged. Files that cannot be used are listed with the reason in rejected.csv inside
-the store; the others are not affected.
+The CSV needs the columns path (below --midi-dir) and genre_id (0, 1, ...). The columns genre, artist, title, split,
+source and confidence, as label_data.py writes them, are optional. With --genre-column, the names in that column are the
+condition, and genre_id is not needed. Unusable files are listed with the reason in rejected.csv inside the store.
+
+A second run does nothing while files, labels and settings are unchanged and the store is undamaged.
 """
 
 import time
@@ -19,27 +19,25 @@ from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
 from common.text import printable
 
-# What needs more than these is imported where it is used: the processes that read MIDI files begin with this file.
+# Other imports stand where they are used, because the worker processes that read MIDI files import this file.
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """What to make a store of."""
+    """Options of `prepare_data`."""
 
-    midi_dir: Path | None = option(None, "folder the paths in the CSV start from; without it, the CSV's")
+    midi_dir: Path | None = option(None, "folder of the paths in the CSV (default: the folder of the CSV)")
     labels: Path | None = option(None, "label CSV")
     store: Path = option(Path("store"), "folder to write")
-    genres: tuple[str, ...] = option((), "names of genre 0, 1, ...; without them, the CSV's column genre")
-    genre_column: str | None = option(None, "column of names to condition on instead of genre_id, as in composer")
-    min_confidence: float | None = option(
-        None, "leave out rows whose column confidence is below", minimum=0, maximum=1
-    )
+    genres: tuple[str, ...] = option((), "names of genre 0, 1, ... (default: the CSV's column genre)")
+    genre_column: str | None = option(None, "column of names to condition on, for example composer")
+    min_confidence: float | None = option(None, "leave out rows with a lower confidence", minimum=0, maximum=1)
     allow_outside: bool = option(False, "allow paths and links that lead out of --midi-dir")
-    builtin: bool = option(False, "use scores that the music21 package ships")
-    all: bool = option(False, "with --builtin: every score, not a balanced part of them")
-    max_minutes: float = option(60.0, "reject longer files, in minutes", above=0)
-    workers: int | None = option(None, "processes that read files; without it, one a core", minimum=1, maximum=1024)
-    rebuild: bool = option(False, "make the store anew even if nothing has changed")
+    builtin: bool = option(False, "use the scores in the music21 package")
+    all: bool = option(False, "with --builtin: all scores, not a balanced selection")
+    max_minutes: float = option(60.0, "longest file, in minutes", above=0)
+    workers: int | None = option(None, "processes that read files (default: one for each core)", minimum=1, maximum=1024)
+    rebuild: bool = option(False, "make the store even if nothing has changed")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +50,7 @@ class Options(CheckedOptions):
 
 
 def prepare_data(options: Options) -> None:
-    """Make the store and print what it holds. Raises `UserError` with a sentence where that cannot be."""
+    """Make the store and print a summary. Raises `UserError` as `prepare_store` does."""
     from data.prepare import StoreSettings, prepare_store, summary
 
     started = time.perf_counter()

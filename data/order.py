@@ -1,4 +1,4 @@
-"""Which windows a training step sees, and how much each genre counts."""
+"""Order of training windows, and weights of genres."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,14 @@ from common.randomness import rng_at
 
 
 class WindowOrder:
-    """Which windows each step of an epoch trains on.
+    """Window indices of each training step, a function of seed, epoch, position and stream.
 
-    Every stream of an epoch is a permutation of its own, so the five critic steps of an iteration see five batches.
-    With `balanced`, each window is drawn by genre first, all genres alike, and with replacement.
+    Each stream of an epoch is another permutation, so the five critic steps of an iteration see five batches. With
+    `balanced`, windows are drawn with replacement: first a genre, uniformly, then a window of it.
     """
 
     def __init__(self, genre: Tensor, batch_size: int, seed: int, *, balanced: bool) -> None:
-        """`genre` of all windows, int64 (n,) on the CPU."""
+        """`genre`: of all windows, int64 (n,) on the CPU."""
         self._genre = genre
         self._batch_size = batch_size
         self._seed = seed
@@ -23,15 +23,15 @@ class WindowOrder:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last step takes what is left of the windows."""
+        """Number of steps; the last takes the remaining windows."""
         return -(-len(self._genre) // self._batch_size)
 
     def index(self, epoch: int, step: int, stream: int = 0) -> Tensor:
-        """Window indices int64 (B,) of a step."""
+        """Return the window indices of a step, int64 (B,)."""
         return self.examples(epoch, step * self._batch_size, stream)
 
     def examples(self, epoch: int, first: int, stream: int = 0) -> Tensor:
-        """Window indices int64 (B,) of the step that begins with the example number `first` of an epoch."""
+        """Return the window indices of the step that begins with example `first` of an epoch, int64 (B,)."""
         cached_epoch, order = self._cached.get(stream, (-1, self._genre))
         if cached_epoch != epoch:
             order = self._order(epoch, stream)
@@ -39,19 +39,19 @@ class WindowOrder:
         return order[first : first + self._batch_size]
 
     def _order(self, epoch: int, stream: int) -> Tensor:
-        generator = rng_at("order", self._seed, len(self._genre), epoch, stream)
+        rng = rng_at("order", self._seed, len(self._genre), epoch, stream)
         if not self._balanced:
-            return torch.randperm(len(self._genre), generator=generator)
+            return torch.randperm(len(self._genre), generator=rng)
         by_genre = torch.argsort(self._genre, stable=True)
         present, count = torch.unique(self._genre, return_counts=True)
         first = count.cumsum(0) - count
-        drawn = torch.randint(len(present), (len(self._genre),), generator=generator)
-        place = (torch.rand(len(drawn), generator=generator, dtype=torch.float64) * count[drawn]).long()
+        drawn = torch.randint(len(present), (len(self._genre),), generator=rng)
+        place = (torch.rand(len(drawn), generator=rng, dtype=torch.float64) * count[drawn]).long()
         return by_genre[first[drawn] + place]
 
 
 def inverse_frequency_weights(genre: Tensor, n_genres: int) -> Tensor:
-    """Weight of each genre, float32 (n_genres,): inverse to its number of windows, with mean 1 over the windows."""
+    """Return genre weights, float32 (n_genres,), inverse to the number of windows, with mean 1 over all windows."""
     count = torch.bincount(genre.cpu(), minlength=n_genres).double()
     present = (count > 0).sum()
     return torch.where(count > 0, count.sum() / (present * count.clamp_min(1)), 0.0).float()

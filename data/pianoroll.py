@@ -1,7 +1,7 @@
-"""Piano rolls of 0 and 1 <-> MIDI, without loss: a roll that is written to a file and read again is the same roll.
+"""Convert piano rolls of 0 and 1 to MIDI without loss: reading the file back gives the same roll.
 
-At 120 quarter notes a minute and 512 ticks each, a tick is 1/1024 s. Frames that last whole ticks therefore begin and
-end on exact binary fractions of a second, and no reader can round one to the frame beside it.
+At 120 quarter notes a minute and 512 ticks each, a tick is 1/1024 s. Frames of whole ticks therefore begin and end on
+exact binary fractions of a second, which no reader rounds to a neighbouring frame.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from data.song import FRAMES_PER_SECOND, PITCHES
 
 QUARTERS_PER_MINUTE, TICKS_PER_QUARTER = 120.0, 512
 TICKS_PER_SECOND = 1024
-VELOCITY = 80  # of notes that are written without one of their own
+VELOCITY = 80  # of notes written from a roll, which has no velocities
 
 
 class RollNotes(NamedTuple):
@@ -26,8 +26,14 @@ class RollNotes(NamedTuple):
 
 
 def roll_notes(roll: ArrayLike) -> RollNotes:
-    """The notes of a roll (128, T): consecutive sounding frames of a pitch are one note."""
-    changes = _changes(_binary_roll(roll))  # (128, T + 1)
+    """Return the notes of a roll (128, T): consecutive sounding frames of a pitch are one note.
+
+    Raises ValueError for another shape or values other than 0 and 1.
+    """
+    binary = _binary(roll)
+    if binary.ndim != 2 or len(binary) != PITCHES:
+        raise ValueError(f"a piano roll has the shape ({PITCHES}, T), but this is {binary.shape}")
+    changes = _changes(binary)  # (128, T + 1)
     pitch, start = np.nonzero(changes == 1)
     _, end = np.nonzero(changes == -1)
     by_onset = np.lexsort((pitch, start))
@@ -35,10 +41,10 @@ def roll_notes(roll: ArrayLike) -> RollNotes:
 
 
 def drop_short_notes(roll: ArrayLike, min_frames: int) -> np.ndarray:
-    """Silence the notes shorter than `min_frames` in a roll of 0 and 1 (..., T), frames last; returns bool (..., T)."""
+    """Silence notes shorter than `min_frames` in a roll of 0 and 1 (..., T); returns bool (..., T)."""
     changes = _changes(_binary(roll))
     flat = changes.reshape(-1)
-    # Every row ends in silence, so the k-th start and the k-th end are of one note.
+    # Every row ends in silence, so the k-th start and the k-th end belong to one note.
     start, end = np.flatnonzero(flat == 1), np.flatnonzero(flat == -1)
     short = end - start < min_frames
     flat[start[short]] = flat[end[short]] = 0
@@ -48,13 +54,17 @@ def drop_short_notes(roll: ArrayLike, min_frames: int) -> np.ndarray:
 def pianoroll_to_pretty_midi(
     roll: ArrayLike, *, frames_per_second: int = FRAMES_PER_SECOND, program: int = 0, velocity: int = VELOCITY
 ) -> pretty_midi.PrettyMIDI:
-    """A roll of 0 and 1 (128, T) as one instrument, in which consecutive sounding frames of a pitch are one note.
+    """Return a roll of 0 and 1 (128, T) as a MIDI file of one instrument, with the notes of `roll_notes`.
 
-    A note starts and ends at frame / `frames_per_second` seconds. MIDI has no silence after the last note: how many
-    frames there were is the one thing it does not keep. Raises ValueError for another shape, values between 0 and 1
-    (apply a threshold first), a frame rate that does not divide 1024, or a program or velocity that MIDI does not have.
+    Notes start and end at frame / `frames_per_second` seconds. MIDI does not keep T: there is no silence after the
+    last note. Raises ValueError as `roll_notes` does (apply a threshold to probabilities first), and for a frame rate
+    that does not divide 1024 or a program or velocity outside the MIDI range.
     """
-    _check_frame_rate(frames_per_second)
+    if frames_per_second < 1 or TICKS_PER_SECOND % frames_per_second:
+        raise ValueError(
+            f"{frames_per_second} frames a second do not fall on ticks of 1/{TICKS_PER_SECOND} s; "
+            f"use a rate that divides {TICKS_PER_SECOND}"
+        )
     if not 0 <= program <= 127 or not 1 <= velocity <= 127:
         raise ValueError(f"program must be 0 ... 127 and velocity 1 ... 127, but they are {program} and {velocity}")
     instrument = pretty_midi.Instrument(program)
@@ -67,47 +77,16 @@ def pianoroll_to_pretty_midi(
     return midi
 
 
-def pretty_midi_to_pianoroll(
-    midi: pretty_midi.PrettyMIDI, n_frames: int | None = None, *, frames_per_second: int = FRAMES_PER_SECOND
-) -> np.ndarray:
-    """Piano roll bool (128, T) of all instruments that are not drums, pedal and pitch bends applied.
-
-    T is `n_frames`, with silence after the end; without it, T is where the last note ends. Raises ValueError where a
-    note sounds after `n_frames`.
-    """
-    roll = midi.get_piano_roll(fs=frames_per_second) > 0
-    if n_frames is None:
-        return roll
-    if roll[:, n_frames:].any():
-        raise ValueError(f"the piece sounds for more than the {n_frames} frames asked for")
-    return np.pad(roll[:, :n_frames], ((0, 0), (0, max(n_frames - roll.shape[1], 0))))
-
-
 def _changes(roll: np.ndarray) -> np.ndarray:
-    """int8 (..., T + 1): 1 where a note starts, -1 where one has ended, for a bool roll (..., T)."""
+    """Return int8 (..., T + 1): 1 where a note starts, -1 where one has ended, for a bool roll (..., T)."""
     silence = np.zeros((*roll.shape[:-1], 1), np.int8)
     return np.diff(roll.view(np.int8), axis=-1, prepend=silence, append=silence)
 
 
 def _binary(roll: ArrayLike) -> np.ndarray:
-    """`roll` as a contiguous bool array. Raises ValueError where a value is neither 0 nor 1."""
+    """Return `roll` as a contiguous bool array. Raises ValueError for values other than 0 and 1."""
     values = np.asarray(roll)
     binary = np.ascontiguousarray(values, bool)
     if values.dtype != bool and not np.array_equal(values, binary):
         raise ValueError("a roll to write holds 0 and 1 alone; apply a threshold to probabilities first")
     return binary
-
-
-def _binary_roll(roll: ArrayLike) -> np.ndarray:
-    binary = _binary(roll)
-    if binary.ndim != 2 or len(binary) != PITCHES:
-        raise ValueError(f"a piano roll has the shape ({PITCHES}, T), but this is {binary.shape}")
-    return binary
-
-
-def _check_frame_rate(frames_per_second: int) -> None:
-    if frames_per_second < 1 or TICKS_PER_SECOND % frames_per_second:
-        raise ValueError(
-            f"{frames_per_second} frames a second do not fall on ticks of 1/{TICKS_PER_SECOND} s; "
-            f"use a rate that divides {TICKS_PER_SECOND}"
-        )

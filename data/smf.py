@@ -1,11 +1,11 @@
-"""Standard MIDI File -> arrays of channel events, without a Python step per event's content.
+"""Parse a Standard MIDI File into arrays of channel events, vectorized with numpy.
 
-Why not an existing fast parser: they pair note-ons with note-offs first in, first out, drop the notes that are
-left over and forget the channel, so the rolls of about half of real files differ from `pretty_midi`'s. The
-raw events keep all that, and `data/song.py` applies `pretty_midi`'s rules to them.
+Existing fast parsers pair note-ons with note-offs first in, first out, drop unpaired notes and lose the channel, so the
+rolls of about half of real files would differ from `pretty_midi`'s. We keep the raw events; `data/song.py` applies
+`pretty_midi`'s rules to them.
 
-A block of the file's bytes is looked at all at once: for every byte, where would the next event start if one
-started here? Following those links from the start of a track visits its events only.
+The parser works on blocks of bytes. For each byte it computes where the next event would start if an event started
+here. Following these links from the start of a track visits exactly its events.
 """
 
 from bisect import bisect_left
@@ -17,25 +17,23 @@ import numpy as np
 from data.smf_chunks import MidiError, track_chunks, unwrapped
 
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x8, 0x9, 0xB, 0xC, 0xE
-MAX_BYTES = 8_000_000  # some two million notes; the largest files of real music have a tenth of it
+MAX_BYTES = 8_000_000  # about two million notes; the largest files of real music have a tenth
 _META, _SYSEX, _SYSEX_ESCAPE, _SET_TEMPO = 0xFF, 0xF0, 0xF7, 0x51
-# Data bytes after 0xF0, 0xF1, ... where their number is fixed.
+# Number of data bytes after the status bytes 0xF0, 0xF1, ...; 0 where it is not fixed.
 _SYSTEM_COMMON_BYTES = np.array([0, 1, 2, 1, *[0] * 12])
-# Reading a block takes some 70 bytes of memory a byte.
-_BLOCK_BYTES = 1 << 15
-# How far a look ahead from any byte reaches: delta time, status, kind of meta event, length.
+_BLOCK_BYTES = 1 << 15  # parsing takes about 70 bytes of memory a byte
+# Largest look-ahead from a byte: delta time, status, kind of meta event, length.
 _LOOKAHEAD_BYTES = 10
-# The value of a variable-length quantity that does not end within its four bytes.
-_ENDLESS = 1 << 40
+_ENDLESS = 1 << 40  # value of a variable-length quantity of more than four bytes
 
 
 @dataclass(frozen=True)
 class MidiEvents:
-    """Channel events of all tracks, track after track, each in file order. All arrays have length n.
+    """Channel events of all tracks, (n,) each, by track and then in file order.
 
-    `tick` from the start of the track and `track` are int64; `kind` (`NOTE_ON`, ...), `channel`, `data1` and `data2`
-    are uint8. `tempo_tick` and `tempo_microseconds` (per quarter note) are the tempo changes of the first track, the
-    only one that counts in files of type 0 and 1.
+    `tick` (from the start of the track) and `track` are int64; `kind` (`NOTE_ON`, ...), `channel`, `data1` and `data2`
+    are uint8. `tempo_tick` and `tempo_microseconds` (per quarter note) are the tempo changes of the first track; files
+    of type 0 and 1 have no others.
     """
 
     ticks_per_quarter: int
@@ -49,15 +47,15 @@ class MidiEvents:
     tempo_microseconds: np.ndarray
 
 
-def read_midi_events(path: Path, *, max_bytes: int = MAX_BYTES) -> MidiEvents:
-    """Read the Standard MIDI File at `path`, also one in a RIFF (RMID) or MacBinary file.
+def read_midi_events(path: Path) -> MidiEvents:
+    """Read a Standard MIDI File, also inside a RIFF (RMID) or MacBinary file.
 
-    Raises `MidiError` where the content is not MIDI, is damaged or has over `max_bytes`, `OSError` where the file
-    cannot be read.
+    Raises `MidiError` where the content is not MIDI, damaged or over `MAX_BYTES`, `OSError` where the file cannot be
+    read.
     """
     size = path.stat().st_size
-    if size > max_bytes:
-        raise MidiError(f"too large: {size:,} bytes, more than the {max_bytes:,} allowed")
+    if size > MAX_BYTES:
+        raise MidiError(f"too large: {size:,} bytes, more than the {MAX_BYTES:,} allowed")
     content = unwrapped(path.read_bytes())
     ticks_per_quarter, chunks = track_chunks(content)
     data = np.frombuffer(content + bytes(_LOOKAHEAD_BYTES), np.uint8)
@@ -65,7 +63,7 @@ def read_midi_events(path: Path, *, max_bytes: int = MAX_BYTES) -> MidiEvents:
 
 
 def _varlen(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Value and number of bytes (1 to 4) of the variable-length quantity at each position of `at`."""
+    """Return value and number of bytes (1 to 4) of the variable-length quantity at each position of `at`."""
     value, length = (data[at] & 0x7F).astype(np.int64), np.ones(len(at), np.int64)
     more = data[at] >= 0x80
     for _ in range(3):
@@ -80,11 +78,11 @@ def _varlen(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _find_events(data: np.ndarray, chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Byte position of every event of every track, int64 (events,), and the number of events of each track."""
+    """Return the byte position of each event of each track, int64 (events,), and the number of events of each track."""
     size = chunks[-1][1]
     state = [2 * start for start, _ in chunks]
     positions, counts = [], np.zeros(len(chunks), np.int64)
-    unfinished = 0  # the first track that has not been read to its end
+    unfinished = 0  # the first track not yet read to its end
     for first in range(0, size, _BLOCK_BYTES):
         block_end = min(first + _BLOCK_BYTES, size)
         begun = bisect_left(chunks, (block_end,))
@@ -104,10 +102,10 @@ def _find_events(data: np.ndarray, chunks: list[tuple[int, int]]) -> tuple[np.nd
 
 
 def _link_events(data: np.ndarray, size: int) -> np.ndarray:
-    """Where the next event would start, for an event that started at any of the first `size` bytes of `data`.
+    """Return for each state the next state, intp (2 * size,), if an event started there.
 
-    Returns the next state, intp (2 * size,), of each state. A state is 2 * position, plus 1 where running status has
-    two data bytes. The next position may lie past `size`.
+    A state is 2 * position, for the first `size` positions of `data`, plus 1 where running status has two data bytes.
+    The next position may lie past `size`.
     """
     high = data >= 0x80
     # A delta time ends at its first byte below 0x80, and has at most four bytes.
@@ -126,7 +124,7 @@ def _link_events(data: np.ndarray, size: int) -> np.ndarray:
     here = np.arange(0, 2 * size, 2)
     next_state = np.empty((size, 2), np.intp)
     for running_two in (0, 1):
-        # Events are shorter than ten bytes here, so all but the last line is arithmetic of single bytes.
+        # Lengths here are below ten, so all lines but the last are uint8 arithmetic.
         running_bytes = ~explicit * np.uint8(1 + running_two)
         length = delta_length + explicit + channel_message + two_data_bytes + running_bytes
         keeps_two = two_data_bytes | ~channel_message if running_two else two_data_bytes
@@ -136,25 +134,25 @@ def _link_events(data: np.ndarray, size: int) -> np.ndarray:
 
 
 def _choose(condition: np.ndarray, chosen: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """`numpy.where` of uint8 arrays by bit masks, which run as vector instructions: ten times faster."""
+    """`numpy.where` of uint8 arrays by bit masks, ten times faster because numpy vectorizes it."""
     return other ^ ((chosen ^ other) & -condition.view(np.uint8))
 
 
 def _after_system_message(data: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Position after the meta, system exclusive or system common message whose status byte is at each of `at`."""
+    """Return the position after the meta or system message with its status byte at each of `at`."""
     status = data[at]
     is_meta = status == _META
     has_length = is_meta | (status == _SYSEX) | (status == _SYSEX_ESCAPE)
-    # A position inside an event may point past the file: no track gets there unharmed.
+    # Positions inside an event may point past the file; `_find_events` rejects tracks that get there.
     length, length_bytes = _varlen(data, at + 1 + is_meta)
     return at + 1 + is_meta + np.where(has_length, length_bytes + length, _SYSTEM_COMMON_BYTES[status & 0xF])
 
 
 def _follow(next_state: np.ndarray, starts: list[int], limits: list[int]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Follow the links of a block from the state `starts[i]` on, up to the last event that begins before `limits[i]`.
+    """Follow the links of a block from each state `starts[i]` to the last event that begins before `limits[i]`.
 
-    Returns the positions of the events (events,), the number of events for each start, and the state after the last.
-    Links of 4 events, made by doubling, are followed one by one; the events between are filled in all at once.
+    Returns the positions of the events (events,), the number of events of each start, and the state after the last.
+    Links over 4 events, made by doubling, are followed in Python; numpy fills in the events between.
     """
     outside = len(next_state)
     inside = np.minimum(np.append(next_state, outside), outside)
@@ -188,7 +186,7 @@ def _follow(next_state: np.ndarray, starts: list[int], limits: list[int]) -> tup
 
 
 def _decode(data: np.ndarray, at: np.ndarray, counts: np.ndarray, ticks_per_quarter: int) -> MidiEvents:
-    """Fields of the events that start at the bytes `at`, tracks of `counts` events after one another."""
+    """Decode the events that start at the bytes `at`; track k has `counts[k]` of them."""
     track = np.repeat(np.arange(len(counts)), counts)
     delay, delta_length = _varlen(data, at)
     if delay.max(initial=0) == _ENDLESS:
@@ -201,7 +199,7 @@ def _decode(data: np.ndarray, at: np.ndarray, counts: np.ndarray, ticks_per_quar
     status_at = at + delta_length
     own_status = data[status_at]
     explicit = own_status >= 0x80
-    # Running status: the last channel status of the same track.
+    # Running status repeats the last channel status of the track.
     index = np.arange(len(at))
     source = np.maximum.accumulate(np.where(explicit & (own_status < 0xF0), index, -1))
     running = ~explicit
@@ -225,7 +223,7 @@ def _decode(data: np.ndarray, at: np.ndarray, counts: np.ndarray, ticks_per_quar
 
 
 def _tempo_microseconds(data: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Tempo of the set-tempo events whose length is at each of `at`: the first three of their bytes, int64 (n,)."""
+    """Return the tempo of set-tempo events, int64 (n,): the first three bytes after the length at each of `at`."""
     length, length_bytes = _varlen(data, at)
     if (length < 3).any():
         raise MidiError("damaged: a tempo has fewer than three bytes")

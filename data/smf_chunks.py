@@ -1,4 +1,4 @@
-"""The bytes of a file -> where its MIDI tracks are, and the reasons why a file is refused before any event is read."""
+"""Find the MIDI tracks in the bytes of a file, and check the file before events are parsed."""
 
 _HEADER_BYTES = 14
 _END_OF_TRACK = b"\xff\x2f\x00"
@@ -6,15 +6,15 @@ _MACBINARY_BYTES = 128
 
 
 class MidiError(ValueError):
-    """The bytes are not a MIDI file that can be read; the message is the reason, without the file's name."""
+    """A MIDI file cannot be read; the message is the reason, without the file name."""
 
 
 def unwrapped(content: bytes) -> bytes:
-    """The Standard MIDI File in a MacBinary file or a RIFF file of the kind RMID; any other content as it is.
+    """Return the Standard MIDI File inside a MacBinary or RIFF (RMID) file; other content unchanged.
 
-    Raises `MidiError` where a RIFF file of that kind has no MIDI data.
+    Raises `MidiError` where an RMID file has no MIDI data.
     """
-    # MacBinary: a zero byte, the length of the file's name, ..., from byte 83 on the length of the data behind it.
+    # MacBinary: a zero byte, the length of the file name, ..., from byte 83 the length of the data after the header.
     if content[:1] == b"\0" and content[_MACBINARY_BYTES:][:4] in (b"MThd", b"RIFF"):
         size = int.from_bytes(content[83:87], "big")
         content = content[_MACBINARY_BYTES : _MACBINARY_BYTES + size]
@@ -30,10 +30,10 @@ def unwrapped(content: bytes) -> bytes:
 
 
 def track_chunks(content: bytes) -> tuple[int, list[tuple[int, int]]]:
-    """Ticks per quarter note, and (start, end) of the bytes of every track that the header counts.
+    """Return ticks per quarter note, and (start, end) of the bytes of each track that the header counts.
 
-    Chunks of other kinds are skipped, and whatever follows the last track is ignored. Raises `MidiError` where the
-    header is no MIDI header, or not all tracks that it counts are there.
+    Other chunks, and bytes after the last track, are ignored. Raises `MidiError` where the header is no MIDI header,
+    or a track that it counts is missing.
     """
     if content[:4] != b"MThd" or len(content) < _HEADER_BYTES:
         raise MidiError("not a MIDI file (no MThd header)")
@@ -58,11 +58,11 @@ def track_chunks(content: bytes) -> tuple[int, list[tuple[int, int]]]:
 
 
 def _check_end(content: bytes, start: int, end: int) -> None:
-    """Raise `MidiError` where the bytes `start` ... `end` cannot be the whole track."""
+    """Raise `MidiError` where `content[start:end]` cannot be the whole track."""
     if end > len(content):
         raise MidiError("truncated: a track is longer than the file")
     name = content[end : end + 4]
     is_chunk = len(name) == 4 and name.isascii() and name.decode().isprintable()
-    # Stray bytes behind the end-of-track event are harmless, and so are zeros; anything else is the rest of the track.
+    # Stray bytes after the end-of-track event are harmless, and so are zeros; anything else belongs to the track.
     if not is_chunk and not content[start:end].endswith(_END_OF_TRACK) and content[end:].strip(b"\0"):
         raise MidiError(f"damaged: the length of a track is given as {end - start} bytes, but the track goes on")

@@ -1,8 +1,7 @@
-"""One MIDI file -> piano roll and note events, with the values that `pretty_midi` computes.
+"""Read a MIDI file as piano roll and note events, with exactly the values of `pretty_midi`.
 
-The rules are `pretty_midi`'s (0.2.11: `PrettyMIDI._load_instruments`, `Instrument.get_piano_roll`), because the
-report defines its data by them: which note-off ends which note, what the sustain pedal holds, how pitch bends move
-a note, to the last bit of the onset times.
+The report defines its data by `pretty_midi` (0.2.11: `PrettyMIDI._load_instruments`, `Instrument.get_piano_roll`): its
+rules say which note-off ends which note, which notes the sustain pedal holds, and how pitch bends move a note.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import numpy as np
 
 from data.smf import (
     CONTROL_CHANGE,
-    MAX_BYTES,
     NOTE_OFF,
     NOTE_ON,
     PITCH_BEND,
@@ -31,7 +29,7 @@ SUSTAIN_PEDAL, PEDAL_THRESHOLD = 64, 64
 
 @dataclass(frozen=True)
 class Song:
-    """A song as the store keeps it.
+    """A song in the form of the store.
 
     `frames` uint8 (n_frames, 16): bit-packed piano roll, pitch 0 in the highest bit of the first byte.
     `onset_seconds` float64 (n,), `pitch` uint8 (n,), `velocity` uint8 (n,): all notes, drums included, by onset.
@@ -45,31 +43,27 @@ class Song:
 
 @dataclass(frozen=True)
 class _Notes:
-    """Positions of the two events of every note, (notes,) each."""
+    """Positions of the two events of each note, (notes,) each."""
 
     on: np.ndarray
     off: np.ndarray
 
 
-def read_song(
-    path: Path,
-    *,
-    frames_per_second: int = FRAMES_PER_SECOND,
-    max_seconds: float = 3600.0,
-    max_bytes: int = MAX_BYTES,
-) -> Song:
-    """Read a MIDI file as bit-packed piano roll (non-drum, pedal and bends applied) and note events.
+def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_seconds: float = 3600.0) -> Song:
+    """Read a MIDI file as bit-packed piano roll (without drums, pedal and bends applied) and note events.
 
-    Raises `MidiError` (a sentence, without the file's name) where it cannot be read, has no note at all, lasts over
-    `max_seconds` or has over `max_bytes`, and `OSError` where there is no such file.
+    Raises `MidiError` where it is damaged or too large, has no note, or lasts over `max_seconds`, and `OSError` where
+    it cannot be read.
     """
-    events = read_midi_events(path, max_bytes=max_bytes)
+    events = read_midi_events(path)
     seconds = tick_seconds(events)
     if len(seconds) and seconds.max() > max_seconds:
         raise MidiError(f"lasts {seconds.max() / 60:.0f} minutes, more than the {max_seconds / 60:g} allowed")
     notes = _pair_notes(events)
     if not len(notes.on):
-        raise MidiError(_why_no_note(events))
+        has_note_on = ((events.kind == NOTE_ON) & (events.data2 > 0)).any()
+        ending = " ends: none of its note-ons has a note-off later on" if has_note_on else ""
+        raise MidiError(f"no note in it{ending}")
     instruments = _Instruments.assign(events, notes)
     frame = (seconds * frames_per_second).astype(np.int64)
     n_frames = int(frames_per_second * instruments.end_seconds(seconds, notes))
@@ -80,18 +74,12 @@ def read_song(
     return Song(frames, seconds[on], events.data1[on], events.data2[on])
 
 
-def _why_no_note(events: MidiEvents) -> str:
-    if not ((events.kind == NOTE_ON) & (events.data2 > 0)).any():
-        return "no note in it"
-    return "no note in it ends: none of its note-ons has a note-off later on"
-
-
 def tick_seconds(events: MidiEvents) -> np.ndarray:
-    """Time of every event in seconds, float64 (n,), rounded as `pretty_midi` rounds."""
+    """Return the time of each event in seconds, float64 (n,), with the rounding of `pretty_midi`."""
     if (events.tempo_microseconds == 0).any():
         raise MidiError("damaged: a tempo of zero")
     scales = 60.0 / ((6e7 / events.tempo_microseconds) * events.ticks_per_quarter)
-    # The last change at tick 0 counts, and repetitions are ignored.
+    # The last change at tick 0 counts; changes to the same tempo are ignored.
     later = events.tempo_tick > 0
     at_start = scales[~later][-1:] if (~later).any() else np.array([60.0 / (120.0 * events.ticks_per_quarter)])
     start, scale = np.append(0, events.tempo_tick[later]), np.append(at_start, scales[later])
@@ -103,15 +91,15 @@ def tick_seconds(events: MidiEvents) -> np.ndarray:
 
 
 def _pair_notes(events: MidiEvents) -> _Notes:
-    """A note-off ends all open notes of its track, channel and pitch that began on an earlier tick."""
+    """Pair events: a note-off ends all open notes of its track, channel and pitch that began on an earlier tick."""
     is_on = (events.kind == NOTE_ON) & (events.data2 > 0)
     switches = np.flatnonzero(is_on | (events.kind == NOTE_OFF) | (events.kind == NOTE_ON))
     key = (events.track[switches] * 16 + events.channel[switches]) * PITCHES + events.data1[switches]
-    # Sixteen bits sort several times faster, and hold the keys of up to 32 tracks.
+    # uint16 sorts several times faster, and holds the keys of up to 32 tracks.
     by_key = np.argsort(key.astype(np.uint16) if key.max(initial=0) < 1 << 16 else key, kind="stable")
     switches, key, is_on = switches[by_key], key[by_key], is_on[switches][by_key]
     tick = events.tick[switches]
-    # The note-off that follows each switch, or the end of the array.
+    # The next note-off after each switch, or the end of the array.
     n = len(switches)
     next_off = np.minimum.accumulate(np.where(is_on, n, np.arange(n))[::-1])[::-1] if n else np.arange(0)
     on = np.flatnonzero(is_on)
@@ -128,20 +116,20 @@ def _pair_notes(events: MidiEvents) -> _Notes:
 def _resolve_zero_length(
     on: np.ndarray, off: np.ndarray, key: np.ndarray, tick: np.ndarray, is_on: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Notes whose note-off comes on the tick of their note-on are dropped.
+    """Drop notes that end on the tick of their note-on.
 
-    But where the same note-off ends an earlier note, they go on to the next note-off, if that comes on a later tick.
+    Exception: if their note-off also ends an earlier note, they last to the next note-off on a later tick.
     """
     offs = np.flatnonzero(~is_on)
     before = np.append(-1, offs[:-1])
     same_key = np.append(False, key[offs[1:]] == key[before[1:]])
     later = ~same_key | (tick[offs] > tick[before])
-    # The note-ons between a note-off and the one before it: is the first on an earlier tick, the last on the same?
+    # Note-ons between a note-off and the one before: is the first on an earlier tick, is the last on the same tick?
     first = np.maximum(before + 1, np.searchsorted(key, key[offs]))
     ends_one = (first < offs) & (tick[first] < tick[offs])
     keeps_one = (first < offs) & (tick[offs - 1] == tick[offs])
-    # A note-off also ends what the one before it kept, if that ended an earlier note in its turn, and so on back to the
-    # last note-off where that is certain.
+    # A note-off also ends the note that the one before it kept open, if that one ended an earlier note in its turn, and
+    # so on back to the last note-off where this is certain.
     open_before = same_key & np.append(False, keeps_one[:-1])
     certain = ~later | ends_one | ~open_before
     last_certain = np.maximum.accumulate(np.where(certain, np.arange(len(offs)), 0))
@@ -157,11 +145,11 @@ def _resolve_zero_length(
 
 @dataclass(frozen=True)
 class _Instruments:
-    """Notes and controls gathered as `pretty_midi` gathers them in its `Instrument`s.
+    """Notes and controls, grouped like `pretty_midi.Instrument`s.
 
     `of_note` (notes,): instrument of each note. `controls_of` (instruments,): the list of control changes and bends
-    that each instrument follows; several can share one. `control`, `control_list`: positions of the control
-    events, in order, and the list each belongs to.
+    that applies to each instrument; several can share one. `control`, `control_list`: positions of the control events,
+    in order, and the list of each.
     """
 
     of_note: np.ndarray
@@ -173,9 +161,9 @@ class _Instruments:
     def assign(events: MidiEvents, notes: _Notes) -> "_Instruments":
         part = events.track * 16 + events.channel
         program = _programs(events, part)
-        # An instrument is a (part, program), where the program is the one at the end of the note.
+        # An instrument is a (part, program); the program is that at the end of the note.
         label = part * PITCHES + program
-        # It is created by the first of its note-offs.
+        # The first of its note-offs creates an instrument.
         ends = np.sort(label[notes.off] * len(label) + notes.off)
         names = ends // len(label)
         is_first = np.diff(names, prepend=-1) != 0
@@ -185,8 +173,8 @@ class _Instruments:
         instrument = np.searchsorted(names, label[control])
         instrument[instrument == len(names)] = 0
         known = (names[instrument] == label[control]) & (created[instrument] < control)
-        # Controls ahead of their instrument go to a list of the part, and every later instrument of the part
-        # follows that list too. List numbers: the instruments' own, then one for each part.
+        # Controls before the creation of their instrument go to a list of the part, which applies to all later
+        # instruments of the part. List numbers: one for each instrument, then one for each part.
         part_list = len(names) + part[control]
         opened = np.full(len(names) + int(part.max(initial=0)) + 1, len(part))
         np.minimum.at(opened, part_list[~known], control[~known])
@@ -196,7 +184,7 @@ class _Instruments:
         return _Instruments(of_note, controls_of, control, control_list)
 
     def end_seconds(self, seconds: np.ndarray, notes: _Notes) -> float:
-        """Time of the last note end or control of any instrument."""
+        """Return the time of the last note end or control of any instrument."""
         if not len(self.control):
             return seconds[notes.off].max()
         is_followed = np.zeros(max(self.control_list.max(), self.controls_of.max()) + 1, bool)
@@ -206,7 +194,7 @@ class _Instruments:
 
 
 def _programs(events: MidiEvents, part: np.ndarray) -> np.ndarray:
-    """Program in effect at every event of its track and channel, (n,); 0 before the first change."""
+    """Return the program of each event's track and channel, (n,); 0 before the first change."""
     changes = events.kind == PROGRAM_CHANGE
     if not changes.any():
         return np.zeros(len(part), np.int64)
@@ -222,7 +210,7 @@ def _programs(events: MidiEvents, part: np.ndarray) -> np.ndarray:
 def _sounding_notes(
     events: MidiEvents, notes: _Notes, instruments: _Instruments, frame: np.ndarray
 ) -> tuple[Intervals, np.ndarray]:
-    """The frames of the notes that sound in the roll, pedal applied, and the list of controls that each follows."""
+    """Return the frames of notes that sound in the roll, pedal applied, and the list of controls of each note."""
     pitch = events.data1[notes.on].astype(np.int64)
     start, end = frame[notes.on], frame[notes.off]
     follows = instruments.controls_of[instruments.of_note]
@@ -234,7 +222,7 @@ def _sounding_notes(
 def _hold_pedal(
     events: MidiEvents, instruments: _Instruments, frame: np.ndarray, follows: np.ndarray, end: np.ndarray
 ) -> np.ndarray:
-    """Ends of notes, moved to the release of the pedal that is down in their last frame."""
+    """Return the ends of notes, moved to the release of a pedal that is down in their last frame."""
     chosen = (events.kind[instruments.control] == CONTROL_CHANGE) & (
         events.data1[instruments.control] == SUSTAIN_PEDAL
     )
@@ -245,7 +233,7 @@ def _hold_pedal(
     lists, position = lists[by_list], position[by_list]
     down = events.data2[position] >= PEDAL_THRESHOLD
     new_list = np.diff(lists, prepend=-1) != 0
-    # Presses and releases alone: the pedal is up where a list begins, and a pedal never released holds nothing.
+    # Keep presses and releases only. The pedal is up at the start of a list; one never released holds nothing.
     change = np.where(new_list, down, down != np.concatenate([[False], down[:-1]]))
     lists, position, down = lists[change], position[change], down[change]
     press = np.flatnonzero(down[:-1] & (lists[:-1] == lists[1:]))

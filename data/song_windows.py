@@ -1,4 +1,4 @@
-"""The windows of one song that is in no store, as the batch that the encoder takes."""
+"""Windows of a MIDI file that is in no store, as batches for the encoder."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from data.windows import Batch, WindowSource
 def read_song_windows(
     path: Path, seq_len: int, genre_id: int, *, frames_per_second: int = FRAMES_PER_SECOND
 ) -> tuple[Batch, int]:
-    """All windows of a MIDI file, the last filled up with silence, and the number of frames of the file.
+    """Return all windows of a MIDI file, the last padded with silence, and the number of frames of the file.
 
     Raises `UserError` where the file cannot be read or has no pitched note.
     """
@@ -25,7 +25,7 @@ def read_song_windows(
 
 
 def read_song_roll(path: Path, frames_per_second: int = FRAMES_PER_SECOND) -> np.ndarray:
-    """The piano roll of a MIDI file, bool (128, n_frames). Raises `UserError` as `read_song_windows` does."""
+    """Return the piano roll of a MIDI file, bool (128, n_frames). Raises `UserError` as `read_song_windows` does."""
     return np.unpackbits(_read(path, frames_per_second).frames, axis=1).T.astype(bool)
 
 
@@ -44,14 +44,13 @@ def _read(path: Path, frames_per_second: int) -> Song:
 def song_windows(
     song: Song, seq_len: int, genre_id: int, *, frames_per_second: int = FRAMES_PER_SECOND, pad_end: bool = False
 ) -> Batch:
-    """All windows of `seq_len` frames of a song in order, on the CPU, with the same values as from a store.
+    """Return all windows of `seq_len` frames of a song in order, on the CPU, with the same values as from a store.
 
-    What is left after the last whole window is dropped, as in training; `pad_end` makes it one more window, filled up
-    with silence.
+    Frames after the last whole window are dropped, as in training, or padded with silence to one more (`pad_end`).
     """
     n_missing = -len(song.frames) % seq_len if pad_end else 0
     frames = np.pad(song.frames, ((0, n_missing), (0, 0)))
-    # A store of this song alone, in memory: the one place that cuts windows and scales their notes stays the only one.
+    # A store of this song in memory, so that only `WindowSource` cuts windows and scales their notes.
     row = SongRow("", genre_id, "all", "", "", "", 0, len(frames), 0, len(song.pitch))
     info = {"frames_per_second": frames_per_second}
     store = RollStore(Path(), info, [row], frames, song.onset_seconds, song.pitch, song.velocity)

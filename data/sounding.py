@@ -1,7 +1,7 @@
-"""Sounding notes -> bit-packed roll, by the union of intervals: memory is the roll's, however many notes lie on a key.
+"""Make a bit-packed roll of sounding notes by unions of intervals; memory does not grow with overlapping notes.
 
-Intervals are half-open pairs of whole numbers. Where several rows (pitches, lists of controls) have intervals of frames
-of their own, each row has its own stretch of `span` numbers: key = row * span + frame, where no frame reaches `span`.
+Intervals are half-open. To handle the intervals of several rows (pitches, lists of controls) at once, each row gets
+`span` numbers: key = row * span + frame, with frames below `span`.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,7 @@ import numpy as np
 
 PITCHES = 128
 BEND_RANGE_SEMITONES = 2.0
-# Bends cut held notes into pieces, which are put into the roll some at a time.
-_PIECES_AT_ONCE = 1 << 18
+_PIECES_AT_ONCE = 1 << 18  # pieces, into which bends cut notes, in memory at a time
 
 
 class Intervals(NamedTuple):
@@ -24,7 +23,7 @@ class Intervals(NamedTuple):
 
 
 class Bends(NamedTuple):
-    """Pitch bends by list of controls, and by time in each, int64 (n,): `value` -8192 ... 8191 from `frame` on."""
+    """Pitch bends by list of controls and time, int64 (n,) each: `value` -8192 ... 8191 applies from `frame` on."""
 
     list_number: np.ndarray
     frame: np.ndarray
@@ -32,9 +31,9 @@ class Bends(NamedTuple):
 
 
 def packed_roll(notes: Intervals, list_of_note: np.ndarray, bends: Bends, n_frames: int) -> np.ndarray:
-    """The roll, uint8 (n_frames, 16), of notes of which each follows the bends of its list, int64 (n,).
+    """Return the roll, uint8 (n_frames, 16), of notes bent by the bends of their list, int64 (n,).
 
-    `notes` may overlap and repeat. A bend after the roll's end does nothing.
+    `notes` may overlap and repeat. Bends after the roll's end have no effect.
     """
     bends = Bends(*(field[bends.frame < n_frames] for field in bends))
     if not bends.value.any():
@@ -46,17 +45,17 @@ def packed_roll(notes: Intervals, list_of_note: np.ndarray, bends: Bends, n_fram
 
 
 def _fill(notes: Intervals, n_frames: int) -> np.ndarray:
-    """The roll, uint8 (n_frames, 16), in which `notes` sound."""
+    """Return the roll of `notes`, uint8 (n_frames, 16)."""
     pitch, start, end = _union(notes, n_frames + 1)
     changes = np.zeros((n_frames + 1, PITCHES), bool)
-    # Of a union, no interval begins where another one of the row ends: every cell changes once at most.
+    # In a union no interval begins where another of the row ends, so every cell changes once at most.
     changes[start, pitch] = changes[end, pitch] = True
     packed = np.packbits(changes, axis=1).view(np.uint64)
     return np.bitwise_xor.accumulate(packed, axis=0)[:n_frames].view(np.uint8)
 
 
 def _union(intervals: Intervals, span: int) -> Intervals:
-    """The same frames in as few intervals as there can be, by row and start; the field `pitch` may be any row."""
+    """Return the same frames in the fewest intervals, by row and start; `pitch` may be any row."""
     if not len(intervals.pitch):
         return intervals
     row_start = intervals.pitch * span
@@ -70,7 +69,7 @@ def _union(intervals: Intervals, span: int) -> Intervals:
 
 
 def _bent(notes: Intervals, list_of_note: np.ndarray, bends: Bends, n_frames: int) -> Iterator[Intervals]:
-    """Notes with pitch bends applied: whole semitones move a note, a remainder also sounds the next pitch."""
+    """Yield notes with pitch bends applied: whole semitones move a note, a remainder also sounds the next pitch."""
     span = n_frames + 1
     bends, whole, direction = _bend_steps(bends, span)
     bend_key = bends.list_number * span + bends.frame
@@ -100,9 +99,9 @@ def _bent(notes: Intervals, list_of_note: np.ndarray, bends: Bends, n_frames: in
 
 
 def _bend_steps(bends: Bends, span: int) -> tuple[Bends, np.ndarray, np.ndarray]:
-    """The bends that change which pitches sound; whole semitones and the direction of a remainder, int64 (n,) each.
+    """Return the bends that change the sounding pitches; whole semitones and direction of the remainder, int64 (n,).
 
-    The last bend of a frame counts for the frame.
+    The last bend in a frame counts.
     """
     key = bends.list_number * span + bends.frame
     last_of_frame = np.append(np.diff(key) != 0, True)

@@ -1,7 +1,7 @@
 """Batches of windows, unpacked on the training device straight from the packed store.
 
-No worker processes and no Python per sample: a batch is one gather of packed frames, one table look-up that turns
-two bytes into sixteen cells, and one gather of notes.
+A batch needs no worker process and no Python per sample: it is a gather of packed frames, a table look-up of sixteen
+cells for two bytes, and a gather of notes.
 """
 
 import copy
@@ -16,8 +16,7 @@ from torch import Tensor
 from data.song import PITCHES
 from data.store import BYTES_PER_FRAME, RollStore
 
-# Semitones: every key once.
-TRANSPOSITIONS = range(-5, 7)
+TRANSPOSITIONS = range(-5, 7)  # semitones: every key once
 
 
 class Batch(NamedTuple):
@@ -35,15 +34,15 @@ class Batch(NamedTuple):
 
 
 class _PackedStore:
-    """A store's arrays on a device, and the table that unpacks them.
+    """Arrays of a store on a device, and the table that unpacks frames.
 
-    On the CPU the store's memory maps are used in place. On another device they are copied there once, for all sources.
+    On the CPU these are the store's memory maps. Another device gets one copy for all sources of the store.
     """
 
     _made: WeakKeyDictionary[RollStore, dict[torch.device, "_PackedStore"]] = WeakKeyDictionary()
 
     def __init__(self, store: RollStore, device: torch.device) -> None:
-        # Not all devices have float64, and a fraction of a millisecond does not matter here.
+        # MPS has no float64; an error below a millisecond does not matter here.
         self.time_dtype = torch.float64 if device.type == "cpu" else torch.float32
         self.onset_seconds = torch.from_numpy(store.onset_seconds).to(self.time_dtype).to(device)
         self.frames = torch.from_numpy(store.frames).to(device)
@@ -53,7 +52,7 @@ class _PackedStore:
 
     @classmethod
     def on(cls, store: RollStore, device: torch.device) -> "_PackedStore":
-        """The packed store of `store` on `device`, as long as `store` lives."""
+        """Return the packed arrays of `store` on `device`, cached for the life of `store`."""
         on_devices = cls._made.setdefault(store, {})
         if device not in on_devices:
             on_devices[device] = cls(store, device)
@@ -61,10 +60,10 @@ class _PackedStore:
 
 
 class WindowSource:
-    """The windows of one split at one T; sources of one store share its arrays on their device.
+    """The windows of a split at one T. Sources of one store share its arrays on their device.
 
-    `song` int64 (n_windows,): on the host, the song each is from; `genre` int64 (n_windows,): on the device;
-    `genre_on_host`: the same on the host. A batch costs one copy to the device, its index, and never waits for it.
+    `song` int64 (n_windows,) on the host; `genre` int64 (n_windows,) on the device, `genre_on_host` on the host. A
+    batch copies only its index to the device, and never waits for the device.
     """
 
     def __init__(self, store: RollStore, split: str, seq_len: int, device: torch.device | str = "cpu") -> None:
@@ -81,12 +80,12 @@ class WindowSource:
         self._begin_at(first_frame)
 
     def _begin_at(self, first_frame: np.ndarray) -> None:
-        """Let windows begin at frames of the store, int64 (n_windows,)."""
+        """Set the first frame of each window in the store, int64 (n_windows,)."""
         self._first_frame_on_host = first_frame
         first_note, last_note, seconds = _note_ranges(self.store, self.song.numpy(), first_frame, self.seq_len)
         self._first_frame = torch.from_numpy(first_frame).to(self.device)
         self._first_note = torch.from_numpy(first_note).to(self.device)
-        # The host must know how many notes a batch has, without asking the device for it.
+        # The host computes the number of notes in a batch without waiting for the device.
         self._n_notes_on_host = torch.from_numpy(last_note - first_note)
         self._n_notes = self._n_notes_on_host.to(self.device)
         self._first_second = torch.from_numpy(seconds).to(self._packed.time_dtype).to(self.device)
@@ -95,7 +94,7 @@ class WindowSource:
         return len(self.song)
 
     def moved(self, frames: Tensor) -> "WindowSource":
-        """The same windows, each `frames`, int64 (n_windows,) on the host, later, or as far as its song goes."""
+        """Return the windows moved later by `frames`, int64 (n_windows,) on the host, within their songs."""
         end_of_song = np.array([song.frame_offset + song.n_frames for song in self.store.songs], np.int64)
         last = end_of_song[self.song.numpy()] - self.seq_len
         source = copy.copy(self)
@@ -103,9 +102,9 @@ class WindowSource:
         return source
 
     def batch(self, index: Tensor, semitones: Tensor | None = None) -> Batch:
-        """The windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device.
+        """Return the windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device.
 
-        Each transposed by `semitones`, int64 (B,) on the device; what leaves the keyboard is lost.
+        They are transposed by `semitones`, int64 (B,) on the device; notes outside the keyboard are dropped.
         """
         n_notes = int(self._n_notes_on_host[index.cpu()].sum())
         index = self.to_device(index)
@@ -116,24 +115,24 @@ class WindowSource:
         return Batch(roll, events, window, self.genre[index])
 
     def rolls(self, index: Tensor) -> Tensor:
-        """The piano rolls alone, float32 (B, 128, T)."""
+        """Return the piano rolls of the windows at `index`, float32 (B, 128, T)."""
         return self._rolls(self.to_device(index))
 
     def all_rolls(self, batch_size: int = 512) -> Iterator[Tensor]:
-        """The piano rolls of all windows in their order, float32 (B, 128, T) at a time."""
+        """Yield the piano rolls of all windows in order, float32 (B, 128, T)."""
         for index in torch.arange(len(self)).split(batch_size):
             yield self.rolls(index)
 
     def pitch_rate(self) -> Tensor:
-        """Share of all frames in which each pitch sounds, float32 (128,)."""
+        """Return the share of frames in which each pitch sounds, float32 (128,)."""
         total = torch.zeros(PITCHES, device=self.device, dtype=torch.float32)
         for rolls in self.all_rolls():
             total += rolls.mean(2).sum(0)
         return total / max(len(self), 1)
 
     def to_device(self, index: Tensor) -> Tensor:
-        """An index of windows, int64 (B,), on the source's device."""
-        # Only a copy out of pinned memory goes on beside the program.
+        """Copy an index of windows, int64 (B,), to the source's device."""
+        # Only copies from pinned memory are asynchronous.
         pinned = self.device.type == "cuda" and not index.is_cuda
         return (index.pin_memory() if pinned else index).to(self.device, non_blocking=pinned)
 
@@ -142,13 +141,13 @@ class WindowSource:
         rows = max(len(self._packed.frames) - self.seq_len + 1, 0)
         overlapping = self._packed.frames.as_strided((rows, window_bytes), (BYTES_PER_FRAME, 1))
         packed = overlapping.index_select(0, self._first_frame[index])
-        # int16 has no unsigned order: the mask brings the look-up index back to 0 ... 65535.
+        # The mask makes signed 16-bit words an index of 0 ... 65535.
         words = packed.view(torch.int16).flatten().int().bitwise_and_(0xFFFF)
         cells = self._packed.cells_of_word.index_select(0, words)
         return cells.view(len(index), self.seq_len, PITCHES).transpose(1, 2)
 
     def _events(self, index: Tensor, n_notes: int) -> tuple[Tensor, Tensor]:
-        """`Batch.events` and `Batch.event_window`; `n_notes`: of all windows at `index` together."""
+        """Return `Batch.events` and `Batch.event_window`; `n_notes` is the total over `index`."""
         count = self._n_notes[index]
         window = torch.repeat_interleave(count, output_size=n_notes)
         before = count.cumsum(0) - count
@@ -159,13 +158,13 @@ class WindowSource:
         return torch.stack([onset, packed.pitch[note] / 127, packed.velocity[note] / 127], dim=1), window
 
 
-def draw_semitones(n: int, generator: torch.Generator) -> Tensor:
-    """One of `TRANSPOSITIONS` for each of n windows, int64 (n,), where the generator is."""
-    return torch.randint(TRANSPOSITIONS.start, TRANSPOSITIONS.stop, (n,), generator=generator, device=generator.device)
+def draw_semitones(n: int, rng: torch.Generator) -> Tensor:
+    """Draw one of `TRANSPOSITIONS` for each of n windows, int64 (n,), on the device of `rng`."""
+    return torch.randint(TRANSPOSITIONS.start, TRANSPOSITIONS.stop, (n,), generator=rng, device=rng.device)
 
 
 def transposed(roll: Tensor, semitones: Tensor) -> Tensor:
-    """Rolls (B, keys, T), each moved by its number of semitones, int64 (B,); what leaves the keyboard is lost."""
+    """Transpose rolls (B, keys, T) by `semitones`, int64 (B,); notes outside the keyboard are dropped."""
     keys = roll.shape[1]
     source = torch.arange(keys, device=roll.device) - semitones[:, None]  # (B, keys)
     on_keyboard = (source >= 0) & (source < keys)
@@ -177,7 +176,7 @@ def transposed(roll: Tensor, semitones: Tensor) -> Tensor:
 def _note_ranges(
     store: RollStore, song: np.ndarray, first_frame: np.ndarray, seq_len: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First note, note after the last, and start in seconds within the song, of each window, (n_windows,) each."""
+    """Return first note, note after the last, and start in seconds from the song's start, (n_windows,) each."""
     first, last = np.empty(len(song), np.int64), np.empty(len(song), np.int64)
     seconds = np.empty(len(song), np.float64)
     starts = np.flatnonzero(np.diff(song, prepend=-1))

@@ -8,6 +8,8 @@ import random
 from pathlib import Path
 
 import mido
+import numpy as np
+import pretty_midi
 
 TICKS_PER_QUARTER = 480
 TICKS_PER_SECOND = 960  # at the default tempo of 120 quarter notes per minute
@@ -62,6 +64,14 @@ def raw_midi(*tracks: bytes, file_type: int = 1, division: int = TICKS_PER_QUART
 def chunk(name: bytes, content: bytes) -> bytes:
     """A chunk of a MIDI file: its name of four letters, its length, its content."""
     return name + len(content).to_bytes(4, "big") + content
+
+
+def roll_of(midi: pretty_midi.PrettyMIDI, n_frames: int | None = None, frames_per_second: int = 16) -> np.ndarray:
+    """`pretty_midi`'s own piano roll, bool (128, T), T being `n_frames` or else the end of the last note."""
+    roll = midi.get_piano_roll(fs=frames_per_second) > 0
+    n_frames = roll.shape[1] if n_frames is None else n_frames
+    assert not roll[:, n_frames:].any()
+    return np.pad(roll[:, :n_frames], ((0, 0), (0, max(n_frames - roll.shape[1], 0))))
 
 
 def write(path: Path, content: bytes) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import torch
-from midi_files import example_song, write
+from midi_files import example_song, roll_of, write
 from weights import save_weights
 
 import generate as script
@@ -17,7 +17,7 @@ from audio.synthesis import open_renderer
 from common.errors import UserError, run_command
 from common.files import save_plain
 from common.options import as_plain, parse_options
-from data.pianoroll import drop_short_notes, pretty_midi_to_pianoroll
+from data.pianoroll import drop_short_notes
 from data.song import read_song
 from data.song_windows import read_song_windows
 from evaluation.samples.sampling import interpolate, play_latents, sample_noise
@@ -82,7 +82,7 @@ def songs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def read_roll(path: Path, n_frames: int) -> np.ndarray:
-    return pretty_midi_to_pianoroll(pretty_midi.PrettyMIDI(str(path)), n_frames)
+    return roll_of(pretty_midi.PrettyMIDI(str(path)), n_frames)
 
 
 def read_wav(path: Path) -> np.ndarray:
