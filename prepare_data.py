@@ -36,7 +36,7 @@ class Options(CheckedOptions):
     builtin: bool = option(False, "use the scores in the music21 package")
     all: bool = option(False, "with --builtin: all scores, not a balanced selection")
     max_minutes: float = option(60.0, "longest file, in minutes", above=0)
-    workers: int | None = option(None, "processes that read files (default: one for each core)", minimum=1, maximum=1024)
+    workers: int | None = option(None, "processes that read files (default: one a core)", minimum=1, maximum=1024)
     rebuild: bool = option(False, "make the store even if nothing has changed")
 
     def __post_init__(self) -> None:
