@@ -1,5 +1,6 @@
 """Rolls and MIDI files as audio: content, length, determinism, errors."""
 
+import io
 import sys
 import wave
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ import mido
 import numpy as np
 import pretty_midi
 import pytest
+import soundfile
 from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, write
 
 from audio.backends import FluidSynth
 from audio.messages import midi_messages, roll_messages
+from audio.mp3 import encode_mp3
 from audio.roll_files import write_roll_files
 from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer, write_wav
 from common.errors import UserError
@@ -291,3 +294,15 @@ def test_a_loaded_soundfont_is_reused() -> None:
             assert len(backend._keepers) == 2
             assert not backend._idle_fonts
     assert len(backend._idle_fonts) == 2
+
+
+def test_mp3_is_small_and_sounds_the_same() -> None:
+    seconds = np.arange(4 * 16_000) / 16_000
+    audio = (0.3 * np.sin(2 * np.pi * 440 * seconds) * np.exp(-seconds)).astype(np.float32)
+    content = encode_mp3(audio)
+    assert len(content) < 0.25 * 2 * len(audio)
+    decoded, rate = soundfile.read(io.BytesIO(content))
+    assert rate == 16_000 and len(decoded) == pytest.approx(len(audio), abs=1200)
+    n = min(len(audio), len(decoded))
+    assert np.corrcoef(audio[:n], decoded[:n])[0, 1] > 0.99
+    assert encode_mp3(audio) == content

@@ -1,3 +1,5 @@
+"""All pages are made with a fake synthesiser."""
+
 import pytest
 from pages import FakeRenderer
 

@@ -1,14 +1,10 @@
-"""Numbers, notes, curves and sound of the page."""
+"""Numbers, piano rolls and loss curves of the page."""
 
-import io
 import math
 
 import numpy as np
 import pandas as pd
-import pytest
-import soundfile
 
-from audio.mp3 import encode_mp3
 from evaluation.tables import SHARE, Column
 from figures.loss_sheet import draw_losses
 from figures.pitch_range import pitch_range
@@ -62,15 +58,3 @@ def test_losses_of_a_known_log() -> None:
     assert lines[:4] == [[[1, 10], [2, 8]], [[3, 2]], [[1, 12], [2, 9]], [[3, 7]]], "a line for each phase"
     assert kl.get_title() == "kl\ntrain 2, val 7" and distance.get_title() == "distance\nval 3"
     assert kl.get_xticks().tolist() == [1.5, 3] and kl.lines[1].get_marker() == "."
-
-
-def test_mp3_is_small_and_sounds_the_same() -> None:
-    seconds = np.arange(4 * 16_000) / 16_000
-    audio = (0.3 * np.sin(2 * np.pi * 440 * seconds) * np.exp(-seconds)).astype(np.float32)
-    content = encode_mp3(audio)
-    assert len(content) < 0.25 * 2 * len(audio)
-    decoded, rate = soundfile.read(io.BytesIO(content))
-    assert rate == 16_000 and len(decoded) == pytest.approx(len(audio), abs=1200)
-    n = min(len(audio), len(decoded))
-    assert np.corrcoef(audio[:n], decoded[:n])[0, 1] > 0.99
-    assert encode_mp3(audio) == content

@@ -97,9 +97,6 @@ def test_empty_clips_are_shown_as_empty(tiny_store: Path, tmp_path: Path) -> Non
     page = made(options)
     assert len(page.all("audio")) == 6, "one real clip of three genres at two T"
     assert len(page.all("p", **{"class": "silent soft"})) == 12 and page.text.count("0 notes") >= 12
-    silent = made(dataclasses.replace(options, real_clips=0))
-    silent.assert_sound()
-    assert not silent.all("audio")
 
 
 def fad_row(genre_id: int, name: str, **known: object) -> dict[str, object]:
@@ -127,14 +124,10 @@ def test_published_values_are_shown_and_marked(tiny_store: Path, tmp_path: Path)
     assert "net <1>" in page.text and "piano.sf2 (abc123)" in page.text
     assert "fad_results.csv, T = 64" in page.text, "it has rows of one T"
     assert base64.b64decode(page.all("img")[0]["src"].split(",")[1]) == b"png"
-
-
-def test_published_values_are_left_out_for_other_genres(tiny_store: Path, tmp_path: Path) -> None:
-    options = options_for(tiny_store, tmp_path)
     write(options.metrics / "fad_results.csv", fad_row(-1, "all"))
     page = made(options)
-    assert len(page.cells) == len(FAD_TABLE.columns) - 2
-    assert "reported: 0" not in page.text and "(AST)" not in page.text
+    assert len(page.cells) == len(FAD_TABLE.columns) - 2, "no columns of published values for other genres"
+    assert "(AST)" not in page.text
 
 
 def test_the_page_shows_what_the_evaluations_write(tiny_store: Path, tmp_path: Path) -> None:
@@ -199,6 +192,8 @@ def test_curves_on_the_page(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path)
     log = options.runs / "cvae" / "epochs.jsonl"
     log.parent.mkdir(parents=True)
+    log.touch()
+    assert f"Missing: {log}" in made(options).text, "no epoch is finished yet"
     epoch = {"phase": "T=32", "epoch": 1, "train": {"kl": 10.0}, "val": {"negative_elbo": 459.17}}
     log.write_text(json.dumps(epoch) + "\n", encoding="utf-8")
     page = made(options)
