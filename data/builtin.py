@@ -110,7 +110,7 @@ def export_builtin_corpus(
         UserError: music21 is not installed, or a genre came out empty.
     """
     folder = Path(folder)
-    corpus = _corpus_folder()
+    corpus = corpus_folder()
     labels_path, record_path = folder / "labels.csv", folder / "export.json"
     settings = {
         "export_version": EXPORT_VERSION,
@@ -137,7 +137,7 @@ def export_builtin_corpus(
     return labels_path
 
 
-def _corpus_folder() -> Path:
+def corpus_folder() -> Path:
     """The corpus inside the installed music21, found without importing it."""
     spec = find_spec("music21")
     if spec is None or not spec.submodule_search_locations:

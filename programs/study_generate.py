@@ -30,8 +30,8 @@ from evaluation.tables import format_table
 from explainable.attributes import attributes
 from explainable.chosen_weights import WeightsOptions
 from explainable.melodies.cut import cut
-from explainable.melodies.sources import PERFORMED_TOLERANCE, Reading, is_performed, own_files, read_tunes
-from explainable.melodies.tunes import OTHER_METRE, SEVERAL_VOICES, Dropped, Note, Tune, TuneError
+from explainable.melodies.sources import PERFORMED_TOLERANCE, is_performed, own_files, read_tunes
+from explainable.melodies.tunes import OTHER_METRE, SEVERAL_VOICES, Dropped, Note, Reading, Tune, TuneError
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, notes_of, roll_of, told, write_melodies
 from explainable.steering import REPORT_COLUMNS, Change, asked_values, read_changes, report, steer
 from explainable.trained import TrainedMeasures

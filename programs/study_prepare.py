@@ -1,14 +1,14 @@
 """Turn melodies into a data set of measures, which training and evaluation of the explainable models read.
 
-    python -m programs.study_prepare irish_folk                  # out of the music21 package
+    python -m programs.study_prepare irish_folk                  # from the music21 package
     python -m programs.study_prepare bach
     python -m programs.study_prepare pop --input pop909_melodies
     python -m programs.study_prepare --input my_tunes --out measures/mine --metres 4/4,2/2
     python -m programs.study_prepare irish_folk --form phrase    # AdversarialVAE's published form: 64 tokens
 
-Tunes are read from ABC, MIDI and MusicXML (.mxl) files and from a table of makam music (.tsv), filtered, divided
-about 70/20/10 into train, val and test (whole tunes, with all their versions), and cut into measures of 4/4. A tune
-that cannot be used is listed with its reason in dropped.csv; the others are not affected.
+Tunes are read from ABC, MIDI and MusicXML files (.mxl, .musicxml, .xml) and from a table of makam music (.tsv). They
+are split about 70/20/10 into train, val and test (whole tunes, with all their versions) and cut into measures of 4/4.
+A tune that cannot be used is listed with its reason in dropped.csv; the others are not affected.
 """
 
 import sys
@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,6 @@ from explainable.melodies.cut import Cut, cut
 from explainable.melodies.sources import (
     NAMED_SETS,
     PERFORMED_TOLERANCE,
-    Reading,
     builtin_files,
     drops_tune_off_grid,
     is_performed,
@@ -42,18 +40,16 @@ from explainable.melodies.sources import (
     read_tunes,
 )
 from explainable.melodies.tune_splits import assign_tune_splits
-from explainable.melodies.tunes import Dropped, Tune, TuneError, bar_quarters
+from explainable.melodies.tunes import Dropped, Reading, Tune, TuneError, bar_quarters
 from explainable.tokens import FORMS, TokenForm
 
-# Raise it when the same files would give other rows or another split.
-_READER_VERSION = 1
 _FOLDER = Path("measures")
 _OFF_GRID = ("auto", "tune", "measure")
 
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """What, beside the files, decides the content of a data set. `tolerance` in beats, for MIDI files alone."""
+    """The settings that, with the files, decide the content of a data set. `tolerance`: in beats, for MIDI files."""
 
     metres: tuple[str, ...] = ("4/4",)
     repeats: bool = True
@@ -62,29 +58,29 @@ class MeasureSettings:
     off_grid: str = "auto"
     keep_empty: bool = False
     transpose: bool = True
-    reader_version: int = _READER_VERSION
+    reader_version: int = 1  # part of the content hash of every set, also of those that shipped weights name
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """What to make a data set of."""
+    """The files of a data set, and how they become measures."""
 
     name: str | None = option(None, f"{', '.join(NAMED_SETS)}; also as the first word, without the flag")
-    input: Path | None = option(None, "folder or file of melodies; without it, NAME comes out of music21")
-    out: Path | None = option(None, "folder to write; without it, measures/NAME")
+    input: Path | None = option(None, "folder or file of melodies; default: NAME's files in music21")
+    out: Path | None = option(None, "folder to write; default: measures/NAME")
     form: str = option("measure", "rows of one measure, or of four in sixteenths", choices=tuple(FORMS))
-    lowest: int | None = option(None, "lowest MIDI pitch; without it, the form's", minimum=0, maximum=127)
-    highest: int | None = option(None, "highest MIDI pitch; without it, the form's", minimum=0, maximum=127)
-    metres: tuple[str, ...] = option((), "metres to accept, of 4 or 2 quarters a bar; without it, 4/4 (pop: and 2/4)")
+    lowest: int | None = option(None, "lowest MIDI pitch; default: the form's", minimum=0, maximum=127)
+    highest: int | None = option(None, "highest MIDI pitch; default: the form's", minimum=0, maximum=127)
+    metres: tuple[str, ...] = option((), "accepted metres, of 4 or 2 quarters a bar; default: 4/4 (pop: 4/4,2/4)")
     repeats: bool = option(True, "play out repeats and endings")
-    guess_melody: bool = option(False, "take the melody out of MIDI files of several parts")
+    guess_melody: bool = option(False, "guess which part of a MIDI file is the melody")
     tolerance: float = option(
-        float(PERFORMED_TOLERANCE), "how far an onset of a MIDI file may be from its tick, in beats",
+        float(PERFORMED_TOLERANCE), "largest distance of an onset of a MIDI file from its tick, in beats",
         minimum=0, maximum=0.125,
     )  # fmt: skip
     off_grid: str = option(
         "auto",
-        "what an onset off the grid drops; auto: the tune of ABC and MusicXML, else the measure",
+        "what to drop for an onset off the grid; auto: the tune (ABC, MusicXML) or the measure (others)",
         choices=_OFF_GRID,
     )
     keep_empty: bool = option(False, "keep measures in which no note begins")
@@ -127,82 +123,84 @@ def prepare_measures(
     *,
     name: str = "",
 ) -> MeasureSet:
-    """Make a data set in `folder` out of files of tunes. The same files and settings give the same bytes.
+    """Make a data set in `folder` from files of tunes. The same files and settings give the same bytes.
 
-    `name`: what the set is called, by default as the folder. Raises `UserError` where nothing is left of the tunes, or
-    where the folder holds something else.
+    `name` of the set: by default that of the folder. Raises `UserError` if no measure is left, or if the folder holds
+    something else.
     """
-    reading = Reading(settings.metres, settings.repeats, settings.guess_melody)
-    tunes: list[Tune] = []
-    cuts: list[Cut] = []
-    dropped: list[Dropped] = []
-    for path, found in read_tunes(files, reading):
-        if isinstance(found, Dropped):
-            dropped.append(found)
-            continue
-        try:
-            cuts.append(_cut(path, found, form, settings))
-            tunes.append(found)
-        except TuneError as error:
-            dropped.append(Dropped(found.name, error.reason, error.detail))
+    tunes, cuts, dropped = _read(files, form, settings)
+    reasons = Counter(tune.reason for tune in dropped)
     if not tunes:
-        reasons = Counter(own.reason for own in dropped).most_common(1)
-        if not reasons:
+        if not dropped:
             raise UserError("no tune was found in the files")
-        (reason, times), *_ = reasons
-        raise UserError(f"no measure is left of {len(dropped)} tunes, for this reason most often ({times}): {reason}")
+        ((reason, times),) = reasons.most_common(1)
+        detail = next(tune.detail for tune in dropped if tune.reason == reason)
+        raise UserError(
+            f"no measure is left of {len(dropped)} tunes, for this reason most often ({times}): "
+            f"{reason}{detail and f' ({detail})'}"
+        )
+    splits = assign_tune_splits(tunes)
+    rows = [
+        (tune.name, tune.title, split, own.shift, *own.shifts, len(own.tokens))
+        for tune, split, own in zip(tunes, splits, cuts, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=list(TUNE_COLUMNS))
+    tokens = np.concatenate([own.tokens for own in cuts])
+    arrays = {
+        "tokens": tokens,
+        "attributes": attributes(tokens, form),
+        "tune": np.repeat(np.arange(len(tunes)), table["rows"]),
+        "number": np.concatenate([own.number for own in cuts]),
+    }
+    lost = sum((Counter(own.dropped) for own in cuts), Counter())
+    in_training = table[table["split"] == "train"]
+    copies = in_training["highest_shift"] - in_training["lowest_shift"] + 1
     info = {
         "name": name or folder.name,
         "form": form.as_plain(),
         "vocabulary": vocabulary(form),
         "settings": {**asdict(settings), "metres": list(settings.metres)},
+        "counts": {
+            "tunes": len(tunes),
+            "tunes_dropped": dict(reasons.most_common()),
+            "rows": len(tokens),
+            "measures_dropped": dict(lost.most_common()),
+            "tunes_of_split": {split: splits.count(split) for split in SPLITS},
+            "rows_of_split": {split: int(table["rows"][table["split"] == split].sum()) for split in SPLITS},
+            "training_rows_transposed": int((in_training["rows"] * copies).sum()),
+            "hold_share": round(float((tokens == form.hold).mean()), 6),
+        },
     }
-    return _write(folder, info, form, tunes, cuts, dropped)
+    lines = [(tune.name, tune.reason, tune.detail) for tune in dropped]
+    return write_measures(folder, info, arrays, table, pd.DataFrame(lines, columns=list(DROPPED_COLUMNS)))
 
 
-def _cut(path: Path, tune: Tune, form: TokenForm, settings: MeasureSettings) -> Cut:
-    tolerance = Fraction(settings.tolerance).limit_denominator(1 << 10) if is_performed(path) else Fraction(0)
-    drop_tune = settings.off_grid == "tune" or (settings.off_grid == "auto" and drops_tune_off_grid(path))
-    return cut(tune, form, tolerance=tolerance, drop_tune_off_grid=drop_tune, keep_empty=settings.keep_empty)
-
-
-def _write(
-    folder: Path, info: dict[str, Any], form: TokenForm, tunes: list[Tune], cuts: list[Cut], dropped: list[Dropped]
-) -> MeasureSet:
-    splits = assign_tune_splits(tunes)
-    rows = [len(own.tokens) for own in cuts]
-    told = [
-        (tune.name, tune.title, split, own.shift, *own.shifts, n_rows)
-        for tune, split, own, n_rows in zip(tunes, splits, cuts, rows, strict=True)
-    ]
-    table = pd.DataFrame(told, columns=list(TUNE_COLUMNS))
-    tokens = np.concatenate([own.tokens for own in cuts])
-    arrays = {
-        "tokens": tokens,
-        "attributes": attributes(tokens, form),
-        "tune": np.repeat(np.arange(len(tunes)), rows),
-        "number": np.concatenate([own.number for own in cuts]),
-    }
-    lost: Counter[str] = Counter()
-    for own in cuts:
-        lost.update(own.dropped)
-    copies = table["rows"] * (table["highest_shift"] - table["lowest_shift"] + 1)
-    info["counts"] = {
-        "tunes": len(tunes),
-        "tunes_dropped": dict(Counter(own.reason for own in dropped).most_common()),
-        "rows": len(tokens),
-        "measures_dropped": {reason: count for reason, count in lost.most_common() if count},
-        "tunes_of_split": {split: splits.count(split) for split in SPLITS},
-        "rows_of_split": {split: int(table["rows"][table["split"] == split].sum()) for split in SPLITS},
-        "training_rows_transposed": int(copies[table["split"] == "train"].sum()),
-        "hold_share": round(float((tokens == form.hold).mean()), 6),
-    }
-    reasons = pd.DataFrame([(own.name, own.reason, own.detail) for own in dropped], columns=list(DROPPED_COLUMNS))
-    return write_measures(folder, info, arrays, table, reasons)
+def _read(
+    files: Sequence[Path], form: TokenForm, settings: MeasureSettings
+) -> tuple[list[Tune], list[Cut], list[Dropped]]:
+    """The tunes that can be used, their rows, and the others."""
+    tunes: list[Tune] = []
+    cuts: list[Cut] = []
+    dropped: list[Dropped] = []
+    performed_tolerance = Fraction(settings.tolerance).limit_denominator(1 << 10)
+    for path, tune in read_tunes(files, Reading(settings.metres, settings.repeats, settings.guess_melody)):
+        if isinstance(tune, Dropped):
+            dropped.append(tune)
+            continue
+        tolerance = performed_tolerance if is_performed(path) else Fraction(0)
+        drop_tune = drops_tune_off_grid(path) if settings.off_grid == "auto" else settings.off_grid == "tune"
+        try:
+            cuts.append(
+                cut(tune, form, tolerance=tolerance, drop_tune_off_grid=drop_tune, keep_empty=settings.keep_empty)
+            )
+            tunes.append(tune)
+        except TuneError as error:
+            dropped.append(Dropped(tune.name, error.reason, error.detail))
+    return tunes, cuts, dropped
 
 
 def summary(measures: MeasureSet) -> str:
-    """What a data set holds and what was left out, as text."""
+    """The counts of a data set and the reasons for what was dropped, as text."""
     counts = measures.info["counts"]
     unit = "measures" if measures.form.measures == 1 else f"rows of {measures.form.measures} measures"
     lines = [f"{printable(measures.name)}: {counts['tunes']:,} tunes, {counts['rows']:,} {unit}"]
@@ -212,12 +210,12 @@ def summary(measures: MeasureSet) -> str:
         lines.append(f"  {split:<6}{tunes:>7,} tunes {rows:>9,} {unit}{copies}")
     for what, reasons in (("tunes", counts["tunes_dropped"]), ("measures", counts["measures_dropped"])):
         lines += [f"  {count:,} {what} dropped: {printable(reason)}" for reason, count in reasons.items()]
-    lines.append(f"  {100 * counts['hold_share']:.1f} % of the tokens are hold, the floor of any accuracy")
+    lines.append(f"  {100 * counts['hold_share']:.1f} % of the tokens are hold: the floor of any accuracy")
     return "\n".join(lines)
 
 
 def prepare(options: Options) -> None:
-    """Make the data set and print what it holds. Raises `UserError` with a sentence where that cannot be."""
+    """Make the data set and print its counts. Raises `UserError`."""
     started = time.perf_counter()
     files = own_files(options.input) if options.input else builtin_files(options.name or "")
     name = options.name or (options.input.stem if options.input else "")

@@ -1,36 +1,282 @@
-"""ABC tunes -> melodies: repeats played out, bars put into measures."""
+"""ABC tunes -> melodies.
 
-from collections.abc import Iterator, Sequence
+Of the ABC standard (2.1, abcnotation.com) everything is read that decides which notes sound and how long: unit lengths,
+key signatures with modes and explicit accidentals, accidentals to the end of the bar (in their octave, as in print),
+ties, broken rhythm, tuplets, bar lines with repeats and endings. Grace notes, ornaments, chord symbols, decorations and
+annotations such as "D.C." are ignored; of a double stop the highest note counts. docs/melodies.md compares music21.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
-from explainable.melodies.abc_text import read_header, read_music, split_book
-from explainable.melodies.bars import lay_out, unfold
-from explainable.melodies.tunes import Dropped, Tune, TuneError, require_metre, require_usable
+from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
+from explainable.melodies.tunes import (
+    METRE_CHANGES,
+    OTHER_ORDER,
+    SEVERAL_VOICES,
+    UNREADABLE,
+    Dropped,
+    Reading,
+    Tune,
+    TuneError,
+    require_metre,
+    tune_or_reason,
+)
+
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_OCTAVE_OF_CAPITALS = 60  # "C" is middle C
+_FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
+_ORDER_OF_SHARPS = "FCGDAEB"
+_FIFTHS_OF_MODE = {
+    "": 0, "maj": 0, "ion": 0, "lyd": 1, "mix": -1, "dor": -2, "m": -3, "min": -3, "aeo": -3, "phr": -4, "loc": -5,
+}  # fmt: skip
+_ALTERATION = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
+# A tuplet of p notes takes the time of this many, unless it says so itself.
+_NOTES_OF_TUPLET = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
+_MAX_FACTOR = 1 << 10
+
+_FIELD_LINE = re.compile(r"([A-Za-z]):(?![|:])(.*)")
+_NOTE = r"(\^{1,2}|_{1,2}|=)?([A-Ga-gzx])([',]*)(\d*(?:/+\d*)?)"
+_TOKENS = re.compile(
+    r"""
+    (?P<skip> "[^"]*" | ![^!\s|]*! | \+[a-z0-9.]+\+ | \{[^}]*\} | \[(?=") | y\d* | =(?:20)?\s*$
+    | [\s\\`~.*;?@\#$!H-Wh-w] )
+    | \[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]
+    | (?P<bar> ::+\|+\]?:* | ::+ | (?::\s*)*\[?\|+\]?(?:\s*:)* ) (?P<bar_endings> (?:\s*\[)?\d[\d,-]* )?
+    | \[(?P<endings> \d[\d,-]* )
+    | \((?P<tuplet>\d)(?: :(?P<time>\d?) (?: :(?P<count>\d?) )? )?
+    | (?P<slur> [()] )
+    | (?P<chord> \[[^\]|:]*\] ) (?P<chord_length>\d*(?:/+\d*)?)
+    | (?P<note> """ + _NOTE + r""" )
+    | [ZX](?P<bars_of_rest>\d*)
+    | (?P<tie>-)
+    | (?P<broken>>+|<+)
+    | (?P<overlay>&)
+    | (?P<unknown>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)  # fmt: skip
 
 
-def read_abc(path: Path, *, metres: Sequence[str] = ("4/4",), repeats: bool = True) -> Iterator[Tune | Dropped]:
-    """The tunes of an ABC file in their order, each as a melody or with the reason why it is none.
-
-    `metres` are those accepted (see `require_metre`). With `repeats`, repeats are played out with their endings;
-    without, everything written is there once. Raises `OSError` where the file cannot be read.
-    """
+def read_abc(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
+    """The tunes of an ABC file in order, or the reason why a tune is dropped. Raises `OSError`."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = content.decode("latin-1")  # what ABC files were written in before
+        text = content.decode("latin-1")  # the usual encoding of older ABC files
     for place, tune in enumerate(split_book(text), start=1):
-        yield read_tune(tune, f"{path.stem}/{place}", metres=metres, repeats=repeats)
+        yield tune_or_reason(read_tune, f"{path.stem}/{place}", tune, reading)
 
 
-def read_tune(text: str, name: str, *, metres: Sequence[str] = ("4/4",), repeats: bool = True) -> Tune | Dropped:
-    """One tune of an ABC file; see `read_abc`."""
-    try:
-        header, music = read_header(text)
-        bar = require_metre(header.metre or "no metre", metres)
-        written = read_music(music, header)
-        notes, start, end = lay_out(unfold(written) if repeats else written, bar)
-        require_usable(notes)
-    except TuneError as error:
-        return Dropped(name, error.reason, error.detail)
-    return Tune(name, tuple(notes), start, end, header.title)
+def read_tune(name: str, text: str, reading: Reading = Reading()) -> Tune:
+    """The melody of one ABC tune. Raises `TuneError`."""
+    header, music = read_header(text)
+    bar = require_metre(header.metre, reading.metres)
+    reader = _Reader(header)
+    for line in music:
+        if found := _FIELD_LINE.match(line):
+            reader.set_field(found[1], found[2].strip())
+        else:
+            reader.read(line)
+    if reading.repeats and reader.parts and header.parts and "".join(reader.parts) != header.parts:
+        raise TuneError(OTHER_ORDER, header.parts[:20])
+    return lay_out(name, unfold(reader.items) if reading.repeats else reader.items, bar, header.title)
+
+
+def split_book(text: str) -> list[str]:
+    """The tunes of an ABC file, each from its `X:` on. Metre and unit length above the first hold for all."""
+    parts = re.split(r"^(?=X:)", text.replace("\r\n", "\n").replace("\r", "\n"), flags=re.MULTILINE)
+    common = "".join(line + "\n" for line in parts[0].splitlines() if re.match(r"[ML]:", line))
+    return [re.sub(r"\n", "\n" + common, part, count=1) for part in parts[1:]]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fields above the music. `metre` as in "4/4", `parts` as in "ABA"; "" if absent. `unit` in quarters."""
+
+    title: str
+    metre: str
+    unit: Fraction
+    key: str
+    parts: str
+
+
+def read_header(tune: str) -> tuple[Header, list[str]]:
+    """The header of a tune, and its lines of music without remarks. Raises `TuneError` without a key or a unit."""
+    # A remark or directive on a line of its own is left out: a blank line would end the tune. "+:" continues a field.
+    text = re.sub(r"^[ \t]*%.*\n?", "", tune.replace("\n+:", " "), flags=re.MULTILINE)
+    text = re.sub(r"(?<!\\)%.*", "", text)
+    header, *rest = re.split(r"^K:(.*)\n?", text, maxsplit=1, flags=re.MULTILINE)
+    if not rest:
+        raise TuneError(UNREADABLE, "no key (K:) in its header")
+    fields: dict[str, str] = {}
+    for name, value in re.findall(r"^([A-Za-z]):(?![|:])(.*)", header, flags=re.MULTILINE):
+        if name != "T" or "T" not in fields:  # the first title is the tune's name
+            fields[name] = value.strip()
+    metre = metre_of(fields.get("M", ""))
+    unit = _unit_of(fields.get("L", ""), metre)
+    # The music ends at the first blank line after a line of music.
+    music = re.split(r"\n[ \t]*\n", rest[1].lstrip(), maxsplit=1)[0].splitlines()
+    return Header(fields.get("T", ""), metre, unit, rest[0].strip(), fields.get("P", "")), music
+
+
+def metre_of(text: str) -> str:
+    """A metre as "4/4"; "" if the text names none."""
+    text = {"C": "4/4", "C|": "2/2"}.get(text.strip(), text.strip())
+    return text if re.fullmatch(r"[1-9]\d?/[1-9]\d?", text) else ""
+
+
+def _unit_of(text: str, metre: str) -> Fraction:
+    """The unit length in quarters; without one, a sixteenth in metres below 3/4 and otherwise an eighth."""
+    if not text:
+        return Fraction(1, 4) if metre and Fraction(metre) < Fraction(3, 4) else Fraction(1, 2)
+    if not re.fullmatch(r"[1-9]\d?(/[1-9]\d{0,2})?", text):
+        raise TuneError(UNREADABLE, f"unit length {text[:20]!r}")
+    return 4 * Fraction(text)
+
+
+def signature_of(key: str) -> dict[str, int]:
+    """Alterations in semitones by letter, for a key as in "D", "F#m", "Edor" or "D exp _e ^f"."""
+    found = re.match(r"([A-G])([#b]?)\s*([A-Za-z]*)", key)
+    altered: dict[str, int] = {}
+    if key.startswith("Hp"):  # Highland pipes
+        altered = {"F": 1, "C": 1}
+    elif found and not re.search(r"\bexp\b", key):
+        mode = found[3].lower()
+        fifths = _FIFTHS[found[1]] + {"": 0, "#": 7, "b": -7}[found[2]]
+        fifths += _FIFTHS_OF_MODE.get(mode if mode == "m" else mode[:3], 0)
+        order = _ORDER_OF_SHARPS if fifths > 0 else _ORDER_OF_SHARPS[::-1]
+        for place in range(abs(fifths)):
+            letter = order[place % 7]
+            altered[letter] = altered.get(letter, 0) + (1 if fifths > 0 else -1)
+    for sign, letter in re.findall(r"(?<![A-Za-z])(\^{1,2}|_{1,2}|=)([A-Ga-g])\b", key):
+        altered[letter.upper()] = _ALTERATION[sign]
+    return altered
+
+
+@dataclass
+class _Reader:
+    """The state of reading a tune: accidentals of the bar, the open tuplet, broken rhythm and tie."""
+
+    header: Header
+    items: list[Sound | BarLine] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)  # labels of parts (P:) in the music
+
+    def __post_init__(self) -> None:
+        self._unit = self.header.unit
+        self._signature = signature_of(self.header.key)
+        self._in_bar: dict[tuple[str, int], int] = {}  # (letter, octave) -> alteration
+        self._tied: tuple[str, int, int] | None = None  # letter, octave, alteration of the note tied onwards
+        self._tuplet, self._tuplet_left = Fraction(1), 0
+        self._broken = Fraction(1)  # factor of the next length
+        self._voice: str | None = None
+
+    def set_field(self, name: str, value: str) -> None:
+        if name == "K":
+            self._signature, self._in_bar = signature_of(value), {}
+        elif name == "L":
+            self._unit = _unit_of(value, self.header.metre)
+        elif name == "M" and metre_of(value) != self.header.metre:
+            raise TuneError(METRE_CHANGES, f"{self.header.metre} to {value[:20]}")
+        elif name == "V":
+            voice = value.split()[0] if value.split() else ""
+            if self._voice not in (None, voice):
+                raise TuneError(SEVERAL_VOICES, f"{self._voice[:20]} and {voice[:20]}")
+            self._voice = voice
+        elif name == "P":
+            self.parts.append(value)
+
+    def read(self, line: str) -> None:
+        for found in _TOKENS.finditer(line):
+            kind = found.lastgroup
+            if found["field"]:
+                self.set_field(found["field"], found["value"].strip())
+            elif found["bar"] or found["endings"]:
+                self._bar_line(found["bar"] or "", found["bar_endings"] or found["endings"] or "")
+            elif found["tuplet"]:
+                self._begin_tuplet(found)
+            elif found["note"] or found["chord"]:
+                self._sound(found)
+            elif kind == "bars_of_rest":
+                bars = int(found["bars_of_rest"][:3] or 1)
+                self.items.append(Sound(None, bars * 4 * Fraction(self.header.metre or "1")))
+            elif found["tie"]:
+                self._tie()
+            elif found["broken"]:
+                self._break_rhythm(found["broken"])
+            elif found["overlay"]:
+                raise TuneError(SEVERAL_VOICES, "voices within a bar (&)")
+            elif found["unknown"]:
+                raise TuneError(UNREADABLE, f"{found['unknown']!r} in its music")
+
+    def _bar_line(self, text: str, endings: str) -> None:
+        turns: list[int] = []
+        for first, last in re.findall(r"(\d)(?:-(\d))?", endings):
+            turns += range(int(first), int(last or first) + 1)
+        is_double = "||" in text or "]" in text or "[" in text
+        repeats = len(text) - len(text.lstrip(":")) if "|" in text else int(text.startswith(":"))  # "::|" is twice
+        self.items.append(BarLine(repeats, text.endswith(":"), is_double, tuple(turns)))
+        self._in_bar = {}
+
+    def _begin_tuplet(self, found: re.Match[str]) -> None:
+        notes = int(found["tuplet"])
+        time = int(found["time"] or _NOTES_OF_TUPLET.get(notes, 0))
+        if not notes or not time:
+            raise TuneError(UNREADABLE, f"tuplet {found[0]!r}")
+        self._tuplet, self._tuplet_left = Fraction(time, notes), int(found["count"] or notes)
+
+    def _sound(self, found: re.Match[str]) -> None:
+        """A note, a rest, or the highest note of a chord."""
+        notes = re.findall(_NOTE, found["chord"] or found["note"])
+        if not notes:
+            raise TuneError(UNREADABLE, f"{found[0][:20]!r} in its music")
+        length = _factor(notes[0][3]) * self._unit * self._broken
+        if found["chord"]:
+            length *= _factor(found["chord_length"])
+        if self._tuplet_left:
+            length *= self._tuplet
+            self._tuplet_left -= 1
+        self._broken = Fraction(1)
+        pitches = [pitch for pitch in (self._pitch(*note[:3]) for note in notes) if pitch is not None]
+        self.items.append(Sound(max(pitches, default=None), length, tied="-" in (found["chord"] or "")))
+
+    def _pitch(self, sign: str, letter: str, marks: str) -> int | None:
+        if letter in "zx":
+            self._tied = None
+            return None
+        name = letter.upper()
+        octave = letter.islower() + marks.count("'") - marks.count(",")
+        if sign:
+            self._in_bar[name, octave] = _ALTERATION[sign]
+        elif self._tied and self._tied[:2] == (name, octave):
+            self._in_bar.setdefault((name, octave), self._tied[2])
+        altered = self._in_bar.get((name, octave), self._signature.get(name, 0))
+        self._last = (name, octave, altered)
+        self._tied = None
+        return _OCTAVE_OF_CAPITALS + 12 * octave + _SEMITONES[name] + altered
+
+    def _tie(self) -> None:
+        if self.items and isinstance(self.items[-1], Sound) and self.items[-1].pitch is not None:
+            self.items[-1] = replace(self.items[-1], tied=True)
+            self._tied = self._last
+
+    def _break_rhythm(self, signs: str) -> None:
+        if not self.items or not isinstance(self.items[-1], Sound):
+            raise TuneError(UNREADABLE, f"{signs[:5]!r} without a note before it")
+        short = Fraction(1, 2 ** min(len(signs), 5))
+        here, self._broken = (2 - short, short) if signs[0] == ">" else (short, 2 - short)
+        self.items[-1] = replace(self.items[-1], length=self.items[-1].length * here)
+
+
+def _factor(text: str) -> Fraction:
+    """A length as in "3", "/", "//", "3/2", in unit lengths."""
+    above, slashes, below = re.fullmatch(r"(\d*)(/*)(\d*)", text).groups()  # type: ignore[union-attr]
+    under = int(below) if below else 2 ** len(slashes)
+    over = int(above or 1)
+    if not 0 < over <= _MAX_FACTOR or not 0 < under <= _MAX_FACTOR:
+        raise TuneError(UNREADABLE, f"length {text[:20]!r}")
+    return Fraction(over, under)

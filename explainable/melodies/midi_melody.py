@@ -1,15 +1,14 @@
 """A MIDI file -> its melody in exact time, not yet quantised.
 
-The part that is named like a melody counts, else the only part there is. Of a file with several parts and no such name
-the melody can be guessed: the part with the fewest overlaps among those that are not too low. Notes are cut off where
-the next begins; of notes that begin together the highest counts.
+The melody is the part with a melody's name, otherwise the only part. If a file has several parts and no such name, the
+melody can be guessed: the part with the fewest overlaps among those that are not too low. A note is cut off where the
+next begins; of notes that begin together the highest counts.
 
-A MIDI file does not tell a pick-up: its bar lines are counted from the beginning of the file.
+A MIDI file does not mark a pick-up: its bar lines are counted from the beginning of the file.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -26,27 +25,28 @@ from explainable.melodies.tunes import (
     UNREADABLE,
     Dropped,
     Note,
+    Reading,
     Tune,
     TuneError,
     require_metre,
-    require_usable,
+    tune_or_reason,
 )
 
 _MELODY_NAME = re.compile(r"soprano|melod|vocal|voice|vox|lead|canto|cantus", re.IGNORECASE)
-_LOWEST_MEAN_PITCH = 55  # below it, a part is taken for accompaniment
+_LOWEST_MEAN_PITCH = 55  # a part below it counts as accompaniment
 _LEAST_MONOPHONY = 0.9
 
 
 @dataclass
-class _Part:
+class _MidiPart:
     """Notes of one track and channel, in ticks: onset, pitch, end."""
 
-    name: str = ""
+    name: str
     notes: list[tuple[int, int, int]] = field(default_factory=list)
 
     @property
     def monophony(self) -> float:
-        """Time in which the part sounds, over the sum of the lengths of its notes: 1 where nothing overlaps."""
+        """Time in which the part sounds, over the sum of the lengths of its notes: 1 without overlaps."""
         covered = until = 0
         for onset, _, end in self.notes:
             covered += max(0, end - max(onset, until))
@@ -58,71 +58,55 @@ class _Part:
         return sum(pitch for _, pitch, _ in self.notes) / len(self.notes)
 
 
-def read_midi_melody(path: Path, *, metres: Sequence[str] = ("4/4",), guess_melody: bool = False) -> Tune | Dropped:
-    """The melody of a MIDI file, or the reason why there is none.
+def read_midi_melody(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
+    """The melody of a MIDI file, or the reason why it is dropped. A file without a metre counts as 4/4.
 
-    `metres` are those accepted (see `require_metre`); a file without one counts as 4/4. With `guess_melody`, a melody
-    is taken out of a file of several parts, and the highest voice out of a part that has several.
+    With `guess_melody`, the melody of a file of several parts is guessed, and of a part of several voices the highest
+    voice is taken.
     """
-    try:
-        midi = _open(path)
-        bar = require_metre(_metre(midi), metres)
-        _require_bars(midi, bar)
-        part = _melody(_parts(midi), guess_melody)
-        notes = _one_voice(part, midi.ticks_per_beat)
-        require_usable(notes)
-    except TuneError as error:
-        return Dropped(path.stem, error.reason, error.detail)
-    return Tune(path.stem, tuple(notes), Fraction(0), notes[-1].end)
+    yield tune_or_reason(_read_file, path.stem, path, reading)
 
 
-def _open(path: Path) -> mido.MidiFile:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TuneError(UNREADABLE, f"more than {MAX_BYTES:,} bytes")
-        midi = mido.MidiFile(path, clip=True)
-    except TuneError:
-        raise
-    except Exception as error:  # one file out of thousands; the parser may raise anything
-        raise TuneError(UNREADABLE, " ".join(str(error).split())[:80] or type(error).__name__) from error
+def _read_file(name: str, path: Path, reading: Reading) -> Tune:
+    if path.stat().st_size > MAX_BYTES:
+        raise TuneError(UNREADABLE, f"more than {MAX_BYTES:,} bytes")
+    midi = mido.MidiFile(path, clip=True)
     if midi.ticks_per_beat <= 0:
         raise TuneError(UNREADABLE, "its time division is not in ticks per quarter")
-    return midi
+    _check_metre(midi, reading)
+    notes = _one_voice(_melody(_parts(midi), reading.guess_melody), midi.ticks_per_beat)
+    return Tune(name, notes, Fraction(0), notes[-1].end)
 
 
-def _metres(midi: mido.MidiFile) -> list[tuple[int, str]]:
-    """Time in ticks and name of every metre."""
-    found = []
+def _check_metre(midi: mido.MidiFile, reading: Reading) -> None:
+    """Raises `TuneError` unless the file has one accepted metre.
+
+    A time signature begins a bar, so one that is repeated must stand on a bar line.
+    """
+    metres = []  # (ticks, metre)
     for track in midi.tracks:
         time = 0
         for message in track:
             time += message.time
             if message.type == "time_signature":
-                found.append((time, f"{message.numerator}/{message.denominator}"))
-    return sorted(found)
-
-
-def _metre(midi: mido.MidiFile) -> str:
-    names = list(dict.fromkeys(name for _, name in _metres(midi))) or ["4/4"]
+                metres.append((time, f"{message.numerator}/{message.denominator}"))
+    metres.sort()
+    names = list(dict.fromkeys(name for _, name in metres)) or ["4/4"]
     if len(names) > 1:
         raise TuneError(METRE_CHANGES, f"{names[0]} to {names[1]}")
-    return names[0]
-
-
-def _require_bars(midi: mido.MidiFile, bar: Fraction) -> None:
-    """A metre that is stated again begins a bar, as the standard has it: that must be a bar line already."""
-    for time, _ in _metres(midi):
+    bar = require_metre(names[0], reading.metres)
+    for time, _ in metres:
         if time % (bar * midi.ticks_per_beat):
             quarters = time / midi.ticks_per_beat
-            raise TuneError(IRREGULAR_BARS, f"the metre is stated anew at quarter {quarters:g}, within a bar")
+            raise TuneError(IRREGULAR_BARS, f"a time signature at quarter {quarters:g}, within a bar")
 
 
-def _parts(midi: mido.MidiFile) -> list[_Part]:
+def _parts(midi: mido.MidiFile) -> list[_MidiPart]:
     """The parts that have notes, without drums; notes in order."""
-    parts: dict[tuple[int, int], _Part] = defaultdict(_Part)
+    parts: dict[tuple[int, int], _MidiPart] = {}
     for number, track in enumerate(midi.tracks):
+        name, time = track.name, 0
         sounding: dict[tuple[int, int], int] = {}
-        time = 0
         for message in track:
             time += message.time
             if message.type not in ("note_on", "note_off") or message.channel == DRUM_CHANNEL:
@@ -130,18 +114,16 @@ def _parts(midi: mido.MidiFile) -> list[_Part]:
             key = (message.channel, message.note)
             onset = sounding.pop(key, time)
             if onset < time:
-                parts[number, message.channel].notes.append((onset, message.note, time))
+                part = parts.setdefault((number, message.channel), _MidiPart(name))
+                part.notes.append((onset, message.note, time))
             if message.type == "note_on" and message.velocity:
                 sounding[key] = time
-        for (track_number, _), part in parts.items():
-            if track_number == number:
-                part.name = track.name
     for part in parts.values():
         part.notes.sort()
     return list(parts.values())
 
 
-def _melody(parts: list[_Part], guess: bool) -> _Part:
+def _melody(parts: list[_MidiPart], guess: bool) -> _MidiPart:
     if not parts:
         raise TuneError(NO_NOTE)
     named = [part for part in parts if _MELODY_NAME.search(part.name)]
@@ -158,11 +140,11 @@ def _melody(parts: list[_Part], guess: bool) -> _Part:
     return max(high, key=lambda part: part.monophony)
 
 
-def _one_voice(part: _Part, ticks_per_quarter: int) -> list[Note]:
+def _one_voice(part: _MidiPart, ticks_per_quarter: int) -> tuple[Note, ...]:
     highest = {onset: (onset, pitch, end) for onset, pitch, end in part.notes}  # sorted: the highest is the last
     ordered = list(highest.values())
     following = [*(onset for onset, _, _ in ordered[1:]), ordered[-1][2]]
-    return [
+    return tuple(
         Note(Fraction(onset, ticks_per_quarter), pitch, Fraction(min(end, after), ticks_per_quarter))
         for (onset, pitch, end), after in zip(ordered, following, strict=True)
-    ]
+    )

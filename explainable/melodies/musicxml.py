@@ -1,115 +1,120 @@
-"""The highest voice of a compressed MusicXML score, as music21 ships Bach's chorales -> a melody.
+"""The highest part of a MusicXML score, read by music21 -> a melody. See docs/melodies.md for what music21 leaves open.
 
-Read directly, because music21 takes a hundred times as long for a score of which one part is wanted.
+music21 parses only the part that is wanted: a chorale takes a third of the time of all four parts.
 """
 
+import contextlib
+import io
+import warnings
 import xml.etree.ElementTree as ElementTree
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
+from explainable.melodies.bars import BarLine, Sound, lay_out
 from explainable.melodies.tunes import (
     METRE_CHANGES,
     SEVERAL_VOICES,
     UNREADABLE,
     Dropped,
+    Reading,
     Tune,
     TuneError,
     require_metre,
-    require_usable,
+    tune_or_reason,
 )
 
-_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+if TYPE_CHECKING:
+    import music21
+
 _MAX_BYTES = 20_000_000
 
 
-def read_musicxml(path: Path, *, metres: Sequence[str] = ("4/4",), repeats: bool = True) -> Tune | Dropped:
-    """The part called Soprano, else the first, of a compressed MusicXML file (.mxl); see `abc.read_abc`."""
-    try:
-        part = _top_part(_score(path))
-        metre, items = _read_part(part)
-        bar = require_metre(metre or "no metre", metres)
-        notes, start, end = lay_out(unfold(items) if repeats else items, bar)
-        require_usable(notes)
-    except TuneError as error:
-        return Dropped(path.stem, error.reason, error.detail)
-    except (ValueError, LookupError, TypeError, ZeroDivisionError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-        return Dropped(path.stem, UNREADABLE, " ".join(str(error).split())[:80])
-    return Tune(path.stem, tuple(notes), start, end)
+def read_musicxml(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
+    """The part called Soprano, otherwise the first, of a MusicXML file (.musicxml, .xml) or archive (.mxl)."""
+    yield tune_or_reason(_read_score, path.stem, path, reading)
 
 
-def _score(path: Path) -> ElementTree.Element:
-    with zipfile.ZipFile(path) as archive:
-        names = [info for info in archive.infolist() if info.filename.endswith((".xml", ".musicxml"))]
-        scores = [info for info in names if not info.filename.startswith("META-INF")]
-        if not scores or scores[0].file_size > _MAX_BYTES:
-            raise TuneError(UNREADABLE, "no score in it, or a huge one")
-        return ElementTree.fromstring(archive.read(scores[0]))
+def _read_score(name: str, path: Path, reading: Reading) -> Tune:
+    part = _parse(_keep_top_part(ElementTree.fromstring(_read_text(path))))
+    metres = list(dict.fromkeys(own.ratioString for own in part.recurse().getElementsByClass("TimeSignature")))
+    if len(metres) > 1:
+        raise TuneError(METRE_CHANGES, f"{metres[0]} to {metres[1]}")
+    bar = require_metre(metres[0] if metres else "", reading.metres)
+    return lay_out(name, list(_sounds(part.expandRepeats() if reading.repeats else part)), bar)
 
 
-def _top_part(score: ElementTree.Element) -> ElementTree.Element:
+def _read_text(path: Path) -> bytes:
+    """The text of the score; of an archive, no more than `_MAX_BYTES`, whatever size its header names."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        if path.suffix.lower() == ".mxl":
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            names = [name for name in archive.namelist() if name.endswith((".xml", ".musicxml"))]
+            scores = [archive.getinfo(name) for name in names if not name.startswith("META-INF")]
+            # Other methods of compression are not of the standard, and their decoders do not bound the output.
+            if not scores or scores[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise TuneError(UNREADABLE, "no score in the archive")
+            file = stack.enter_context(archive.open(scores[0]))
+        text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise TuneError(UNREADABLE, f"over {_MAX_BYTES:,} bytes")
+    return text
+
+
+def _keep_top_part(score: ElementTree.Element) -> str:
+    """The XML of the score with one part. Cue notes and `<forward>`, which music21 plays or skips, become rests."""
     names = {part.get("id"): part.findtext("part-name", "") for part in score.iterfind("part-list/score-part")}
     parts = score.findall("part")
     if not parts:
         raise TuneError(UNREADABLE, "no part in it")
-    return next((part for part in parts if names.get(part.get("id"), "").strip().startswith("Soprano")), parts[0])
+    top = next((part for part in parts if names.get(part.get("id"), "").strip().startswith("Soprano")), parts[0])
+    for parent in (score, *score.findall("part-list")):
+        for child in list(parent):
+            if child.tag in ("part", "score-part", "part-group") and child.get("id") != top.get("id"):
+                parent.remove(child)
+    for element in [*top.iter("forward"), *(note for note in top.iter("note") if note.find("cue") is not None)]:
+        for child in list(element):
+            if child.tag not in ("duration", "voice"):
+                element.remove(child)
+        element.tag = "note"
+        ElementTree.SubElement(element, "rest")
+    return ElementTree.tostring(score, encoding="unicode")
 
 
-def _read_part(part: ElementTree.Element) -> tuple[str, list[Sound | BarLine]]:
-    """Metre, and notes, rests and bar lines as written."""
-    metre, divisions = "", 1
-    items: list[Sound | BarLine] = []
-    for measure in part.iterfind("measure"):
-        voice = None
-        left = [_bar_line(line) for line in measure.iterfind("barline") if line.get("location") == "left"]
-        items += left
-        for element in measure:
-            if element.tag == "attributes":
-                divisions = int(element.findtext("divisions", str(divisions)))
-                for time in element.iterfind("time"):
-                    told = f"{time.findtext('beats')}/{time.findtext('beat-type')}"
-                    if metre not in ("", told):
-                        raise TuneError(METRE_CHANGES, f"{metre} to {told}")
-                    metre = told
-            elif element.tag == "note" and element.find("grace") is None:
-                voice = voice or element.findtext("voice")
-                if element.findtext("voice") != voice:
-                    raise TuneError(SEVERAL_VOICES, f"in measure {measure.get('number')}")
-                _add_note(items, element, divisions)
-            elif element.tag == "forward":
-                items.append(Sound(None, Fraction(int(element.findtext("duration", "0")), divisions)))
-        right = [_bar_line(line) for line in measure.iterfind("barline") if line.get("location", "right") == "right"]
-        items += right or [BarLine()]
-    return metre, items
+def _parse(xml: str) -> "music21.stream.Part":
+    from music21 import converter
+
+    # music21 remarks on the oddities of a score through warnings and on the error stream.
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        part = converter.parse(xml, format="musicxml", forceSource=True).parts[0]
+    part.toSoundingPitch(inPlace=True)
+    return part
 
 
-def _add_note(items: list[Sound | BarLine], note: ElementTree.Element, divisions: int) -> None:
-    """Append a note or rest; of a chord the highest note stays."""
-    length = Fraction(int(note.findtext("duration", "0")), divisions)
-    if not length:
-        return
-    step = note.findtext("pitch/step")
-    tied = any(tie.get("type") == "start" for tie in note.iterfind("tie"))
-    pitch = None
-    if step is not None:
-        altered = round(float(note.findtext("pitch/alter", "0")))
-        pitch = 12 * (int(note.findtext("pitch/octave", "4")) + 1) + _SEMITONES[step] + altered
-    if note.find("chord") is None:
-        items.append(Sound(pitch, length, tied))
-    elif isinstance(items[-1], Sound) and pitch is not None and pitch > (items[-1].pitch or 0):
-        items[-1] = Sound(pitch, items[-1].length, tied)
+def _sounds(part: "music21.stream.Part") -> Iterator[Sound | BarLine]:
+    """Notes, rests and bar lines of a part of one voice; of a chord the highest note."""
+    for measure in part.getElementsByClass("Measure"):
+        yield _bar_line(measure.leftBarline)
+        time = Fraction(0)
+        for note in measure.flatten().notes:
+            onset, length = Fraction(note.offset), Fraction(note.quarterLength)
+            if not length:  # grace notes and chord symbols
+                continue
+            if onset < time or measure.voices:
+                raise TuneError(SEVERAL_VOICES, f"in measure {measure.number}")
+            if onset > time:
+                yield Sound(None, onset - time)
+            is_tied = note.tie is not None and note.tie.type in ("start", "continue")
+            yield Sound(max((pitch.midi for pitch in note.pitches), default=None), length, is_tied)
+            time = onset + length
+        if (end := Fraction(measure.highestTime)) > time:
+            yield Sound(None, end - time)
+        yield _bar_line(measure.rightBarline)
 
 
-def _bar_line(line: ElementTree.Element) -> BarLine:
-    directions = {repeat.get("direction") for repeat in line.iterfind("repeat")}
-    endings = tuple(_endings(line))
-    is_double = line.findtext("bar-style", "") in ("light-light", "light-heavy", "heavy-light")
-    return BarLine("backward" in directions, "forward" in directions, is_double, endings)
-
-
-def _endings(line: ElementTree.Element) -> Iterator[int]:
-    for ending in line.iterfind("ending"):
-        if ending.get("type") == "start":
-            yield from (int(number) for number in ending.get("number", "").split(",") if number.strip())
+def _bar_line(line: "music21.bar.Barline | None") -> BarLine:
+    return BarLine(is_double=line is not None and line.type in ("double", "final", "heavy-light"))

@@ -1,14 +1,14 @@
-"""A table of Turkish makam music, as made of the SymbTr collection -> melodies.
+"""A table of Turkish makam music, as made from the SymbTr collection -> melodies.
 
-The columns are makam, form, usul, title, composer and notes; a note is `pitch:num/den`, its pitch in Holdrian commas
-(53 to the octave, r for a rest), its duration a fraction of a whole note. Pitches are rounded to semitones, which loses
-the intonation of the makam. The table has no bar lines: the usul (the rhythmic cycle) tells the metre, and the first
-measure begins with the first note or rest.
+The columns are makam, form, usul, title, composer and notes. A note is `pitch:num/den`: the pitch in Holdrian commas
+(53 to the octave, r for a rest), the duration as a fraction of a whole note. Pitches are rounded to semitones, which
+loses the intonation of the makam. The table has no bar lines: the usul (the rhythmic cycle) gives the metre, and the
+first measure begins with the first note or rest.
 """
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,54 +18,43 @@ from explainable.melodies.tunes import (
     UNREADABLE,
     Dropped,
     Note,
+    Reading,
     Tune,
     TuneError,
     require_metre,
-    require_usable,
+    tune_or_reason,
 )
 
 COLUMNS = ("makam", "form", "usul", "title", "composer", "notes")
 COMMAS_PER_OCTAVE = 53
-# The cycles of two, four or eight beats; all others have no place in measures of four quarters.
+# The cycles of two, four or eight beats; no other fits measures of four quarters.
 METRE_OF_USUL = {"sofyan": "4/4", "nimsofyan": "2/4", "duyek": "8/8"}
 _NOTE = re.compile(r"(\d{1,4}|r):(\d{1,4})/([1-9]\d{0,3})")
 _MAX_FIELD = 1 << 22
 
 
-def read_symbtr(path: Path, *, metres: Sequence[str] = ("4/4",)) -> Iterator[Tune | Dropped]:
-    """The pieces of a table in their order, each as a melody or with the reason why it is none.
+def read_symbtr(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
+    """The pieces of a table in order, or the reason why a piece is dropped.
 
-    Raises `UserError` where the file is no such table, `OSError` where it cannot be read.
+    Raises `UserError` if the file is no such table, `OSError` if it cannot be read.
     """
     csv.field_size_limit(_MAX_FIELD)
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
-            raise UserError(
-                f"{path}: no column {' and '.join(missing)}; a table of makam music has {', '.join(COLUMNS)}"
-            )
+            raise UserError(f"no column {' and '.join(missing)}; a table of makam music has {', '.join(COLUMNS)}")
         for row in table:
-            yield _read_piece({name: row[name] or "" for name in COLUMNS}, metres)
+            row = {name: row[name] or "" for name in COLUMNS}
+            yield tune_or_reason(_read_piece, "--".join(row[name] for name in COLUMNS[:-1]), row, reading)
 
 
-def _read_piece(row: dict[str, str], metres: Sequence[str]) -> Tune | Dropped:
-    name = "--".join(row[column] for column in COLUMNS[:-1])
-    try:
-        if row["usul"] not in METRE_OF_USUL:
-            raise TuneError(OTHER_METRE, f"usul {row['usul'][:30]}")
-        require_metre(METRE_OF_USUL[row["usul"]], metres)
-        notes, end = _notes(row["notes"])
-        require_usable(notes)
-    except TuneError as error:
-        return Dropped(name, error.reason, error.detail)
-    return Tune(name, tuple(notes), Fraction(0), end)
-
-
-def _notes(text: str) -> tuple[list[Note], Fraction]:
-    """Notes, and the end of the last note or rest, in quarters."""
+def _read_piece(name: str, row: dict[str, str], reading: Reading) -> Tune:
+    if row["usul"] not in METRE_OF_USUL:
+        raise TuneError(OTHER_METRE, f"usul {row['usul'][:30]}")
+    require_metre(METRE_OF_USUL[row["usul"]], reading.metres)
     notes: list[Note] = []
     time = Fraction(0)
-    for token in text.split():
+    for token in row["notes"].split():
         found = _NOTE.fullmatch(token)
         if not found:
             raise TuneError(UNREADABLE, f"{token[:20]!r} among its notes")
@@ -73,4 +62,4 @@ def _notes(text: str) -> tuple[list[Note], Fraction]:
         if found[1] != "r" and end > time:
             notes.append(Note(time, round(Fraction(int(found[1]) * 12, COMMAS_PER_OCTAVE)), end))
         time = end
-    return notes, time
+    return Tune(name, tuple(notes), Fraction(0), time)

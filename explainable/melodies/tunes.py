@@ -1,24 +1,29 @@
-"""What every reader of melodies gives: a tune of one voice in exact time, or the reason why there is none."""
+"""The result of every melody reader: a tune of one voice in exact time, or the reason why the tune is dropped."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Concatenate, NamedTuple, ParamSpec
 
 MEASURE_QUARTERS = 4
 MAX_NOTES = 1000
+MAX_MEASURES = 5000
 
-# Why a tune is left out. What else there is to say of one tune follows in `TuneError.detail`.
+# Reasons for dropping a tune. `TuneError.detail` adds where or what exactly.
 UNREADABLE = "cannot be read"
 OTHER_METRE = "not in 4/4"
 METRE_CHANGES = "metre changes"
 SEVERAL_VOICES = "several voices"
+OTHER_ORDER = "parts are played in another order"
 IRREGULAR_BARS = "bars do not fill the metre"
 OFF_GRID = "off the grid"
 NO_NOTE = "no note"
 TOO_MANY_NOTES = f"over {MAX_NOTES:,} notes"
+TOO_LONG = f"over {MAX_MEASURES:,} measures"
 TOO_WIDE = "wider than the range of pitches"
 TOO_SHORT = "too short"
+
+_Arguments = ParamSpec("_Arguments")
 
 
 class Note(NamedTuple):
@@ -31,10 +36,10 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Tune:
-    """A melody: notes in order that do not overlap, in measures of 4 quarters from time 0.
+    """A melody: notes in order, without overlaps, in measures of 4 quarters from time 0.
 
-    The music lasts from `start` (above 0 where it begins with a pick-up bar) to `end`, in quarters. `title` is what
-    other versions of the tune are called as well; "" where that is not known.
+    The music lasts from `start` (above 0 if there is a pick-up) to `end`, in quarters. `title` groups the versions of
+    a tune; "" if unknown.
     """
 
     name: str
@@ -45,7 +50,7 @@ class Tune:
 
 
 class TuneError(ValueError):
-    """A tune that cannot enter: one of the reasons of this module, and perhaps where or what exactly."""
+    """A tune cannot be used: one of the reasons of this module, and optionally a detail."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -61,21 +66,51 @@ class Dropped:
     detail: str = ""
 
 
-def require_usable(notes: Sequence[Note]) -> None:
-    """Raises `TuneError` unless there are 1 to `MAX_NOTES` notes."""
-    if not notes:
-        raise TuneError(NO_NOTE)
-    if len(notes) > MAX_NOTES:
-        raise TuneError(TOO_MANY_NOTES, f"{len(notes):,}")
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    `metres`: accepted metres (see `require_metre`). `repeats`: play out repeats and endings; otherwise each bar sounds
+    once. `guess_melody`: choose the melody of MIDI files with several parts.
+    """
+
+    metres: tuple[str, ...] = ("4/4",)
+    repeats: bool = True
+    guess_melody: bool = False
+
+
+def tune_or_reason(
+    read: Callable[Concatenate[str, _Arguments], Tune], name: str, *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> Tune | Dropped:
+    """Call `read(name, ...)`. Any exception of this one tune becomes its `Dropped`, so that the other tunes go on."""
+    try:
+        tune = read(name, *args, **kwargs)
+        if not tune.notes:
+            raise TuneError(NO_NOTE)
+        if len(tune.notes) > MAX_NOTES:
+            raise TuneError(TOO_MANY_NOTES, f"{len(tune.notes):,}")
+        if tune.end > MAX_MEASURES * MEASURE_QUARTERS:  # before it is expanded to tokens
+            raise TuneError(TOO_LONG)
+    except TuneError as error:
+        return Dropped(name, error.reason, error.detail)
+    except Exception as error:  # parsers of damaged files raise anything
+        return Dropped(name, UNREADABLE, detail_of(error))
+    return tune
+
+
+def detail_of(error: Exception) -> str:
+    """The message of an exception in one short line."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split())[:80] or type(error).__name__
 
 
 def require_metre(metre: str, accepted: Sequence[str]) -> Fraction:
-    """The length in quarters of a bar of `metre`, as in "4/4".
+    """The length in quarters of a bar of `metre`, as in "4/4"; "" if the file names none.
 
     Accepted metres have bars of 4 quarters, or of 2, which are taken in pairs. Raises `TuneError` for all others.
     """
     if metre not in accepted:
-        raise TuneError(OTHER_METRE, metre)
+        raise TuneError(OTHER_METRE, metre or "no metre")
     return bar_quarters(metre)
 
 

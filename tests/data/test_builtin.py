@@ -152,7 +152,7 @@ def test_unreadable_score_is_skipped_and_counted(
     (corpus / "folk" / "broken.mxl").write_bytes(b"no score")
     collections = [builtin.Collection(genre, "*.*", genre, "nobody", 2, 60) for genre in builtin.GENRES]
     monkeypatch.setattr(builtin, "COLLECTIONS", collections)
-    monkeypatch.setattr(builtin, "_corpus_folder", lambda: corpus)
+    monkeypatch.setattr(builtin, "corpus_folder", lambda: corpus)
     labels = builtin.export_builtin_corpus(tmp_path / "out", workers=1, progress=False)
     assert "skipped 2." in capsys.readouterr().out
     assert [row["path"] for row in read_labels(labels)] == [f"{genre}/good.mid" for genre in builtin.GENRES]

@@ -129,7 +129,7 @@ def test_a_tune_is_changed(network: str, weights: dict[str, Path], tune: Path, t
     # Six notes, and four: of 24 ticks each.
     assert float(rows["note_density"][0]) == pytest.approx(5 / 24, abs=1e-4)
     assert float(rows["note_density"][1]) == pytest.approx(5 / 24 + 0.1, abs=1e-4)
-    read = read_midi_melody(original)
+    read = next(read_midi_melody(original))
     assert [note.pitch for note in read.notes] == [60, 62, 64, 67, 71, 72, 69, 69, 69, 69]
     assert [note.onset for note in read.notes][:4] == [0, 1, Fraction(3, 2), 2]
 
@@ -138,7 +138,7 @@ def test_a_tune_below_the_range_comes_back_where_it_was(weights: dict[str, Path]
     low = tmp_path / "low.abc"
     low.write_text("X:1\nT:Low\nM:4/4\nL:1/4\nK:C\nC,,D,,E,,F,,|]\n", encoding="utf-8")
     original, *_ = generate(Options(weights=weights["measure_vae"], source=low, output=tmp_path / "out"))
-    assert [note.pitch for note in read_midi_melody(original).notes] == [36, 38, 40, 41]
+    assert [note.pitch for note in next(read_midi_melody(original)).notes] == [36, 38, 40, 41]
 
 
 def test_what_a_file_holds_that_cannot_be_used(weights: dict[str, Path], tune: Path, capsys) -> None:
@@ -179,7 +179,7 @@ def test_notes_are_written_exactly(form: TokenForm, tmp_path: Path) -> None:
     notes = [Note(time, 60 + k % 3, end) for k, (time, end) in enumerate(zip(times, ends, strict=True))]
     with (tmp_path / "notes.mid").open("wb") as file:
         midi_of(notes).write(file)
-    assert list(read_midi_melody(tmp_path / "notes.mid").notes) == notes
+    assert list(next(read_midi_melody(tmp_path / "notes.mid")).notes) == notes
     tokens = encode(notes, form.with_range(50, 90), start=Fraction(0), end=Fraction(4))
     assert notes_of(tokens, form.with_range(50, 90)) == notes
     assert notes_of(tokens, form.with_range(50, 90), -2)[0].pitch == 58

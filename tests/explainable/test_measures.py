@@ -1,4 +1,4 @@
-"""From files to a data set of measures: filters, splits, bytes, and every refusal."""
+"""From files to a data set of measures: filters, splits, equal bytes, error messages."""
 
 import json
 import subprocess
@@ -16,9 +16,9 @@ from common.errors import UserError
 from common.splits import SPLITS
 from explainable.attributes import attributes
 from explainable.measures import MeasureSet, vocabulary
-from explainable.melodies.sources import Reading, builtin_files, own_files, read_tunes
+from explainable.melodies.sources import builtin_files, own_files, read_tunes
 from explainable.melodies.tune_splits import assign_tune_splits, melody_hash
-from explainable.melodies.tunes import Dropped, Note, Tune
+from explainable.melodies.tunes import Dropped, Note, Reading, Tune
 from explainable.tokens import MEASURE, PHRASE
 from programs.study_prepare import MeasureSettings, Options, prepare, prepare_measures, read_options
 
@@ -196,7 +196,7 @@ def test_the_metres_of_a_named_set() -> None:
 
 def test_a_folder_without_melodies(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(UserError, match=r"no file of melodies; known are \.abc, \.mid, \.midi, \.mxl, \.tsv"):
+    with pytest.raises(UserError, match=r"no file of melodies; known are \.abc, \.mid, \.midi, \.mxl, \.music"):
         own_files(tmp_path)
     (tmp_path / "a.abc").write_text("no tune")
     with pytest.raises(UserError, match="no tune was found in the files"):

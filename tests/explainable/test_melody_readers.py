@@ -1,4 +1,4 @@
-"""MIDI melodies, SymbTr's table, MusicXML scores: what is read, and what is dropped for which reason."""
+"""MIDI melodies, SymbTr's table and MusicXML scores: notes read, and reasons for dropping a file."""
 
 import zipfile
 from fractions import Fraction
@@ -9,11 +9,12 @@ import pytest
 from midi_files import DRUMS, midi, off, on
 
 from common.errors import UserError
+from explainable.melodies import musicxml
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.musicxml import read_musicxml
 from explainable.melodies.sources import builtin_files
 from explainable.melodies.symbtr import read_symbtr
-from explainable.melodies.tunes import Dropped, Note, Tune
+from explainable.melodies.tunes import Dropped, Note, Reading, Tune
 
 F = Fraction
 QUARTER = 480
@@ -35,7 +36,8 @@ def line(*pitches: int, channel: int = 0) -> list[mido.Message]:
 def read(tmp_path: Path, content: bytes, **settings: object) -> Tune | Dropped:
     path = tmp_path / "tune.mid"
     path.write_bytes(content)
-    return read_midi_melody(path, **settings)
+    (found,) = read_midi_melody(path, Reading(**settings))
+    return found
 
 
 def pitches_of(tune: Tune | Dropped) -> list[int]:
@@ -82,7 +84,7 @@ def test_notes_end_where_the_next_begins(tmp_path: Path) -> None:
         (
             [[metre(0, 4, 4), metre(480, 4, 4)], line(60)],
             "bars do not fill the metre",
-            "the metre is stated anew at quarter 1, within a bar",
+            "a time signature at quarter 1, within a bar",
         ),
         ([[metre(0, 4, 4)]], "no note", ""),
         ([line(*[60] * 1001)], "over 1,000 notes", "1,001"),
@@ -119,7 +121,7 @@ def test_a_table_of_makam_music(tmp_path: Path) -> None:
         ("cannot be read", "'305:1/0' among its notes"),
         ("no note", ""),
     ]
-    assert isinstance(list(read_symbtr(path, metres=("8/8",)))[2], Tune)
+    assert isinstance(list(read_symbtr(path, Reading(metres=("8/8",))))[2], Tune)
 
 
 def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -129,14 +131,20 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
         list(read_symbtr(path))
 
 
-def score(tmp_path: Path, measures: str, parts: str = "") -> Path:
+def score(path: Path, measures: str, parts: str = "", more: str = "") -> Path:
+    """Write a score with a part called Soprano, compressed for .mxl, plain otherwise. `more` goes to its attributes."""
+    attributes = f"<divisions>2</divisions><time><beats>4</beats><beat-type>4</beat-type></time>{more}"
+    measures = f"<measure><attributes>{attributes}</attributes>{measures}</measure>"
     listed = '<score-part id="A"><part-name>Alto</part-name></score-part>' if parts else ""
     listed += '<score-part id="P"><part-name>Soprano</part-name></score-part>'
     part = f'{parts}<part id="P">{measures}</part>'
-    path = tmp_path / "chorale.mxl"
-    with zipfile.ZipFile(path, "w") as archive:
+    text = f"<score-partwise><part-list>{listed}</part-list>{part}</score-partwise>"
+    if path.suffix != ".mxl":
+        path.write_text(text)
+        return path
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("META-INF/container.xml", "<container/>")
-        archive.writestr("chorale.xml", f"<score-partwise><part-list>{listed}</part-list>{part}</score-partwise>")
+        archive.writestr("chorale.xml", text)
     return path
 
 
@@ -145,36 +153,81 @@ def xml_note(step: str, quarters: int, more: str = "", alter: int = 0) -> str:
     return f"<note>{more}{pitch}<duration>{2 * quarters}</duration></note>"
 
 
-FOUR = "<attributes><divisions>2</divisions><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
+def words(text: str) -> str:
+    return f"<direction><direction-type><words>{text}</words></direction-type></direction>"
 
 
-def test_a_score_with_pick_up_repeat_tie_and_another_part(tmp_path: Path) -> None:
-    tie = '<tie type="start"/>'
-    music = f"""<measure>{FOUR}{xml_note("G", 1)}</measure>
-        <measure>{xml_note("C", 3, alter=1)}<barline location="right"><repeat direction="backward"/></barline></measure>
-        <measure>{xml_note("E", 4, tie)}</measure><measure><note><grace/></note>
-        {xml_note("E", 4)}{xml_note("D", 4, "<chord/>")}</measure>"""
-    tune = read_musicxml(score(tmp_path, music, f'<part id="A"><measure>{FOUR}{xml_note("A", 4)}</measure></part>'))
+def read_score(path: Path, **settings: object) -> Tune | Dropped:
+    (found,) = read_musicxml(path, Reading(**settings))
+    return found
+
+
+NEXT = "</measure><measure>"
+VOICE, BACKUP = "<voice>1</voice>", "<backup><duration>8</duration></backup>"
+REPEAT = '<barline location="right"><repeat direction="backward"/></barline>'
+
+
+@pytest.mark.parametrize("ending", ["mxl", "musicxml"])
+def test_a_score_with_pick_up_repeat_tie_and_another_part(tmp_path: Path, ending: str) -> None:
+    music = f"""{xml_note("G", 1)}{NEXT}{xml_note("C", 3, alter=1)}{REPEAT}{NEXT}
+        {xml_note("E", 4, '<tie type="start"/>')}{NEXT}<note><grace/></note>
+        {xml_note("E", 4)}{xml_note("D", 4, "<chord/>")}"""
+    alto = f'<part id="A"><measure>{xml_note("A", 4)}</measure></part>'
+    tune = read_score(score(tmp_path / f"chorale.{ending}", music, alto))
     assert isinstance(tune, Tune)
     # The pick-up and the short bar of the repeat make one measure, twice.
     assert [(note.onset, note.pitch) for note in tune.notes] == [(0, 67), (1, 61), (4, 67), (5, 61), (8, 64)]
     assert tune.notes[-1].end == 16
+    once = read_score(tmp_path / f"chorale.{ending}", repeats=False)
+    assert [note.onset for note in once.notes] == [0, 1, 4]
 
 
-def test_scores_that_cannot_enter(tmp_path: Path) -> None:
-    other = f"<measure>{FOUR.replace('<beats>4', '<beats>3')}{xml_note('G', 3)}</measure>"
-    assert read_musicxml(score(tmp_path, other)) == Dropped("chorale", "not in 4/4", "3/4")
-    rest = "<note><rest/><duration>8</duration><voice>1</voice></note>"
-    both = f"<measure>{FOUR}{rest}{xml_note('G', 4, '<voice>2</voice>')}</measure>"
-    assert read_musicxml(score(tmp_path, both)).reason == "several voices"
-    assert read_musicxml(score(tmp_path, "<measure>")).reason == "cannot be read"
-    path = tmp_path / "no.mxl"
-    path.write_bytes(b"PK no archive")
-    assert read_musicxml(path).reason == "cannot be read"
+@pytest.mark.parametrize(
+    ("music", "more", "pitches"),
+    [
+        (f"{xml_note('C', 2)}{xml_note('D', 2, '<cue/>')}", "", [60]),
+        (xml_note("C", 4), "<transpose><chromatic>-2</chromatic></transpose>", [58]),
+        (xml_note("C", 4).replace("8", "8.0"), "", [60]),
+        (xml_note("C", 4) + REPEAT.replace("backward", 'backward" times="3'), "", [60, 60, 60]),
+        (f"{xml_note('C', 4)}{words('Fine')}{NEXT}{xml_note('D', 4)}{words('D.C. al Fine')}", "", [60, 62, 60]),
+    ],
+    ids=["cue", "transpose", "decimals", "three times", "da capo"],
+)
+def test_scores_are_read_as_they_sound(tmp_path: Path, music: str, more: str, pitches: list[int]) -> None:
+    assert pitches_of(read_score(score(tmp_path / "s.mxl", music, more=more))) == pitches
+
+
+@pytest.mark.parametrize(
+    ("music", "more", "reason", "detail"),
+    [
+        (xml_note("G", 3), "<time><beats>3</beats><beat-type>4</beat-type></time>", "metre changes", "4/4 to 3/4"),
+        (xml_note("G", 4) + BACKUP + xml_note("C", 4), "", "several voices", "in measure"),
+        (xml_note("G", 4, VOICE) + BACKUP + xml_note("C", 4, VOICE.replace("1", "2")), "", "several voices", ""),
+        (xml_note("G", 5), "", "bars do not fill the metre", "5 quarters in bar 1 as played"),
+        ("<forward><duration>8</duration></forward>", "", "no note", ""),
+        (xml_note("G", 4).replace("<alter>0", "<alter>inf"), "", "cannot be read", "In part (Soprano)"),
+        ("<note>", "", "cannot be read", "mismatched tag"),
+    ],
+)
+def test_reasons_for_dropping_a_score(tmp_path: Path, music: str, more: str, reason: str, detail: str) -> None:
+    found = read_score(score(tmp_path / "s.xml", music, more=more))
+    assert isinstance(found, Dropped) and found.reason == reason and found.detail.startswith(detail)
+
+
+def test_damaged_and_huge_archives_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = score(tmp_path / "s.mxl", xml_note("C", 4))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    assert read_score(path).reason == "cannot be read"
+    path.write_bytes(whole)
+    monkeypatch.setattr(musicxml, "_MAX_BYTES", 100)
+    assert read_score(path) == Dropped("s", "cannot be read", "over 100 bytes")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("score.xml", "<score-partwise/>")
+    assert read_score(path) == Dropped("s", "cannot be read", "no score in the archive")
 
 
 def test_a_chorale_of_the_built_in_corpus() -> None:
-    pytest.importorskip("music21")
     path = next(path for path in builtin_files("bach") if path.stem == "bwv269")
-    tune = read_musicxml(path, metres=("3/4", "4/4"))
+    tune = read_score(path, metres=("3/4",))
     assert isinstance(tune, Tune) and tune.notes[0].pitch == 67
