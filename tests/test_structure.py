@@ -1,4 +1,4 @@
-"""What may import what, and how large a file or function may be: the rules of ARCHITECTURE.md."""
+"""Rules of ARCHITECTURE.md: what may import what, and how large a file or function may be."""
 
 import ast
 import subprocess
@@ -6,12 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {path.stem for path in ROOT.glob("*.py")}
-EVALUATION = {"evaluation.tables", "evaluation.published", "evaluation.samples", "evaluation.statistics"}
-# Rooms by the longest name that fits a module, and the rooms that each may import beside itself.
+ROOT_PROGRAMS = {path.stem for path in ROOT.glob("*.py")}
+_EVALUATION = {"evaluation.tables", "evaluation.published", "evaluation.samples", "evaluation.statistics"}
+# The rooms that each room may import, besides itself. A module belongs to the longest name that fits.
 MAY_IMPORT = {
     "common": set(),
     "models": set(),
@@ -20,87 +18,95 @@ MAY_IMPORT = {
     "evaluation.tables": {"common"},
     "evaluation.published": set(),
     "evaluation.statistics": {"common", "data", "evaluation.tables"},
-    "evaluation.samples": {"common", "data", "models", "audio", *EVALUATION},
-    "evaluation.metrics": {"common", "data", "models", "audio", *EVALUATION},
+    "evaluation.samples": {"common", "data", "models", "audio", *_EVALUATION},
+    "evaluation.metrics": {"common", "data", "models", "audio", *_EVALUATION},
+    "evaluation": {*_EVALUATION, "evaluation.metrics"},  # the registry of tables
     "figures": {"common", "data"},
-    "page": {"common", "data", "models", "audio", *EVALUATION, "evaluation.metrics", "figures", "explainable"},
+    "page": {"common", "data", "models", "audio", *_EVALUATION, "evaluation.metrics", "figures", "explainable"},
     "labelling": {"common", "data", "evaluation.tables"},
     "explainable": {
         "common", "data", "models", "audio", "training", "figures",
         "evaluation.statistics", "evaluation.tables", "evaluation.samples",
     },
     "training": {"common", "data", "models", "evaluation.statistics"},
-    "generation": {"common", "data", "models", "audio", *EVALUATION, "evaluation.metrics", "figures"},
+    "generation": {"common", "data", "models", "audio", *_EVALUATION, "evaluation.metrics", "figures"},
 }
-# Programs outside of the root.
-MAY_IMPORT["programs"] = {*MAY_IMPORT}
-LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PROGRAMS_IN_THE_ROOT = 350, 60, 15
-# An experiment that is read from top to bottom: grid, training, tables and plots.
-LONGER_FILES = {"programs/study_compare.py": 500}
+MAY_IMPORT["programs"] = set(MAY_IMPORT)
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION, MOST_ROOT_PROGRAMS = 350, 60, 15
+LONGER_FILES = {"programs/study_compare.py": 500}  # an experiment in one file: grid, training, tables and plots
 
 
-def room_of(module: str) -> str | None:
-    """The room that a module is in; None for what is not ours."""
-    fits = [room for room in MAY_IMPORT if module == room or module.startswith(f"{room}.")]
-    return max(fits, key=len, default=None)
+def sources(*folders: str) -> list[str]:
+    """Python files below folders of the repository, as paths relative to the root."""
+    return [str(path.relative_to(ROOT)) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def sources(*folders: str) -> list[Path]:
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+FILES = sources(*{room.partition(".")[0] for room in MAY_IMPORT})
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Names of the modules that a file imports, relative ones with the name of their package."""
-    package = ".".join(path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def parsed(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
+
+
+def imported(file: str) -> Iterator[str]:
+    """Absolute names of all imports of a file."""
+    package = ".".join(Path(file).parts[:-1])
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             place = f"{package}.{node.module or ''}".rstrip(".") if node.level else str(node.module)
-            # `from evaluation import compare_labels` imports a module, not a name of its package.
-            yield from (f"{place}.{name.name}" for name in node.names)
+            yield from (f"{place}.{name.name}" for name in node.names)  # the name may be a module
 
 
-ROOMS = sorted({room.partition(".")[0] for room in MAY_IMPORT})
+def room_of(module: str) -> str | None:
+    """The room of a module; None for other packages."""
+    return max((room for room in MAY_IMPORT if f"{module}.".startswith(f"{room}.")), key=len, default=None)
 
 
-@pytest.mark.parametrize("path", sources(*ROOMS), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path: Path) -> None:
-    room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    for module in imported(path):
-        assert module.partition(".")[0] not in PROGRAMS, f"{path} imports the program {module}"
-        other = room_of(module)
-        assert other in (None, room, *MAY_IMPORT[room]), f"{room} may not import {other} ({module})"
+def test_imports_go_one_way() -> None:
+    offenders = []
+    for file in FILES:
+        room = room_of(file.removesuffix(".py").replace("/", "."))
+        allowed = {None, room, *MAY_IMPORT[room]}
+        for module in imported(file):
+            if room_of(module) not in allowed or module.partition(".")[0] in ROOT_PROGRAMS:
+                offenders.append(f"{file} imports {module}")
+    assert not offenders
 
 
 def test_models_need_torch_alone() -> None:
-    outside = {module.partition(".")[0] for path in sources("models") for module in imported(path)}
-    assert outside - sys.stdlib_module_names == {"torch", "models"}
+    packages = {module.partition(".")[0] for file in sources("models") for module in imported(file)}
+    assert packages - sys.stdlib_module_names == {"torch", "models"}
 
 
-def test_the_root_holds_the_programs_of_the_main_path() -> None:
-    assert len(PROGRAMS) <= PROGRAMS_IN_THE_ROOT
-    for name in PROGRAMS - {"hubconf", "evaluate"}:
-        others = {module.partition(".")[0] for module in imported(ROOT / f"{name}.py")} & PROGRAMS
-        assert not others, f"{name}.py imports {others}"
+def test_programs_of_the_root_are_few_and_do_not_import_one_another() -> None:
+    assert len(ROOT_PROGRAMS) <= MOST_ROOT_PROGRAMS
+    programs = ROOT_PROGRAMS - {"hubconf", "evaluate"}
+    imports = {name: {module.partition(".")[0] for module in imported(f"{name}.py")} for name in programs}
+    assert {name: modules & ROOT_PROGRAMS for name, modules in imports.items() if modules & ROOT_PROGRAMS} == {}
 
 
-@pytest.mark.parametrize("path", sources(*ROOMS, "tests", "benchmarks") + sorted(ROOT.glob("*.py")), ids=str)
-def test_files_and_functions_fit_a_screen(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= LONGER_FILES.get(path.relative_to(ROOT).as_posix(), LINES_OF_A_FILE)
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("test_"):
-            assert node.end_lineno - node.lineno < LINES_OF_A_FUNCTION, f"{node.name} is too long"
+def test_files_and_functions_fit_a_screen() -> None:
+    offenders = []
+    for file in [*FILES, *sources("tests", "benchmarks"), *(f"{name}.py" for name in ROOT_PROGRAMS)]:
+        lines = (ROOT / file).read_text(encoding="utf-8").count("\n")
+        if lines > LONGER_FILES.get(file, LINES_OF_A_FILE):
+            offenders.append(f"{file}: {lines} lines")
+        functions = (node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef))
+        for node in functions:
+            if node.end_lineno - node.lineno >= LINES_OF_A_FUNCTION and not node.name.startswith("test_"):
+                offenders.append(f"{file}: {node.name}")
+    assert not offenders
 
 
-def test_every_program_tells_how_to_use_it() -> None:
-    """--help of all programs, in one process: it imports them all."""
-    modules = [f"programs.{path.stem}" for path in sources("programs") if path.stem != "__init__"]
-    modules.append("benchmarks.label_reproduction")
+def test_every_program_has_help() -> None:
+    """One process imports and runs all of them."""
+    modules = [f"programs.{Path(file).stem}" for file in sources("programs") if "__init__" not in file]
+    names = [*sorted(ROOT_PROGRAMS - {"hubconf"}), *modules, "benchmarks.label_reproduction"]
     program = (
         "import runpy, sys\n"
-        f"for name in {sorted(PROGRAMS - {'hubconf'}) + modules!r}:\n"
+        f"for name in {names!r}:\n"
         "    sys.argv = [name, '--help']\n"
         "    try:\n"
         "        runpy.run_module(name, run_name='__main__')\n"
@@ -109,4 +115,4 @@ def test_every_program_tells_how_to_use_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("usage: ") == len(PROGRAMS) - 1 + len(modules)
+    assert done.stdout.count("usage: ") == len(names)
