@@ -7,11 +7,8 @@ Writes metrics/latent_tsne-T{T}.png (report's figure 2: t-SNE of z), metrics/rol
 t-SNE and Isomap of the rolls) and metrics/latent-T{T}.csv: the separation of genres in each space and each picture.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import pandas as pd
 import torch
@@ -67,7 +64,14 @@ def plot_latents(options: Options) -> pd.DataFrame:
     """
     store = RollStore.open(options.store)
     cvaes = load_cvaes(options, store)
-    sample = choose_windows(options, store)
+    windows = WindowSource(store, options.split, options.seq_len, select_device(options.device))
+    sample = draw_windows(windows, options.windows, options.seed, balanced=options.balanced)
+    shown = len(sample.index)
+    if shown <= max(options.perplexity, 2):
+        raise UserError(
+            f"{options.store}: {shown} windows chosen of {len(windows)} in the {options.split} split, but --perplexity "
+            f"{options.perplexity:g} needs more than that; raise --windows or lower it"
+        )
     frame = pd.concat([plot_z(options, sample, cvaes), plot_rolls(options, sample)], ignore_index=True)
     frame["perplexity"] = options.perplexity
     print(format_table(of_all(frame), LATENT_TABLE.columns))
@@ -82,91 +86,76 @@ def plot_latents(options: Options) -> pd.DataFrame:
 
 def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
     """The CVAEs of the folders, by name; prints which are missing. Raises `CheckpointError` if there is none."""
-    wanted = {}
+    cvaes, files, allow = {}, [], options.allow_other_songs
     for folder in options.checkpoints:
-        beside = f" {folder}" if len(options.checkpoints) > 1 else ""
-        wanted[f"stage 1{beside}"] = folder / pretrained_file("cvae"), "run train_cvae.py"
-        hybrid = hybrid_path(folder, "cvae", options.seq_len)
-        wanted[f"hybrid{beside}"] = hybrid, "run train_hybrid.py, or take another --seq-len"
-    present = {name: place for name, place in wanted.items() if place[0].exists()}
-    if not present:
-        folders = ", ".join(map(str, options.checkpoints))
-        files = " or ".join(dict.fromkeys(path.name for path, _ in wanted.values()))
-        raise CheckpointError(f"{folders}: no {files} there; run train_cvae.py first")
-    for name in wanted.keys() - present.keys():
-        path, remedy = wanted[name]
-        print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
-    allow = options.allow_other_songs
-    return {
-        name: load(path, CVAE.kind, remedy, store=store, allow_other_songs=allow)
-        for name, (path, remedy) in present.items()
-    }
-
-
-def choose_windows(options: Options, store: RollStore) -> WindowSample:
-    windows = WindowSource(store, options.split, options.seq_len, select_device(options.device))
-    sample = draw_windows(windows, options.windows, options.seed, balanced=options.balanced)
-    shown = len(sample.index)
-    if shown <= max(options.perplexity, 2):
-        raise UserError(
-            f"{options.store}: {shown} windows chosen of {len(windows)} in the {options.split} split, but --perplexity "
-            f"{options.perplexity:g} needs more than that; raise --windows or lower it"
-        )
-    return sample
+        hybrid = hybrid_path(folder, CVAE.kind, options.seq_len)
+        for stage, path, remedy in (
+            ("stage 1", folder / pretrained_file(CVAE.kind), "run train_cvae.py"),
+            ("hybrid", hybrid, "run train_hybrid.py, or take another --seq-len"),
+        ):
+            name = f"{stage} {folder}" if len(options.checkpoints) > 1 else stage
+            files.append(path)
+            if path.exists():
+                cvaes[name] = load(path, CVAE.kind, remedy, store=store, allow_other_songs=allow)
+            else:
+                print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
+    if not cvaes:
+        raise CheckpointError(f"no {' or '.join(map(str, files))}; run train_cvae.py first")
+    return cvaes
 
 
 def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) -> pd.DataFrame:
     """Figure 2: t-SNE of z, a panel for each CVAE; returns the rows of z and of the pictures."""
     frames, panels = [], []
     for name, trained in cvaes.items():
-        space = f"z {name}"
-        with timed(f"{space}: encode and measure"):
-            views = latent_views(trained.model.to(sample.windows.device), sample, options.batch_size)
-            measured = {view: sample.measure(space, view, z, options.neighbors, trained) for view, z in views.items()}
-        with timed(f"{space}: t-SNE"):
-            points = tsne(views[options.latent].numpy(), options.perplexity, options.seed)
-            view = f"t-SNE of {options.latent}"
-            picture = sample.measure(space, view, torch.from_numpy(points), options.neighbors, trained)
+        print(f"z {name} ...", flush=True)
+        views = latent_views(trained.model.to(sample.windows.device), sample, options.batch_size)
+        picture = f"t-SNE of {options.latent}"
+        points = tsne(views[options.latent].numpy(), options.perplexity, options.seed)
+        measured = {
+            view: sample.measure(f"z {name}", view, z, options.neighbors, trained)
+            for view, z in (views | {picture: torch.from_numpy(points)}).items()
+        }
         lines = [
             f"{name}: {trained.path.name}",
             f"z ({options.latent}): {numbers(measured[options.latent])}",
             f"z ({WITHHELD}): {numbers(measured[WITHHELD])}",
-            f"this picture: {numbers(picture)}",
+            f"this picture: {numbers(measured[picture])}",
         ]
         panels.append(Scatter("\n".join(lines), points))
-        frames += [*measured.values(), picture]
+        frames += measured.values()
     draw(options, sample, "latent_tsne", panels, f"t-SNE (perplexity {options.perplexity:g}) of z")
     return pd.concat(frames)
 
 
 def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
     """Figure 3: PCA, t-SNE and Isomap of the rolls; returns the rows of the rolls and of the pictures."""
+    print("rolls ...", flush=True)
     cells = sample.rolls()
-    with timed("rolls: measure"):
-        of_cells = sample.measure("rolls", "all cells", cells, options.neighbors)
-    with timed("rolls: PCA"):
-        components, shares = principal_components(cells.numpy(), MAX_DIMENSIONS, options.seed)
-        view = "principal components"
-        of_components = sample.measure("rolls", view, torch.from_numpy(components), options.neighbors)
-    with timed("rolls: t-SNE"):
-        by_tsne = tsne(components, options.perplexity, options.seed)
-    with timed("rolls: Isomap"):
-        by_isomap = isomap(components, options.seed)
-    frames, panels = [of_cells, of_components], []
-    for view, title, points in (
-        ("PCA", f"PCA: {shares[:2].sum():.0%} of the variance", components[:, :2]),
-        ("t-SNE", f"t-SNE (perplexity {options.perplexity:g}) of the components", by_tsne),
-        ("Isomap", f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components", by_isomap),
-    ):
-        picture = sample.measure("rolls", view, torch.from_numpy(points), options.neighbors)
-        panels.append(Scatter(f"{title}\nthis picture: {numbers(picture)}", points))
-        frames.append(picture)
+    components, shares = principal_components(cells.numpy(), MAX_DIMENSIONS, options.seed)
+    titles = {
+        "PCA": f"PCA: {shares[:2].sum():.0%} of the variance",
+        "t-SNE": f"t-SNE (perplexity {options.perplexity:g}) of the components",
+        "Isomap": f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components",
+    }
+    pictures = {
+        "PCA": components[:, :2],
+        "t-SNE": tsne(components, options.perplexity, options.seed),
+        "Isomap": isomap(components, options.seed),
+    }
+    views = {"all cells": cells, "principal components": torch.from_numpy(components)}
+    views |= {view: torch.from_numpy(points) for view, points in pictures.items()}
+    measured = {view: sample.measure("rolls", view, points, options.neighbors) for view, points in views.items()}
+    panels = [
+        Scatter(f"{titles[view]}\nthis picture: {numbers(measured[view])}", points)
+        for view, points in pictures.items()
+    ]
     about = (
-        f"piano rolls: {numbers(of_cells)}\n"
-        f"their first {len(shares)} principal components, {shares.sum():.0%} of the variance: {numbers(of_components)}"
+        f"piano rolls: {numbers(measured['all cells'])}\ntheir first {len(shares)} principal components, "
+        f"{shares.sum():.0%} of the variance: {numbers(measured['principal components'])}"
     )
     draw(options, sample, "rolls_embedding", panels, about)
-    return pd.concat(frames)
+    return pd.concat(measured.values())
 
 
 def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter], title: str) -> None:
@@ -176,17 +165,6 @@ def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter
     names = sample.windows.store.genres
     save_scatter_sheet(path, panels, sample.genre.numpy(), names, title=f"{shown}, {title}\n{key}")
     print(path)
-
-
-@contextmanager
-def timed(part: str) -> Iterator[None]:
-    """Print `part`, and the seconds that the block took."""
-    print(part, end=" ... ", flush=True)
-    start = perf_counter()
-    try:
-        yield
-    finally:
-        print(f"{perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -211,28 +211,47 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
 
     FAD: `n_real` reference clips against the `n_fake` of the first seed, with `n_empty` empty ones drawn on the way.
     FAD_seeds: mean and standard deviation over the seeds of generation. *_floor: random disjoint halves of the real
-    clips, `n_floor` in each. FAD_over_floor: only if the floor has as many clips as the distance. FAD_train: training
+    clips, `n_floor` in each. FAD_over_floor: only if the floor has as many clips as the distance. *_train: training
     clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance. Precision,
     recall, density, coverage: see `evaluation.statistics.fidelity`.
     """
     cut = [stratum.cut(options.clips) for stratum in strata]
     reference = torch.cat([genre.reference for genre in cut])
     fakes = [torch.cat(parts) for parts in zip(*(genre.generated for genre in cut), strict=True)]
-    distances = pd.Series([defined(frechet_distance, reference, fake) for fake in fakes], dtype=float)
+    seeds = pd.Series([defined(frechet_distance, reference, fake) for fake in fakes], dtype=float)
+    halves = [
+        random_halves([genre.pool for genre in cut], rng_at("floor", options.seed, number))
+        for number in range(options.floor_seeds)
+    ]
+    floor, kernel_floor = (
+        pd.Series([defined(distance, *pair) for pair in halves], dtype=float)
+        for distance in (frechet_distance, kernel_distance)
+    )
+    of_train = _balanced([(genre.reference, genre.train) for genre in cut])
+    of_all_seeds = _balanced([(genre.pool, torch.cat(genre.generated)) for genre in cut])
+    rng = rng_at("infinity", options.seed)
     row = {
         "n_real": len(reference),
         "n_fake": len(fakes[0]),
-        "FAD": distances[0],
+        "FAD": seeds[0],
         "n_empty": sum(genre.n_empty for genre in strata),
         "n_empty_real": sum(genre.n_empty_real for genre in strata),
         "n_seeds": len(fakes),
-        "FAD_seeds_mean": distances.mean(skipna=False),
-        "FAD_seeds_std": distances.std(skipna=False),
-        **_floor(cut, options),
-        **_against_training(cut),
+        "FAD_seeds_mean": seeds.mean(skipna=False),
+        "FAD_seeds_std": seeds.std(skipna=False),
+        "n_floor": len(halves[0][0]),
+        "FAD_floor": floor.mean(skipna=False),
+        "FAD_floor_std": floor.std(skipna=False),
+        "KAD_floor": kernel_floor.mean(skipna=False),
+        "KAD_floor_std": kernel_floor.std(skipna=False),
+        "n_train": len(of_train[0]),
+        "FAD_train": defined(frechet_distance, *of_train),
         "KAD": defined(kernel_distance, reference, fakes[0]),
-        **_infinity(cut, options.seed),
-        **_fidelity(cut, reference, fakes[0]),
+        "FAD_infinity": defined(lambda *pair: frechet_infinity(*pair, rng), *of_all_seeds),
+        "n_infinity": len(of_all_seeds[0]),
+        "n_infinity_needed": required_rows(reference.shape[1]),
+        **_fidelity(reference, fakes[0], ""),
+        **_fidelity(reference, torch.cat([genre.train[: len(genre.reference)] for genre in cut]), "_train"),
     }
     same_n = row["n_floor"] == row["n_real"] == row["n_fake"]
     row["FAD_over_floor"] = row["FAD"] / row["FAD_floor"] if same_n and row["FAD_floor"] else np.nan
@@ -240,55 +259,19 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     return row
 
 
-def _floor(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
-    """Distances between random disjoint halves of the real clips."""
-    pools = [genre.pool for genre in strata]
-    halves = [
-        random_halves(pools, rng_at("floor", options.seed, number)) for number in range(options.floor_seeds)
-    ]
-    frechet, kernel = (
-        pd.Series([defined(distance, *pair) for pair in halves], dtype=float)
-        for distance in (frechet_distance, kernel_distance)
-    )
-    return {
-        "n_floor": len(halves[0][0]),
-        "FAD_floor": frechet.mean(skipna=False),
-        "FAD_floor_std": frechet.std(skipna=False),
-        "KAD_floor": kernel.mean(skipna=False),
-        "KAD_floor_std": kernel.std(skipna=False),
-    }
+def _balanced(genres: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Two samples with the same number of rows of each genre."""
+    cut = [[rows[: min(map(len, pair))] for rows in pair] for pair in genres]
+    first, second = (torch.cat(parts) for parts in zip(*cut, strict=True))
+    return first, second
 
 
-def _against_training(strata: list[Stratum]) -> dict[str, Any]:
-    """The distance of training clips to the reference, with the same number of each genre on both sides."""
-    counts = [min(len(genre.reference), len(genre.train)) for genre in strata]
-    real = torch.cat([genre.reference[:n] for genre, n in zip(strata, counts, strict=True)])
-    train = torch.cat([genre.train[:n] for genre, n in zip(strata, counts, strict=True)])
-    return {"n_train": len(train), "FAD_train": defined(frechet_distance, real, train)}
-
-
-def _fidelity(strata: list[Stratum], reference: Tensor, fake: Tensor) -> dict[str, float]:
-    """Precision, recall, density and coverage of generated clips; *_train: of training clips."""
-    row = {}
-    for suffix, clips in (("", fake), ("_train", torch.cat([genre.train[: len(genre.reference)] for genre in strata]))):
-        try:
-            values = fidelity(reference, clips)
-        except ValueError:
-            values = Fidelity(np.nan, np.nan, np.nan, np.nan)
-        row |= {f"{name}{suffix}": value for name, value in values._asdict().items()}
-    return row
-
-
-def _infinity(strata: list[Stratum], seed: int) -> dict[str, Any]:
-    """The extrapolated distance of all real clips to those of all seeds, balanced by genre."""
-    together = [(genre.pool, torch.cat(genre.generated)) for genre in strata]
-    counts = [min(map(len, pair)) for pair in together]
-    real, fake = (
-        torch.cat([pair[side][:n] for pair, n in zip(together, counts, strict=True)]) for side in (0, 1)
-    )
-    rng = rng_at("infinity", seed)
-    value = defined(lambda first, second: frechet_infinity(first, second, rng), real, fake)
-    return {"FAD_infinity": value, "n_infinity": len(real), "n_infinity_needed": required_rows(real.shape[1])}
+def _fidelity(reference: Tensor, clips: Tensor, suffix: str) -> dict[str, float]:
+    try:
+        values = fidelity(reference, clips)
+    except ValueError:
+        values = Fidelity(np.nan, np.nan, np.nan, np.nan)
+    return {f"{name}{suffix}": value for name, value in values._asdict().items()}
 
 
 def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 from tqdm import tqdm
 
@@ -57,25 +56,19 @@ class Answers(NamedTuple):
     probability: Tensor
     predicted: Tensor
 
-    @property
-    def n_genres(self) -> int:
-        return self.probability.shape[1]
-
 
 @torch.no_grad()
 def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
     """Classify batches of clips, bool (B, 128, T)."""
     device = next(model.parameters(), torch.empty(0)).device
-    probabilities, predictions = [], []
+    answers = []
     for rolls in batches:
         probability = model(torch.from_numpy(rolls).float().to(device)).cpu().double().softmax(1)
-        predicted = probability.argmax(1)
+        predicted, n_genres = probability.argmax(1), probability.shape[1]
         silent = torch.from_numpy(~rolls.any(axis=(1, 2)))
-        n_genres = probability.shape[1]
         probability[silent], predicted[silent] = 1 / n_genres, n_genres
-        probabilities.append(probability)
-        predictions.append(predicted)
-    return Answers(torch.cat(probabilities), torch.cat(predictions))
+        answers.append((probability, predicted))
+    return Answers(*map(torch.cat, zip(*answers, strict=True)))
 
 
 def inception_score(probability: Tensor) -> float:
@@ -125,22 +118,14 @@ def _of_genre(
     if genre_id not in real:
         return row | {"n_real": 0, "n_generated": 0, "n_empty_real": 0, "n_empty": 0, "note": "no real clips"}
     for origin, ending, answers in (("real", "_real", real[genre_id]), ("generated", "", generated[genre_id])):
-        shares = _shares(genre_id, answers)
-        n_silent = round(shares[-1] * len(answers.predicted))
-        row |= {f"accuracy_{origin}": shares[genre_id], f"n_{origin}": len(answers.predicted)}
-        row[f"n_empty{ending}"] = n_silent
-        row |= {f"{origin}_as_{answer}": share for answer, share in zip((*genres, SILENT), shares, strict=True)}
+        n = len(answers.predicted)
+        counts = answers.predicted.bincount(minlength=len(genres) + 1).numpy()  # silence last
+        row |= {f"accuracy_{origin}": counts[genre_id] / n, f"n_{origin}": n, f"n_empty{ending}": int(counts[-1])}
+        row |= {f"{origin}_as_{answer}": count / n for answer, count in zip((*genres, SILENT), counts, strict=True)}
     silent = row[f"generated_as_{SILENT}"]
     row["accuracy_sounding"] = row["accuracy_generated"] / (1 - silent) if silent < 1 else np.nan
     row["windows_accuracy_real"] = row["accuracy_real"]
     return row
-
-
-def _shares(genre_id: int, answers: Answers) -> np.ndarray:
-    """Share of each predicted class, silence last, float64 (n_genres + 1,)."""
-    labels = range(answers.n_genres + 1)
-    truth = np.full(len(answers.predicted), genre_id)
-    return confusion_matrix(truth, answers.predicted.numpy(), labels=labels, normalize="true")[genre_id]
 
 
 def _of_all(
@@ -156,6 +141,5 @@ def _of_all(
         for origin, by_genre in (("real", real), ("generated", generated))
     }
     by_window = (there["accuracy_real"] * there["n_real"]).sum() / there["n_real"].sum()
-    named = {"genre_id": ALL_ID, "genre_name": ALL_NAME, "note": ""}
-    means = shares.mean(skipna=False).to_dict()
-    return named | means | counts.to_dict() | {"windows_accuracy_real": by_window, "n_inception": n} | scores
+    named = {"genre_id": ALL_ID, "genre_name": ALL_NAME, "note": "", **shares.mean(skipna=False), **counts}
+    return named | {"windows_accuracy_real": by_window, "n_inception": n} | scores

@@ -1,8 +1,8 @@
 """Piano rolls -> sound -> embeddings. Each clip is rendered and embedded once: embeddings are cached on disk."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -104,31 +104,26 @@ class ClipEmbedder:
         """
         self._require_length(rolls.shape[2])
         keys = {each.name: self._keys(each, rolls) for each in self.embedders}
-        known = {
-            name: {key: vector for key in set(own) if (vector := self._cache.get(key)) is not None}
-            for name, own in keys.items()
-        }
-        # The first row of each key that is not known.
-        missing = {
-            name: {own.index(key) for key in set(own) - known[name].keys()} for name, own in keys.items()
-        }
+        known = {key: self._cache.get(key) for own in keys.values() for key in own}
+        # The first row of each key without a vector, by embedder.
+        missing = {name: {own.index(key) for key in own if known[key] is None} for name, own in keys.items()}
         rows = sorted(set().union(*missing.values()))
-        bar = tqdm(
-            total=len(rolls), initial=len(rolls) - len(rows), desc=printable(title), unit=" clips",
-            disable=not self._progress,
-        )  # fmt: skip
-        for batch in self._rendered(rolls, rows):
+        audios = self.renderer.render_rolls((rolls[row] for row in rows), self._frames_per_second, self._workers)
+        pairs = zip(rows, audios, strict=True)
+        bar = tqdm(desc=printable(title), total=len(rolls), unit=" clips", disable=not self._progress)
+        bar.update(len(rolls) - len(rows))
+        while batch := list(islice(pairs, self._batch_size)):
             for each in self.embedders:
                 chosen = [(keys[each.name][row], audio) for row, audio in batch if row in missing[each.name]]
                 vectors = each.embed([audio for _, audio in chosen]) if chosen else []
                 for (key, _), vector in zip(chosen, vectors, strict=True):
-                    known[each.name][key] = vector
+                    known[key] = vector
                     self._cache.put(key, vector)
             bar.update(len(batch))
         bar.close()
         return {
             each.name: torch.from_numpy(
-                np.array([known[each.name][key] for key in keys[each.name]], np.float64).reshape(-1, each.dimension)
+                np.array([known[key] for key in keys[each.name]], np.float64).reshape(-1, each.dimension)
             )
             for each in self.embedders
         }
@@ -142,23 +137,10 @@ class ClipEmbedder:
                     f"{self._frames_per_second} a second last {seconds:.2f} s; take longer clips or another embedder"
                 )
 
-    def _rendered(self, rolls: np.ndarray, rows: list[int]) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """(row, audio) of the clips at `rows`, in batches."""
-        audios = self.renderer.render_rolls((rolls[row] for row in rows), self._frames_per_second, self._workers)
-        pairs = zip(rows, audios, strict=True)
-        while batch := list(islice(pairs, self._batch_size)):
-            yield batch
-
     def _keys(self, embedder: Embedder, rolls: np.ndarray) -> list[str]:
         """A key for each clip: a hash of everything that its embedding depends on."""
-        made_by = f"{rolls.shape[1:]} {self._frames_per_second} {self.renderer.identity} {embedder.identity}"
-        start = hashlib.sha256(made_by.encode())
-        keys = []
-        for roll in np.packbits(rolls, axis=2):
-            content = start.copy()
-            content.update(roll.tobytes())
-            keys.append(content.hexdigest())
-        return keys
+        made_by = f"{rolls.shape[1:]} {self._frames_per_second} {self.renderer.identity} {embedder.identity}".encode()
+        return [sha256(made_by + roll.tobytes()).hexdigest() for roll in np.packbits(rolls, axis=2)]
 
 
 def open_clip_embedder(options: AudioOptions, frames_per_second: int) -> ClipEmbedder:

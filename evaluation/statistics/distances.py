@@ -1,4 +1,4 @@
-"""Distances between two samples of vectors: Fréchet and kernel, with what a finite sample does to them."""
+"""Fréchet and kernel distances between two samples of vectors, and the effect of their finite size."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from scipy.stats import linregress
 from torch import Tensor
 
-# FAD-infinity takes samples of half the size and more; below twice the dimension they are too small for its line.
+# FAD-infinity uses samples of half the rows and more; below twice the dimension they are too small for its line.
 ROWS_PER_DIMENSION = 2
 _SIZES, _DRAWS = 6, 8
 
@@ -15,8 +15,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """Squared Fréchet distance between Gaussians fitted to two samples, (n, F) and (m, F), in float64.
 
     |mu1 - mu2|^2 + Tr(C1 + C2 - 2 sqrt(C1 C2)) (Dowson and Landau 1982). Tr sqrt(C1 C2) is the sum of the singular
-    values of A B^T, where A and B are the centred samples over sqrt(n - 1): no matrix square root, and nothing to go
-    wrong for singular covariances. Raises ValueError for fewer than two rows.
+    values of A B^T, where A and B are the centred samples over sqrt(n - 1). This needs no matrix square root and is
+    stable for singular covariances. Raises ValueError for fewer than two rows.
     """
     if min(len(first), len(second)) < 2:
         raise ValueError(f"a covariance needs two rows, but there are {len(first)} and {len(second)}")
@@ -33,9 +33,9 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 def kernel_distance(reference: Tensor, sample: Tensor) -> float:
     """KAD: 100 times the unbiased squared maximum mean discrepancy of (n, F) and (m, F), Gaussian kernel, in float64.
 
-    The bandwidth is the median distance within `reference` (Chung et al. 2025, KAD). Unbiased: its mean is 0 for two
-    samples of one distribution, so it can be negative. Raises ValueError for fewer than two rows, or a reference
-    whose median distance is 0.
+    The bandwidth is the median distance within `reference` (Chung et al. 2025, KAD). Unbiased: the mean is 0 for two
+    samples of one distribution, so the distance can be negative. Raises ValueError for fewer than two rows, or if the
+    median distance is 0.
     """
     if min(len(reference), len(sample)) < 2:
         raise ValueError(f"an unbiased estimate needs two rows, but there are {len(reference)} and {len(sample)}")
@@ -52,13 +52,12 @@ def kernel_distance(reference: Tensor, sample: Tensor) -> float:
     return 100 * float(within - 2 * between)
 
 
-def frechet_infinity(first: Tensor, second: Tensor, generator: torch.Generator) -> float:
-    """The Fréchet distance extrapolated to infinitely many rows (Chong and Forsyth 2020), of samples (n, F) and (m, F).
+def frechet_infinity(first: Tensor, second: Tensor, rng: torch.Generator) -> float:
+    """The Fréchet distance of samples (n, F) and (m, F), extrapolated to infinitely many rows (Chong and Forsyth 2020).
 
-    The bias of n rows is c / n to first order. A line in 1 / n through distances of smaller samples, from half of the
-    rows to all, gives the value at 0. Both sides shrink together, and rows are drawn without replacement: repeated
-    rows lower a covariance's rank as if there were fewer of them, so that the line would be drawn at wrong places.
-    Raises ValueError for fewer than `required_rows` rows.
+    The bias of n rows is c / n to first order. A line in 1 / n through the distances of smaller samples, from half of
+    the rows to all, gives the value at 0. Both samples shrink together. Rows are drawn without replacement: repeated
+    rows lower the rank of a covariance like a smaller sample. Raises ValueError for fewer than `required_rows` rows.
     """
     n = min(len(first), len(second))
     if n < required_rows(first.shape[1]):
@@ -68,19 +67,19 @@ def frechet_infinity(first: Tensor, second: Tensor, generator: torch.Generator) 
     distances = []
     for size in sizes:
         draws = 1 if size == len(first) == len(second) else _DRAWS
-        drawn = [[rows[torch.randperm(len(rows), generator=generator)[:size]] for rows in (first, second)]
+        drawn = [[rows[torch.randperm(len(rows), generator=rng)[:size]] for rows in (first, second)]
                  for _ in range(draws)]  # fmt: skip
         distances.append(sum(frechet_distance(*pair) for pair in drawn) / draws)
     return float(linregress([1 / size for size in sizes], distances).intercept)
 
 
 def required_rows(dimension: int) -> int:
-    """Rows that `frechet_infinity` asks for. With fewer, a sixth of the bias and more stayed on Gaussian samples."""
+    """Rows that `frechet_infinity` needs. With fewer, a sixth of the bias or more remained on Gaussian samples."""
     return ROWS_PER_DIMENSION * dimension
 
 
-def random_halves(strata: Sequence[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two disjoint random halves of a sample, divided within each stratum (n, F); an odd row is left out."""
-    shuffled = [rows[torch.randperm(len(rows), generator=generator)] for rows in strata]
+def random_halves(strata: Sequence[Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two disjoint random halves of a sample, balanced within each stratum (n, F); an odd row is left out."""
+    shuffled = [rows[torch.randperm(len(rows), generator=rng)] for rows in strata]
     halves = [rows[: len(rows) // 2 * 2].chunk(2) for rows in shuffled]
     return torch.cat([half[0] for half in halves]), torch.cat([half[1] for half in halves])

@@ -1,4 +1,4 @@
-"""Models of rolls without a latent, for bounds and densities to stand beside."""
+"""Baselines without latents for the code length of rolls."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,17 +10,14 @@ from evaluation.statistics.rolls import previous_frame
 
 
 class FrameBaselines(NamedTuple):
-    """Bernoulli models: the rate of each key, and its rate given whether it sounded in the frame before.
-
-    `rate` (keys,), `rate_after` (2, keys): after silence, after sound.
-    """
+    """Bernoulli models: `rate` (keys,) of each key; `rate_after` (2, keys), after silence and after sound."""
 
     rate: Tensor
     rate_after: Tensor
 
     @classmethod
     def fit(cls, rolls: Iterable[Tensor]) -> "FrameBaselines":
-        """Count over `rolls`, (B, keys, T) each; half a cell is added to every count, so that no rate is 0 or 1."""
+        """Count over `rolls`, (B, keys, T) each. Half a cell is added to every count, so that no rate is 0 or 1."""
         frames = sounding = torch.zeros((), dtype=torch.float64)  # after silence, after sound: (2, keys)
         for roll in rolls:
             before = previous_frame(roll)
@@ -31,7 +28,7 @@ class FrameBaselines(NamedTuple):
         return cls(rate.float().to(roll.device), rate_after.float().to(roll.device))
 
     def nats(self, roll: Tensor) -> dict[str, Tensor]:
-        """Code length (B,) of rolls (B, keys, T) under either model."""
+        """Code length in nats, (B,), of rolls (B, keys, T) under each model."""
         before = previous_frame(roll)
         after = torch.lerp(self.rate_after[0, :, None], self.rate_after[1, :, None], before)
         return {"pitch_mean": _code_length(self.rate[:, None], roll), "previous_frame": _code_length(after, roll)}

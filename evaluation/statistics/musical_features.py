@@ -1,6 +1,6 @@
-"""Musical features of piano rolls, one number a clip.
+"""Musical features of piano rolls, one value per clip.
 
-Notes are runs of sounding frames, as everywhere here: one that began before the clip counts as beginning with it.
+Notes are runs of sounding frames: a note that began before the clip begins with the clip.
 Polyphony, pitch classes, pitch range, scale consistency and pitch-class entropy are defined as in MusPy (Dong et al.,
 "MusPy: A Toolkit for Symbolic Music Generation", ISMIR 2020), which gives the sources of each.
 """
@@ -20,7 +20,7 @@ BLOCK_SECONDS = 0.5
 
 
 class Feature(NamedTuple):
-    """`bin_width`, in `unit`: values that fall into one bin count as alike where distributions are compared."""
+    """`bin_width`, in `unit`, of the histograms in which distributions are compared."""
 
     unit: str
     bin_width: float
@@ -28,7 +28,7 @@ class Feature(NamedTuple):
 
 # In the order of the table.
 FEATURES = {
-    "empty": Feature("share of clips", 1),  # 0 or 1 for a clip: its mean is the rate
+    "empty": Feature("share of clips", 1),  # 0 or 1
     "silent_frames": Feature("share of frames", 0.05),
     "note_density": Feature("onsets/s", 1),
     "polyphony": Feature("keys at once", 0.5),  # in the frames that are not silent
@@ -42,10 +42,10 @@ FEATURES = {
 
 
 def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tensor]:
-    """Every feature of `FEATURES` for boolean clips (n, 128, T): float64 (n,) each, NaN where a clip has none.
+    """Every feature of `FEATURES` for boolean clips (n, 128, T): float64 (n,) each, NaN for undefined values.
 
-    A clip without notes is empty and silent, has 0 onsets a second and 0 pitch classes in use, and none of the other
-    features. The scales are the twelve major ones; the natural minor ones have the same notes.
+    Without notes only empty, silent_frames, note_density and pitch_classes are defined. The scales are the twelve major
+    ones, which have the same notes as the natural minor ones.
     """
     frames = rolls.shape[2]
     onset = onsets(rolls)
@@ -72,38 +72,37 @@ def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tenso
 
 
 def repetition(onset: Tensor, block: int) -> Tensor:
-    """How much of a clip was heard before in it, float64 (n,) in [0, 1], for onsets bool (n, 128, T).
+    """Share of a clip that repeats earlier parts of it, float64 (n,) in [0, 1], for onsets bool (n, 128, T).
 
-    Each block of `block` frames after the first is compared with every span of as many frames that ends before it,
-    wherever that begins, so that no tempo or beat has to be known. Their likeness is the Dice coefficient of the
-    onsets, 2 |A and B| / (|A| + |B|), where an onset is in both if it has the same pitch and a place at most one frame
-    off. The result is the mean, over the blocks that have an onset, of the likeness to the span most alike; NaN where
-    no block has one. Silence and held notes are not repetition: they have no onset.
+    Each block of `block` frames after the first is compared with every earlier span of as many frames, so that tempo
+    and beat need not be known. Similarity is the Dice coefficient of the onsets, 2 |A and B| / (|A| + |B|), where equal
+    onsets have the same pitch and differ by at most one frame. The result is the mean over blocks with an onset of the
+    similarity to the most similar span; NaN without such blocks. Silence and held notes have no onset.
     """
     frames = onset.shape[2]
     starts = torch.arange(block, frames - block + 1, block)
     spans = frames - block + 1
-    at = onset.float()
-    near = F.max_pool1d(at, 3, stride=1, padding=1)
-    found = at.mT @ near  # (n, T, T): onsets of one frame that another has, give or take a frame
+    cells = onset.float()
+    near = F.max_pool1d(cells, 3, stride=1, padding=1)
+    found = cells.mT @ near  # (n, T, T): onsets of one frame within a frame of another
     both_ways = found + found.mT
     hits = sum(both_ways[:, starts + frame, frame : frame + spans] for frame in range(block))  # (n, blocks, spans)
-    count = at.sum(1).unfold(1, block, 1).sum(2)  # (n, spans)
-    likeness = hits / (count[:, starts, None] + count[:, None, :]).clamp_min(1)
+    count = cells.sum(1).unfold(1, block, 1).sum(2)  # (n, spans)
+    similarity = hits / (count[:, starts, None] + count[:, None, :]).clamp_min(1)
     ends_before = torch.arange(spans) <= starts[:, None] - block
-    best = likeness.masked_fill(~ends_before, 0).amax(2).double()
+    best = similarity.masked_fill(~ends_before, 0).amax(2).double()
     has_onset = count[:, starts] > 0
     return (best * has_onset).sum(1) / has_onset.sum(1)
 
 
 def _pitch_range(used: Tensor) -> Tensor:
-    """Semitones between the lowest and the highest pitch in bool (n, 128); NaN where there is none."""
+    """Semitones between the lowest and the highest pitch in bool (n, 128); NaN without pitches."""
     lowest, from_top = used.int().argmax(1), used.flip(1).int().argmax(1)
     return (used.shape[1] - 1 - from_top - lowest).double().masked_fill(~used.any(1), torch.nan)
 
 
 def _major_scales() -> Tensor:
-    """1 where a pitch class belongs to a scale, float64 (12 scales, 12 pitch classes)."""
+    """1 for the pitch classes of each scale, float64 (12 scales, 12 pitch classes)."""
     c_major = torch.zeros(OCTAVE, dtype=torch.float64)
     c_major[list(MAJOR_SCALE)] = 1
     return torch.stack([c_major.roll(root) for root in range(OCTAVE)])

@@ -1,4 +1,4 @@
-"""How near clips come to windows that are there: by cells and by notes, in any transposition."""
+"""Similarity of clips to the nearest training windows, by cells and by notes, in any transposition."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from data.windows import TRANSPOSITIONS, transposed
 from evaluation.statistics.musical_features import Feature
 from evaluation.statistics.rolls import onsets
 
-# A clip that shares more of its notes with one window is as good as known.
+# A clip that shares more of its notes with one window counts as memorised.
 MEMORISED = 0.5
 NOVELTY = {
     "nearest_frame_F1": Feature("0 ... 1", 0.05),
@@ -23,7 +23,7 @@ _AT_ONCE = 8192
 
 
 class KnownWindows:
-    """Windows to compare clips with, as lists of sounding cells and of onsets."""
+    """Windows to compare clips with, as sparse matrices of cells and of onsets."""
 
     def __init__(self, rolls: Iterable[Tensor]) -> None:
         """`rolls`: all windows, (B, 128, T) each, where a cell above 0 sounds."""
@@ -37,10 +37,9 @@ class KnownWindows:
     def novelty(self, clips: Tensor) -> dict[str, Tensor]:
         """Every feature of `NOVELTY` for boolean clips (n, 128, T), float64 (n,) each, NaN for a silent clip.
 
-        In every transposition of the clips, and the windows as they are, so a passage at another place of a window is
-        not found. nearest_frame_F1: of the cells that sound, with the window that has most in common.
-        nearest_note_share: the largest share of the clip's notes, by pitch and onset, that a single window has, too.
-        memorised: 1 where that is more than half.
+        Clips are transposed but not shifted in time. nearest_frame_F1: F1 of the cells with the nearest window.
+        nearest_note_share: the largest share of the clip's notes, by pitch and onset, that one window has. memorised: 1
+        if that is more than half.
         """
         frame_f1, note_share = np.zeros(len(clips)), np.zeros(len(clips))
         n_notes = onsets(clips).sum((1, 2)).numpy()

@@ -1,7 +1,7 @@
-"""Pictures of a space: its points in the plane by PCA, t-SNE or Isomap.
+"""Projections to the plane by PCA, t-SNE and Isomap.
 
-All on one thread. The order in which threads add up changes the last bits of a sum, and t-SNE makes another picture of
-that; with few cores that others use too, one thread is also several times faster.
+All on one thread: the order in which threads add changes the last bits of a sum, and with them the result of t-SNE. On
+a few busy cores one thread is also several times faster.
 """
 
 import numpy as np
@@ -9,25 +9,22 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, Isomap
 from threadpoolctl import threadpool_limits
 
-# What t-SNE and Isomap see of a space with more dimensions, as is customary: its first principal components.
+# t-SNE and Isomap of a space with more dimensions use its first principal components, as is customary.
 MAX_DIMENSIONS = 50
-# With 5 the graph of 10,000 windows falls into pieces.
+# With 5 neighbours the graph of 10,000 windows is not connected.
 ISOMAP_NEIGHBORS = 10
 
 
 @threadpool_limits.wrap(limits=1)
 def principal_components(points: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first components of points (n, D), at most `count`, and each one's share of the variance.
-
-    float64 (n, count) and (count,).
-    """
+    """At most `count` components of points (n, D), float64 (n, count), and their shares of the variance, (count,)."""
     pca = PCA(min(count, *points.shape), svd_solver="randomized", random_state=seed)
     return pca.fit_transform(points).astype(np.float64), pca.explained_variance_ratio_.astype(np.float64)
 
 
 @threadpool_limits.wrap(limits=1)
 def tsne(points: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """t-SNE (van der Maaten and Hinton 2008) of points (n, D), float64 (n, 2), started from the first two components.
+    """t-SNE (van der Maaten and Hinton 2008) of points (n, D), float64 (n, 2), initialised with two components.
 
     Raises ValueError unless the perplexity is less than n.
     """
@@ -42,7 +39,7 @@ def isomap(points: np.ndarray, seed: int) -> np.ndarray:
     """
     neighbors = min(ISOMAP_NEIGHBORS, len(points) - 1)
     state = np.random.get_state()
-    np.random.seed(seed)  # scikit-learn offers no other way to fix where the eigensolver starts
+    np.random.seed(seed)  # the only way to seed scikit-learn's eigensolver
     try:
         return Isomap(n_neighbors=neighbors, n_components=2).fit_transform(points)
     finally:

@@ -1,7 +1,7 @@
-"""A distance between sets of piano rolls, cheap enough to choose checkpoints by.
+"""A distance between sets of piano rolls, cheap enough for choosing checkpoints.
 
-Each window becomes a few musical statistics; the distance is the Fréchet distance between the Gaussians fitted to two
-sets of them, genre by genre. It is 0 for equal sets, and says nothing about the order of notes beyond their lengths.
+The Fréchet distance between Gaussians fitted to a few musical statistics of each window, genre by genre. It is 0 for
+equal sets, and ignores the order of notes.
 """
 
 import torch
@@ -11,7 +11,7 @@ from data.song import OCTAVE
 from evaluation.statistics.distances import frechet_distance
 from evaluation.statistics.rolls import onsets
 
-# Keys a frame: octaves that hardly ever sound would otherwise outweigh all the others.
+# Keys a frame: otherwise octaves that hardly ever sound would outweigh all others.
 MINIMUM_SCALE = 0.02
 
 
@@ -34,8 +34,8 @@ def roll_statistics(roll: Tensor) -> Tensor:
 def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real_genre: Tensor) -> float:
     """Mean over genres of the Fréchet distance between `roll_statistics` (n, F) of generated and real windows.
 
-    Each statistic is divided by its standard deviation over all real windows, but at least by 0.02. Genres with fewer
-    than two windows on a side are left out; where none is left, all windows are compared as one.
+    Each statistic is divided by its standard deviation over all real windows, at least by 0.02. Genres with fewer than
+    two windows on a side are left out; if none is left, all windows are compared together.
     """
     scale = real.std(dim=0).clamp_min(MINIMUM_SCALE)
     distances = []

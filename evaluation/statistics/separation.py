@@ -1,8 +1,7 @@
-"""How far genres lie apart in a space of windows: silhouette, and the genre of the nearest neighbours.
+"""Separation of genres in a space of windows: silhouette, and k-nearest-neighbour accuracy.
 
-Windows of one song are alike whatever its genre, so a window's nearest neighbours are often of its own song, and
-neighbours of any song find the genre even where it was given to the songs at random. Hence two more numbers beside that
-one: neighbours of other songs alone, and the same with the genres shuffled among the songs (the floor).
+Windows of one song are alike, so neighbours of any song predict the genre even if genres were assigned to the songs at
+random. We therefore also measure with neighbours of other songs only, and with genres shuffled among the songs (floor).
 """
 
 from collections.abc import Sequence
@@ -22,11 +21,7 @@ _BLOCK = 500
 
 
 class Neighbourhoods(NamedTuple):
-    """What the distances between n windows say, for k neighbours.
-
-    `any_song` and `other_songs`: the nearest windows, and the nearest of other songs, int64 (n, k), nearest first.
-    `silhouette` float64 (n,).
-    """
+    """Of n windows: the k nearest of any song and of other songs, int64 (n, k), nearest first; silhouettes (n,)."""
 
     any_song: Tensor
     other_songs: Tensor
@@ -34,12 +29,12 @@ class Neighbourhoods(NamedTuple):
 
 
 def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> Neighbourhoods:
-    """Compare n windows `points` (n, D) with Euclidean distance; `genre` and `song` are int64 (n,).
+    """Compare n windows `points` (n, D) by Euclidean distance; `genre` and `song` are int64 (n,).
 
     Computed in the dtype of `points` from inner products: float32 is exact for cells of 0 and 1, other points should be
-    float64. Silhouette of a window (Rousseeuw 1987): (b - a) / max(a, b), a being its mean distance to the others of
-    its genre, b that to the nearest other genre; 0 for the only window of a genre. Raises `UserError` for a single
-    genre, or where a window has fewer than k windows of other songs.
+    float64. Silhouette (Rousseeuw 1987): (b - a) / max(a, b), where a is the mean distance to the windows of the same
+    genre and b that to the nearest other genre; 0 for the only window of a genre. Raises `UserError` for a single
+    genre, or if a window has fewer than k windows of other songs.
     """
     present, place, count = genre.unique(return_inverse=True, return_counts=True)
     if len(present) < 2:
@@ -51,7 +46,7 @@ def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> 
     square = points.square().sum(1)
     blocks: list[Neighbourhoods] = []
     for index in torch.arange(len(points)).split(_BLOCK):
-        own = torch.arange(len(index)), index  # where a window meets itself
+        own = torch.arange(len(index)), index  # the distance of a window to itself
         squared = torch.addmm(square, points[index], points.t(), alpha=-2)
         squared = squared.add_(square[index, None]).clamp_min_(0)
         squared[own] = 0
@@ -65,7 +60,7 @@ def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> 
 
 
 def _silhouette(total: Tensor, own: Tensor, count: Tensor) -> Tensor:
-    """Silhouette float64 (B,) of windows of genre `own` (B,) from their summed distances (B, genres) to each genre."""
+    """Silhouette float64 (B,) of windows of genre `own` (B,) from their summed distances to each genre, (B, genres)."""
     is_own = torch.nn.functional.one_hot(own, len(count)).bool()
     within = total[is_own] / (count[own] - 1)
     between = (total / count).masked_fill(is_own, torch.inf).amin(1)
@@ -75,28 +70,21 @@ def _silhouette(total: Tensor, own: Tensor, count: Tensor) -> Tensor:
 def vote(genre: Tensor, neighbours: Tensor) -> Tensor:
     """The most frequent genre among each window's neighbours (n, k), nearest first, int64 (n,).
 
-    Of equally frequent genres that whose neighbours are nearer, by the sum of their ranks.
+    Ties go to the genre with nearer neighbours, by the sum of their ranks.
     """
     k = neighbours.shape[1]
-    weight = 1 + torch.arange(k, 0, -1, dtype=torch.float64) / (k + 1) ** 2  # all the extras together are below 1
+    weight = 1 + torch.arange(k, 0, -1, dtype=torch.float64) / (k + 1) ** 2  # the sum of all extras is below 1
     votes = torch.zeros(len(genre), int(genre.max()) + 1, dtype=torch.float64)
     return votes.scatter_add_(1, genre[neighbours], weight.expand(len(genre), k)).argmax(1)
 
 
 def measure_separation(
-    points: Tensor,
-    genre: Tensor,
-    song: Tensor,
-    names: Sequence[str],
-    *,
-    neighbors: int,
-    seed: int,
+    points: Tensor, genre: Tensor, song: Tensor, names: Sequence[str], *, neighbors: int, seed: int
 ) -> pd.DataFrame:
-    """One row for each genre that occurs and one for all; arguments and errors as in `find_neighbourhoods`.
+    """A row for each genre that occurs and one for all; arguments and errors as in `find_neighbourhoods`.
 
-    Of a genre: its mean silhouette and the share of its windows whose neighbours vote for it. Of all: the mean
-    silhouette over windows, and the mean of the genres' shares (balanced accuracy; 1 / genres by chance). The floors
-    are means over `SHUFFLES` shuffles of the genres among the songs. A genre with a single song cannot be found among
+    kNN_*: share of a genre's windows that their neighbours vote for; for all, the mean over genres (balanced accuracy).
+    *_floor: means over `SHUFFLES` shuffles of the genres among the songs. A genre of a single song has no neighbours of
     other songs: NaN, for it and for all.
     """
     found = find_neighbourhoods(points, genre, song, neighbors)
@@ -108,18 +96,12 @@ def measure_separation(
     ]
     of_window = pd.DataFrame({"genre_id": genre, "song": song, "silhouette": found.silhouette})
     frame = by_genre(
-        of_window,
-        names,
+        of_window, names,
         lambda rows: {"n": len(rows), "n_songs": rows["song"].nunique(), "silhouette": rows["silhouette"].mean()},
-    )
-    shares = {
-        "kNN_other_songs": found_shares([genre], found.other_songs),
-        "kNN_other_songs_floor": found_shares(shuffled, found.other_songs),
-        "kNN_any_song": found_shares([genre], found.any_song),
-        "kNN_any_song_floor": found_shares(shuffled, found.any_song),
-    }
-    for column, share in shares.items():
-        frame[column] = frame["genre_id"].map(share)
+    )  # fmt: skip
+    for column, neighbours in (("kNN_other_songs", found.other_songs), ("kNN_any_song", found.any_song)):
+        frame[column] = frame["genre_id"].map(found_shares([genre], neighbours))
+        frame[f"{column}_floor"] = frame["genre_id"].map(found_shares(shuffled, neighbours))
     lonely = (genre_of_song.bincount() == 1).nonzero()[:, 0].tolist()
     unknown = frame["genre_id"].isin([*lonely, ALL_ID]) if lonely else np.zeros(len(frame), bool)
     frame.loc[unknown, ["kNN_other_songs", "kNN_other_songs_floor"]] = np.nan
@@ -127,9 +109,9 @@ def measure_separation(
 
 
 def found_shares(labelings: Sequence[Tensor], neighbours: Tensor) -> dict[int, float]:
-    """Share of each genre's windows whose neighbours vote for it, and of all (-1) the mean of these.
+    """Share of each genre's windows that their neighbours vote for, and for all (-1) the mean over genres.
 
-    Means over `labelings`, each a genre for every window, int64 (n,), with the same genres in all.
+    Means over `labelings`: genres of all windows, int64 (n,) each, with the same genres in all.
     """
     genres = labelings[0].unique().tolist()
     right = [(labels, vote(labels, neighbours) == labels) for labels in labelings]

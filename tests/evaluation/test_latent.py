@@ -244,7 +244,7 @@ def test_refusals_name_file_or_option_and_remedy(options: dict[str, object], tmp
     def run(**changed: object):
         latent_plots.plot_latents(latent_plots.Options(**{**options, **changed}))
 
-    with pytest.raises(CheckpointError, match=r"no cvae_pretrained_best.pth or hybrid_cvae_best_T32.pth there; run"):
+    with pytest.raises(CheckpointError, match=r"no \S+cvae_pretrained_best.pth or \S+hybrid_cvae_best_T32.pth; run"):
         run(checkpoints=(tmp_path / "nowhere",))
     with pytest.raises(UserError, match=r"6 windows chosen of .* train split, but --perplexity 6 needs more"):
         run(windows=6, perplexity=6.0)
