@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
 
@@ -53,3 +54,14 @@ def embedder_of(folder: Path, *embedders: FakeEmbedder, renderer: FakeRenderer |
 
 def clips(n: int, seed: int = 0, frames: int = 16) -> np.ndarray:
     return np.random.default_rng(seed).random((n, 128, frames)) > 0.95
+
+
+def save_tiny_ast(folder: Path) -> Path:
+    """Write an Audio Spectrogram Transformer of tiny size with random weights, as the hub has it."""
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification  # slow to import
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ASTForAudioClassification(ASTConfig(**size, max_length=128)).save_pretrained(folder)
+    ASTFeatureExtractor(max_length=128).save_pretrained(folder)
+    return folder

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_embedders import save_tiny_ast
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel
+from transformers import ASTFeatureExtractor, ASTModel
 
 from audio.embedders.embedder import EMBEDDERS, open_embedder
 from audio.synthesis import SAMPLE_RATE
@@ -22,14 +23,6 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-def save_tiny_ast(folder: Path) -> Path:
-    torch.manual_seed(0)
-    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    ASTForAudioClassification(ASTConfig(**size, max_length=128)).save_pretrained(folder)
-    ASTFeatureExtractor(max_length=128).save_pretrained(folder)
-    return folder
 
 
 def test_embedding_is_the_mean_over_all_tokens(tmp_path: Path) -> None:
