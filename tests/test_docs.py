@@ -19,8 +19,7 @@ from corpus import write_labels
 from fake_embedders import save_tiny_ast
 from midi_files import example_song, midi, off, on, tempo, write
 
-from data.song_names import song_key
-from data.splits import assign_splits
+from data.splits import assign_splits, song_key
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +42,7 @@ ONLY = {
     "prepare_data.py --builtin": ("--dry-run", "minutes of parsing; tests/data/test_builtin.py reads some scores"),
     "make": ("--dry-run", "make runs these tests"),
     "hf": (None, "fetches from a network"),
+    "label_data.py --midi-dir midi --midi-genre-map": ("--folders", "the map of this place labels no file"),
 }
 
 
@@ -76,6 +76,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / f"{name}.mid", example_song(1, seed))
     scale = [message for pitch in 4 * [60, 62, 64, 65, 67, 69, 71, 72] for message in (on(0, pitch), off(240, pitch))]
     write(folder / "tune.mid", midi([tempo(0, 500_000), *scale]))
+    (folder / "metadata.csv").write_text("artist,title,mbtags\njazz,Study,['jazz']\n", encoding="utf-8")
+    (folder / "map.json").write_text('{"masd": {}}', encoding="utf-8")
     (folder / "released").symlink_to(ROOT / "released")
     save_tiny_ast(folder / "ast")
     with pytest.MonkeyPatch.context() as patch:
