@@ -1,10 +1,10 @@
-"""Measure trained models of the study on the test tunes of their data set: one table, a row for each run.
+"""Measure trained models of the study on the test tunes of their data set: one table, a row per run.
 
     python -m programs.study_evaluate --data measures/irish_folk
     python -m programs.study_evaluate --data measures/bach --runs my_runs --checkpoints my_weights
 
-Every run on the data set below --checkpoints is measured, from sampled z and the decoder running freely, as in the
-study; figures of the posterior mean stand beside. Writes metrics/explainable.csv, to which other data sets add theirs.
+Measures every run on the data set below --checkpoints with sampled z and the decoder running freely, as in the study;
+columns with `_of_mean` use the posterior mean. Rows of other data sets in metrics/explainable.csv are kept.
 """
 
 import json
@@ -24,7 +24,8 @@ from common.randomness import rng_at
 from evaluation.tables import format_table
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet, SplitRows
-from explainable.metrics.independence import data_correlations, output_independence, sweep_correlations
+from explainable.metrics.correlation import spearman
+from explainable.metrics.independence import output_independence, sweep_correlations
 from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
 from explainable.result_tables import RUNS_TABLE
@@ -34,21 +35,21 @@ from models.checkpoint import CheckpointError
 from programs.study_train import MODELS
 
 SWEEP_VALUES = 11
-# Options that are always told of a training, and those that have columns of their own.
+# Options that describe every training, and those with their own columns.
 _MAIN_OPTIONS = ("hidden", "epochs", "batch_size", "learning_rate")
 _OF_THE_RUN = frozenset(("latent", "attributes", "seed", "training_measures", "transposed"))
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """What is measured, and where the table goes."""
+    """Which runs to measure, how, and where the table goes."""
 
     data: Path = option(Path("measures/irish_folk"), "data set that programs.study_prepare made")
     checkpoints: Path = option(Path("checkpoints"), "folder of the weights")
-    runs: Path = option(Path("runs"), "folder of the logs, for how soon a training reconstructs well")
+    runs: Path = option(Path("runs"), "folder of the logs, from which reconstruction efficiency is computed")
     metrics: Path = option(Path("metrics"), "folder for the table")
-    sweep_measures: int = option(1000, "test rows that are decoded under each value of each control", minimum=10)
-    seed: int = option(0, "decides the noise of z and which rows are taken", minimum=0)
+    sweep_measures: int = option(1000, "test rows that are decoded with each value of each control", minimum=10)
+    seed: int = option(0, "of the noise of z and of the choice of rows", minimum=0)
 
 
 def evaluate_models(options: Options) -> pd.DataFrame:
@@ -66,9 +67,9 @@ def evaluate_models(options: Options) -> pd.DataFrame:
 
 
 def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options) -> dict[str, Any]:
-    """A row: reconstruction, the latent space, the controls, how soon, how it was trained.
+    """The row of a run: training facts, then metrics of reconstruction, latent space, controls and efficiency.
 
-    Raises `CheckpointError` for other data.
+    Raises `CheckpointError` if it was trained on other data.
     """
     trained.require_data(measures)
     test, form = measures.split("test"), trained.form
@@ -78,7 +79,8 @@ def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options
     tokens = {"hold": form.hold, "rest": form.rest, "pad": form.padding}
     scores = reconstruction_scores(trained.play(z, own), test.tokens, **tokens)
     of_mean = reconstruction_scores(trained.play(posterior.mean, own), test.tokens, **tokens)
-    designated = [trained.attributes.index(name) if _is_dimension(trained, name) else None for name in ATTRIBUTES]
+    in_z = trained.attributes if trained.in_latent else []
+    designated = [in_z.index(name) if name in in_z else None for name in ATTRIBUTES]
     latent = z.shape[1]
     return {
         "run": trained.run,
@@ -103,14 +105,13 @@ def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options
 
 
 def training_facts(trained: TrainedMeasures, measures: MeasureSet) -> dict[str, Any]:
-    """How a model was trained, and on what: its options, rows, validation, and the attributes of the training tunes.
+    """How a model was trained: options, numbers of rows, validation, and the attributes of the training tunes.
 
-    `training_measures` and `transposed` are the options; what came of them are the numbers of rows. `val_` and a name:
-    the parts of the loss.
+    val_NAME: a part of the validation loss. data_mean_NAME, data_variance_NAME: of an attribute.
     """
     facts, options = trained.facts, trained.facts["options"]
     row = {"training_seed": options["seed"], "epoch": facts["epoch"], "hidden": options["hidden"]}
-    row |= {"trained_with": told_options(trained.model.network, options)}
+    row |= {"trained_with": describe_options(trained.model.network, options)}
     row |= {name: facts[name] for name in ("training_rows", "training_rows_untransposed")}
     row |= {name: options[name] for name in ("training_measures", "transposed")}
     row |= facts["metrics"]
@@ -120,8 +121,8 @@ def training_facts(trained: TrainedMeasures, measures: MeasureSet) -> dict[str, 
     return row
 
 
-def told_options(network: str, options: Mapping[str, Any]) -> str:
-    """A training's options in words: the main ones, and others where they are not the published model's."""
+def describe_options(network: str, options: Mapping[str, Any]) -> str:
+    """The options of a training as text: the main ones, and others that differ from the published recipe."""
     kind, stage = MODELS[network]
     usual, passed = as_plain(kind()), {*_MAIN_OPTIONS, *_OF_THE_RUN, *stage.free_options}
     names = [name for name, value in options.items() if name not in passed and value != usual.get(name)]
@@ -135,17 +136,12 @@ def _in_words(name: str, value: Any) -> str:
     return f"{name} {value}"
 
 
-def _is_dimension(trained: TrainedMeasures, name: str) -> bool:
-    return trained.in_latent and name in trained.attributes
-
-
 def controls(
     trained: TrainedMeasures, measures: MeasureSet, test: SplitRows, z: torch.Tensor, options: Options
 ) -> dict[str, float]:
-    """How far each control moves its own attribute, and no other, in the measures that are decoded.
+    """How much more each control moves its own attribute than the others in decoded measures.
 
-    It goes 3 standard deviations to either side of its mean: of a dimension of z, or of what a decoder is told in
-    training, there not beyond the smallest and the largest value.
+    A control moves over its range (`TrainedMeasures.ends`), mean plus or minus 3 standard deviations.
     """
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
     latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]
@@ -153,26 +149,26 @@ def controls(
     values, decoded = [], []
     for k in range(len(trained.attributes)):
         values.append(np.linspace(*trained.ends(k, z, training), SWEEP_VALUES))
-        played = [trained.play(*trained.controlled(latents, own, k, value)) for value in values[-1]]
-        decoded.append([attributes(rows, trained.form) for rows in played])
+        rows = [trained.play(*trained.controlled(latents, own, k, value)) for value in values[-1]]
+        decoded.append([attributes(tokens, trained.form) for tokens in rows])
     correlations = sweep_correlations(np.array(values), np.array(decoded))
     ours = output_independence(correlations, trained.columns)
-    data = output_independence(data_correlations(test.attributes)[trained.columns], trained.columns)
+    data = output_independence(spearman(test.attributes, test.attributes)[trained.columns], trained.columns)
     row = {"output_independence": float(ours.mean()), "data_output_independence": float(data.mean())}
     return row | {f"output_independence_{name}": float(v) for name, v in zip(trained.attributes, ours, strict=True)}
 
 
 def _log(trained: TrainedMeasures, options: Options) -> pd.DataFrame:
-    """Steps and seconds of training and the free-running accuracy at each validation; empty without a log."""
+    """Training steps, seconds and free-running accuracy at each validation; no rows without a log."""
     path = options.runs / FOLDER / options.data.name / trained.path.parent.name / "epochs.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    told = [json.loads(line) for line in lines]
+    epochs = [json.loads(line) for line in lines]
     batch = trained.facts["options"]["batch_size"]
     return pd.DataFrame(
         {
-            "step": np.cumsum([-(-epoch["examples"] // batch) for epoch in told]),
-            "seconds": np.cumsum([epoch["seconds"] for epoch in told]),
-            "accuracy": [epoch["val"]["val_accuracy"] for epoch in told],
+            "step": np.cumsum([-(-epoch["examples"] // batch) for epoch in epochs]),
+            "seconds": np.cumsum([epoch["seconds"] for epoch in epochs]),
+            "accuracy": [epoch["val"]["val_accuracy"] for epoch in epochs],
         }
     )
 

@@ -1,6 +1,5 @@
-"""How well a model of measures reconstructs, and how well its latent space is ordered by musical attributes.
+"""Metrics of reconstruction, of disentanglement and of independence, as functions of arrays.
 
-All of it works on arrays, whatever model they come from. Where the data give no honest figure (an attribute that never
-varies, too few rows, nothing to compare with) the figure is NaN. A latent dimension that never varies is no such case:
-it says nothing of any attribute, and scores 0.
+A metric is NaN if the data do not define it: an attribute that never varies, too few rows, nothing to compare with. A
+constant latent dimension is defined: it carries no information and scores 0.
 """

@@ -1,18 +1,18 @@
-"""Correlations of every latent dimension, or control, with every attribute."""
+"""Correlations of each latent dimension, or control, with each attribute."""
 
 import numpy as np
 from scipy.special import stdtr
 from scipy.stats import rankdata
 
-# With fewer rows chance alone gives one predictor an R^2 of more than .1, which is 1 / (N - 1) in the mean.
+# The R^2 of one random predictor is 1 / (N - 1) in expectation: more than .1 for fewer rows.
 MIN_ROWS = 10
 
 
 def pearson(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     """Pearson's r of z (N, D) and attributes (N, K), float64 (D, K) in [-1, 1].
 
-    A constant dimension goes with nothing: 0. NaN for a constant attribute, a column that is not finite, and for fewer
-    than `MIN_ROWS` rows.
+    0 for a constant dimension. NaN for a constant attribute, a column with a non-finite value, and for fewer than
+    `MIN_ROWS` rows.
     """
     if len(z) < MIN_ROWS:
         return np.full((z.shape[1], attributes.shape[1]), np.nan)
@@ -25,16 +25,14 @@ def pearson(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
 
 
 def spearman(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
-    """Spearman's rho, float64 (D, K): Pearson's r of the ranks, where equal values share their mean rank."""
-    if len(z) < MIN_ROWS:
-        return np.full((z.shape[1], attributes.shape[1]), np.nan)
+    """Spearman's rho, float64 (D, K): Pearson's r of the ranks; ties get their mean rank."""
     return pearson(rankdata(finite_columns(z), axis=0), rankdata(finite_columns(attributes), axis=0))
 
 
 def p_value(r: np.ndarray, n_rows: int) -> np.ndarray:
-    """Two-sided p of correlations under independence, by t = r sqrt((N - 2) / (1 - r^2)) of N - 2 degrees of freedom.
+    """Two-sided p of correlations under independence: t = r sqrt((N - 2) / (1 - r^2)) has N - 2 degrees of freedom.
 
-    For Spearman's rho this is the usual approximation, good from a few dozen rows. NaN stays NaN.
+    An approximation for Spearman's rho, good from a few dozen rows. NaN stays NaN.
     """
     with np.errstate(divide="ignore"):
         t = np.abs(r) * np.sqrt((n_rows - 2) / (1 - np.square(r)))
@@ -42,33 +40,33 @@ def p_value(r: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def finite_columns(values: np.ndarray) -> np.ndarray:
-    """Columns (N, K) as float64, those with a value that is not finite wholly NaN."""
+    """Columns (N, K) as float64; a column with a non-finite value becomes NaN."""
     values = np.asarray(values, np.float64)
     return np.where(np.isfinite(values).all(0), values, np.nan)
 
 
 def is_constant(values: np.ndarray) -> np.ndarray:
-    """Which columns (N, K) hold one value throughout, bool (K,); also where there are no rows."""
+    """Which columns (N, K) hold a single value, bool (K,); true for all columns if N = 0."""
     return (values == values[:1]).all(0)
 
 
 def has_spread(values: np.ndarray) -> np.ndarray:
-    """Which columns (N, K) are finite and hold more than one value, bool (K,)."""
+    """Which columns (N, K) are finite and not constant, bool (K,)."""
     return np.isfinite(values).all(0) & ~is_constant(values)
 
 
 def subsample(n_rows: int, max_rows: int | None, seed: int) -> np.ndarray:
-    """Indices of `max_rows` rows in order, drawn without replacement by `seed`; of all rows where there are no more."""
+    """Ascending indices of `max_rows` rows, drawn without replacement; of all rows if there are no more."""
     if max_rows is None or n_rows <= max_rows:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
 
 
 def _unit_columns(values: np.ndarray) -> np.ndarray:
-    """Columns centred and scaled to length 1; what becomes of constant ones is of no account."""
+    """Columns centred and scaled to length 1; the result for constant columns is arbitrary."""
     centred = values - values.mean(0)
-    # Twice, since squares of very small numbers would be 0.
-    for size in (lambda columns: np.abs(columns).max(0), lambda columns: np.linalg.norm(columns, axis=0)):
-        length = size(centred)
+    # Scaled by the maximum first: squares of tiny numbers would underflow.
+    for norm in (np.inf, 2):
+        length = np.linalg.norm(centred, norm, axis=0)
         centred = centred / np.where(length == 0, 1, length)
     return centred

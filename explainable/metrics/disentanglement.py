@@ -1,12 +1,10 @@
-"""How a latent space is ordered by attributes: mutual information and the scores that are made of it.
+"""Mutual information of latents and attributes, and the disentanglement scores that use it.
 
-Everywhere z is float (N, D), one encoded measure a row, and attributes float (N, K). A score has one value for each
-attribute (modularity: for each dimension), and the published figure is the mean of these. What becomes of degenerate
-data is said at the head of `explainable.metrics`.
+Shapes everywhere: z float (N, D), one encoded measure a row; attributes float (N, K). A score has one value per
+attribute (modularity: per dimension); publications report the mean of these.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.feature_selection import mutual_info_regression
@@ -19,94 +17,75 @@ from explainable.metrics.correlation import (
     p_value,
     pearson,
     spearman,
-    subsample,
 )
 
 NEIGHBOURS = 3
 SIGNIFICANT = 0.05
 
 
-def mutual_information(
-    z: np.ndarray, attributes: np.ndarray, *, max_rows: int | None = None, seed: int = 0
-) -> np.ndarray:
+def mutual_information(z: np.ndarray, attributes: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Mutual information of each dimension with each attribute in nats, float64 (D, K), at least 0.
 
-    Estimated from the distances to the third nearest neighbour (Kraskov, Stögbauer and Grassberger 2004), so that it
-    needs no bins, and does not change where a dimension is mapped monotonically, but for the error of estimation.
-    `max_rows` rows drawn by `seed` are used, or all; time grows with their number, D and K. On independent data it is
-    about 0, half of the time a little above.
+    Estimated from the distances to the third nearest neighbour (Kraskov, Stögbauer and Grassberger 2004). This needs
+    no bins, and is invariant under monotone maps of a dimension up to the estimation error. On independent data it is
+    about 0, and slightly positive half of the time. The time grows with N, D and K.
     """
-    rows = subsample(len(z), max_rows, seed)
-    z, attributes = finite_columns(z[rows]), finite_columns(attributes[rows])
+    z, attributes = finite_columns(z), finite_columns(attributes)
     information = np.full((z.shape[1], attributes.shape[1]), np.nan)
-    if len(rows) < MIN_ROWS:
+    if len(z) < MIN_ROWS:
         return information
     information[is_constant(z)] = 0
     moving = has_spread(z)
-    for k in np.flatnonzero(has_spread(attributes)):
-        if moving.any():
-            information[moving, k] = _by_neighbours(z[:, moving], attributes[:, k], seed)
+    for k in np.flatnonzero(has_spread(attributes) & moving.any()):
+        information[moving, k] = _by_neighbours(z[:, moving], attributes[:, k], seed)
     information[:, ~has_spread(attributes)] = np.nan
     return information
 
 
-def self_information(attributes: np.ndarray, *, max_rows: int | None = None, seed: int = 0) -> np.ndarray:
-    """Information of each attribute with itself in nats, float64 (K,): that of a dimension which tells all of it.
+def self_information(attributes: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Mutual information of each attribute with itself in nats, float64 (K,): the most that a dimension can have.
 
-    By the same estimator and rows as `mutual_information`, so that the errors of both go together and their ratio ends
-    near 1. It adds other noise of relative size 1e-10 to each of the two copies. For an attribute of few values, such
-    as a count of notes, that makes equal values neighbours, and the estimate is close to the entropy of the values. An
-    attribute of as many values as rows has no finite information with itself: the estimate then follows N, about
-    log N - .9, and scores divided by it can be compared for the same N only.
+    Same estimator as `mutual_information`, so that the errors largely cancel in the ratio of the two. The estimator
+    adds independent noise of relative size 1e-10 to both copies. For an attribute of few values, such as a
+    count of notes, the result is close to the entropy of the values. For a continuous attribute the true value is
+    infinite and the estimate is about log N - .9: scores divided by it are comparable only for equal N.
     """
-    rows = subsample(len(attributes), max_rows, seed)
-    attributes = finite_columns(attributes[rows])
+    attributes = finite_columns(attributes)
     information = np.full(attributes.shape[1], np.nan)
-    if len(rows) >= MIN_ROWS:
+    if len(attributes) >= MIN_ROWS:
         for k in np.flatnonzero(has_spread(attributes)):
             information[k] = _by_neighbours(attributes[:, [k]], attributes[:, k], seed)[0]
     return information
 
 
-class Interpretability(NamedTuple):
-    """`dimension`: the one that tells most of each attribute, r*; float64 (K,), NaN where there is none.
+def interpretability(z: np.ndarray, attributes: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R^2 of a line from dimension r* = argmax_r I(z_r, a) to attribute a (Adel, Ghahramani and Weller 2018).
 
-    `r_squared`: of the line from that dimension to the attribute, float64 (K,).
-    """
-
-    dimension: np.ndarray
-    r_squared: np.ndarray
-
-
-def interpretability(z: np.ndarray, attributes: np.ndarray, information: np.ndarray) -> Interpretability:
-    """R^2 of a line from the dimension r* = argmax_r I(z_r, a) to attribute a (Adel, Ghahramani and Weller 2018).
-
-    `information` is that of `mutual_information`. The line is fitted and scored on the same rows, held out from the
-    training of the model; with one predictor the gain from that is 1 / (N - 1). Where the controls of a model lie
-    outside z, a high score is no merit: z tells what it should not.
+    Returns r* and R^2, float64 (K,) each, NaN if undefined. `information` is that of `mutual_information`. The line is
+    fitted and scored on the same rows, which the model was not trained on; the bias with one predictor is 1 / (N - 1).
+    If the controls of a model are outside z, a high score is bad: z then contains the attributes.
     """
     known = ~np.isnan(information).any(0)
     best = np.where(known, information.argmax(0), 0)
-    found = r_squared_at(z, attributes, [int(r) if ok else None for r, ok in zip(best, known, strict=True)])
-    return Interpretability(np.where(known, best, np.nan), found)
+    r_squared = r_squared_at(z, attributes, [int(r) if ok else None for r, ok in zip(best, known, strict=True)])
+    return np.where(known, best, np.nan), r_squared
 
 
 def r_squared_at(z: np.ndarray, attributes: np.ndarray, designated: Sequence[int | None]) -> np.ndarray:
-    """R^2 of a line from the dimension designated for each attribute to it, float64 (K,); NaN where that is None.
+    """R^2 of a line from the designated dimension of each attribute to it, float64 (K,); NaN where that is None.
 
-    Fitted and scored on the same rows, where it is the square of Pearson's r.
+    Fitted and scored on the same rows: the square of Pearson's r.
     """
     squared = np.square(pearson(z, attributes))
-    pairs = zip(designated, squared.T, strict=True)
-    return np.array([np.nan if r is None else of_attribute[r] for r, of_attribute in pairs])
+    return np.array([np.nan if r is None else squared[r, k] for k, r in enumerate(designated)])
 
 
 def mutual_information_gap(information: np.ndarray, of_itself: np.ndarray) -> np.ndarray:
     """MIG (Chen et al. 2018): (highest - second highest I(z_r, a) over r) / I(a, a), float64 (K,); NaN for D = 1.
 
-    `information` (D, K) and `of_itself` (K,) are those of `mutual_information` and `self_information` on equal rows.
-    1 where one dimension tells an attribute wholly and no other tells of it, 0 where two tell as much. The errors of
-    estimation can carry it a little above 1.
+    `information` (D, K) and `of_itself` (K,) are those of `mutual_information` and `self_information` on the same
+    rows. 1 if one dimension determines an attribute and no other is informative, 0 if two are equally informative.
+    Estimation errors can make it slightly larger than 1.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = _gap(information) / of_itself
@@ -124,9 +103,9 @@ def separated_predictability(z: np.ndarray, attributes: np.ndarray) -> np.ndarra
 def modularity(information: np.ndarray) -> np.ndarray:
     """1 - (sum_k I_rk^2 - max_k I_rk^2) / ((K - 1) max_k I_rk^2) of each dimension (Ridgeway and Mozer 2018), (D,).
 
-    1 where a dimension tells of one attribute only, 0 where of all alike or of none. NaN for K = 1. Free dimensions
-    count as much as regularised ones, and what the estimate finds in them by chance has a modularity, too: figures of
-    different D do not compare.
+    1 if a dimension is informative about one attribute only, 0 if about all equally or none. NaN for K = 1. Free
+    dimensions count as much as controls, and estimation errors give them a modularity too: values of different D are
+    not comparable.
     """
     squared = np.square(information)
     n_attributes = squared.shape[1]
@@ -138,10 +117,10 @@ def modularity(information: np.ndarray) -> np.ndarray:
 
 
 def spearman_score(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
-    """SCC: the highest |rho| of Spearman over dimensions, float64 (K,), with rho taken as 0 where p > .05.
+    """SCC (Pati and Lerch 2020): highest |rho| of Spearman over dimensions, float64 (K,), with rho = 0 if p > .05.
 
-    As Pati and Lerch (2020) report it. One of many free dimensions passes that test by chance: on independent data the
-    score is 0 for few dimensions and small, not 0, for many.
+    With many free dimensions one passes that test by chance: on independent data the score is 0 for few dimensions,
+    but small and positive for many.
     """
     rho = np.abs(spearman(z, attributes))
     return np.where(p_value(rho, len(z)) > SIGNIFICANT, 0, rho).max(0)
@@ -152,7 +131,7 @@ def _by_neighbours(columns: np.ndarray, target: np.ndarray, seed: int) -> np.nda
 
 
 def _gap(scores: np.ndarray) -> np.ndarray:
-    """Highest less second highest score (D, K) over dimensions, (K,). NaN is sorted to the end, and so stays NaN."""
+    """Highest minus second highest score (D, K) over dimensions, (K,). NaN sorts last and so stays NaN."""
     if len(scores) < 2:
         return np.full(scores.shape[1], np.nan)
     ordered = np.sort(scores, axis=0)

@@ -1,8 +1,8 @@
-"""Whether attributes are controlled one by one: in the music that comes out, and in the latents.
+"""Independence of controls: in decoded music, and in the latents.
 
-The study gives a scalar for each attribute without its definition; both measures here are ours. 1 is full independence
-in both. Attributes are correlated in music itself (more notes, more complex rhythm), so that a control that follows the
-data moves others along: each measure has its baseline, the same formula on the attributes of the data alone.
+The study reports a scalar per attribute without its definition; both metrics here are ours, and 1 is full independence.
+Attributes are correlated in music (more notes, more complex rhythm), so a control that follows the data changes others
+as well. Each metric therefore has a baseline: the same formula on the attributes of the data.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,12 +24,11 @@ _LANDMARKS = 300
 
 
 def sweep_correlations(values: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """Spearman's rho of each control with each attribute of the music that is decoded under it, float64 (C, K).
+    """Spearman's rho of each control with each attribute of the decoded music, float64 (C, K).
 
-    Control c takes `values[c]` (C, V), such as -3 to 3 standard deviations of its dimension in 11 steps, while all else
-    of N encoded measures stays. `decoded` (C, V, N, K) are the attributes of what is decoded: entry (c, v, n) those of
-    measure n under the v-th value of control c. The V N measures of a control are taken together. 0 for an attribute
-    that stays the same throughout: it did not follow.
+    Control c takes `values[c]` (C, V), for example -3 to 3 standard deviations in 11 steps, while the rest of N encoded
+    measures is fixed. `decoded` (C, V, N, K): entry (c, v, n) holds the attributes of measure n decoded with the v-th
+    value of control c. The V N measures of a control are pooled. 0 for an attribute that never changes.
     """
     n_controls, n_values, n_measures, n_attributes = decoded.shape
     if values.shape != (n_controls, n_values):
@@ -43,28 +42,19 @@ def sweep_correlations(values: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     return rho
 
 
-def data_correlations(attributes: np.ndarray) -> np.ndarray:
-    """Spearman's rho of the attributes (N, K) of data with one another, float64 (K, K): baseline of a sweep.
-
-    As if each control were its attribute, and the others went along as they do in the data.
-    """
-    return spearman(attributes, attributes)
-
-
 def output_independence(correlations: np.ndarray, controlled: Sequence[int]) -> np.ndarray:
     """|rho(c_a, a)| - mean over b != a of |rho(c_a, b)| of each control c_a, float64 (C,) in [-1, 1].
 
-    `correlations` (C, K) are those of `sweep_correlations`, and `controlled` says which attribute a each control is
-    for. 1: it moves its own attribute all the way, and no other; 0: others as much, or nothing at all; below, others
-    more. Baseline: the rows `controlled` of `data_correlations`. NaN for K = 1.
+    `correlations` (C, K) are those of `sweep_correlations`; `controlled` gives the attribute a of each control. 1: the
+    control moves only its own attribute; 0: it moves others as much, or nothing; negative: it moves others more.
+    Baseline: the rows `controlled` of `spearman(attributes, attributes)` of data, where each attribute is its own
+    control. NaN for K = 1.
     """
     strength = np.abs(correlations)
-    n_attributes = strength.shape[1]
-    if n_attributes < 2:
+    if strength.shape[1] < 2:
         return np.full(len(strength), np.nan)
-    own = strength[np.arange(len(strength)), list(controlled)]
-    others = (np.delete(row, a) for row, a in zip(strength, controlled, strict=True))
-    return own - np.array([other.mean() for other in others])
+    pairs = zip(strength, controlled, strict=True)
+    return np.array([row[a] - np.delete(row, a).mean() for row, a in pairs])
 
 
 def latent_independence(
@@ -75,19 +65,19 @@ def latent_independence(
     probe: str = "nonlinear",
     seed: int = 0,
 ) -> np.ndarray:
-    """Leakage: 1 - R^2 of predicting each attribute (N, K) from the rest of z (N, D), float64 (K,) in [0, 1].
+    """1 - R^2 of predicting each attribute (N, K) from the rest of z (N, D), float64 (K,) in [0, 1]: no leakage is 1.
 
-    `left_out` names the dimensions that attribute k is not predicted from: its own control, or all controls; none where
-    the controls lie outside z. R^2 is that of `predict`, on rows that the probe was not fitted to, and 0 where the mean
-    would do better. Baseline: z = attributes and left_out = [[0], [1], ...], each attribute from the others.
-    NaN where no dimension is left, for a constant attribute, z that is not finite, and too few rows.
+    `left_out[k]`: the dimensions that do not predict attribute k: its own control, or all controls; empty if the
+    controls are outside z. R^2 is that of `predict`, on rows that the probe was not fitted to, and at least 0.
+    Baseline: z = attributes and left_out = [[0], [1], ...], each attribute from the others. NaN if no dimension is
+    left, for a constant attribute, non-finite z, and too few rows.
     """
     independence = np.full(attributes.shape[1], np.nan)
     if len(z) < MIN_ROWS:
         return independence
     attributes = finite_columns(attributes)
     varying = np.flatnonzero(has_spread(attributes))
-    # Attributes with the same predictors share the work.
+    # Attributes with the same predictors are predicted together.
     for absent in {frozenset(left_out[k]) for k in varying}:
         rest = np.delete(z, sorted(absent), axis=1)
         if rest.shape[1] and np.isfinite(rest).all():
@@ -98,15 +88,14 @@ def latent_independence(
     return independence
 
 
-# More threads than cores to spare make these small problems slower, and change the last bits of a sum.
+# More threads than free cores slow these small problems down, and change the last bits of sums.
 @threadpool_limits.wrap(limits=1)
 def predict(z: np.ndarray, targets: np.ndarray, probe: str, seed: int) -> np.ndarray:
-    """Predictions of targets (N, K) from z (N, D), each row's by a probe fitted to other folds, float64 (N, K).
+    """Cross-validated predictions of targets (N, K) from z (N, D), float64 (N, K), with three folds drawn by `seed`.
 
-    Three folds drawn by `seed`. Both probes are ridge regressions, with the penalty of each target that leave-one-out
-    chooses within the fitted rows. "linear": on z, standardised. "nonlinear": also on its squares, and its Gaussian
-    kernel with 300 of the rows (Nyström), so that it finds the curve of a dimension and, where D is small, combinations
-    of dimensions. Raises ValueError for another probe.
+    Both probes are ridge regressions; leave-one-out on the fitted rows selects the penalty of each target. "linear":
+    of standardised z. "nonlinear": also of its squares and of a Gaussian kernel with 300 of the rows (Nyström), which
+    fits curves and, for small D, products of dimensions. Raises ValueError for another probe.
     """
     if probe not in PROBES:
         raise ValueError(f"unknown probe {probe!r}; known are {', '.join(PROBES)}")
@@ -114,11 +103,11 @@ def predict(z: np.ndarray, targets: np.ndarray, probe: str, seed: int) -> np.nda
     for fitted, scored in KFold(FOLDS, shuffle=True, random_state=seed).split(z):
         features = [("z", FunctionTransformer())]
         if probe == "nonlinear":
-            # Two rows of z, standardised, are sqrt(2 D) apart in the mean: there the kernel is 1/e.
+            # The RMS distance of two standardised rows is sqrt(2 D); there the kernel is 1/e.
             kernel = Nystroem(gamma=0.5 / z.shape[1], n_components=min(_LANDMARKS, len(fitted)), random_state=seed)
             features += [("squares", FunctionTransformer(np.square)), ("kernel", kernel)]
         ridge = RidgeCV(_PENALTIES, alpha_per_target=True)
         model = make_pipeline(StandardScaler(), FeatureUnion(features), ridge)
-        # A single target comes back without its axis.
+        # sklearn drops the axis of a single target.
         predicted[scored] = model.fit(z[fitted], targets[fitted]).predict(z[scored]).reshape(-1, targets.shape[1])
     return predicted

@@ -1,4 +1,4 @@
-"""All scores of a latent space as one row of a table."""
+"""All metrics of a latent space as one row of a table."""
 
 from collections.abc import Sequence
 
@@ -30,27 +30,26 @@ def latent_metrics(
     max_rows: int | None = MAX_ROWS,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Every score of held-out latents z (N, D) by attributes (N, K), one flat row.
+    """Every metric of held-out latents z (N, D) and attributes (N, K), as one flat row.
 
-    `names` (K,) are the attributes', `designated` (K,) the dimension that controls each, None where none does. Columns,
-    for each attribute as METRIC_NAME, and as METRIC the mean over attributes:
+    `names` (K,): of the attributes. `designated` (K,): the dimension that controls each, or None. Columns, as
+    METRIC_NAME for each attribute and as METRIC for their mean:
     interpretability, r_squared_designated, MIG, SAP, SCC: see `disentanglement`. interpretability_dimension_NAME: r*.
-    data_MIG, data_SAP: what a latent space would score that is the attributes. Below 1 where these are correlated.
-    latent_independence_linear, latent_independence_nonlinear: from all of z but the attribute's own dimension.
-    free_independence_linear, free_independence_nonlinear: from the dimensions that control no attribute.
-    data_independence_linear, data_independence_nonlinear: baseline, each attribute from the others.
-    These six are of the `probes` given; the nonlinear one takes half of the time.
+    data_MIG, data_SAP: baseline with z = attributes, below 1 if these are correlated.
+    latent_independence_PROBE: predicted from all of z except the attribute's own dimension.
+    free_independence_PROBE: predicted from the dimensions that control no attribute.
+    data_independence_PROBE: baseline, each attribute predicted from the others.
     modularity: mean over dimensions. latent_rows: rows used, at most `max_rows` drawn by `seed`, the same for all.
-    A mean is NaN where the score of an attribute is, but that of r_squared_designated is over the designated ones. The
-    output's independence needs decoded music, and is not here.
+    A mean is NaN if one of its values is; that of r_squared_designated is over the designated ones. Each of `probes`
+    is used; the nonlinear one takes half of the time.
     """
     rows = subsample(len(z), max_rows, seed)
     z, attributes = z[rows], attributes[rows]
     information = mutual_information(z, attributes, seed=seed)
     of_itself = self_information(attributes, seed=seed)
-    found = interpretability(z, attributes, information)
+    dimension, r_squared = interpretability(z, attributes, information)
     scores = {
-        "interpretability": found.r_squared,
+        "interpretability": r_squared,
         "r_squared_designated": r_squared_at(z, attributes, designated),
         "MIG": mutual_information_gap(information, of_itself),
         "SAP": separated_predictability(z, attributes),
@@ -58,29 +57,19 @@ def latent_metrics(
         "data_SAP": separated_predictability(attributes, attributes),
         "SCC": spearman_score(z, attributes),
     }
-    for probe in probes:
-        for name, (latents, left_out) in _what_predicts(z, attributes, designated).items():
-            scores[f"{name}_{probe}"] = latent_independence(latents, attributes, left_out, probe=probe, seed=seed)
-    row: dict[str, float] = {}
-    for metric, of_attribute in scores.items():
-        counted = of_attribute
-        if metric == "r_squared_designated":
-            counted = of_attribute[[r is not None for r in designated]]
-        row[metric] = float(counted.mean()) if len(counted) else float("nan")
-        row |= {f"{metric}_{name}": float(score) for name, score in zip(names, of_attribute, strict=True)}
-    row |= {f"interpretability_dimension_{name}": float(r) for name, r in zip(names, found.dimension, strict=True)}
-    return row | {"modularity": float(modularity(information).mean()), "latent_rows": float(len(rows))}
-
-
-def _what_predicts(
-    z: np.ndarray, attributes: np.ndarray, designated: Sequence[int | None]
-) -> dict[str, tuple[np.ndarray, list[list[int]]]]:
-    """For each kind of independence the predictors, and what is left out of them for each attribute."""
-    own = [[] if r is None else [r] for r in designated]
     controls = sorted({r for r in designated if r is not None})
-    others = [[k] for k in range(attributes.shape[1])]
-    return {
-        "latent_independence": (z, own),
-        "free_independence": (z, [controls] * attributes.shape[1]),
-        "data_independence": (attributes, others),
+    predictors = {
+        "latent_independence": (z, [[] if r is None else [r] for r in designated]),
+        "free_independence": (z, [controls] * len(names)),
+        "data_independence": (attributes, [[k] for k in range(len(names))]),
     }
+    for probe in probes:
+        for name, (predictor, left_out) in predictors.items():
+            scores[f"{name}_{probe}"] = latent_independence(predictor, attributes, left_out, probe=probe, seed=seed)
+    row: dict[str, float] = {}
+    for metric, values in scores.items():
+        counted = values[[r is not None for r in designated]] if metric == "r_squared_designated" else values
+        row[metric] = float(counted.mean()) if len(counted) else float("nan")
+        row |= {f"{metric}_{name}": float(value) for name, value in zip(names, values, strict=True)}
+    row |= {f"interpretability_dimension_{name}": float(r) for name, r in zip(names, dimension, strict=True)}
+    return row | {"modularity": float(modularity(information).mean()), "latent_rows": float(len(rows))}

@@ -1,4 +1,4 @@
-"""How well measures are reconstructed, and how soon in training."""
+"""Accuracy of reconstructed measures, and how fast it is reached in training."""
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,14 @@ MILESTONES = (0.90, 0.95)
 def reconstruction_scores(
     predicted: np.ndarray, target: np.ndarray, *, hold: int, rest: int, pad: int | None
 ) -> dict[str, float]:
-    """Accuracy of predicted tokens (N, T) by target (N, T), integers, a measure a row; each beside its floor.
+    """Accuracy of predicted tokens (N, T) against target (N, T), integers, one measure a row, with floors.
 
     accuracy: of all tokens, padding included.
-    accuracy_unpadded: of those whose target is not `pad`.
-    accuracy_onsets: of those whose target is a note, so neither `hold` nor `rest` nor `pad`. A note predicted where
-    there is none does not count here, only in the two above.
-    accuracy_measures: share of rows whose every token but padding is right; rows of nothing but padding are left out.
-    floor, floor_unpadded, floor_onsets, floor_measures: what the best constant answer scores, that is the share of the
+    accuracy_unpadded: of tokens whose target is not `pad`.
+    accuracy_onsets: of tokens whose target is a note, so not `hold`, `rest` or `pad`. A false note counts only in the
+    two above.
+    accuracy_measures: share of rows in which every token except padding is right; rows of only padding are left out.
+    floor, floor_unpadded, floor_onsets, floor_measures: the same for the best constant prediction, the share of the
     most frequent token, or row, among the targets counted. Nearly two thirds of the tokens of folk tunes are `hold`.
     Shares in [0, 1]; NaN where nothing is counted. Raises ValueError for unequal shapes.
     """
@@ -35,28 +35,26 @@ def reconstruction_scores(
 
 
 def reconstruction_efficiency(log: pd.DataFrame, latent_size: int, floor: float) -> dict[str, float]:
-    """How soon a training reconstructs well, and how much a dimension carries. Our definition of a term left open.
+    """How fast training reaches an accuracy, and accuracy per dimension. The study names but does not define this.
 
-    `log` has a row for each validation: `step`, `seconds` of training until then, and `accuracy`, free-running, of the
-    validation tokens; rows without accuracy are passed over. `floor` is the accuracy of a constant answer.
-    steps_to_90, seconds_to_90, steps_to_95, seconds_to_95: of the first row that reaches that accuracy, NaN if none
-    does. They are as fine as the intervals between validations, and seconds compare on equal hardware only.
-    accuracy_per_dimension: last accuracy / latent size. gain_per_dimension: the same of what exceeds the floor, without
-    which a model that has learnt nothing would look efficient at a small size.
+    `log` has a row per validation: `step`, `seconds` of training so far, and the free-running validation `accuracy`;
+    rows without accuracy are skipped. `floor` is the accuracy of a constant prediction.
+    steps_to_90, seconds_to_90, steps_to_95, seconds_to_95: at the first validation with that accuracy, NaN if none.
+    Their resolution is the validation interval, and seconds compare only on equal hardware.
+    accuracy_per_dimension: last accuracy / latent size. gain_per_dimension: (last accuracy - floor) / latent size;
+    without the floor, an untrained model of small size would seem efficient.
     """
     log = log.dropna(subset=["accuracy"]).sort_values("step", kind="stable")
     accuracy = log["accuracy"].to_numpy(np.float64)
-    found = {}
+    efficiency = {}
     for milestone in MILESTONES:
         reached = np.flatnonzero(accuracy >= milestone)
         for quantity, column in (("steps", "step"), ("seconds", "seconds")):
             value = float(log[column].iloc[reached[0]]) if len(reached) else float("nan")
-            found[f"{quantity}_to_{milestone:.0%}".rstrip("%")] = value
+            efficiency[f"{quantity}_to_{milestone * 100:.0f}"] = value
     last = float(accuracy[-1]) if len(accuracy) else float("nan")
-    return found | {
-        "accuracy_per_dimension": last / latent_size,
-        "gain_per_dimension": (last - floor) / latent_size,
-    }
+    efficiency["accuracy_per_dimension"] = last / latent_size
+    return efficiency | {"gain_per_dimension": (last - floor) / latent_size}
 
 
 def _mean(values: np.ndarray) -> float:

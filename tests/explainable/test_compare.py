@@ -12,20 +12,13 @@ import pytest
 from common.errors import UserError
 from common.options import parse_options
 from explainable.measures import MeasureSet
-from explainable.result_tables import (
-    ACCURACY_PLOT,
-    BY_ATTRIBUTE_TABLE,
-    BY_SIZE_TABLE,
-    BY_TRAINING_SET_TABLE,
-    INDEPENDENCE_PLOT,
-    RUNS_TABLE,
-)
+from explainable.result_tables import BY_ATTRIBUTE_TABLE, BY_SIZE_TABLE, BY_TRAINING_SET_TABLE, RUNS_TABLE
 from explainable.tokens import MEASURE
 from page.explainable_results import CAPTIONS, PICTURES, explainable_parts
-from page.result_folder import AbsentFile, Picture
+from page.result_folder import AbsentFile, Part, Picture
 from page.tables import ShownTable
 from programs import study_compare
-from programs.study_compare import FOUR, SIZES, TWO, Options, Run, list_runs, train_runs
+from programs.study_compare import FOUR, SIZES, TWO, Options, list_runs
 from programs.study_prepare import MeasureSettings, prepare_measures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +43,13 @@ def options(sets: tuple[Path, ...], folder: Path, **changes: object) -> Options:
     return Options(**{**places, "data": sets, "seeds": 1, "sweep_measures": 10, "train_options": TINY, **changes})
 
 
-def runs_of(part: str, sets: tuple[Path, ...], folder: Path) -> list[tuple[object, ...]]:
-    runs = [run.options for run in list_runs(options(sets, folder, parts=(part,)))]
-    return [(run.data.name, run.latent, *run.attributes, run.training_measures, run.transposed) for run in runs]
-
-
 def test_the_parts_of_the_grid(sets: tuple[Path, ...], tmp_path: Path) -> None:
+    runs = {part: list_runs(options(sets, tmp_path, parts=(part,))) for part in study_compare.PARTS}
+    found = {
+        part: {(o.data.name, o.latent, *o.attributes, o.training_measures, o.transposed) for _, _, o, _ in own}
+        for part, own in runs.items()
+    }
+
     def every(names: tuple[str, ...], numbers: tuple[str, ...], sizes: tuple[int, ...]) -> set[tuple[object, ...]]:
         return {(name, size, number, None, True) for name in names for size in sizes for number in numbers}
 
@@ -67,17 +61,16 @@ def test_the_parts_of_the_grid(sets: tuple[Path, ...], tmp_path: Path) -> None:
         "improved": every(("irish_folk", "turkish_makam", "bach", "jazz"), (FOUR,), (32, 64, 128, 256)),
         "jazz": every(("jazz",), (TWO, FOUR), SIZES),
     }
-    assert {part: set(runs_of(part, sets, tmp_path)) for part in expected} == expected
-    augmentation = {("turkish_makam", size, FOUR, None, kept) for size in (32, 64) for kept in (True, False)}
-    assert set(runs_of("augmentation", sets, tmp_path)) == augmentation
+    assert {part: found[part] for part in expected} == expected
+    assert found["augmentation"] == {
+        ("turkish_makam", size, FOUR, None, kept) for size in (32, 64) for kept in (True, False)
+    }
     irish, makam = (len(MeasureSet.open(folder).rows("train")) for folder in sets[:2])
-    assert makam < irish
-    parts = {("irish_folk", 32, FOUR, irish // share, True) for share in (2, 4, 8)}
+    shares = {("irish_folk", 32, FOUR, irish // share, True) for share in (2, 4, 8)}
     equal = {(name, 32, FOUR, makam, True) for name in ("irish_folk", "bach", "jazz")}
     whole = every(("irish_folk", "turkish_makam", "bach", "jazz"), (FOUR,), (32,))
-    assert set(runs_of("size", sets, tmp_path)) == whole | parts | equal
-    given = {part: options(sets, tmp_path, parts=(part,)) for part in study_compare.PARTS}
-    models = {part: {run.model for run in list_runs(own)} for part, own in given.items()}
+    assert makam < irish and found["size"] == whole | shares | equal
+    models = {part: {run.model for run in own} for part, own in runs.items()}
     assert models.pop("A") == {MEASURE_VAE, ADVERSARIAL_VAE}
     assert models.pop("small") == {ADVERSARIAL_VAE} and models.pop("improved") == {ATTRIBUTE_VAE}
     assert set.union(*models.values()) == {MEASURE_VAE}
@@ -130,20 +123,18 @@ def test_a_grid_from_end_to_end(
     shown = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in shown] == ["finished", "to train", "finished"]
 
-    study_compare.compare(given)
+    study_compare.compare(replace(given, jobs=2))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 trainings, 2 of them finished" and "3 runs to measure, 2 of them measured before" in lines
     table = pd.read_csv(RUNS_TABLE.path(given.metrics))
     assert sorted(table["model"]) == [ADVERSARIAL_VAE, ATTRIBUTE_VAE, MEASURE_VAE]
     assert set(table["trained_with"]) == {"hidden 8, epochs 1, batch size 16, learning rate 0.0001, epoch rows 48"}
     assert (table["training_rows_untransposed"] == len(MeasureSet.open(sets[2]).rows("train"))).all()
-    files = {path.name for path in given.metrics.iterdir()}
-    assert {BY_SIZE_TABLE.file, BY_ATTRIBUTE_TABLE.file, ACCURACY_PLOT, INDEPENDENCE_PLOT} <= files
-    assert BY_TRAINING_SET_TABLE.file not in files
-    # The commands that a dry run lists train the same models.
-    (_, _, _, model, *arguments) = shown[1].split("  ")[1].split()
+    # The commands that a dry run lists have the options of the runs.
+    words = shown[1].split("  ")[1].split()
     run = list_runs(given)[1]
-    assert parse_options(type(run.options), "", arguments) == run.options and model == run.model
+    assert words[:4] == ["python", "-m", "programs.study_train", run.model]
+    assert parse_options(type(run.options), "", words[4:]) == run.options
 
 
 @pytest.fixture(scope="module")
@@ -156,44 +147,36 @@ def trained(sets: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) ->
     return given
 
 
-def only_run(given: Options) -> Run:
-    (run,) = list_runs(given)
-    return run
+def test_only_other_weights_are_measured_again(trained: Options) -> None:
+    path, runs = RUNS_TABLE.path(trained.metrics), list_runs(trained)
+    frame = pd.read_csv(path)
+    frame.assign(accuracy=0.123).to_csv(path, index=False)
+    assert study_compare.measure_runs(runs, trained) == 1
+    assert pd.read_csv(path)["accuracy"].tolist() == [0.123], "the weights are the same"
+    for other in (frame.assign(accuracy=0.123, checkpoint_sha256="other"), frame.drop(columns="sweep_measures")):
+        other.to_csv(path, index=False)
+        assert study_compare.measure_runs(runs, trained) == 1
+        assert pd.read_csv(path)["accuracy"].tolist() == frame["accuracy"].tolist()
 
 
 def test_runs_with_other_options_or_measures_are_not_finished(
     trained: Options, sets: tuple[Path, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert only_run(trained).is_finished()
-    assert only_run(replace(trained, train_options=TINY + " --save-minutes 1")).is_finished(), "this may change"
-    wider = replace(trained, train_options=TINY.replace("8", "12", 1))
-    assert not only_run(wider).is_finished()
-    with pytest.raises(UserError, match="1 of 1 runs failed, see above"):
-        study_compare.compare(wider)
-    assert "hidden (was 8, is 12)" in capsys.readouterr().out
-    longer = replace(trained, train_options=TINY.replace("--epochs 1", "--epochs 2") + " --allow-changes")
-    assert not only_run(longer).is_finished()
+    def is_finished(train_options: str) -> bool:
+        return list_runs(replace(trained, train_options=train_options))[0].is_finished()
 
-    run = only_run(trained)
-    assert not run._replace(measures_content="other").is_finished()
+    assert is_finished(TINY) and is_finished(TINY + " --save-minutes 1"), "this may change"
+    wider = TINY.replace("8", "12", 1)
+    assert not is_finished(wider) and not is_finished(TINY.replace("--epochs 1", "--epochs 2"))
+    with pytest.raises(UserError, match="1 of 1 runs failed, see above"):
+        study_compare.compare(replace(trained, train_options=wider))
+    assert "hidden (was 8, is 12)" in capsys.readouterr().out
+
     shutil.copytree(sets[1], trained.data[0], dirs_exist_ok=True)
+    assert not is_finished(TINY)
     with pytest.raises(UserError, match="1 of 1 runs failed, see above"):
         study_compare.compare(trained)
     assert "measures_content (was " in capsys.readouterr().out
-
-
-def test_only_other_weights_are_measured_again(sets: tuple[Path, ...], tmp_path: Path) -> None:
-    given = options(sets[2:3], tmp_path, parts=("B",), latents=(4,), attributes=(TWO,))
-    runs, path = train_runs(list_runs(given), given), RUNS_TABLE.path(given.metrics)
-    assert study_compare.measure_runs(runs, given) == 1
-    frame = pd.read_csv(path)
-    frame.assign(accuracy=0.123).to_csv(path, index=False)
-    assert study_compare.measure_runs(runs, given) == 1
-    assert pd.read_csv(path)["accuracy"].tolist() == [0.123], "the weights are the same"
-    for other in (frame.assign(accuracy=0.123, checkpoint_sha256="other"), frame.drop(columns="sweep_measures")):
-        other.to_csv(path, index=False)
-        assert study_compare.measure_runs(runs, given) == 1
-        assert pd.read_csv(path)["accuracy"].tolist() == frame["accuracy"].tolist()
 
 
 # Tables, plots and page, from the runs of benchmarks/results.md
@@ -238,22 +221,18 @@ def test_tables_need_a_complete_table_of_runs(metrics: Path, tmp_path: Path) -> 
         study_compare.make_tables(tmp_path)
 
 
-class Folder:
-    """The parts of the page's folder of results that are used."""
-
-    def __init__(self, metrics: Path) -> None:
-        self.options = SimpleNamespace(metrics=metrics)
-
-    def command(self, program: str, *names: str) -> str:
-        return f"python {program}"
-
-    def picture(self, name: str, alt: str, command: str) -> Picture:
-        return Picture(name, alt, str((self.options.metrics / name).stat().st_size))
+def parts_of_page(metrics: Path) -> list[Part]:
+    folder = SimpleNamespace(
+        options=SimpleNamespace(metrics=metrics),
+        command=lambda program, *_: f"python {program}",
+        picture=lambda name, alt, _: Picture(name, alt, str((metrics / name).stat().st_size)),
+    )
+    return explainable_parts(folder)
 
 
 def test_the_page_shows_what_the_comparison_writes(metrics: Path, tmp_path: Path) -> None:
-    assert explainable_parts(Folder(tmp_path)) == [AbsentFile(RUNS_TABLE.file, "python -m programs.study_compare")]
-    parts = explainable_parts(Folder(metrics))
+    assert parts_of_page(tmp_path) == [AbsentFile(RUNS_TABLE.file, "python -m programs.study_compare")]
+    parts = parts_of_page(metrics)
     assert [part.source for part in parts if isinstance(part, Picture)] == list(PICTURES)
     tables = [part for part in parts if isinstance(part, ShownTable)]
     assert [table.source for table in tables] == [table.file for table in CAPTIONS.values()]
@@ -263,5 +242,7 @@ def test_the_page_shows_what_the_comparison_writes(metrics: Path, tmp_path: Path
     shutil.copytree(metrics, tmp_path, dirs_exist_ok=True)
     frame.to_csv(RUNS_TABLE.path(tmp_path), index=False)
     study_compare.make_tables(tmp_path)
-    shown = {part.source for part in explainable_parts(Folder(tmp_path))}
-    assert shown == {ACCURACY_PLOT, INDEPENDENCE_PLOT, BY_SIZE_TABLE.file, BY_ATTRIBUTE_TABLE.file, RUNS_TABLE.file}
+    assert {part.source for part in parts_of_page(tmp_path)} == {
+        "explainable_accuracy.png", "explainable_independence.png", "explainable_by_size.csv",
+        "explainable_by_attribute.csv", "explainable.csv",
+    }  # fmt: skip

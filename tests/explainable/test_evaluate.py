@@ -1,4 +1,4 @@
-"""The table of trained runs: what it says of each, and what it refuses."""
+"""The table of trained runs."""
 
 from pathlib import Path
 
@@ -15,61 +15,50 @@ from explainable.tokens import MEASURE
 from explainable.trained import TrainedMeasures
 from models.base import StudyVAE
 from models.checkpoint import CheckpointError
-from programs.study_evaluate import Options, controls, evaluate_models, told_options
+from programs.study_evaluate import Options, controls, describe_options, evaluate_models
 from programs.study_prepare import MeasureSettings, prepare_measures
 from programs.study_train import MODELS, train_model
 
 
-@pytest.fixture
-def trained(measures: MeasureSet, tmp_path: Path) -> Path:
-    """A folder with a run of each model."""
-    for model, (options, _) in MODELS.items():
-        places = {"data": measures.folder, "checkpoints": tmp_path / "checkpoints", "runs": tmp_path / "runs"}
-        small = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 1, "epoch_rows": None, "attributes": ("2",)}
-        train_model(model, options(**places, **small))
-    return tmp_path
-
-
 def options(measures: MeasureSet, folder: Path) -> Options:
-    return Options(
-        data=measures.folder, checkpoints=folder / "checkpoints", runs=folder / "runs", metrics=folder / "metrics",
-        sweep_measures=10,
-    )  # fmt: skip
+    places = {name: folder / name for name in ("checkpoints", "runs", "metrics")}
+    return Options(data=measures.folder, sweep_measures=10, **places)
 
 
-def test_each_run_has_a_row(measures: MeasureSet, trained: Path) -> None:
-    table = evaluate_models(options(measures, trained)).set_index("model")
+def test_each_run_on_the_data_set_has_a_row(measures: MeasureSet, tmp_path: Path) -> None:
+    given = options(measures, tmp_path)
+    for model, (kind, _) in MODELS.items():
+        places = {"data": measures.folder, "checkpoints": given.checkpoints, "runs": given.runs}
+        train_model(model, kind(**places, latent=4, hidden=8, batch_size=16, epochs=1, attributes=("2",)))
+    table = evaluate_models(given).set_index("model")
     assert sorted(table.index) == sorted(MODELS)
     assert table["accuracy"].between(0, 1).all() and (table["floor"] == measures.hold_share("test")).all()
     assert (table["latent"] == 4).all() and (table["rows"] == len(measures.rows("test"))).all()
-    # What is told to the decoder is no dimension of z.
+    # A control outside z has no designated dimension.
     designated = table["r_squared_designated_note_density"]
     assert np.isnan(designated["adversarial_vae"]) and designated["measure_vae"] >= 0
     assert table["data_output_independence"].nunique() == 1
-    again = evaluate_models(options(measures, trained)).set_index("model")
+    again = evaluate_models(given).set_index("model")
     assert again["accuracy"].equals(table["accuracy"]) and len(again) == len(MODELS)
 
-
-def test_runs_on_other_measures_are_refused(measures: MeasureSet, trained: Path) -> None:
-    tunes = measures.folder.parent / "tunes.abc"
-    folder = trained / "measures"
-    other = prepare_measures([tunes], folder, MEASURE, MeasureSettings(transpose=False, keep_empty=True))
+    tunes, settings = measures.folder.parent / "tunes.abc", MeasureSettings(transpose=False, keep_empty=True)
+    other = prepare_measures([tunes], tmp_path / "measures", MEASURE, settings)
     with pytest.raises(CheckpointError, match="trained on other measures than"):
-        evaluate_models(options(other, trained))
+        evaluate_models(options(other, tmp_path))
     with pytest.raises(UserError, match="no trained model there"):
-        evaluate_models(options(measures, trained / "none"))
+        evaluate_models(options(measures, tmp_path / "none"))
 
 
-def test_a_training_is_told_by_its_options() -> None:
+def test_the_description_of_a_training_lists_what_differs_from_the_recipe() -> None:
     published = "hidden 512, epochs 30, batch size 256, learning rate 0.0001"
     plain = as_plain(MeasureOptions(latent=8, seed=3, data=Path("measures/bach"), threads=2))
-    assert told_options("measure_vae", plain) == published
+    assert describe_options("measure_vae", plain) == published
     other = as_plain(MeasureOptions(bf16=True, relu_logits=False, epoch_rows=1000))
-    assert told_options("measure_vae", other) == f"{published}, bf16, epoch rows 1000, no relu logits"
+    assert describe_options("measure_vae", other) == f"{published}, bf16, epoch rows 1000, no relu logits"
 
 
 class Obedient(StudyVAE):
-    """Decodes as many onsets, all of one pitch, as z's first number asks for."""
+    """Decodes onsets of one pitch: 12, and 3 more for each unit of the first dimension of z."""
 
     network = "measure_vae"
 
@@ -79,8 +68,8 @@ class Obedient(StudyVAE):
         return tokens.float(), tokens
 
 
-def test_a_control_that_does_what_it_says(measures: MeasureSet, tmp_path: Path) -> None:
-    """Density follows it alone; complexity goes along, range and jumps stay."""
+def test_the_independence_of_a_control_of_density(measures: MeasureSet, tmp_path: Path) -> None:
+    """It moves density and with it complexity, but not range and jumps."""
     obedient = TrainedMeasures(tmp_path, Obedient(), MEASURE, ["note_density"], {})
     test = measures.split("test")
     z = torch.randn(len(test), 2, generator=torch.Generator().manual_seed(0))
