@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from explainable.melodies.tunes import MEASURE_QUARTERS, OFF_GRID, Note, TuneError
+from explainable.melodies.tunes import MEASURE_QUARTERS, Note, Reason, TuneError
 
 BEATS = MEASURE_QUARTERS
 SIXTEENTHS_AND_TRIPLETS = tuple(Fraction(*part) for part in ((0, 1), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4)))
@@ -169,5 +169,5 @@ def _tick_at(time: Fraction, form: TokenForm) -> int:
     beat, place = _place(time, form)
     if place.distance:
         within = f"{time % 1} of beat {beat % BEATS + 1} in measure {beat // BEATS + 1}"
-        raise TuneError(OFF_GRID, f"an onset at {within}")
+        raise TuneError(Reason.OFF_GRID, f"an onset at {within}")
     return beat * len(form.ticks) + place.nearest

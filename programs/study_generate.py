@@ -31,7 +31,7 @@ from explainable.attributes import attributes
 from explainable.chosen_weights import WeightsOptions
 from explainable.melodies.cut import cut
 from explainable.melodies.sources import PERFORMED_TOLERANCE, is_performed, own_files, read_tunes
-from explainable.melodies.tunes import OTHER_METRE, SEVERAL_VOICES, Dropped, Note, Reading, Tune, TuneError
+from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, notes_of, roll_of, told, write_melodies
 from explainable.steering import REPORT_COLUMNS, Change, asked_values, read_changes, report, steer
 from explainable.trained import TrainedMeasures
@@ -39,7 +39,10 @@ from figures.roll_sheet import RollPanel, save_roll_sheet
 from models.checkpoint import CheckpointError
 
 _METRES = "4/4", "2/2", "2/4"  # of a file: bars of two quarters are taken in pairs
-_REMEDIES_OF_FILES = {SEVERAL_VOICES: "see --guess-melody", OTHER_METRE: f"known are {', '.join(_METRES)}"}
+_REMEDIES_OF_FILES = {
+    Reason.SEVERAL_VOICES: "see --guess-melody",
+    Reason.OTHER_METRE: f"known are {', '.join(_METRES)}",
+}
 _SHOWN = 48  # melodies in a picture
 _PANEL_MEASURES = 4  # of a melody that is changed, in a panel
 _MOST_MEASURES = 100_000  # of all melodies together

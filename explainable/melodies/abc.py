@@ -13,18 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
-from explainable.melodies.tunes import (
-    METRE_CHANGES,
-    OTHER_ORDER,
-    SEVERAL_VOICES,
-    UNREADABLE,
-    Dropped,
-    Reading,
-    Tune,
-    TuneError,
-    require_metre,
-    tune_or_reason,
-)
+from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _OCTAVE_OF_CAPITALS = 60  # "C" is middle C
@@ -74,17 +63,18 @@ def read_abc(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Droppe
 
 def read_tune(name: str, text: str, reading: Reading = Reading()) -> Tune:
     """The melody of one ABC tune. Raises `TuneError`."""
-    header, music = read_header(text)
-    bar = require_metre(header.metre, reading.metres)
-    reader = _Reader(header)
+    fields, music = _split_tune(text)
+    metre, parts = metre_of(fields.get("M", "")), fields.get("P", "")
+    reader = _Reader(metre, _unit_of(fields.get("L", ""), metre), signature_of(fields["K"]))
+    bar = require_metre(metre, reading.metres)
     for line in music:
         if found := _FIELD_LINE.match(line):
             reader.set_field(found[1], found[2].strip())
         else:
             reader.read(line)
-    if reading.repeats and reader.parts and header.parts and "".join(reader.parts) != header.parts:
-        raise TuneError(OTHER_ORDER, header.parts[:20])
-    return lay_out(name, unfold(reader.items) if reading.repeats else reader.items, bar, header.title)
+    if reading.repeats and parts and reader.parts not in ("", parts):
+        raise TuneError(Reason.OTHER_ORDER, parts[:20])
+    return lay_out(name, unfold(reader.items) if reading.repeats else reader.items, bar, fields.get("T", ""))
 
 
 def split_book(text: str) -> list[str]:
@@ -94,34 +84,20 @@ def split_book(text: str) -> list[str]:
     return [re.sub(r"\n", "\n" + common, part, count=1) for part in parts[1:]]
 
 
-@dataclass(frozen=True)
-class Header:
-    """The fields above the music. `metre` as in "4/4", `parts` as in "ABA"; "" if absent. `unit` in quarters."""
-
-    title: str
-    metre: str
-    unit: Fraction
-    key: str
-    parts: str
-
-
-def read_header(tune: str) -> tuple[Header, list[str]]:
-    """The header of a tune, and its lines of music without remarks. Raises `TuneError` without a key or a unit."""
+def _split_tune(tune: str) -> tuple[dict[str, str], list[str]]:
+    """The fields above the music by letter, and the lines of music. Raises `TuneError` without a key."""
     # A remark or directive on a line of its own is left out: a blank line would end the tune. "+:" continues a field.
     text = re.sub(r"^[ \t]*%.*\n?", "", tune.replace("\n+:", " "), flags=re.MULTILINE)
     text = re.sub(r"(?<!\\)%.*", "", text)
     header, *rest = re.split(r"^K:(.*)\n?", text, maxsplit=1, flags=re.MULTILINE)
     if not rest:
-        raise TuneError(UNREADABLE, "no key (K:) in its header")
-    fields: dict[str, str] = {}
+        raise TuneError(Reason.UNREADABLE, "no key (K:) in its header")
+    fields = {"K": rest[0].strip()}
     for name, value in re.findall(r"^([A-Za-z]):(?![|:])(.*)", header, flags=re.MULTILINE):
         if name != "T" or "T" not in fields:  # the first title is the tune's name
             fields[name] = value.strip()
-    metre = metre_of(fields.get("M", ""))
-    unit = _unit_of(fields.get("L", ""), metre)
     # The music ends at the first blank line after a line of music.
-    music = re.split(r"\n[ \t]*\n", rest[1].lstrip(), maxsplit=1)[0].splitlines()
-    return Header(fields.get("T", ""), metre, unit, rest[0].strip(), fields.get("P", "")), music
+    return fields, re.split(r"\n[ \t]*\n", rest[1].lstrip(), maxsplit=1)[0].splitlines()
 
 
 def metre_of(text: str) -> str:
@@ -135,7 +111,7 @@ def _unit_of(text: str, metre: str) -> Fraction:
     if not text:
         return Fraction(1, 4) if metre and Fraction(metre) < Fraction(3, 4) else Fraction(1, 2)
     if not re.fullmatch(r"[1-9]\d?(/[1-9]\d{0,2})?", text):
-        raise TuneError(UNREADABLE, f"unit length {text[:20]!r}")
+        raise TuneError(Reason.UNREADABLE, f"unit length {text[:20]!r}")
     return 4 * Fraction(text)
 
 
@@ -162,13 +138,13 @@ def signature_of(key: str) -> dict[str, int]:
 class _Reader:
     """The state of reading a tune: accidentals of the bar, the open tuplet, broken rhythm and tie."""
 
-    header: Header
+    metre: str
+    unit: Fraction  # in quarters
+    signature: dict[str, int]
     items: list[Sound | BarLine] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)  # labels of parts (P:) in the music
+    parts: str = ""  # labels of parts (P:) in the music
 
     def __post_init__(self) -> None:
-        self._unit = self.header.unit
-        self._signature = signature_of(self.header.key)
         self._in_bar: dict[tuple[str, int], int] = {}  # (letter, octave) -> alteration
         self._tied: tuple[str, int, int] | None = None  # letter, octave, alteration of the note tied onwards
         self._tuplet, self._tuplet_left = Fraction(1), 0
@@ -177,18 +153,18 @@ class _Reader:
 
     def set_field(self, name: str, value: str) -> None:
         if name == "K":
-            self._signature, self._in_bar = signature_of(value), {}
+            self.signature, self._in_bar = signature_of(value), {}
         elif name == "L":
-            self._unit = _unit_of(value, self.header.metre)
-        elif name == "M" and metre_of(value) != self.header.metre:
-            raise TuneError(METRE_CHANGES, f"{self.header.metre} to {value[:20]}")
+            self.unit = _unit_of(value, self.metre)
+        elif name == "M" and metre_of(value) != self.metre:
+            raise TuneError(Reason.METRE_CHANGES, f"{self.metre} to {value[:20]}")
         elif name == "V":
             voice = value.split()[0] if value.split() else ""
             if self._voice not in (None, voice):
-                raise TuneError(SEVERAL_VOICES, f"{self._voice[:20]} and {voice[:20]}")
+                raise TuneError(Reason.SEVERAL_VOICES, f"{self._voice[:20]} and {voice[:20]}")
             self._voice = voice
         elif name == "P":
-            self.parts.append(value)
+            self.parts += value
 
     def read(self, line: str) -> None:
         for found in _TOKENS.finditer(line):
@@ -203,15 +179,15 @@ class _Reader:
                 self._sound(found)
             elif kind == "bars_of_rest":
                 bars = int(found["bars_of_rest"][:3] or 1)
-                self.items.append(Sound(None, bars * 4 * Fraction(self.header.metre or "1")))
+                self.items.append(Sound(None, bars * 4 * Fraction(self.metre or "1")))
             elif found["tie"]:
                 self._tie()
             elif found["broken"]:
                 self._break_rhythm(found["broken"])
             elif found["overlay"]:
-                raise TuneError(SEVERAL_VOICES, "voices within a bar (&)")
+                raise TuneError(Reason.SEVERAL_VOICES, "voices within a bar (&)")
             elif found["unknown"]:
-                raise TuneError(UNREADABLE, f"{found['unknown']!r} in its music")
+                raise TuneError(Reason.UNREADABLE, f"{found['unknown']!r} in its music")
 
     def _bar_line(self, text: str, endings: str) -> None:
         turns: list[int] = []
@@ -226,15 +202,15 @@ class _Reader:
         notes = int(found["tuplet"])
         time = int(found["time"] or _NOTES_OF_TUPLET.get(notes, 0))
         if not notes or not time:
-            raise TuneError(UNREADABLE, f"tuplet {found[0]!r}")
+            raise TuneError(Reason.UNREADABLE, f"tuplet {found[0]!r}")
         self._tuplet, self._tuplet_left = Fraction(time, notes), int(found["count"] or notes)
 
     def _sound(self, found: re.Match[str]) -> None:
         """A note, a rest, or the highest note of a chord."""
         notes = re.findall(_NOTE, found["chord"] or found["note"])
         if not notes:
-            raise TuneError(UNREADABLE, f"{found[0][:20]!r} in its music")
-        length = _factor(notes[0][3]) * self._unit * self._broken
+            raise TuneError(Reason.UNREADABLE, f"{found[0][:20]!r} in its music")
+        length = _factor(notes[0][3]) * self.unit * self._broken
         if found["chord"]:
             length *= _factor(found["chord_length"])
         if self._tuplet_left:
@@ -254,7 +230,7 @@ class _Reader:
             self._in_bar[name, octave] = _ALTERATION[sign]
         elif self._tied and self._tied[:2] == (name, octave):
             self._in_bar.setdefault((name, octave), self._tied[2])
-        altered = self._in_bar.get((name, octave), self._signature.get(name, 0))
+        altered = self._in_bar.get((name, octave), self.signature.get(name, 0))
         self._last = (name, octave, altered)
         self._tied = None
         return _OCTAVE_OF_CAPITALS + 12 * octave + _SEMITONES[name] + altered
@@ -266,7 +242,7 @@ class _Reader:
 
     def _break_rhythm(self, signs: str) -> None:
         if not self.items or not isinstance(self.items[-1], Sound):
-            raise TuneError(UNREADABLE, f"{signs[:5]!r} without a note before it")
+            raise TuneError(Reason.UNREADABLE, f"{signs[:5]!r} without a note before it")
         short = Fraction(1, 2 ** min(len(signs), 5))
         here, self._broken = (2 - short, short) if signs[0] == ">" else (short, 2 - short)
         self.items[-1] = replace(self.items[-1], length=self.items[-1].length * here)
@@ -278,5 +254,5 @@ def _factor(text: str) -> Fraction:
     under = int(below) if below else 2 ** len(slashes)
     over = int(above or 1)
     if not 0 < over <= _MAX_FACTOR or not 0 < under <= _MAX_FACTOR:
-        raise TuneError(UNREADABLE, f"length {text[:20]!r}")
+        raise TuneError(Reason.UNREADABLE, f"length {text[:20]!r}")
     return Fraction(over, under)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from explainable.melodies.tunes import IRREGULAR_BARS, MEASURE_QUARTERS, Note, Tune, TuneError
+from explainable.melodies.tunes import MEASURE_QUARTERS, Note, Reason, Tune, TuneError
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def lay_out(name: str, played: Written, bar: Fraction, title: str = "") -> Tune:
             placed.append((time, here))
             length = bar
         else:
-            raise TuneError(IRREGULAR_BARS, f"{length} quarters in bar {place + 1} as played")
+            raise TuneError(Reason.IRREGULAR_BARS, f"{length} quarters in bar {place + 1} as played")
         time += length
         place += 1
     start = placed[0][0] if placed else Fraction(0)

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from explainable.melodies.tunes import NO_NOTE, OFF_GRID, TOO_SHORT, TOO_WIDE, Note, Tune, TuneError
+from explainable.melodies.tunes import Note, Reason, Tune, TuneError
 from explainable.tokens import BEATS, PHRASE, TokenForm, encode, nearest_tick, tick_time
 
 # The published copies of AdversarialVAE's training data; MeasureVAE's are all that stay inside the range of pitches.
@@ -44,7 +44,7 @@ def cut(tune: Tune, form: TokenForm, *, tolerance: Fraction, drop_tune_off_grid:
     shift, shifts = _shifts(tune.notes, form)
     notes, off = quantise(tune.notes, form, tolerance)
     if off and drop_tune_off_grid:
-        raise TuneError(OFF_GRID, f"in measure {min(off) + 1}")
+        raise TuneError(Reason.OFF_GRID, f"in measure {min(off) + 1}")
     moved = [note._replace(pitch=note.pitch + shift) for note in notes]
     first = int(tune.start // BEATS)
     tokens = encode(moved, form, start=tune.start, end=max(tune.end, notes[-1].end if notes else tune.end))
@@ -92,7 +92,7 @@ def _shifts(notes: Sequence[Note], form: TokenForm) -> tuple[int, tuple[int, int
     """The smallest shift into the range, and the lowest and highest transposition from there that stay in it."""
     lowest, highest = min(note.pitch for note in notes), max(note.pitch for note in notes)
     if highest - lowest > form.highest - form.lowest:
-        raise TuneError(TOO_WIDE, f"{highest - lowest} semitones")
+        raise TuneError(Reason.TOO_WIDE, f"{highest - lowest} semitones")
     down, up = form.lowest - lowest, form.highest - highest  # down <= shift <= up
     shift = min(max(0, down), up)
     limits = down - shift, up - shift
@@ -103,5 +103,5 @@ def _shifts(notes: Sequence[Note], form: TokenForm) -> tuple[int, tuple[int, int
 
 def _why_nothing(dropped: dict[str, int]) -> tuple[str, str]:
     if dropped[OPEN_PHRASE]:
-        return TOO_SHORT, f"{dropped[OPEN_PHRASE]} measures with a note"
-    return (OFF_GRID, "every measure with a note") if dropped[OFF_GRID_MEASURE] else (NO_NOTE, "")
+        return Reason.TOO_SHORT, f"{dropped[OPEN_PHRASE]} measures with a note"
+    return (Reason.OFF_GRID, "every measure with a note") if dropped[OFF_GRID_MEASURE] else (Reason.NO_NOTE, "")

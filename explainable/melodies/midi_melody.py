@@ -17,20 +17,7 @@ import mido
 
 from data.smf import MAX_BYTES
 from data.song import DRUM_CHANNEL
-from explainable.melodies.tunes import (
-    IRREGULAR_BARS,
-    METRE_CHANGES,
-    NO_NOTE,
-    SEVERAL_VOICES,
-    UNREADABLE,
-    Dropped,
-    Note,
-    Reading,
-    Tune,
-    TuneError,
-    require_metre,
-    tune_or_reason,
-)
+from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 _MELODY_NAME = re.compile(r"soprano|melod|vocal|voice|vox|lead|canto|cantus", re.IGNORECASE)
 _LOWEST_MEAN_PITCH = 55  # a part below it counts as accompaniment
@@ -69,10 +56,10 @@ def read_midi_melody(path: Path, reading: Reading = Reading()) -> Iterator[Tune 
 
 def _read_file(name: str, path: Path, reading: Reading) -> Tune:
     if path.stat().st_size > MAX_BYTES:
-        raise TuneError(UNREADABLE, f"more than {MAX_BYTES:,} bytes")
+        raise TuneError(Reason.UNREADABLE, f"more than {MAX_BYTES:,} bytes")
     midi = mido.MidiFile(path, clip=True)
     if midi.ticks_per_beat <= 0:
-        raise TuneError(UNREADABLE, "its time division is not in ticks per quarter")
+        raise TuneError(Reason.UNREADABLE, "its time division is not in ticks per quarter")
     _check_metre(midi, reading)
     notes = _one_voice(_melody(_parts(midi), reading.guess_melody), midi.ticks_per_beat)
     return Tune(name, notes, Fraction(0), notes[-1].end)
@@ -93,12 +80,12 @@ def _check_metre(midi: mido.MidiFile, reading: Reading) -> None:
     metres.sort()
     names = list(dict.fromkeys(name for _, name in metres)) or ["4/4"]
     if len(names) > 1:
-        raise TuneError(METRE_CHANGES, f"{names[0]} to {names[1]}")
+        raise TuneError(Reason.METRE_CHANGES, f"{names[0]} to {names[1]}")
     bar = require_metre(names[0], reading.metres)
     for time, _ in metres:
         if time % (bar * midi.ticks_per_beat):
             quarters = time / midi.ticks_per_beat
-            raise TuneError(IRREGULAR_BARS, f"a time signature at quarter {quarters:g}, within a bar")
+            raise TuneError(Reason.IRREGULAR_BARS, f"a time signature at quarter {quarters:g}, within a bar")
 
 
 def _parts(midi: mido.MidiFile) -> list[_MidiPart]:
@@ -125,18 +112,18 @@ def _parts(midi: mido.MidiFile) -> list[_MidiPart]:
 
 def _melody(parts: list[_MidiPart], guess: bool) -> _MidiPart:
     if not parts:
-        raise TuneError(NO_NOTE)
+        raise TuneError(Reason.NO_NOTE)
     named = [part for part in parts if _MELODY_NAME.search(part.name)]
     if len(parts) == 1 or named:
         chosen = named[0] if named else parts[0]
         if chosen.monophony < _LEAST_MONOPHONY and not guess:
-            raise TuneError(SEVERAL_VOICES, f"notes overlap (monophony {chosen.monophony:.2f})")
+            raise TuneError(Reason.SEVERAL_VOICES, f"notes overlap (monophony {chosen.monophony:.2f})")
         return chosen
     if not guess:
-        raise TuneError(SEVERAL_VOICES, f"{len(parts)} parts, none named as the melody")
+        raise TuneError(Reason.SEVERAL_VOICES, f"{len(parts)} parts, none named as the melody")
     high = [part for part in parts if part.mean_pitch >= _LOWEST_MEAN_PITCH]
     if not high:
-        raise TuneError(SEVERAL_VOICES, "no part that could be the melody")
+        raise TuneError(Reason.SEVERAL_VOICES, "no part that could be the melody")
     return max(high, key=lambda part: part.monophony)
 
 

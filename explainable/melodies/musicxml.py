@@ -14,17 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explainable.melodies.bars import BarLine, Sound, lay_out
-from explainable.melodies.tunes import (
-    METRE_CHANGES,
-    SEVERAL_VOICES,
-    UNREADABLE,
-    Dropped,
-    Reading,
-    Tune,
-    TuneError,
-    require_metre,
-    tune_or_reason,
-)
+from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 if TYPE_CHECKING:
     import music21
@@ -41,7 +31,7 @@ def _read_score(name: str, path: Path, reading: Reading) -> Tune:
     part = _parse(_keep_top_part(ElementTree.fromstring(_read_text(path))))
     metres = list(dict.fromkeys(own.ratioString for own in part.recurse().getElementsByClass("TimeSignature")))
     if len(metres) > 1:
-        raise TuneError(METRE_CHANGES, f"{metres[0]} to {metres[1]}")
+        raise TuneError(Reason.METRE_CHANGES, f"{metres[0]} to {metres[1]}")
     bar = require_metre(metres[0] if metres else "", reading.metres)
     return lay_out(name, list(_sounds(part.expandRepeats() if reading.repeats else part)), bar)
 
@@ -56,11 +46,11 @@ def _read_text(path: Path) -> bytes:
             scores = [archive.getinfo(name) for name in names if not name.startswith("META-INF")]
             # Other methods of compression are not of the standard, and their decoders do not bound the output.
             if not scores or scores[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise TuneError(UNREADABLE, "no score in the archive")
+                raise TuneError(Reason.UNREADABLE, "no score in the archive")
             file = stack.enter_context(archive.open(scores[0]))
         text = file.read(_MAX_BYTES + 1)
     if len(text) > _MAX_BYTES:
-        raise TuneError(UNREADABLE, f"over {_MAX_BYTES:,} bytes")
+        raise TuneError(Reason.UNREADABLE, f"over {_MAX_BYTES:,} bytes")
     return text
 
 
@@ -69,7 +59,7 @@ def _keep_top_part(score: ElementTree.Element) -> str:
     names = {part.get("id"): part.findtext("part-name", "") for part in score.iterfind("part-list/score-part")}
     parts = score.findall("part")
     if not parts:
-        raise TuneError(UNREADABLE, "no part in it")
+        raise TuneError(Reason.UNREADABLE, "no part in it")
     top = next((part for part in parts if names.get(part.get("id"), "").strip().startswith("Soprano")), parts[0])
     for parent in (score, *score.findall("part-list")):
         for child in list(parent):
@@ -105,7 +95,7 @@ def _sounds(part: "music21.stream.Part") -> Iterator[Sound | BarLine]:
             if not length:  # grace notes and chord symbols
                 continue
             if onset < time or measure.voices:
-                raise TuneError(SEVERAL_VOICES, f"in measure {measure.number}")
+                raise TuneError(Reason.SEVERAL_VOICES, f"in measure {measure.number}")
             if onset > time:
                 yield Sound(None, onset - time)
             is_tied = note.tie is not None and note.tie.type in ("start", "continue")

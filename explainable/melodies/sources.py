@@ -13,7 +13,7 @@ from explainable.melodies.abc import read_abc
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.musicxml import read_musicxml
 from explainable.melodies.symbtr import read_symbtr
-from explainable.melodies.tunes import UNREADABLE, Dropped, Reading, Tune, detail_of
+from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, detail_of
 
 # In a performance, onsets up to a twelfth of a beat away belong to a tick; a score is exact.
 PERFORMED_TOLERANCE = Fraction(1, 12)
@@ -91,7 +91,7 @@ def read_tunes(files: Sequence[Path], reading: Reading) -> Iterator[tuple[Path, 
             for found in _READERS[path.suffix.lower()](path, reading):
                 yield path, found
         except Exception as error:  # files of any origin; the others go on
-            yield path, Dropped(path.stem, UNREADABLE, detail_of(error))
+            yield path, Dropped(path.stem, Reason.UNREADABLE, detail_of(error))
 
 
 def is_performed(path: Path) -> bool:

@@ -13,17 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from common.errors import UserError
-from explainable.melodies.tunes import (
-    OTHER_METRE,
-    UNREADABLE,
-    Dropped,
-    Note,
-    Reading,
-    Tune,
-    TuneError,
-    require_metre,
-    tune_or_reason,
-)
+from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 COLUMNS = ("makam", "form", "usul", "title", "composer", "notes")
 COMMAS_PER_OCTAVE = 53
@@ -50,14 +40,14 @@ def read_symbtr(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dro
 
 def _read_piece(name: str, row: dict[str, str], reading: Reading) -> Tune:
     if row["usul"] not in METRE_OF_USUL:
-        raise TuneError(OTHER_METRE, f"usul {row['usul'][:30]}")
+        raise TuneError(Reason.OTHER_METRE, f"usul {row['usul'][:30]}")
     require_metre(METRE_OF_USUL[row["usul"]], reading.metres)
     notes: list[Note] = []
     time = Fraction(0)
     for token in row["notes"].split():
         found = _NOTE.fullmatch(token)
         if not found:
-            raise TuneError(UNREADABLE, f"{token[:20]!r} among its notes")
+            raise TuneError(Reason.UNREADABLE, f"{token[:20]!r} among its notes")
         end = time + 4 * Fraction(int(found[2]), int(found[3]))
         if found[1] != "r" and end > time:
             notes.append(Note(time, round(Fraction(int(found[1]) * 12, COMMAS_PER_OCTAVE)), end))

@@ -11,18 +11,7 @@ from explainable.melodies.tunes import Tune
 TRAIN_SHARE, VAL_SHARE = 0.7, 0.2
 _OPENING_NOTES = 17
 _SHORTEST_TITLE = 5  # letters; below, as in "Reel", it is no name
-_NO_TITLES = {
-    "untitled",
-    "hornpipe",
-    "strathspey",
-    "gananim",
-    "ganainm",
-    "noname",
-    "unknown",
-    "march",
-    "polka",
-    "waltz",
-}
+_NO_TITLES = set("untitled hornpipe strathspey gananim ganainm noname unknown march polka waltz".split())
 
 
 def assign_tune_splits(tunes: Sequence[Tune]) -> list[str]:

@@ -2,28 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
-from typing import Concatenate, NamedTuple, ParamSpec
+from typing import Any, NamedTuple
 
 MEASURE_QUARTERS = 4
 MAX_NOTES = 1000
 MAX_MEASURES = 5000
 
-# Reasons for dropping a tune. `TuneError.detail` adds where or what exactly.
-UNREADABLE = "cannot be read"
-OTHER_METRE = "not in 4/4"
-METRE_CHANGES = "metre changes"
-SEVERAL_VOICES = "several voices"
-OTHER_ORDER = "parts are played in another order"
-IRREGULAR_BARS = "bars do not fill the metre"
-OFF_GRID = "off the grid"
-NO_NOTE = "no note"
-TOO_MANY_NOTES = f"over {MAX_NOTES:,} notes"
-TOO_LONG = f"over {MAX_MEASURES:,} measures"
-TOO_WIDE = "wider than the range of pitches"
-TOO_SHORT = "too short"
 
-_Arguments = ParamSpec("_Arguments")
+class Reason(StrEnum):
+    """Reasons for dropping a tune. `TuneError.detail` adds where or what exactly."""
+
+    UNREADABLE = "cannot be read"
+    OTHER_METRE = "not in 4/4"
+    METRE_CHANGES = "metre changes"
+    SEVERAL_VOICES = "several voices"
+    OTHER_ORDER = "parts are played in another order"
+    IRREGULAR_BARS = "bars do not fill the metre"
+    OFF_GRID = "off the grid"
+    NO_NOTE = "no note"
+    TOO_MANY_NOTES = f"over {MAX_NOTES:,} notes"
+    TOO_LONG = f"over {MAX_MEASURES:,} measures"
+    TOO_WIDE = "wider than the range of pitches"
+    TOO_SHORT = "too short"
 
 
 class Note(NamedTuple):
@@ -79,29 +81,26 @@ class Reading:
     guess_melody: bool = False
 
 
-def tune_or_reason(
-    read: Callable[Concatenate[str, _Arguments], Tune], name: str, *args: _Arguments.args, **kwargs: _Arguments.kwargs
-) -> Tune | Dropped:
-    """Call `read(name, ...)`. Any exception of this one tune becomes its `Dropped`, so that the other tunes go on."""
+def tune_or_reason(read: Callable[..., Tune], name: str, *args: Any) -> Tune | Dropped:
+    """Call `read(name, *args)`. Any exception of this one tune becomes its `Dropped`, so that the other tunes go on."""
     try:
-        tune = read(name, *args, **kwargs)
+        tune = read(name, *args)
         if not tune.notes:
-            raise TuneError(NO_NOTE)
+            raise TuneError(Reason.NO_NOTE)
         if len(tune.notes) > MAX_NOTES:
-            raise TuneError(TOO_MANY_NOTES, f"{len(tune.notes):,}")
+            raise TuneError(Reason.TOO_MANY_NOTES, f"{len(tune.notes):,}")
         if tune.end > MAX_MEASURES * MEASURE_QUARTERS:  # before it is expanded to tokens
-            raise TuneError(TOO_LONG)
+            raise TuneError(Reason.TOO_LONG)
     except TuneError as error:
         return Dropped(name, error.reason, error.detail)
     except Exception as error:  # parsers of damaged files raise anything
-        return Dropped(name, UNREADABLE, detail_of(error))
+        return Dropped(name, Reason.UNREADABLE, detail_of(error))
     return tune
 
 
 def detail_of(error: Exception) -> str:
-    """The message of an exception in one short line."""
-    text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split())[:80] or type(error).__name__
+    """The message of an exception, in one short line."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:80] or type(error).__name__
 
 
 def require_metre(metre: str, accepted: Sequence[str]) -> Fraction:
@@ -110,7 +109,7 @@ def require_metre(metre: str, accepted: Sequence[str]) -> Fraction:
     Accepted metres have bars of 4 quarters, or of 2, which are taken in pairs. Raises `TuneError` for all others.
     """
     if metre not in accepted:
-        raise TuneError(OTHER_METRE, metre or "no metre")
+        raise TuneError(Reason.OTHER_METRE, metre or "no metre")
     return bar_quarters(metre)
 
 

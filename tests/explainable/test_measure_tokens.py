@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explainable.melodies.cut import cut, quantise
-from explainable.melodies.tunes import OFF_GRID, TOO_SHORT, TOO_WIDE, Note, Tune, TuneError
+from explainable.melodies.tunes import Note, Reason, Tune, TuneError
 from explainable.tokens import FORMS, MEASURE, PHRASE, TokenForm, decode, encode, nearest_tick, tick_from, tick_time
 
 F = Fraction
@@ -102,9 +102,9 @@ def test_measures_off_the_grid_or_without_a_note_are_left_out() -> None:
     assert made.number.tolist() == [0, 3]
     assert [made.dropped["off the grid"], made.dropped["without a note"]] == [1, 1]
     assert len(rows_of(tune, keep_empty=True)) == 3
-    with pytest.raises(TuneError, match=f"{OFF_GRID}: in measure 2"):
+    with pytest.raises(TuneError, match=f"{Reason.OFF_GRID}: in measure 2"):
         rows_of(tune, drop_tune_off_grid=True)
-    with pytest.raises(TuneError, match=f"{OFF_GRID}: every measure with a note"):
+    with pytest.raises(TuneError, match=f"{Reason.OFF_GRID}: every measure with a note"):
         rows_of(tune_of((F(1, 8), 60, 4)))
 
 
@@ -113,7 +113,7 @@ def test_phrases_are_four_measures_in_a_row_of_those_with_a_note() -> None:
     made = cut(tune, PHRASE, tolerance=F(0), drop_tune_off_grid=True, keep_empty=False)
     assert made.tokens.shape == (1, 64) and made.tokens[0, ::16].tolist() == [10, 11, 13, 14]
     assert made.dropped["left over by a row of several measures"] == 1 and made.shifts == (-5, 6)
-    with pytest.raises(TuneError, match=TOO_SHORT):
+    with pytest.raises(TuneError, match=Reason.TOO_SHORT):
         rows_of(tune_of((0, 60, 4)), PHRASE)
 
 
@@ -134,5 +134,5 @@ def test_tunes_move_into_the_range_and_no_further(
 
 
 def test_a_tune_wider_than_the_range_is_dropped() -> None:
-    with pytest.raises(TuneError, match=f"{TOO_WIDE}: 30 semitones"):
+    with pytest.raises(TuneError, match=f"{Reason.TOO_WIDE}: 30 semitones"):
         rows_of(tune_of((0, 55, 1), (1, 85, 4)))
