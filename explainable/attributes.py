@@ -1,13 +1,13 @@
-"""Four attributes of measures, for all measures at once (defined by Pati and Lerch 2019, Banar et al. 2023)."""
+"""Four attributes of measures (definitions: Pati and Lerch 2019, Banar et al. 2023)."""
 
 from fractions import Fraction
 
 import numpy as np
 
 from common.errors import UserError
-from explainable.tokens import BEATS, MEASURE, TokenForm
+from explainable.tokens import MEASURE, TokenForm
 
-# In the order of the latent dimensions that they are given to when all four are regularised.
+# In the order of the latent dimensions that are regularised for them.
 RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP = ATTRIBUTES = (
     "rhythmic_complexity",
     "note_range",
@@ -15,7 +15,7 @@ RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP = ATTRIBUTE
     "average_interval_jump",
 )
 _RANGE_SEMITONES = 26
-# The weaker the place in the metre, the more complex is an onset there. Sum over a measure of 24 ticks: 27.79.
+# An onset on a weaker metrical position is more complex. The weights of a measure of 24 ticks sum to 27.79.
 _WEIGHT_OF_BEAT = (0.20, 0.67, 0.25, 0.67)
 _WEIGHT_OF_PLACE = {
     Fraction(1, 4): 1.0,
@@ -27,14 +27,14 @@ _WEIGHT_OF_PLACE = {
 
 
 def attributes(tokens: np.ndarray, form: TokenForm = MEASURE) -> np.ndarray:
-    """The attributes of each row of tokens, float32 (N, 4), in the order of `ATTRIBUTES`; `tokens` are (N, length).
+    """The attributes of rows of tokens (N, length): float32 (N, 4), in the order of `ATTRIBUTES`.
 
     rhythmic_complexity: sum of the weights of the onsets over the sum of all weights.
     note_range: highest less lowest pitch, over 26 semitones; 0 for fewer than two notes.
     note_density: onsets over ticks.
-    average_interval_jump: mean of |interval| from note to note, in semitones; 0 for fewer than two notes.
+    average_interval_jump: mean |interval| between successive notes, in semitones; 0 for fewer than two notes.
     """
-    tokens = np.asarray(tokens).astype(np.int16)  # signed: intervals go down as well
+    tokens = np.asarray(tokens).astype(np.int16)  # signed: intervals may be negative
     onset = tokens < form.rest  # (N, L)
     counts = onset.sum(axis=1)
     several = counts > 1
@@ -52,9 +52,8 @@ def attributes(tokens: np.ndarray, form: TokenForm = MEASURE) -> np.ndarray:
 
 
 def onset_weights(form: TokenForm = MEASURE) -> np.ndarray:
-    """What an onset on each tick adds to the rhythmic complexity, before division by their sum; float64 (length,)."""
+    """The weight of an onset on each tick in the rhythmic complexity, float64 (length,)."""
     beats = [[_WEIGHT_OF_PLACE.get(place, of_beat) for place in form.ticks] for of_beat in _WEIGHT_OF_BEAT]
-    assert len(beats) == BEATS
     return np.tile(np.array(beats).ravel(), form.measures)
 
 

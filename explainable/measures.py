@@ -1,15 +1,14 @@
 """A data set of measures, on disk.
 
-    tokens.npy       uint8 (N, length)   rows of tokens, tune after tune, each tune once and in its range of pitches
+    tokens.npy       uint8 (N, length)   rows of tokens, tune after tune, each tune once, in the range of pitches
     attributes.npy   float32 (N, 4)      see `explainable.attributes`; the same for every transposition
-    tune.npy         int32 (N,)          the line of tunes.csv, from 0
-    number.npy       int32 (N,)          the measure of the tune that the row begins with, from 0
-    tunes.csv        name, title, split, how far it was moved, how far it may be, and its rows
-    dropped.csv      tune, reason, detail of every tune that did not enter
+    tune.npy         int32 (N,)          the row of tunes.csv, from 0
+    number.npy       int32 (N,)          the first measure of the row in its tune, from 0
+    tunes.csv        name, title, split, shift into the range, range of further transpositions, rows
+    dropped.csv      name, reason and detail of every dropped tune
     measures.json    form and vocabulary, settings, counts, hashes of the other files and of the content
 
-The transpositions for training are no part of the files: `split("train")` makes them, as a pitch is one token more for
-every semitone.
+Transpositions for training are not stored. `split("train")` adds them: a semitone higher is the next token.
 """
 
 from dataclasses import dataclass
@@ -73,7 +72,7 @@ class MeasureSet:
 
     @classmethod
     def open(cls, folder: Path | str) -> "MeasureSet":
-        """Open the data set in `folder`. Raises `UserError` where there is none, or one that is damaged."""
+        """Open the data set in `folder`. Raises `UserError` if there is none or if it is damaged."""
         folder = Path(folder)
         info = MEASURES.read_info(folder)
         MEASURES.verify(folder, info)
@@ -90,7 +89,7 @@ class MeasureSet:
 
     @property
     def content_hash(self) -> str:
-        """Identifies rows, tunes, splits and settings: the same for the same data on any machine."""
+        """Hash of rows, tunes, splits and settings: equal for equal data on any machine."""
         return self.info["content_hash"]
 
     def rows(self, split: str) -> np.ndarray:
@@ -100,9 +99,9 @@ class MeasureSet:
         return np.flatnonzero((self.tunes["split"] == split).to_numpy()[self.tune])
 
     def split(self, split: str, *, transposed: bool | None = None) -> SplitRows:
-        """The rows of a split; with `transposed`, each in every transposition that its tune has, from low to high.
+        """The rows of a split; with `transposed`, each in every transposition of its tune, from low to high.
 
-        Without `transposed`, that is so for "train" if the set was made with transpositions, and for no other split.
+        By default, "train" is transposed if the set was made so, and no other split is.
         """
         rows = self.rows(split)
         if transposed is None:
@@ -117,19 +116,19 @@ class MeasureSet:
         return SplitRows(transpose(self.tokens[rows], shift, self.form), self.attributes[rows], self.tune[rows], shift)
 
     def hold_share(self, split: str | None = None) -> float:
-        """Share of the commonest token, hold: what a model reaches that says nothing else."""
+        """Share of the most frequent token, hold: the accuracy of predicting nothing else."""
         rows = self.rows(split) if split else slice(None)
         return float((self.tokens[rows] == self.form.hold).mean())
 
 
 def transpose(tokens: np.ndarray, shift: np.ndarray, form: TokenForm) -> np.ndarray:
-    """Rows of tokens (N, length), each moved by its `shift` (N,) in semitones. The pitches must stay in the range."""
+    """Rows of tokens (N, length), each moved by `shift` (N,) semitones. The pitches must stay in the range."""
     moved = tokens + np.where(tokens < form.rest, shift[:, None], 0)
     return moved.astype(tokens.dtype)
 
 
 def vocabulary(form: TokenForm) -> list[str]:
-    """What each token means: a MIDI number, or rest, hold, padding."""
+    """The name of each token: a MIDI number, rest, hold or padding."""
     pitches = [str(pitch) for pitch in range(form.lowest, form.highest + 1)]
     return [*pitches, "rest", "hold", *(["padding"] if form.has_padding else [])]
 
@@ -137,9 +136,9 @@ def vocabulary(form: TokenForm) -> list[str]:
 def write_measures(
     folder: Path, info: dict[str, Any], arrays: dict[str, np.ndarray], tunes: pd.DataFrame, dropped: pd.DataFrame
 ) -> MeasureSet:
-    """Write a data set to `folder`: whole, or not at all; an earlier one there is replaced.
+    """Write a data set to `folder` atomically, in place of an earlier one.
 
-    `info` needs name, form, settings and counts. Raises `UserError` where the folder holds something else.
+    `info` needs name, form, settings and counts. Raises `UserError` if the folder holds something else.
     """
     MEASURES.require_place(folder)
     with MEASURES.locked(folder), MEASURES.being_written(folder) as unfinished:

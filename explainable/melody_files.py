@@ -1,4 +1,4 @@
-"""Rows of tokens as files to open, to hear and to see: MIDI, WAV, and rolls for a sheet of pictures."""
+"""Melodies as MIDI and WAV files, as frames for the page, and as piano rolls for pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,22 +11,16 @@ from common.files import written_atomically
 from data.pianoroll import QUARTERS_PER_MINUTE, VELOCITY
 from data.song import PITCHES
 from explainable.melodies.tunes import Note
-from explainable.tokens import BEATS, TokenForm, decode
+from explainable.tokens import BEATS
 
-# Both hold every tick of both forms exactly.
+# Both are multiples of every tick of both token forms.
 _TICKS_PER_QUARTER, FRAMES_PER_QUARTER = 480, 12
 FRAMES_PER_SECOND = round(FRAMES_PER_QUARTER * QUARTERS_PER_MINUTE / 60)
 MEASURE_FRAMES = BEATS * FRAMES_PER_QUARTER
-SHORT_NAMES = ("complexity", "range", "density", "jump")  # of `ATTRIBUTES`
 
 
-def notes_of(tokens: np.ndarray, form: TokenForm, shift: int = 0) -> list[Note]:
-    """Notes of rows that follow one another, moved by `shift` semitones."""
-    return [note._replace(pitch=note.pitch + shift) for note in decode(tokens, form)]
-
-
-def midi_of(notes: Sequence[Note]) -> pretty_midi.PrettyMIDI:
-    """Notes as one instrument, the piano, in 4/4 at 120 quarters a minute."""
+def melody_midi(notes: Sequence[Note]) -> pretty_midi.PrettyMIDI:
+    """A MIDI file of one piano in 4/4 at 120 quarters a minute."""
     midi = pretty_midi.PrettyMIDI(resolution=_TICKS_PER_QUARTER, initial_tempo=QUARTERS_PER_MINUTE)
     instrument = pretty_midi.Instrument(program=0)
     seconds = 60 / QUARTERS_PER_MINUTE
@@ -38,27 +32,27 @@ def midi_of(notes: Sequence[Note]) -> pretty_midi.PrettyMIDI:
     return midi
 
 
-def frames_of(notes: Sequence[Note]) -> list[tuple[int, int, int]]:
-    """First frame, frames and pitch of each note."""
+def note_frames(notes: Sequence[Note]) -> list[tuple[int, int, int]]:
+    """First frame, number of frames and pitch of each note."""
     return [
         (int(note.onset * FRAMES_PER_QUARTER), int((note.end - note.onset) * FRAMES_PER_QUARTER), note.pitch)
         for note in notes
     ]
 
 
-def roll_of(notes: Sequence[Note], measures: int) -> np.ndarray:
-    """A roll, bool (128, frames), to look at: a note ends a frame early, so that repeated ones are seen apart."""
+def melody_roll(notes: Sequence[Note], measures: int) -> np.ndarray:
+    """A piano roll for a picture, bool (128, frames). Each note ends a frame early, to separate repeated notes."""
     roll = np.zeros((PITCHES, measures * MEASURE_FRAMES), bool)
-    for start, length, pitch in frames_of(notes):
+    for start, length, pitch in note_frames(notes):
         roll[pitch, start : start + max(length - 1, 1)] = True
     return roll
 
 
 def write_melodies(folder: Path, melodies: Mapping[str, Sequence[Note]], renderer: Renderer | None) -> list[Path]:
-    """Write each melody as a MIDI file of its name and, with a renderer, as a WAV file; returns the paths."""
+    """Write each melody as NAME.mid and, with a renderer, as NAME.wav; returns the paths."""
     paths = []
     for name, notes in melodies.items():
-        midi = midi_of(notes)
+        midi = melody_midi(notes)
         paths.append(folder / f"{name}.mid")
         with written_atomically(paths[-1]) as file:
             midi.write(file)
@@ -68,7 +62,7 @@ def write_melodies(folder: Path, melodies: Mapping[str, Sequence[Note]], rendere
     return paths
 
 
-def told(values: np.ndarray) -> str:
-    """Attributes (4,) in two lines of a narrow title."""
-    words = [f"{name} {value:.2f}" for name, value in zip(SHORT_NAMES, values, strict=True)]
-    return f"{', '.join(words[:2])}\n{', '.join(words[2:])}"
+def attribute_title(values: np.ndarray) -> str:
+    """Attributes (4,) as a title of two short lines."""
+    complexity, note_range, density, jump = values
+    return f"complexity {complexity:.2f}, range {note_range:.2f}\ndensity {density:.2f}, jump {jump:.2f}"

@@ -7,7 +7,8 @@ import numpy as np
 from common.errors import UserError
 from explainable.attributes import attributes
 from explainable.measures import MeasureSet, SplitRows
-from explainable.melody_files import MEASURE_FRAMES, frames_of, notes_of
+from explainable.melody_files import MEASURE_FRAMES, note_frames
+from explainable.tokens import decode
 from explainable.trained import TrainedMeasures
 
 SWEEPS_FILE = "explainable_sweeps.json"
@@ -51,7 +52,7 @@ def read_test_rows(measures: MeasureSet) -> SplitRows:
 def _plain(row: np.ndarray, trained: TrainedMeasures) -> dict[str, Any]:
     """A row as notes, first frame, frames and pitch of each, and its attributes."""
     values = attributes(row[None], trained.form)[0]
-    return {"notes": frames_of(notes_of(row, trained.form)), "attributes": _rounded(values)}
+    return {"notes": note_frames(decode(row, trained.form)), "attributes": _rounded(values)}
 
 
 def _rounded(values: np.ndarray) -> list[float]:

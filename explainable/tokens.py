@@ -1,9 +1,9 @@
-"""The measure as tokens: notes in exact time <-> rows of tokens over MIDI numbers.
+"""Notes in exact time <-> rows of tokens.
 
-A beat of the `MEASURE` form has six ticks that are not equidistant: onsets may lie on sixteenths and on the triplets
-of an eighth (Pati and Lerch 2019). The token of a tick is the pitch that begins there, `rest` where silence begins, and
-`hold` everywhere else. What lies before the beginning of a tune and after its end is padding, tick by tick; a form
-without a token for that has rests there. `PHRASE` is the published form of AdversarialVAE: four measures of sixteenths.
+In the form `MEASURE`, a beat has six ticks at unequal distances: sixteenths and eighth-note triplets (Pati and Lerch
+2019). The token of a tick is the pitch that begins there, `rest` where silence begins, and `hold` otherwise. Ticks
+before the start of a tune and after its end are padding, or rests in a form without padding. `PHRASE` is the published
+form of AdversarialVAE: four measures of sixteenths.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ SIXTEENTHS = tuple(Fraction(step, 4) for step in range(4))
 
 @dataclass(frozen=True)
 class TokenForm:
-    """How a row of tokens is laid out.
+    """The layout of a row of tokens: `measures` of 4/4 with onsets on `ticks` (in beats).
 
-    `ticks` are the places in a beat, in beats. Pitches `lowest` to `highest` (MIDI, both included) are the tokens 0,
-    1, ...; rest, hold and, where `has_padding`, padding follow. `measures` of 4/4 make a row.
+    The tokens are the pitches `lowest` to `highest` (MIDI, inclusive) as 0, 1, ..., then rest, hold and, with
+    `has_padding`, padding.
     """
 
     name: str
@@ -50,7 +50,7 @@ class TokenForm:
 
     @property
     def size(self) -> int:
-        """Number of tokens in the vocabulary."""
+        """Size of the vocabulary."""
         return self.hold + 1 + self.has_padding
 
     @property
@@ -64,7 +64,7 @@ class TokenForm:
 
     @cached_property
     def places(self) -> dict[tuple[int, int], "_Place"]:
-        """What is known of places in a beat, numerator and denominator, so far."""
+        """Cache of places in a beat, by numerator and denominator."""
         return {}
 
     def with_range(self, lowest: int, highest: int) -> "TokenForm":
@@ -72,13 +72,13 @@ class TokenForm:
         return replace(self, lowest=lowest, highest=highest)
 
     def as_plain(self) -> dict[str, Any]:
-        """The form as JSON has it."""
+        """The form as JSON types."""
         return {**asdict(self), "ticks": [str(tick) for tick in self.ticks]}
 
     @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> "TokenForm":
-        """The inverse of `as_plain`. Raises `ValueError` or `TypeError` where it is none."""
-        return cls(**{**told, "ticks": tuple(map(Fraction, told["ticks"]))})
+    def from_plain(cls, plain: dict[str, Any]) -> "TokenForm":
+        """The inverse of `as_plain`. Raises `ValueError` or `TypeError`."""
+        return cls(**{**plain, "ticks": tuple(map(Fraction, plain["ticks"]))})
 
 
 MEASURE = TokenForm("measure", SIXTEENTHS_AND_TRIPLETS, 55, 84, has_padding=True)
@@ -87,11 +87,11 @@ FORMS = {form.name: form for form in (MEASURE, PHRASE)}
 
 
 def encode(notes: Sequence[Note], form: TokenForm, *, start: Fraction, end: Fraction) -> np.ndarray:
-    """Tokens of a tune, int16 (measures, ticks of a measure), from the measure that holds `start` to that of `end`.
+    """Tokens, int16 (measures, ticks of a measure), from the measure of `start` to that of `end` (quarters).
 
-    `notes` are in order and do not overlap; times are in quarters. A rest begins on the first tick at or after the end
-    of a note, unless another note begins there or earlier. Raises `TuneError` where an onset is on no tick, and
-    `ValueError` where a pitch is out of range.
+    `notes` are in order and do not overlap. A rest begins on the first tick at or after the end of a note, unless
+    another note begins there or earlier. Raises `TuneError` for an onset off the ticks, `ValueError` for a pitch out
+    of range.
     """
     first, last = start // BEATS, -(-end // BEATS)
     origin = first * form.measure_ticks
@@ -112,17 +112,16 @@ def encode(notes: Sequence[Note], form: TokenForm, *, start: Fraction, end: Frac
     return tokens.reshape(-1, form.measure_ticks)
 
 
-def decode(tokens: np.ndarray, form: TokenForm) -> list[Note]:
-    """Notes of tokens that follow one another in time, any shape, in quarters from the first.
+def decode(tokens: np.ndarray, form: TokenForm, shift: int = 0) -> list[Note]:
+    """Notes of consecutive tokens of any shape, in quarters from the first, moved by `shift` semitones.
 
-    A hold goes on with what was before, also over a bar line; before any note it is silent. A note ends with the next
-    token that is no hold.
+    A note lasts to the next token other than hold, also over bar lines. Holds before the first note are silent.
     """
     flat = np.asarray(tokens).ravel()
     changes = np.flatnonzero(flat != form.hold).tolist()
     values = flat[changes].tolist()
     return [
-        Note(tick_time(at, form), value + form.lowest, tick_time(after, form))
+        Note(tick_time(at, form), value + form.lowest + shift, tick_time(after, form))
         for at, value, after in zip(changes, values, [*changes, len(flat)][1:], strict=True)
         if value < form.rest
     ]
@@ -141,13 +140,13 @@ def tick_from(time: Fraction, form: TokenForm) -> int:
 
 
 def nearest_tick(time: Fraction, form: TokenForm) -> tuple[int, Fraction]:
-    """The tick nearest to a time, the earlier of two that are as near, and how far it is, in quarters."""
+    """The tick nearest to a time (the earlier of two equally near) and its distance in quarters."""
     beat, place = _place(time, form)
     return beat * len(form.ticks) + place.nearest, place.distance
 
 
 class _Place(NamedTuple):
-    """A place in a beat: the first tick at or after it, the nearest tick, and how far that is."""
+    """A place in a beat: the first tick at or after it, the nearest tick, and the distance of that one."""
 
     tick_from: int
     nearest: int
@@ -155,7 +154,7 @@ class _Place(NamedTuple):
 
 
 def _place(time: Fraction, form: TokenForm) -> tuple[int, _Place]:
-    """The beat of a time and its place in there. Places are few, so each is looked for once."""
+    """The beat of a time and its place in that beat. Places are few, so each is computed once."""
     beat, rest = divmod(time.numerator, time.denominator)
     key = rest, time.denominator
     if key not in form.places:

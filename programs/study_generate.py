@@ -32,8 +32,9 @@ from explainable.chosen_weights import WeightsOptions
 from explainable.melodies.cut import cut
 from explainable.melodies.sources import PERFORMED_TOLERANCE, is_performed, own_files, read_tunes
 from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError
-from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, notes_of, roll_of, told, write_melodies
+from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, attribute_title, melody_roll, write_melodies
 from explainable.steering import REPORT_COLUMNS, Change, asked_values, read_changes, report, steer
+from explainable.tokens import decode
 from explainable.trained import TrainedMeasures
 from figures.roll_sheet import RollPanel, save_roll_sheet
 from models.checkpoint import CheckpointError
@@ -132,11 +133,11 @@ def new_melodies(trained: TrainedMeasures, changes: list[Change], options: Optio
     reached = attributes(tokens, form)
     name = f"{trained.file_name}_seed{options.seed}{_name_of_asked(changes, options)}"
     melodies = {
-        f"{name}_{number:03d}": notes_of(part, form) for number, part in enumerate(np.split(tokens, options.count))
+        f"{name}_{number:03d}": decode(part, form) for number, part in enumerate(np.split(tokens, options.count))
     }
     means = reached.reshape(options.count, rows, -1).mean(axis=1)
     panels = [
-        RollPanel(f"{melody[-3:]}\n{told(mean)}", roll_of(notes, rows * form.measures))
+        RollPanel(f"{melody[-3:]}\n{attribute_title(mean)}", melody_roll(notes, rows * form.measures))
         for (melody, notes), mean in zip(islice(melodies.items(), _SHOWN), means, strict=False)
     ]
     return Made(melodies, [panels], (before, asked, reached), name)
@@ -167,13 +168,13 @@ def change_tune(trained: TrainedMeasures, changes: list[Change], options: Option
     reached = attributes(tokens, form)
     name = f"{short_name(tune.name)}_{trained.file_name}{_name_of_asked(changes, options)}"
     versions = {"original": (used.tokens, before), "changed": (tokens, reached)}
-    melodies = {f"{name}_{word}": notes_of(rows, form, -used.shift) for word, (rows, _) in versions.items()}
+    melodies = {f"{name}_{word}": decode(rows, form, -used.shift) for word, (rows, _) in versions.items()}
     step = max(1, _PANEL_MEASURES // form.measures)
     panels = [
         [
             RollPanel(
-                f"{word} {first + 1}\n{told(values[first : first + step].mean(axis=0))}",
-                roll_of(notes_of(rows[first : first + step], form, -used.shift), step * form.measures),
+                f"{word} {first + 1}\n{attribute_title(values[first : first + step].mean(axis=0))}",
+                melody_roll(decode(rows[first : first + step], form, -used.shift), step * form.measures),
             )
             for word, (rows, values) in versions.items()
         ]

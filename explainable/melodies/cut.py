@@ -1,4 +1,4 @@
-"""A tune -> rows of tokens: into the range of pitches, on the ticks, cut into measures."""
+"""A tune -> rows of tokens: moved into the range of pitches, quantised to ticks, cut into measures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import numpy as np
 from explainable.melodies.tunes import Note, Reason, Tune, TuneError
 from explainable.tokens import BEATS, PHRASE, TokenForm, encode, nearest_tick, tick_time
 
-# The published copies of AdversarialVAE's training data; MeasureVAE's are all that stay inside the range of pitches.
+# Transpositions of the published AdversarialVAE; those of MeasureVAE are all that stay in the range of pitches.
 _PHRASE_SHIFTS = (-5, 6)
-# Why a measure is left out.
+# Reasons for leaving out a measure.
 EMPTY_MEASURE = "without a note"
 OFF_GRID_MEASURE = "off the grid"
 OPEN_PHRASE = "left over by a row of several measures"
@@ -21,9 +21,9 @@ OPEN_PHRASE = "left over by a row of several measures"
 class Cut:
     """The rows of a tune.
 
-    `tokens` int16 (rows, length); `number` int64 (rows,): the measure of the tune that a row begins with, from 0;
-    `shift`: by how many semitones the tune was moved into the range; `shifts`: the lowest and highest transposition
-    from there that training may use; `dropped`: measures left out, by reason.
+    `tokens` int16 (rows, length). `number` int64 (rows,): the first measure of each row in the tune, from 0. `shift`:
+    semitones that moved the tune into the range. `shifts`: lowest and highest transposition for training, relative to
+    that. `dropped`: number of measures left out, by reason.
     """
 
     tokens: np.ndarray
@@ -36,10 +36,10 @@ class Cut:
 def cut(tune: Tune, form: TokenForm, *, tolerance: Fraction, drop_tune_off_grid: bool, keep_empty: bool) -> Cut:
     """Cut a tune into rows of `form`.
 
-    A tune that leaves the range of pitches is moved by the fewest semitones that bring it in. Onsets go to the nearest
-    tick, if that is at most `tolerance` (quarters) away; a measure with another one, or with two onsets on one tick,
-    is left out, or with `drop_tune_off_grid` the whole tune. Measures in which no note begins are left out unless
-    `keep_empty`. Raises `TuneError` where nothing is left.
+    A tune outside the range of pitches is moved by the fewest semitones. Onsets move to the nearest tick if it is at
+    most `tolerance` (quarters) away. A measure with any other onset, or with two onsets on one tick, is left out; with
+    `drop_tune_off_grid` the whole tune is. Measures without an onset are left out unless `keep_empty`. Raises
+    `TuneError` if nothing is left.
     """
     shift, shifts = _shifts(tune.notes, form)
     notes, off = quantise(tune.notes, form, tolerance)
@@ -53,21 +53,26 @@ def cut(tune: Tune, form: TokenForm, *, tolerance: Fraction, drop_tune_off_grid:
     is_kept = on_grid & (keep_empty | (tokens < form.rest).any(axis=1))
     tokens, number = tokens[is_kept], number[is_kept] - first
     rows = len(tokens) // form.measures
+    whole = rows * form.measures
     dropped = {
         OFF_GRID_MEASURE: int((~on_grid).sum()),
         EMPTY_MEASURE: int((on_grid & ~is_kept).sum()),
-        OPEN_PHRASE: len(tokens) - rows * form.measures,
+        OPEN_PHRASE: len(tokens) - whole,
     }
+    if not rows and len(tokens):
+        raise TuneError(Reason.TOO_SHORT, f"{len(tokens)} measures with a note")
+    if dropped[OFF_GRID_MEASURE] and not rows:
+        raise TuneError(Reason.OFF_GRID, "every measure with a note")
     if not rows:
-        raise TuneError(*_why_nothing(dropped))
-    whole = rows * form.measures
+        raise TuneError(Reason.NO_NOTE)
     return Cut(tokens[:whole].reshape(rows, form.length), number[: whole : form.measures], shift, shifts, dropped)
 
 
 def quantise(notes: Sequence[Note], form: TokenForm, tolerance: Fraction) -> tuple[list[Note], set[int]]:
-    """Notes on the nearest ticks, and the measures that have an onset which is too far from any, or shares its tick.
+    """Notes moved to the nearest ticks, and the measures off the grid.
 
-    The notes that have no tick of their own are left out. An end goes to the nearest tick behind the onset.
+    A note too far from any tick, or on the tick of an earlier note, is left out and its measure is off the grid. An
+    end moves to the nearest tick after the onset.
     """
     placed: list[tuple[int, Note]] = []
     off: set[int] = set()
@@ -80,7 +85,7 @@ def quantise(notes: Sequence[Note], form: TokenForm, tolerance: Fraction) -> tup
     following = [tick for tick, _ in placed[1:]]
     moved = []
     for place, (tick, note) in enumerate(placed):
-        # Exact times stay as they are: encode() lets a rest begin on the first tick behind the end.
+        # The ends of scores stay: encode() lets a rest begin on the first tick at or after the end.
         end = max(nearest_tick(note.end, form)[0], tick + 1) if tolerance else None
         if end is not None and place < len(following):
             end = min(end, following[place])
@@ -89,7 +94,7 @@ def quantise(notes: Sequence[Note], form: TokenForm, tolerance: Fraction) -> tup
 
 
 def _shifts(notes: Sequence[Note], form: TokenForm) -> tuple[int, tuple[int, int]]:
-    """The smallest shift into the range, and the lowest and highest transposition from there that stay in it."""
+    """The smallest shift into the range, and the lowest and highest further transposition."""
     lowest, highest = min(note.pitch for note in notes), max(note.pitch for note in notes)
     if highest - lowest > form.highest - form.lowest:
         raise TuneError(Reason.TOO_WIDE, f"{highest - lowest} semitones")
@@ -99,9 +104,3 @@ def _shifts(notes: Sequence[Note], form: TokenForm) -> tuple[int, tuple[int, int
     if form.name == PHRASE.name:
         limits = max(limits[0], _PHRASE_SHIFTS[0]), min(limits[1], _PHRASE_SHIFTS[1])
     return shift, limits
-
-
-def _why_nothing(dropped: dict[str, int]) -> tuple[str, str]:
-    if dropped[OPEN_PHRASE]:
-        return Reason.TOO_SHORT, f"{dropped[OPEN_PHRASE]} measures with a note"
-    return (Reason.OFF_GRID, "every measure with a note") if dropped[OFF_GRID_MEASURE] else (Reason.NO_NOTE, "")

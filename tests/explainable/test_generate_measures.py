@@ -13,8 +13,8 @@ from common.errors import UserError, run_command
 from explainable import melody_files
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.tunes import Note
-from explainable.melody_files import midi_of, notes_of, roll_of
-from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
+from explainable.melody_files import melody_midi, melody_roll
+from explainable.tokens import MEASURE, PHRASE, TokenForm, decode, encode
 from models import weight_files
 from models.checkpoint import CheckpointError
 from programs.study_generate import Options, generate, read_options
@@ -178,17 +178,17 @@ def test_notes_are_written_exactly(form: TokenForm, tmp_path: Path) -> None:
     ends = [*times[1:], Fraction(4)]
     notes = [Note(time, 60 + k % 3, end) for k, (time, end) in enumerate(zip(times, ends, strict=True))]
     with (tmp_path / "notes.mid").open("wb") as file:
-        midi_of(notes).write(file)
+        melody_midi(notes).write(file)
     assert list(next(read_midi_melody(tmp_path / "notes.mid")).notes) == notes
     tokens = encode(notes, form.with_range(50, 90), start=Fraction(0), end=Fraction(4))
-    assert notes_of(tokens, form.with_range(50, 90)) == notes
-    assert notes_of(tokens, form.with_range(50, 90), -2)[0].pitch == 58
-    assert notes_of(np.full(24, form.hold), form) == []
+    assert decode(tokens, form.with_range(50, 90)) == notes
+    assert decode(tokens, form.with_range(50, 90), -2)[0].pitch == 58
+    assert decode(np.full(24, form.hold), form) == []
 
 
 def test_repeated_notes_are_seen_apart() -> None:
     notes = [Note(Fraction(0), 60, Fraction(1)), Note(Fraction(1), 60, Fraction(13, 12))]
-    roll = roll_of(notes, 1)
+    roll = melody_roll(notes, 1)
     assert roll.shape == (128, melody_files.MEASURE_FRAMES) == (128, 48)
     assert roll[60].nonzero()[0].tolist() == [*range(11), 12] and roll.sum() == 12
 
