@@ -167,7 +167,7 @@ def test_what_is_set_stands_with_spaces_or_commas() -> None:
 
 
 def test_melodies_without_notes_are_told(weights: dict[str, Path], tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("programs.study_generate.notes_of", lambda *_: [])
+    monkeypatch.setattr("programs.study_generate.decode", lambda *_: [])
     generate(Options(weights=weights["measure_vae"], count=2, output=tmp_path))
     assert "2 of the 2 melodies have no notes" in capsys.readouterr().out
 
