@@ -15,8 +15,8 @@ NLL, SQUARED_ERROR = RECONSTRUCTIONS = ("nll", "squared-error")
 def straight_through(probabilities: Tensor) -> Tensor:
     """Thresholded probabilities, 0 or 1, with the gradient of the probabilities (Bengio et al. 2013, section 4).
 
-    Real rolls are binary. A critic of probabilities recognises fakes by that alone, and a generator can satisfy it with
-    rolls that are empty once they are thresholded.
+    Real rolls are binary. A critic of probabilities recognises fakes by their values, and a generator can satisfy it
+    with rolls that are empty once they are thresholded.
     """
     return probabilities + ((probabilities > THRESHOLD).to(probabilities.dtype) - probabilities).detach()
 

@@ -31,7 +31,7 @@ def rebuild(description: Mapping[str, Any]) -> Model:
     name, weights = (description["kind"], description["network"]), description["weights"]
     if name not in NETWORKS:
         known = ", ".join(" ".join(pair) for pair in NETWORKS)
-        raise ValueError(f"a {' '.join(map(str, name))}, which this code does not know; it knows {known}")
+        raise ValueError(f"unknown network {' '.join(map(str, name))}; known are {known}")
     model = NETWORKS[name](**description["config"])
     model.load_state_dict(weights, strict=True)
     for tensor_name, tensor in weights.items():

@@ -34,7 +34,7 @@ def hybrid_file(model: str, seq_len: int | str, which: str = BEST) -> str:
 def hybrid_path(folder: Path, model: str, seq_len: int) -> Path:
     """Weights of stage 3 for windows of `seq_len` frames; the arguments are those of `hybrid_file`.
 
-    If there are none at that T: weights at a longer T whose network takes windows of any length, if there are some.
+    If that file is missing: weights at a longer T, if there are some and their network takes windows of any length.
     """
     own = folder / hybrid_file(model, seq_len)
     others = [] if own.exists() else sorted(folder.glob(hybrid_file(model, "*")))

@@ -1,4 +1,4 @@
-"""The weights that come with the repository: whole, small, readable, and of nobody's machine."""
+"""The weights that come with the repository: complete, small, loadable, without paths of a machine."""
 
 import hashlib
 from pathlib import Path
@@ -21,7 +21,7 @@ MOST_BYTES = {MEASURES: 4e6, **dict.fromkeys(FOLDERS, 40e6)}
 
 
 def texts(content: object) -> list[str]:
-    """All texts in plain data."""
+    """All strings in plain data."""
     if isinstance(content, dict):
         return [text for item in content.items() for part in item for text in texts(part)]
     if isinstance(content, list | tuple):
@@ -29,7 +29,7 @@ def texts(content: object) -> list[str]:
     return [content] if isinstance(content, str) else []
 
 
-def test_every_file_has_its_hash_and_all_are_small() -> None:
+def test_every_file_has_a_hash_and_all_are_small() -> None:
     files = sorted(RELEASED.rglob("*.pth"))
     musicnn = sorted((RELEASED / "musicnn").glob("*.safetensors"))  # hashes are checked when they are loaded
     assert sorted(SUMS) == [path.relative_to(RELEASED).as_posix() for path in sorted([*files, *musicnn])]
@@ -50,7 +50,7 @@ def test_weights_are_as_they_were_written(name: str) -> None:
         trained = load(path, ("cvae", "generator", "critic"), "")
         assert trained.genres == ["classical", "jazz", "rock", "pop"]
     assert all(weights.dtype == torch.float32 for weights in trained.model.parameters())
-    assert not [text for text in texts(trained.facts) if text.startswith(("/", "~"))], "a path of the machine"
+    assert not [text for text in texts(trained.facts) if text.startswith(("/", "~"))], "a path of a machine"
 
 
 def test_own_weights_come_before_those_of_the_repository(tmp_path: Path) -> None:
@@ -63,15 +63,15 @@ def test_own_weights_come_before_those_of_the_repository(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("network", ["measure_vae", "adversarial_vae", "attribute_vae"])
-def test_models_of_measures_play_what_they_are_asked_for(network: str) -> None:
-    """From z ~ N(0, I), measures come nearer to a density that few of them have by chance; AttributeVAE's reach it."""
+def test_models_of_the_study_reach_requested_attributes(network: str) -> None:
+    """From z ~ N(0, I) measures approach a density that few have by chance; those of AttributeVAE reach it."""
     trained = load_measures_model(RELEASED / MEASURES / f"{network}.pth")
     z = torch.randn(64, trained.model.latent, generator=torch.Generator().manual_seed(0))
     own, column = trained.typical(len(z)), ATTRIBUTES.index("note_density")
     before = attributes(trained.play(z, own), trained.form)
-    asked = np.full(before.shape, np.nan, np.float32)
-    asked[:, column] = 0.5
-    reached = attributes(steer(trained, z, own, asked), trained.form)
+    requested = np.full(before.shape, np.nan, np.float32)
+    requested[:, column] = 0.5
+    reached = attributes(steer(trained, z, own, requested), trained.form)
     far, near = (np.abs(values[:, column] - 0.5) for values in (before, reached))
     assert near.mean() < 0.8 * far.mean() and (far <= TOLERANCES[column]).mean() < 0.2
     if network == AttributeVAE.network:

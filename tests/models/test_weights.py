@@ -34,7 +34,7 @@ def test_weights_come_back_from_disk(model: nn.Module, tmp_path: Path) -> None:
 def test_rebuild_is_strict(tmp_path: Path) -> None:
     save_weights(Critic(3, 32, hidden=8), tmp_path / "weights.pth")
     checkpoint = read_checkpoint(tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match="a critic transformer, which this code does not know"):
+    with pytest.raises(ValueError, match="unknown network critic transformer; known are"):
         rebuild({**checkpoint, "network": "transformer"})
     with pytest.raises(RuntimeError, match=r"linear1\.weight"):
         rebuild({**checkpoint, "config": {**checkpoint["config"], "seq_len": 64}})
