@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage on samples whose answers are known."""
+"""Precision, recall, density and coverage of samples with known values."""
 
 import pytest
 import torch
@@ -18,11 +18,11 @@ def test_equal_distributions() -> None:
     assert found.coverage == pytest.approx(1 - 2**-5, abs=0.02)
 
 
-def test_far_away_nothing_is_right() -> None:
+def test_distant_samples_score_0() -> None:
     assert fidelity(normal(200, 0), normal(200, 1, shift=100)) == (0, 0, 0, 0)
 
 
-def test_sameness_is_precise_and_covers_little() -> None:
+def test_a_narrow_sample_is_precise_and_covers_little() -> None:
     found = fidelity(normal(400, 0), normal(400, 1, scale=0.05))
     assert found.precision == 1 and found.density > 1
     assert found.recall < 0.1 and found.coverage < 0.3

@@ -1,4 +1,4 @@
-"""The genre classifier: what it learns, how it is kept, and what it refuses."""
+"""The genre classifier: accuracy, calibration, cache, errors."""
 
 import math
 from dataclasses import replace
@@ -22,17 +22,17 @@ from evaluation.samples.clips import RealClips
 from models.checkpoint import CheckpointError
 
 
-@pytest.mark.parametrize("too_sure", [0.5, 1.0, 3.0])
-def test_temperature_undoes_wrong_confidence(too_sure: float) -> None:
-    """Answers that are right in 4 of 5 clips say so with probability 4 / 5 once they are calibrated."""
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_temperature_undoes_wrong_confidence(factor: float) -> None:
+    """Predictions that are right in 4 of 5 clips have probability 4 / 5 after calibration."""
     n = 300
     predicted = torch.arange(2 * n) % 2
     genre = torch.where(torch.arange(2 * n) % 10 < 2, 1 - predicted, predicted)
-    logits = torch.nn.functional.one_hot(predicted, 2) * math.log(4) * too_sure
-    assert calibrated_temperature(logits, genre) == pytest.approx(too_sure, rel=0.03)
+    logits = torch.nn.functional.one_hot(predicted, 2) * math.log(4) * factor
+    assert calibrated_temperature(logits, genre) == pytest.approx(factor, rel=0.03)
 
 
-def test_it_tells_styles_of_songs_it_has_not_heard_apart(
+def test_it_classifies_songs_outside_its_training_set(
     splits: dict[str, RealClips], classifier: TrainedClassifier
 ) -> None:
     test = splits["test"]
@@ -55,14 +55,14 @@ def test_training_is_repeatable_and_leaves_randomness_alone(splits: dict[str, Re
     assert not torch.equal(first["genre.weight"], trained(1)["genre.weight"])
 
 
-def test_the_weights_that_validate_best_stay(splits: dict[str, RealClips], monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = iter([0.2, 0.9, 0.9, 0.5, 0.6, 0.1])
-    monkeypatch.setattr(genre_classifier, "balanced_accuracy_score", lambda *_: next(verdicts))
+def test_the_best_validated_weights_are_kept(splits: dict[str, RealClips], monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.2, 0.9, 0.9, 0.5, 0.6, 0.1])
+    monkeypatch.setattr(genre_classifier, "balanced_accuracy_score", lambda *_: next(accuracies))
     _, facts = train_classifier(splits["train"], splits["val"], steps=12, seed=0, progress=False)
     assert (facts["classifier_step"], facts["classifier_accuracy_val"]) == (4, 0.9)
 
 
-def test_a_cached_classifier_is_used_again_and_never_for_another_recipe(
+def test_a_cached_classifier_is_used_for_its_own_recipe_only(
     classifier_steps: int,
     splits: dict[str, RealClips],
     classifier_cache: Path,
@@ -102,7 +102,7 @@ def test_a_damaged_cached_classifier_names_the_remedy(
         open_classifier(splits["train"], splits["val"], ClassifierOptions(classifier_steps, cache=tmp_path))
 
 
-def test_one_genre_cannot_be_told_apart(splits: dict[str, RealClips], tmp_path: Path) -> None:
+def test_a_single_genre_is_refused(splits: dict[str, RealClips], tmp_path: Path) -> None:
     store = splits["train"].windows.store
     alone = replace(store, songs=[song for song in store.songs if song.genre_id == 1])
     train = replace(splits["train"], windows=WindowSource(alone, "train", 32))

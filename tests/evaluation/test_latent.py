@@ -1,4 +1,4 @@
-"""Figures 2 and 3: known neighbours and silhouettes, floors, which windows are shown, pictures, files and refusals."""
+"""Figures 2 and 3: known neighbours and silhouettes, floors, chosen windows, pictures, files and refusals."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +41,8 @@ def on_a_line(*places: float) -> torch.Tensor:
     return torch.tensor(places, dtype=torch.float64)[:, None]
 
 
-def test_neighbours_of_the_own_song_do_not_count() -> None:
-    # Two songs of each genre; a window's nearest is always of its own song, the next song is of the other genre.
+def test_neighbours_of_the_same_song_do_not_count() -> None:
+    # Two songs of each genre; the nearest window is always of the same song, the next song is of the other genre.
     points = on_a_line(0, 1, 10, 11, 30, 31, 40, 41)
     song = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
     genre = torch.tensor([0, 0, 1, 1, 0, 0, 1, 1])
@@ -56,7 +56,7 @@ def test_neighbours_of_the_own_song_do_not_count() -> None:
     assert [(row["n"], row["n_songs"]) for row in rows] == [(4, 2), (4, 2), (8, 4)]
 
 
-def test_floor_shows_what_songs_alone_do() -> None:
+def test_the_floor_is_the_effect_of_songs() -> None:
     torch.manual_seed(0)
     song = torch.arange(60).repeat_interleave(5)
     genre = song % 3
@@ -67,7 +67,7 @@ def test_floor_shows_what_songs_alone_do() -> None:
     assert every["kNN_other_songs"] == pytest.approx(1 / 3, abs=0.12), "the genres are dealt at random here"
 
 
-def test_genres_that_lie_apart_are_found() -> None:
+def test_separate_genres_are_found() -> None:
     torch.manual_seed(0)
     song = torch.arange(30).repeat_interleave(4)
     genre = song % 3
@@ -171,7 +171,7 @@ def test_withholding_the_genre_removes_its_vector_from_the_mean(tiny_store: Path
     assert not torch.allclose(views[SAMPLE], views[MEAN], atol=1e-2)
 
 
-def test_projections_keep_what_they_are_for() -> None:
+def test_projections() -> None:
     rng = np.random.default_rng(0)
     line = np.outer(np.linspace(-1, 1, 80), [3, 4, 0, 0]) + rng.normal(scale=1e-3, size=(80, 4))
     components, shares = principal_components(line, 50, seed=0)

@@ -1,4 +1,4 @@
-"""Clips that stand in the training windows are found in any key; others are as near as counting says."""
+"""Clips from the training windows are found in any key; others have the counted similarity."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def roll_with(*notes: tuple[int, int, int], n: int = 1) -> torch.Tensor:
 TUNE = (60, 0, 4), (64, 4, 4), (67, 8, 8), (72, 20, 2)
 
 
-def test_a_transposed_window_is_known_whole() -> None:
+def test_a_transposed_window_is_memorised() -> None:
     known = KnownWindows([roll_with((40, 1, 3)), roll_with(*((pitch + 6, *rest) for pitch, *rest in TUNE))])
     found = known.novelty(roll_with(*TUNE))
     assert list(found) == list(NOVELTY)
@@ -32,7 +32,7 @@ def test_shares_are_counted() -> None:
     np.testing.assert_allclose(found["nearest_frame_F1"].item(), 2 * 6 / (18 + 7))
 
 
-def test_what_is_out_of_reach_or_silent() -> None:
+def test_clips_out_of_reach_and_silent_clips() -> None:
     known = KnownWindows([roll_with((20, 0, 4))])
     found = known.novelty(torch.cat([roll_with((60, 0, 4)), roll_with()]))
     assert found["nearest_frame_F1"][0] == found["nearest_note_share"][0] == 0

@@ -75,29 +75,15 @@ def test_every_step_of_a_walk_is_standard_normal_and_like_its_neighbour() -> Non
     assert torch.equal(walk_noise(0, 2, 3, 8, seed=0, correlation=1.0)[:, 2], walk[:2, 0])
 
 
-def test_an_arc_goes_from_end_to_end_at_equal_angles() -> None:
+def test_interpolation_follows_an_arc_at_equal_angles_or_a_line_between_collinear_ends() -> None:
     start, end = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
-    arc = interpolate(start, end, 4)
     angles = torch.linspace(0, math.pi / 2, 4, dtype=torch.float64)
     expected = 2 * torch.stack([angles.cos(), angles.sin(), torch.zeros_like(angles)], dim=1)
-    torch.testing.assert_close(arc, expected)
-    assert torch.equal(arc[0], start.double())
-
-
-@pytest.mark.parametrize("factor", [1.0, 3.0, -1.0])
-def test_ends_on_one_line_are_joined_by_it(factor: float) -> None:
-    start = sample_noise(0, 1, 32, seed=0)[0]
-    line = interpolate(start, factor * start, 3)
-    torch.testing.assert_close(line, torch.stack([start, (1 + factor) / 2 * start, factor * start]))
-
-
-def test_a_latent_of_zeros_is_an_end_like_others() -> None:
-    end = sample_noise(0, 1, 32, seed=0)[0]
-    path = interpolate(torch.zeros(32), end, 5)
-    assert path.isfinite().all()
-    torch.testing.assert_close(path[-1], end)
-
-
-def test_fewer_than_two_steps_are_refused() -> None:
+    torch.testing.assert_close(interpolate(start, end, 4), expected)
+    for factor in (1.0, 3.0, -1.0):
+        line = torch.stack([start, (1 + factor) / 2 * start, factor * start]).double()
+        torch.testing.assert_close(interpolate(start, factor * start, 3), line)
+    path = interpolate(torch.zeros(3), end, 5)
+    assert path.isfinite().all() and torch.equal(path[-1], end.double())
     with pytest.raises(ValueError, match="at least the 2 steps"):
-        interpolate(torch.zeros(4), torch.ones(4), 1)
+        interpolate(start, end, 1)

@@ -16,7 +16,7 @@ import generate as script
 from audio.synthesis import open_renderer
 from common.errors import UserError, run_command
 from common.files import save_plain
-from common.options import as_plain, parse_options
+from common.options import parse_options
 from data.pianoroll import drop_short_notes
 from data.song import read_song
 from data.song_windows import read_song_windows
@@ -158,22 +158,15 @@ def test_windows_are_joined_to_a_longer_piece(options: dict) -> None:
 
 @pytest.mark.usefixtures("no_sheet")
 @pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("JAZZ", ["jazz"]),
-        ("2", ["r_b_soul"]),
-        ("r&b / Soul", ["r_b_soul"]),
-        ("jazz, classical,1", ["jazz", "classical"]),
-        ("All", ["classical", "jazz", "r_b_soul"]),
-    ],
+    ("text", "names"), [("r&b / Soul", ["r_b_soul"]), ("JAZZ, classical,1", ["jazz", "classical"])]
 )
 def test_genres_by_name_or_number(options: dict, text: str, names: list[str]) -> None:
     *files, _ = generate(Options(**{**options, "count": 1}, genre=text, threshold=0.9))
     assert [path.name for path in files] == [f"{name}_T32_seed0_000.mid" for name in names]
 
 
-@pytest.mark.parametrize("text", ["blues", "3", "-1", "jazz,", ""])
-def test_an_unknown_genre_is_told_the_known_ones(options: dict, text: str) -> None:
+@pytest.mark.parametrize("text", ["blues", "3", "jazz,"])
+def test_an_unknown_genre_is_refused_with_the_known_ones(options: dict, text: str) -> None:
     with pytest.raises(UserError, match="known are 0 Classical, 1 jazz, 2 R&B / soul"):
         generate(Options(**options, genre=text))
 
@@ -190,7 +183,7 @@ def test_threshold_and_shortest_note(options: dict) -> None:
     assert rolls["long"].sum() < rolls["all"].sum()
 
 
-def test_empty_clips_are_written_and_told(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_clips_are_counted(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
     *files, sheet = generate(Options(**options, genre="jazz", checkpoint=checkpoints / "silent.pth"))
     assert [path.name for path in files] == [f"jazz_T128_seed0_00{number}.mid" for number in range(3)]
     assert not read_roll(files[0], 128).any()
@@ -202,11 +195,8 @@ def test_empty_clips_are_written_and_told(options: dict, checkpoints: Path, caps
 
 
 @pytest.mark.usefixtures("no_sheet")
-def test_sound_beside_each_file(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        renderer = open_renderer("tinysoundfont")
-    except UserError as error:
-        pytest.skip(str(error))
+def test_wav_files(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    renderer = open_renderer("tinysoundfont")
     options |= {"wav": True, "synth": "tinysoundfont", "genre": "jazz"}
     *files, _ = generate(Options(**options))
     names = [f"jazz_T32_seed0_00{number}" for number in range(3)]
@@ -235,14 +225,6 @@ def test_reconstruction(options: dict, songs: tuple[Path, Path], capsys: pytest.
     f1 = 2 * (truth & found).sum() / (truth.sum() + found.sum())
     assert f1 > 0
     assert f"frame F1 {f1:.3f} over {n_frames} frames in {n_frames // 32 + 1} windows" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("no_sheet")
-def test_a_reconstruction_depends_on_the_file_and_the_genre(options: dict, songs: tuple[Path, Path]) -> None:
-    def reconstructed(song: Path, genre: str) -> bytes:
-        return generate(Options(**options, genre=genre, reconstruct=song))[1].read_bytes()
-
-    assert len({reconstructed(songs[0], "jazz"), reconstructed(songs[0], "0"), reconstructed(songs[1], "jazz")}) == 3
 
 
 def test_interpolation(options: dict, songs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,26 +292,10 @@ def test_errors_are_one_line(
     assert not options["output"].exists()
 
 
-def test_two_files_are_one_option(capsys: pytest.CaptureFixture[str]) -> None:
-    parsed = parse_options(Options, "", ["--interpolate", "a.mid", "b.mid", "--steps", "3"])
-    assert parsed.interpolate == (Path("a.mid"), Path("b.mid"))
-    assert as_plain(parsed)["interpolate"] == ["a.mid", "b.mid"]
-    with pytest.raises(SystemExit):
-        parse_options(Options, "", ["--interpolate", "a.mid"])
-    assert "expected 2 arguments" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("no_sheet")
 @pytest.mark.parametrize("name", [b"caf\xe9.mid", b"n" * 251 + b".mid"], ids=["not UTF-8", "long"])
 def test_odd_names_of_files(name: bytes, options: dict, songs: tuple[Path, Path]) -> None:
     odd = songs[0].rename(Path(os.fsdecode(os.fsencode(songs[0].parent) + b"/" + name)))
-    original, reconstructed, _ = generate(Options(**options, genre="jazz", reconstruct=odd))
+    original, reconstructed, sheet = generate(Options(**options, genre="jazz", reconstruct=odd))
     start = {b"caf\xe9.mid": "caf_udce9", b"n" * 251 + b".mid": "n" * 60}[name]
     assert (original.name, reconstructed.name) == (f"{start}_original.mid", f"{start}_reconstructed.mid")
-    assert reconstructed.is_file()
-
-
-def test_a_sheet_of_a_file_whose_name_is_not_utf8(options: dict, songs: tuple[Path, Path]) -> None:
-    odd = songs[0].rename(Path(os.fsdecode(os.fsencode(songs[0].parent) + b"/caf\xe9.mid")))
-    *_, sheet = generate(Options(**options, genre="jazz", reconstruct=odd))
-    assert sheet.name == "caf_udce9_T32_sheet.png" and sheet.stat().st_size > 1000
+    assert reconstructed.is_file() and sheet.name == f"{start}_T32_sheet.png" and sheet.stat().st_size > 1000

@@ -119,8 +119,3 @@ def test_a_decoder_of_frames_cannot_continue(options: dict, song: Path, checkpoi
 def test_a_reconstruction_is_one_piece(options: dict, song: Path) -> None:
     original, reconstructed = rolls_of(generate(Options(**options, reconstruct=song)), read_song_roll(song).shape[1])
     assert original.shape == reconstructed.shape and reconstructed.any()
-
-
-def test_only_one_file_option() -> None:
-    with pytest.raises(UserError, match="give only one of --reconstruct, --continue and --interpolate"):
-        Options(reconstruct=Path("a.mid"), continue_file=Path("b.mid"))
