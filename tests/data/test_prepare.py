@@ -1,7 +1,7 @@
-"""From a folder of MIDI and a label CSV to a roll store."""
+"""From a folder of MIDI files and a label CSV to a roll store, and when the store is made again."""
 
 import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,7 @@ from data.song import read_song
 def test_the_store_holds_the_songs(corpus: Path) -> None:
     store, made = make_store(corpus)
     assert made
-    assert store.genres == ["slow", "fast"]
-    assert store.frames_per_second == 16
+    assert (store.condition, store.genres, store.frames_per_second) == ("genre", ["slow", "fast"], 16)
     assert store.genre_of_song.tolist() == [0, 0, 0, 1, 1, 1]
     assert [(row.path, row.genre_id, row.split) for row in store.songs] == [
         (path, genre_id, split) for path, genre_id, _, split in ROWS
@@ -46,23 +45,19 @@ def test_the_store_holds_the_songs(corpus: Path) -> None:
             assert array.dtype == expected.dtype
             np.testing.assert_array_equal(array, expected)
         frames, notes = frames + row.n_frames, notes + row.n_notes
-        assert row.n_frames >= 96
-        assert row.n_notes > 0
-    assert len(store.frames) == frames
-    assert len(store.onset_seconds) == len(store.pitch) == len(store.velocity) == notes
+    assert len(store.frames) == frames > 6 * 90
+    assert len(store.onset_seconds) == len(store.pitch) == len(store.velocity) == notes > 6
     assert len({row.content_hash for row in store.songs}) == len(ROWS)
     assert rejected_of(store) == {}
     assert (store.info["accepted"], store.info["rejected"]) == (6, 0)
 
 
-def test_files_that_cannot_enter_are_listed_and_the_others_unaffected(corpus: Path) -> None:
+def test_files_that_are_left_out_are_listed_and_the_others_unaffected(corpus: Path) -> None:
     good = {path: [array.copy() for array in arrays] for path, arrays in song_arrays(make_store(corpus)[0]).items()}
     bad = {
         "bad/not midi.mid": (b"<html></html>", "not a MIDI file"),
-        "bad/empty.mid": (b"", "not a MIDI file"),
         "bad/truncated.mid": (lasting(64)[:-3], "truncated"),
         "bad/short.mid": (lasting(31), "too short: 31 frames"),
-        "bad/no notes.mid": (midi([]), "no note in it"),
         "bad/drums.mid": (lasting(64, DRUMS), "no pitched note"),
         "bad/long.mid": (lasting(16 * 61), "lasts 1 minutes"),
         "bad/missing.mid": (None, "no such file"),
@@ -73,7 +68,7 @@ def test_files_that_cannot_enter_are_listed_and_the_others_unaffected(corpus: Pa
             write(corpus / "midi" / path, content)
     (corpus / "midi/bad/folder").mkdir()
     rows = [(path, 1, "fast", "train") for path in bad]
-    twice = (ROWS[0][0], 0, "slow", "train")
+    twice = (f"./{ROWS[0][0]}", 0, "slow", "train")
     write_labels(corpus / "labels.csv", [*rows[:5], *ROWS[:4], *rows[5:], *ROWS[4:], twice, ("a.mid", "pop", "", "")])
     store, made = make_store(corpus, settings=StoreSettings(max_minutes=1.0))
     assert made
@@ -83,20 +78,12 @@ def test_files_that_cannot_enter_are_listed_and_the_others_unaffected(corpus: Pa
         assert reason in reasons[path]
     assert "listed more than once" in reasons[ROWS[0][0]]
     assert "not a whole number" in reasons["a.mid"]
-    assert (store.info["accepted"], store.info["rejected"]) == (6, 11)
-    assert "6 files accepted, 11 rejected" in summary(store)
+    assert "6 files accepted, 9 rejected" in summary(store)
     arrays = song_arrays(store)
     assert list(arrays) == list(good)
     for path in good:
         for array, expected in zip(arrays[path], good[path], strict=True):
             np.testing.assert_array_equal(array, expected)
-
-
-def test_a_song_of_one_window_is_long_enough(corpus: Path) -> None:
-    write(corpus / "midi" / ROWS[0][0], lasting(32))
-    store, _ = make_store(corpus)
-    assert store.songs[0].n_frames == 32
-    assert rejected_of(store) == {}
 
 
 def test_copies_get_one_split_whatever_their_names(corpus: Path) -> None:
@@ -117,17 +104,7 @@ def test_copies_get_one_split_whatever_their_names(corpus: Path) -> None:
     copies = [row for row in make_store(corpus)[0].songs if row.path.startswith("copies/")]
     assert len(copies) == 41
     assert len({row.content_hash for row in copies}) == 1
-    assert {row.split for row in copies} == {"train"}  # with so many names, one of them falls to training
-
-
-def test_labels_name_the_genres_or_the_caller_does(corpus: Path) -> None:
-    write_labels(corpus / "labels.csv", [(path, genre_id, "", split) for path, genre_id, _, split in ROWS])
-    assert make_store(corpus)[0].genres == ["genre 0", "genre 1"]
-    store, made = make_store(corpus, genres=["adagio", "presto"])
-    assert made
-    assert store.genres == ["adagio", "presto"]
-    with pytest.raises(UserError, match="--genres gives 1 names, but the labels have a genre_id 1"):
-        make_store(corpus, genres=["adagio"])
+    assert {row.split for row in copies} == {"train"}  # of so many names, one is at a position in training
 
 
 def test_a_genre_without_training_songs_is_refused_and_the_old_store_stays(corpus: Path) -> None:
@@ -145,25 +122,6 @@ def test_a_genre_without_training_songs_is_refused_and_the_old_store_stays(corpu
     assert content_of(corpus / "store") == before
 
 
-@pytest.mark.parametrize(
-    ("ids", "message"), [((0, 2), "those in use are 0, 2; number"), ((1, 2), "those in use are 1, 2; subtract 1")]
-)
-def test_a_gap_in_the_genre_ids_is_refused(corpus: Path, ids: tuple[int, int], message: str) -> None:
-    write_labels(corpus / "labels.csv", [(path, ids[genre_id], "", split) for path, genre_id, _, split in ROWS])
-    with pytest.raises(UserError, match=message):
-        make_store(corpus)
-    assert not (corpus / "store").exists()
-
-
-def test_no_file_of_the_labels_is_there(corpus: Path) -> None:
-    shutil.rmtree(corpus / "midi")
-    with pytest.raises(UserError, match="midi: no such folder"):
-        make_store(corpus)
-    (corpus / "midi").mkdir()
-    with pytest.raises(UserError, match=r"none of the files .* is there, for example slow/song 0\.mid"):
-        make_store(corpus)
-
-
 def test_a_second_run_does_nothing(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = make_store(corpus)
     before = (corpus / "store").stat().st_mtime_ns, content_of(corpus / "store")
@@ -171,73 +129,37 @@ def test_a_second_run_does_nothing(corpus: Path, monkeypatch: pytest.MonkeyPatch
     os.utime(corpus / "labels.csv", (0, 0))
     second, made = make_store(corpus)
     assert not made
-    assert second.content_hash == first.content_hash
-    assert second.songs == first.songs
+    assert (second.content_hash, second.songs) == (first.content_hash, first.songs)
     assert before == ((corpus / "store").stat().st_mtime_ns, content_of(corpus / "store"))
 
 
-def touch_a_file(corpus: Path) -> dict:
-    os.utime(corpus / "midi" / ROWS[1][0], (0, 0))
-    return {}
+def relabel(change: Callable[[list[tuple]], list[tuple]]) -> Callable[[Path], object]:
+    return lambda corpus: write_labels(corpus / "labels.csv", change(list(ROWS)))
 
 
-def remove_a_file(corpus: Path) -> dict:
-    (corpus / "midi" / ROWS[1][0]).unlink()
-    return {}
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "file": change_a_file,
+    "time": lambda corpus: os.utime(corpus / "midi" / ROWS[1][0], (0, 0)),
+    "removed file": lambda corpus: (corpus / "midi" / ROWS[1][0]).unlink(),
+    "label": relabel(lambda rows: [*rows[:5], (rows[5][0], 0, "slow", "val")]),
+    "split": relabel(lambda rows: [*rows[:5], (*rows[5][:3], "val")]),
+    "name": relabel(lambda rows: [(path, genre_id, f"very {genre}", split) for path, genre_id, genre, split in rows]),
+    "more labels": relabel(lambda rows: [*rows, ("slow/missing.mid", 0, "slow", "")]),
+    "rejected labels": relabel(lambda rows: [*rows, ("slow/other.mid", "slow", "slow", "")]),
+    "settings": lambda _: {"settings": StoreSettings(max_minutes=2.0)},
+    "reader": lambda _: {"settings": StoreSettings(reader_version=999)},
+    "names": lambda _: {"genres": ["adagio", "presto"]},
+    "rebuild": lambda _: {"rebuild": True},
+}
 
 
-def change_a_label(corpus: Path) -> dict:
-    write_labels(corpus / "labels.csv", [*ROWS[:5], (ROWS[5][0], 0, "slow", "val")])
-    return {}
-
-
-def change_a_split(corpus: Path) -> dict:
-    write_labels(corpus / "labels.csv", [*ROWS[:5], (*ROWS[5][:3], "val")])
-    return {}
-
-
-def change_a_name(corpus: Path) -> dict:
-    write_labels(
-        corpus / "labels.csv", [(path, genre_id, f"very {genre}", split) for path, genre_id, genre, split in ROWS]
-    )
-    return {}
-
-
-def add_a_label(corpus: Path) -> dict:
-    write_labels(corpus / "labels.csv", [*ROWS, ("slow/missing.mid", 0, "slow", "")])
-    return {}
-
-
-def add_a_label_that_is_rejected(corpus: Path) -> dict:
-    write_labels(corpus / "labels.csv", [*ROWS, ("slow/other.mid", "slow", "slow", "")])
-    return {}
-
-
-def change_settings(corpus: Path) -> dict:
-    return {"settings": StoreSettings(max_minutes=2.0)}
-
-
-def change_the_reader(corpus: Path) -> dict:
-    return {"settings": StoreSettings(reader_version=999)}
-
-
-def ask_for_it(corpus: Path) -> dict:
-    return {"rebuild": True}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        *(change_a_file, touch_a_file, remove_a_file, change_a_label, change_a_split, change_a_name, add_a_label),
-        *(add_a_label_that_is_rejected, change_settings, change_the_reader, ask_for_it),
-    ],
-)
-def test_a_change_makes_the_store_anew(corpus: Path, change) -> None:
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_makes_the_store_anew(corpus: Path, change: Callable[[Path], object]) -> None:
     make_store(corpus)
-    options = change(corpus)
+    result = change(corpus)
+    options = result if isinstance(result, dict) else {}
     changed, made = make_store(corpus, **options)
-    assert made
-    # The same as a store that was never another.
+    assert made and changed.genres == options.get("genres", changed.genres)
     fresh, _ = prepare_store(
         corpus / "midi", corpus / "labels.csv", corpus / "fresh", workers=1, progress=False, **options
     )

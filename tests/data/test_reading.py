@@ -39,7 +39,8 @@ def test_many_processes_read_the_same_as_one(corpus: Path, monkeypatch: pytest.M
         (lasting(64)[:-3], "truncated"),
     ],
 )
-def test_a_file_that_is_no_song_has_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_rejected_file_has_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     file = write(tmp_path / "song.mid", content)
-    (told,) = read_songs([file], min_frames=32, max_minutes=1)
-    assert isinstance(told, str) and reason in told
+    found, longer = read_songs([file, write(tmp_path / "longer.mid", lasting(32))], min_frames=32, max_minutes=1)
+    assert isinstance(found, str) and reason in found
+    assert isinstance(longer, ReadSong) and len(longer.song.frames) == 32

@@ -12,7 +12,7 @@ from corpus import ROWS, names_in, rejected_of, write_labels
 from midi_files import example_song, write
 
 import prepare_data
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.options import parse_options
 from data.prepare import summary
 from data.store import RollStore
@@ -59,11 +59,6 @@ def run_main(corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return run
 
 
-def test_the_script_names_what_is_wrong_in_one_line(run_main, corpus: Path) -> None:
-    message = "error: missing.csv: no such label file; give a CSV with the columns path,genre_id\n"
-    assert run_main("--labels", "missing.csv") == (2, message)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,11 +67,8 @@ def test_the_script_names_what_is_wrong_in_one_line(run_main, corpus: Path) -> N
         ("--labels labels.csv --all", "--all goes with --builtin"),
         ("--labels labels.csv --genres a --genre-column b", "give either --genres or --genre-column"),
         ("--labels labels.csv --max-minutes 0", "--max-minutes must be above 0"),
-        ("--labels labels.csv --max-minutes inf", "--max-minutes must be a finite number"),
         ("--labels labels.csv --max-minutes long", "argument --max-minutes: invalid float value: 'long'"),
-        ("--labels labels.csv --workers 0", "--workers must be at least 1"),
         ("--labels labels.csv --workers 100000", "--workers must be at most 1024"),
-        ("--labels labels.csv --workers 1.5", "argument --workers: invalid int value: '1.5'"),
         ("--labels labels.csv --shop store", "unrecognized arguments: --shop store"),
     ],
 )
@@ -87,20 +79,12 @@ def test_a_wrong_option_is_named(run_main, corpus: Path, arguments: str, message
     assert not (corpus / "store").exists()
 
 
-def test_options_from_python_are_checked_too() -> None:
-    with pytest.raises(UserError, match="--max-minutes must be above 0, but is -1"):
-        prepare_data.Options(builtin=True, max_minutes=-1.0)
-    with pytest.raises(UserError, match="give either"):
-        prepare_data.Options()
-
-
 def test_a_dry_run_does_nothing(run_main, corpus: Path) -> None:
     assert run_main("--labels", "labels.csv", "--midi-dir", "midi", "--dry-run")[0] == 0
     assert names_in(corpus) == ["labels.csv", "midi"]
 
 
 HOSTILE_FILES = {
-    "huge_id.csv": "path,genre_id\nslow/song 0.mid," + "9" * 400,
     "large_id.csv": "path,genre_id\nslow/song 0.mid,5000",
     "from_1.csv": "path,genre_id\nslow/song 0.mid,1",
     "named_all.csv": "path,genre_id,genre\nslow/song 0.mid,0,all",
@@ -110,37 +94,28 @@ HOSTILE_FILES = {
     "a_file": "not a folder",
     "broken/store.json": "{",
     "other/store.json": '{"name": "another program\'s"}',
-    "list/store.json": "[1]",
 }
 
 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        ("--labels missing.csv", ""),
-        ("--labels midi", ""),
+        ("--labels missing.csv", "missing.csv: no such label file; give a CSV with the columns path,genre_id"),
         ("--labels no_columns.csv", "--genre-column"),
         ("--labels no_id.csv", "--genre-column"),
         ("--labels large_id.csv --midi-dir midi", "--genre-column"),
-        ("--labels huge_id.csv --midi-dir midi", ""),
         ("--labels from_1.csv --midi-dir midi", "--genre-column"),
         ("--labels named_all.csv --midi-dir midi", "--genres"),
         ("--labels outside.csv --midi-dir midi", "--allow-outside"),
         ("--labels labels.csv", "--midi-dir"),  # the files are below midi, not beside the labels
         ("--labels labels.csv --midi-dir elsewhere", "--midi-dir"),
-        ("--labels labels.csv --midi-dir labels.csv", "--midi-dir"),
         ("--labels labels.csv --midi-dir midi --genres slow", "--genres"),
-        ("--labels labels.csv --midi-dir midi --genres slow,fast,other", ""),
-        ("--labels labels.csv --midi-dir midi --genres slow,slow", "--genres"),
         ("--labels labels.csv --midi-dir midi --genres slow,", "--genres"),
         ("--labels labels.csv --midi-dir midi --genre-column mood", ""),
         ("--labels labels.csv --midi-dir midi --store a_file", ""),
-        ("--labels labels.csv --midi-dir midi --store a_file/store", ""),
         ("--labels labels.csv --midi-dir midi --store midi", ""),
-        ("--labels labels.csv --midi-dir midi --store .", ""),
         ("--labels labels.csv --midi-dir midi --store broken", ""),
         ("--labels labels.csv --midi-dir midi --store other", ""),
-        ("--labels labels.csv --midi-dir midi --store list", ""),
     ],
 )
 def test_wrong_files_end_in_one_line(run_main, corpus: Path, arguments: str, remedy: str) -> None:
