@@ -24,7 +24,7 @@ from common.options import parse_options
 from evaluation.metrics.fad import FAD_TABLE, FadOptions, measure_fad
 from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import open_clip_sources
-from evaluation.tables import format_table, notes_of, run_table
+from evaluation.tables import format_table, note_lines, run_table
 from figures.fad_chart import save_fad_chart
 from models.checkpoint import CheckpointError
 
@@ -44,7 +44,7 @@ def eval_fad_samples(options: FadOptions) -> pd.DataFrame:
     def show(frame: pd.DataFrame) -> Iterator[str]:
         for (name, synth, soundfont), rows in frame.groupby(["embedder", "synth", "soundfont"], sort=False):
             yield f"\n{name}, {synth}, {soundfont}\n{format_table(rows, FAD_TABLE.columns)}"
-            yield from notes_of(rows)
+            yield from note_lines(rows)
         yield LEGEND.format(**frame.iloc[0])
 
     frame = run_table(

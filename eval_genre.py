@@ -22,7 +22,7 @@ from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns, measu
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.tables import format_table, notes_of, run_table
+from evaluation.tables import format_table, note_lines, run_table
 from models.checkpoint import CheckpointError
 
 
@@ -60,7 +60,7 @@ def eval_genre(options: Options) -> pd.DataFrame:
             yield f"\nshare of {side} clips by predicted {rows['condition'].iloc[0]}"
             yield format_table(rows, answer_columns(side, genres))
         yield LEGEND.format(**rows.iloc[-1], n_genres=len(genres))
-        yield from notes_of(rows)
+        yield from note_lines(rows)
 
     return run_table(GENRE_TABLE, open_clip_sources(options), measure, options.metrics, show)
 

@@ -21,7 +21,6 @@ ALL_ID, ALL_NAME = -1, "all"
 LABEL, OURS, BASELINE, REPORTED, SHARE = "label", "ours", "baseline", "reported", "share"
 # What identifies evaluated weights in a table: their hash, and their folder, network and latents as shown to the user.
 MADE_BY = ["checkpoint_sha256", "origin"]
-NONE = "-"
 # Columns that stay text although a value may look like a number: a hash 1234e5, a genre called 1984.
 _TEXTS = re.compile(
     r"genre_name|condition|origin|latents|note|unit|feature|embedder|labels|label_sources|trained_on|feedback|.*checkpoint|.*sha256|.*content"
@@ -125,7 +124,7 @@ def run_table(
     return frame
 
 
-def notes_of(frame: pd.DataFrame) -> Iterator[str]:
+def note_lines(frame: pd.DataFrame) -> Iterator[str]:
     """Each text of the column `note` once, with the first row that has it."""
     for note, rows in frame[frame["note"] != ""].groupby("note", sort=False):
         first, more = rows.iloc[0], f" and {len(rows) - 1} more rows" if len(rows) > 1 else ""
@@ -180,5 +179,5 @@ def format_table(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
 
 def _show(value: Any) -> str:
     if pd.isna(value):
-        return NONE
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))

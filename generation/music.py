@@ -85,9 +85,7 @@ class Music(NamedTuple):
 def open_source(options: Options) -> ClipSource:
     """The clips that `source`, or the weights in `checkpoint`, generate."""
     trained = load_player(options, options.source, SOURCES)
-    return ClipSource(
-        trained, {}, options.latents, options.performance, options.seed, options.min_note_frames
-    )
+    return ClipSource(trained, {}, options.latents, options.performance, options.seed, options.min_note_frames)
 
 
 def load_player(options: Options, source: str, kinds: tuple[str, ...]) -> Trained:

@@ -11,7 +11,7 @@ import pandas as pd
 from common.files import hash_of_file
 from common.options import as_plain, flag_of
 from evaluation.samples.clips import ClipOptions
-from evaluation.tables import Column, ResultTable, notes_of
+from evaluation.tables import Column, ResultTable, note_lines
 from page.listening import data_uri
 from page.tables import ShownTable, show_table
 
@@ -95,7 +95,7 @@ class ResultFolder:
 
     def table(self, caption: str, name: str, frame: pd.DataFrame, columns: Sequence[Column]) -> ShownTable:
         """Rows of the file `name` to show, with notes on how they were made and on empty cells."""
-        notes = [*self._out_of_date(frame), *(notes_of(frame) if "note" in frame else ())]
+        notes = [*self._out_of_date(frame), *(note_lines(frame) if "note" in frame else ())]
         return show_table(caption, name, frame, columns, notes, self.condition)
 
     def picture(self, name: str, alt: str, command: str) -> Part:

@@ -118,6 +118,5 @@ def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedd
     frame = pd.DataFrame(rows)
     floor = frame[frame["damage"] == UNDAMAGED].set_index("embedder")["FAD"]
     frame["FAD_over_floor"] = frame["FAD"] / frame["embedder"].map(floor.where(floor > 0))
-    names = ("empty", "min_notes", "min_note_frames", "split", "seed")
-    facts = {name: getattr(options, name) for name in names}
+    facts = {name: getattr(options, name) for name in ("empty", "min_notes", "min_note_frames", "split", "seed")}
     return frame.assign(**facts, store_content=store.content_hash)
