@@ -1,10 +1,9 @@
-"""What a label CSV says, however it was written."""
+"""Label CSVs in many forms, and every reason to refuse a row or a file."""
 
 import csv
 import io
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,14 +105,10 @@ def test_splits_in_the_labels(tmp_path: Path) -> None:
     [
         ("b.mid,rock,", "b.mid", "genre_id 'rock' is not a whole number of 0 or more"),
         ("b.mid,-1,", "b.mid", "genre_id '-1' is not a whole number of 0 or more"),
-        ("b.mid,1.5,", "b.mid", "genre_id '1.5' is not a whole number of 0 or more"),
-        ("b.mid,,", "b.mid", "genre_id '' is not a whole number of 0 or more"),
         ("b.mid", "b.mid", "genre_id '' is not a whole number of 0 or more"),
         (" ,0,", "", "no path"),
         ("x/a.mid,1,", "x/a.mid", "listed more than once"),
-        ("x\\a.mid,0,", "x/a.mid", "listed more than once"),
         ("./x/./a.mid,0,", "x/a.mid", "listed more than once"),
-        ("x//a.mid,0,", "x/a.mid", "listed more than once"),
         ("b.mid,0,dev", "b.mid", "split 'dev' is none of train, val, test"),
         ("b, b.mid,0,train", "b", f"more fields than columns: {QUOTES}"),
     ],
@@ -131,7 +126,6 @@ def test_a_row_that_cannot_be_used_is_rejected_alone(tmp_path: Path, row: str, p
         ("path,genre\na.mid,pop\n", "no column genre_id;.*it is 'path,genre'"),
         ("a.mid,0\nb.mid,1\n", "no column path and genre_id.*commas or semicolons or tabs.*it is 'a.mid,0'"),
         ("path,genre_id,Path\na.mid,0,b.mid\n", "two columns are called path"),
-        ("path,genre_id\n", "no usable row"),
         ("path,genre_id\na.mid,pop\n", "no usable row"),
         ("path,genre_id,genre\na,0,pop\nb,1,rock\nc,0,jazz\n", "genre_id 0 is called 'pop', but 'jazz' in line 4"),
         ("path,genre_id,genre\na,0,pop\nb,1,Pop\n", "two ids are called 'pop'; use other names"),
@@ -141,7 +135,6 @@ def test_a_row_that_cannot_be_used_is_rejected_alone(tmp_path: Path, row: str, p
         ("path,genre_id\na,0\nb,2\n", r"must run 0, 1, ... without gaps, .* 0, 2; number them anew"),
         ("path,genre_id\n" + "".join(f"{k},{k + 2}\n" for k in range(99)), r"10, 11, \.\.\.; subtract 2"),
         ("path,genre_id\nJóga.mid,0\n".encode("latin-1"), "not UTF-8"),
-        ("path,genre_id\na.mid,0\n".encode("utf-16"), "not UTF-8"),
         ("path,genre_id\na.mid,0\n".encode("utf-16-le"), "not UTF-8"),
     ],
 )
@@ -150,16 +143,7 @@ def test_labels_that_cannot_be_used(tmp_path: Path, content: str | bytes, messag
         labels_of(tmp_path, content)
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "c.mid,0\nd.mid,1\n",
-        20_000 * "d.mid,0\n",
-        'c.mid,0\n"with, comma.mid",0\nd.mid,1\n',
-        'c.mid,0\n"d.mid","1"\n',
-    ],
-    ids=["to_the_end", "long", "closed_by_a_later_quote", "closed_at_the_start_of_a_row"],
-)
+@pytest.mark.parametrize("rest", ["c.mid,0\n", 20_000 * "d.mid,0\n", 'c.mid,0\n"a, b",0\n', 'c.mid,0\n"d.mid","1"\n'])
 def test_a_quote_that_does_not_close_is_an_error_that_names_its_line(tmp_path: Path, rest: str) -> None:
     with pytest.raises(UserError, match=r"row of line 4 is not CSV .* is a quote opened there and never closed\?"):
         labels_of(tmp_path, f'path,genre_id\na.mid,0\n"aa.mid",0\n"b.mid,1\n{rest}')
@@ -185,12 +169,6 @@ def test_whatever_a_program_writes_is_read_again(tmp_path_factory, rows: list[tu
     assert not too_many.any()
 
 
-@pytest.mark.parametrize("name", ["missing.csv", "."])
-def test_no_label_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="no such label file"):
-        read_labels(tmp_path / name)
-
-
 def test_any_column_can_be_the_condition(tmp_path: Path) -> None:
     text = "path,Composer,genre_id\na,bach,x\nb,Chopin,\nc,Bach,9\nd,,0\ne,NA,\nf,1984\n"
     labels = labels_of(tmp_path, text, genre_column="composer")
@@ -203,13 +181,6 @@ def test_any_column_can_be_the_condition(tmp_path: Path) -> None:
     assert len(labels.warnings) == 1 and "'Bach' for 'bach'" in labels.warnings[0]
 
 
-def test_a_condition_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no column mood"):
-        labels_of(tmp_path, PLAIN, genre_column="mood")
-    with pytest.raises(UserError, match="no usable row; each needs a path and a mood"):
-        labels_of(tmp_path, "path,mood\na,\nb,\n", genre_column="mood")
-
-
 def test_names_may_be_given(tmp_path: Path) -> None:
     assert labels_of(tmp_path, PLAIN, names=["x", "y"]).names == ["x", "y"]
     with pytest.raises(UserError, match="--genres gives 1 names, but the labels have a genre_id 1"):
@@ -219,9 +190,3 @@ def test_names_may_be_given(tmp_path: Path) -> None:
     for names in (["x", "X"], ["x", ""], ["x", "all"], ["1", "0"]):
         with pytest.raises(UserError):
             labels_of(tmp_path, PLAIN, names=names)
-
-
-def test_a_row_per_file_and_a_table_of_plain_types(tmp_path: Path) -> None:
-    table = labels_of(tmp_path, PLAIN).table
-    assert table.index.tolist() == [0, 1] and table["genre_id"].dtype == "int64"
-    assert isinstance(table, pd.DataFrame)

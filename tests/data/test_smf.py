@@ -1,4 +1,4 @@
-"""The bytes of MIDI files: forms that all must be read, wrappers, and how damaged and absurd files are refused."""
+"""Bytes of MIDI files: every valid form and wrapper is read, damaged and absurd files are refused."""
 
 import contextlib
 import itertools
@@ -193,20 +193,13 @@ def with_length(content: bytes, n_bytes: int) -> bytes:
 DAMAGED = {
     "empty": (b"", "not a MIDI file"),
     "not MIDI": (b"RIFF\x10\x00\x00\x00WAVEfmt " + bytes(40), "not a MIDI file"),
-    "text": (b"<html>404 not found</html>", "not a MIDI file"),
     "header cut off": (SOUND[:12], "not a MIDI file"),
-    "header alone": (SOUND[:14], "no track"),
     "truncated": (SOUND[:-6], "truncated"),
-    "truncated in the last track": (midi(note(), note())[:-1], "truncated"),
     "event past the end": (raw_midi(b"\x00\x90\x3c\x50" + b"\x60\x80\x3c"), "past the end of its track"),
     "delta time past the end": (raw_midi(b"\x00\x90\x3c\x50" + b"\x83"), "past the end of its track"),
     "text past the end": (raw_midi(b"\x00\xff\x01\x7fabc"), "past the end of its track"),
     "event into the next track": (raw_midi(b"\x00\x90", b"\x00\x90\x3c\x50"), "past the end of its track"),
-    "stray bytes between tracks": (
-        TWO[:TWO_TRACKS] + b"\x12\x34stray \xff" + TWO[TWO_TRACKS:],
-        "only 1 of its 2 tracks can be found",
-    ),
-    "pad byte between tracks": (TWO[:TWO_TRACKS] + b"\0" + TWO[TWO_TRACKS:], "only 1 of its 2 tracks"),
+    "stray bytes between tracks": (TWO[:TWO_TRACKS] + b"\x12stray" + TWO[TWO_TRACKS:], "only 1 of its 2 tracks can"),
     "cut off between tracks": (TWO[:TWO_TRACKS], "only 1 of its 2 tracks"),
     "cut off in a chunk header": (TWO[: TWO_TRACKS + 6], "only 1 of its 2 tracks"),
     "tracks that are not there": (SOUND[:10] + b"\xff\xff" + SOUND[12:], "only 1 of its 65535 tracks"),
@@ -240,11 +233,6 @@ def test_a_damaged_file_is_refused_with_its_reason(content: bytes, reason: str, 
         read_song(path)
     assert path.name not in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_song(tmp_path / "missing.mid")
 
 
 VALID = midi(
@@ -295,16 +283,13 @@ def test_a_file_may_be_read_in_blocks(block_bytes: int, tmp_path: Path, monkeypa
         read_song(truncated)
 
 
-def test_a_file_of_any_size_is_refused_unread(tmp_path: Path) -> None:
-    path = tmp_path / "large.mid"
-    with path.open("wb") as file:
+def test_a_file_above_the_largest_size_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = tmp_path / "large.mid"
+    with large.open("wb") as file:
         file.truncate(100_000_000)
     with pytest.raises(MidiError, match=f"too large: 100,000,000 bytes, more than the {MAX_BYTES:,} allowed"):
-        read_song(path)
-    assert peak_bytes(path) < 1e6
-
-
-def test_the_largest_allowed_size_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        read_song(large)
+    assert peak_bytes(large) < 1e6
     path = write(tmp_path / "song.mid", SOUND)
     monkeypatch.setattr("data.smf.MAX_BYTES", len(SOUND))
     assert sounding(read_song(path)) == {60: [(0, 8)]}

@@ -1,4 +1,4 @@
-"""Windows of a file on its own are those that a store would give."""
+"""Windows of a single file equal those from a store."""
 
 from pathlib import Path
 

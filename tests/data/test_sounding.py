@@ -1,4 +1,4 @@
-"""Pedal, pitch bends and piled notes in the roll, by hand and as `pretty_midi` has them, in memory like the roll's."""
+"""Pedal, pitch bends and overlapping notes in the roll: by hand, as in `pretty_midi`, and in bounded memory."""
 
 import tracemalloc
 from pathlib import Path
@@ -58,8 +58,6 @@ PEDAL_CASES = {
         notes=3,
     ),
     "note shorter than a frame": Case(one_track(pedal(0, 127), *note(60, 30), pedal(450, 0)), {}),
-    "far after the last note": Case(one_track(*note(60, 120), pedal(960, 0)), {60: [(0, 2)]}),
-    "released before any press": Case(one_track(pedal(0, 0), *note(60, 120), pedal(240, 0)), {60: [(0, 2)]}),
     "another control": Case(one_track(control(0, 66, 127), *note(60, 120), control(240, 66, 0)), {60: [(0, 2)]}),
 }
 
@@ -69,17 +67,13 @@ BEND_CASES = {
     "all the way down, two semitones": Case(bent_note(60, -8192), {58: [(0, 4)]}),
     "all the way up, just under two": Case(bent_note(60, 8191), {61: [(0, 4)], 62: [(0, 4)]}),
     "the least up": Case(bent_note(60, 1), {60: [(0, 4)], 61: [(0, 4)]}),
-    "the least down": Case(bent_note(60, -1), {59: [(0, 4)], 60: [(0, 4)]}),
     "a fraction up": Case(bent_note(60, 5000), {61: [(0, 4)], 62: [(0, 4)]}),
     "a fraction down": Case(bent_note(60, -5000), {58: [(0, 4)], 59: [(0, 4)]}),
     "highest key, a fraction up": Case(bent_note(127, 1000), {127: [(0, 4)]}),
-    "highest key, a fraction down": Case(bent_note(127, -1000), {126: [(0, 4)], 127: [(0, 4)]}),
     "highest key, a semitone up": Case(bent_note(127, 4096), {}),
     "one below, over the top": Case(bent_note(126, 5000), {127: [(0, 4)]}),
     "lowest key, a fraction down": Case(bent_note(0, -1000), {0: [(0, 4)]}),
-    "lowest key, a fraction up": Case(bent_note(0, 1000), {0: [(0, 4)], 1: [(0, 4)]}),
     "lowest key, two semitones down": Case(bent_note(0, -8192), {}),
-    "one above, over the bottom": Case(bent_note(1, -5000), {0: [(0, 4)]}),
     "within a note": Case(
         one_track(on(0, 60), bend(240, 4096), bend(240, 0), off(240, 60)), {60: [(0, 4), (8, 12)], 61: [(4, 8)]}
     ),
@@ -104,7 +98,6 @@ BEND_CASES = {
         one_track(bend(0, 100), on(0, 60), bend(60, 3000), bend(60, 100), bend(60, 0), off(60, 60)),
         {60: [(0, 4)], 61: [(0, 3)]},
     ),
-    "longer than the notes": Case(one_track(*note(60, 240), bend(240, 4096), bend(240, 0)), {60: [(0, 4)]}),
 }
 
 

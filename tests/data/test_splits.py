@@ -1,4 +1,4 @@
-"""Which split a song falls to, and which files count as one song."""
+"""Splits of songs, and which files count as one song."""
 
 import unicodedata
 
@@ -19,12 +19,10 @@ REPEATABLE = settings(derandomize=True, deadline=None, database=None)
         (("ABBA", "Waterloo.2"), ("ABBA", "Waterloo (2)"), True),
         (("Björk", "Jóga"), (unicodedata.normalize("NFD", "björk"), unicodedata.normalize("NFD", "jóga")), True),
         (("Sting", "If  I Ever"), ("Sting", "If I Ever"), True),
-        (("Iron Maiden", "Iron Maiden"), ("Iron Maiden", "Iron Maiden.1"), True),
         (("ABBA", "Waterloo"), ("Cher", "Waterloo"), False),
         (("ABBA", "Waterloo"), ("ABBA", "Waterloo live"), False),
         (("Chicago", "Suite (2) in C"), ("Chicago", "Suite (3) in C"), False),
         (("Muse", "riff.001"), ("Muse", "riff.002"), False),
-        (("Muse", "riff (01)"), ("Muse", "riff (02)"), False),
     ],
 )
 def test_versions_of_a_song_have_one_key(first: tuple[str, str], second: tuple[str, str], same: bool) -> None:
@@ -40,9 +38,7 @@ def test_versions_of_a_song_have_one_key(first: tuple[str, str], second: tuple[s
         ("jazz", "jazz (7)", ""),
         ("folder", "Jazz (7)", "jazz"),
         ("nan", "nan", ""),
-        ("Bach", "untitled 3", ""),
         ("Bach", "Track_07", ""),
-        ("Bach", "12", ""),
         ("Bach", "12 (3)", ""),
         ("Bach", "", ""),
         ("Bach", "New Song.2", ""),
@@ -53,22 +49,10 @@ def test_a_placeholder_or_a_number_names_no_song(artist: str, title: str, genre:
     assert song_key(artist, title, genre) is None
 
 
-@pytest.mark.parametrize(
-    ("title", "expected"),
-    [
-        ("Title.2", "Title"),
-        ("Title (12)", "Title"),
-        ("Summer of 69.1", "Summer of 69"),
-        ("Symphony No.5", "Symphony No.5"),
-        ("Etude Op.10", "Etude Op.10"),
-        ("bwv244.3", "bwv244.3"),
-        ("madrigal.3.1", "madrigal.3.1"),
-        ("Sonata No. 5", "Sonata No. 5"),
-        ("take.001", "take.001"),
-    ],
-)
-def test_versions_are_told_from_catalogue_numbers(title: str, expected: str) -> None:
-    assert without_version(title) == expected
+@pytest.mark.parametrize("title", ["Symphony No.5", "Etude Op.10", "bwv244.3", "madrigal.3.1", "take.001"])
+def test_catalogue_numbers_are_no_versions(title: str) -> None:
+    assert without_version(title) == title
+    assert [without_version(f"Title{version}") for version in (".2", " (12)")] == ["Title", "Title"]
 
 
 def split_each(names: list[str]) -> dict[str, str]:
@@ -77,10 +61,12 @@ def split_each(names: list[str]) -> dict[str, str]:
     return dict(zip(names, assign_splits(names, contents, [None] * len(names)), strict=True))
 
 
-def test_the_shares_of_the_splits() -> None:
-    splits = list(split_each([f"artist {number % 700} / title {number}" for number in range(5000)]).values())
-    shares = {split: splits.count(split) / len(splits) for split in SPLITS}
-    assert shares == pytest.approx({"train": 0.8, "val": 0.1, "test": 0.1}, abs=0.015)
+def test_shares_and_splits_do_not_depend_on_other_songs_or_their_order() -> None:
+    names = [f"artist {number % 700} / title {number}" for number in range(5000)]
+    every = split_each(names)
+    shares = [list(every.values()).count(split) / len(names) for split in SPLITS]
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.015)
+    assert split_each(names[::-3]).items() <= every.items()
 
 
 def test_a_song_keeps_its_split_for_ever() -> None:
@@ -96,13 +82,6 @@ def test_a_song_keeps_its_split_for_ever() -> None:
     assert split_each(list(splits)) == splits
 
 
-def test_adding_songs_moves_none() -> None:
-    names = [f"song {number}" for number in range(500)]
-    before, after = split_each(names[::3]), split_each(names[::-1])
-    assert before.items() <= after.items()
-    assert set(before.values()) == set(SPLITS)
-
-
 KEYS = st.integers(0, 30).map("song {}".format)
 SONGS = st.lists(st.tuples(KEYS, st.integers(0, 30).map(str)), min_size=1, max_size=40)
 
@@ -113,10 +92,13 @@ def split_songs(songs: list[tuple[str, str]]) -> list[str]:
 
 
 @REPEATABLE
-@given(songs=SONGS)
-def test_versions_and_copies_stay_together(songs: list[tuple[str, str]]) -> None:
+@given(songs=SONGS, order=st.randoms(use_true_random=False))
+def test_versions_and_copies_stay_together_in_any_order(songs: list[tuple[str, str]], order) -> None:
     split_of: dict[str, str] = {}
-    for (key, content), split in zip(songs, split_songs(songs), strict=True):
+    shuffled = order.sample(songs, len(songs))
+    for (key, content), split in [
+        *zip(songs, split_songs(songs), strict=True), *zip(shuffled, split_songs(shuffled), strict=True)
+    ]:
         assert split_of.setdefault(f"key {key}", split) == split
         assert split_of.setdefault(f"content {content}", split) == split
 
@@ -129,15 +111,6 @@ def test_a_new_copy_moves_songs_towards_training_alone(
     before, after = split_songs(songs), split_songs(songs + more)
     for old, new in zip(before, after, strict=False):
         assert SPLITS.index(new) <= SPLITS.index(old)
-
-
-@REPEATABLE
-@given(songs=SONGS, order=st.randoms(use_true_random=False))
-def test_the_order_of_songs_does_not_matter(songs: list[tuple[str, str]], order) -> None:
-    places = list(range(len(songs)))
-    order.shuffle(places)
-    splits = split_songs(songs)
-    assert split_songs([songs[place] for place in places]) == [splits[place] for place in places]
 
 
 def test_a_copy_joins_two_songs_in_the_earlier_split() -> None:
@@ -154,7 +127,7 @@ def test_a_given_split_wins() -> None:
     assert assign_splits(names, names, wanted) == [given or split for given, split in zip(wanted, free, strict=True)]
 
 
-def test_an_empty_split_is_told_with_the_songs_that_were_taken_for_one() -> None:
+def test_an_empty_split_gives_a_warning_with_the_versions_of_one_song() -> None:
     paths, keys, contents = ["a (1).mid", "a (2).mid", "b.mid"], ["a", "a", "b"], ["1", "2", "3"]
     assert split_warnings(paths, keys, contents, ["train", "val", "test"]) == []
     (warning,) = split_warnings(paths, keys, contents, ["train", "train", "test"])
@@ -166,7 +139,7 @@ def test_an_empty_split_is_told_with_the_songs_that_were_taken_for_one() -> None
     assert warning == "no song has fallen to val and test; give more songs, or a split column in the labels"
 
 
-def test_copies_in_two_splits_are_told() -> None:
+def test_copies_in_two_splits_give_a_warning() -> None:
     paths, contents = ["a.mid", "b.mid", "c.mid", "d.mid"], ["1", "2", "1", "1"]
     (warning,) = split_warnings(paths, paths, contents, ["train", "val", "test", "train"])
     assert warning.startswith("3 files are copies of others that the labels' split column gives to another split")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from corpus import ROWS, names_in, rejected_of, write_labels
+from corpus import ROWS, names_in, write_labels
 from midi_files import example_song, write
 
 import prepare_data
@@ -128,13 +128,6 @@ def test_wrong_files_end_in_one_line(run_main, corpus: Path, arguments: str, rem
     (line,) = (line for line in errors.splitlines() if line and not line.startswith("reading"))
     assert line.startswith("error: ") and remedy in line
     assert [path for path in sorted(corpus.rglob("*")) if path.suffix != ".lock"] == before
-
-
-def test_a_row_with_an_overlong_name_is_rejected_alone(run_main, corpus: Path) -> None:
-    with (corpus / "labels.csv").open("a") as file:
-        file.write("a" * 300 + ".mid,0,,\n")
-    assert run_main("--labels", "labels.csv", "--midi-dir", "midi")[0] == 0
-    assert rejected_of(RollStore.open(corpus / "store")) == {"a" * 300 + ".mid": "no such file"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
