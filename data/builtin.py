@@ -1,15 +1,13 @@
-"""Make a labelled MIDI folder out of the scores that the PyPI package music21 carries: no download is needed.
+"""Export a labelled MIDI folder from the scores in the package music21, without a download.
 
     python prepare_data.py --builtin        # calls export_builtin_corpus
 
-Four conditions: Renaissance polyphony (Palestrina's masses, Monteverdi's madrigals), Bach's chorales, the
-fiddle tunes of Ryan's Mammoth Collection, the European folk songs of the Essen collection. What the scores
-leave open is decided here:
+Four classes: Renaissance polyphony (Palestrina's masses, Monteverdi's madrigals), Bach's chorales, the fiddle tunes of
+Ryan's Mammoth Collection, the European folk songs of the Essen collection. The scores leave open:
 
-- Tempo. None is printed but in five of Ryan's tunes, where it is kept. All else has one steady tempo: the
-  beat of the first time signature (a dotted quarter in 6/8, a half note in 4/2) at
-  `Collection.beats_per_minute`. In 4/4, Renaissance and fiddle scores are felt in two, so there the beat is
-  the half note. The playback tempi in the MusicXML files are defaults of notation programs, and ignored.
+- Tempo. Only five of Ryan's tunes print one, which is kept. All others get one steady tempo: the beat of the first
+  time signature (a dotted quarter in 6/8, a half note in 4/2) at `Collection.beats_per_minute`. Renaissance and fiddle
+  scores in 4/4 are felt in two, so their beat is the half note. Playback tempi in MusicXML files are ignored.
 - Repeats are not expanded: they would only add copies of the same windows.
 - Ties are merged; grace notes, ornaments and chord symbols are left out. One track per part, velocity 80.
 """
@@ -39,18 +37,18 @@ from data.pianoroll import VELOCITY
 if TYPE_CHECKING:
     import music21
 
-EXPORT_VERSION = 1  # raise it whenever the exported files change, so that older exports are made anew
+EXPORT_VERSION = 1  # raise it when the exported files change, so that older exports are replaced
 GENRES = ("renaissance", "chorale", "fiddle", "folk")  # the position is the genre id
 LABEL_COLUMNS = ("path", "genre_id", "genre", "artist", "title")
 TICKS_PER_QUARTER = 480
-PRINTED_TEMPO_RANGE = (40, 200)  # quarters per minute; the parser has misread a printed tempo outside of it
+PRINTED_TEMPO_RANGE = (40, 200)  # quarters per minute; the parser misreads some printed tempi
 
 TimedNote = tuple[float, float, int]  # onset and duration in quarters, MIDI pitch
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A folder of music21's corpus. The default export takes `pieces` of it: equal music time per genre."""
+    """A folder of music21's corpus. The default export takes `pieces` of it, for equal music time per genre."""
 
     folder: str
     pattern: str
@@ -59,19 +57,19 @@ class Collection:
     pieces: int
     beats_per_minute: float
     alla_breve: bool = False  # 4/4 is felt in two
-    exclude: str = r"(?!)"  # regular expression of the file stems left out; by default none
+    exclude: str = r"(?!)"  # regular expression of the file stems left out
 
 
 PALESTRINA, MONTEVERDI = "Giovanni Pierluigi da Palestrina", "Claudio Monteverdi"
 BACH, RYAN, ESSEN = "Johann Sebastian Bach", "Ryan's Mammoth Collection", "Essen Folksong Collection"
 COLLECTIONS = (
     Collection("palestrina", "*.krn", "renaissance", PALESTRINA, 22, 66, alla_breve=True),
-    # madrigal.3.1_old is another encoding of madrigal.3.1.
+    # "_old": another encoding of the same madrigal.
     Collection("monteverdi", "*.mxl", "renaissance", MONTEVERDI, 10, 66, alla_breve=True, exclude=".*_old"),
-    # BWV 846 is a prelude; the chorales "-inst" and "-s" are there in another scoring as well.
+    # BWV 846 is a prelude; the chorales "-inst" and "-s" are also there in another scoring.
     Collection("bach", "*.mxl", "chorale", BACH, 118, 76, exclude="bwv846|.*-(inst|s)$"),
     Collection("ryansMammoth", "*.abc", "fiddle", RYAN, 280, 104, alla_breve=True),
-    # han1 and han2 are Chinese songs; irl is Irish, so close to Ryan's tunes; the test files are a mixture.
+    # han1 and han2 are Chinese songs; irl is Irish, close to Ryan's tunes; the test files are a mixture.
     Collection("essenFolksong", "*.abc", "folk", ESSEN, 225, 96, exclude="han|irl|test"),
 )
 
@@ -94,20 +92,14 @@ def export_builtin_corpus(
     progress: bool = True,
     pieces_per_collection: int | None = None,
 ) -> Path:
-    """Write `folder/<genre>/<name>.mid` and `folder/labels.csv`, and return the path of labels.csv.
+    """Write `folder/<genre>/<name>.mid` and `folder/labels.csv`; returns the path of labels.csv.
 
-    Its columns are LABEL_COLUMNS; paths are relative to `folder`, with forward slashes. A finished export
-    with the same settings is returned as it is, anything else is made anew. The choice of pieces depends on
-    the settings alone. A score that cannot be read is skipped and counted. MIDI files of an earlier export
-    with other settings stay in the folder, without a row in labels.csv.
+    Its columns are LABEL_COLUMNS; paths are relative to `folder`. A finished export with the same settings is kept;
+    any other is replaced, but MIDI files of an earlier export stay, without a row in labels.csv. Scores that cannot be
+    read are skipped and counted. `full`: whole collections (minutes) instead of a balanced part (seconds). `workers`:
+    processes, by default one per core. `pieces_per_collection` replaces `Collection.pieces`.
 
-    Args:
-        full: export the collections whole (minutes) instead of a balanced part of them (seconds).
-        workers: number of processes; None is one per core.
-        pieces_per_collection: take so many of each instead of `Collection.pieces`, unless `full`.
-
-    Raises:
-        UserError: music21 is not installed, or a genre came out empty.
+    Raises `UserError` if music21 is missing or a genre comes out empty.
     """
     folder = Path(folder)
     corpus = corpus_folder()
@@ -122,7 +114,11 @@ def export_builtin_corpus(
         return labels_path
     record_path.unlink(missing_ok=True)
 
-    pieces = _choose_pieces(corpus, folder, full, pieces_per_collection)
+    pieces: list[Piece] = []
+    for collection in COLLECTIONS:
+        found = list(_find_pieces(corpus, collection, folder))
+        count = len(found) if full else min(len(found), pieces_per_collection or collection.pieces)
+        pieces += [found[i * len(found) // count] for i in range(count)]  # evenly spaced
     rows, minutes = _export_pieces(pieces, folder, workers, progress)
     for genre in GENRES:
         if not minutes[genre]:
@@ -138,7 +134,7 @@ def export_builtin_corpus(
 
 
 def corpus_folder() -> Path:
-    """The corpus inside the installed music21, found without importing it."""
+    """The corpus of the installed music21, found without importing it. Raises `UserError`."""
     spec = find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("the built-in corpus needs the package music21: pip install music21")
@@ -153,7 +149,7 @@ def _finished_settings(record_path: Path) -> dict[str, Any] | None:
 
 
 def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator[Piece]:
-    """Every piece of a collection, by file name. An ABC file is split into its tunes, which start at `X:`."""
+    """The pieces of a collection, by file name. An ABC file is split into its tunes, which start at `X:`."""
     for source in sorted((corpus / collection.folder).glob(collection.pattern)):
         if re.match(collection.exclude, source.stem):
             continue
@@ -167,24 +163,10 @@ def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator
             yield Piece(collection, source, abc_text, folder / collection.genre / f"{name}{suffix}.mid")
 
 
-def _choose_pieces(corpus: Path, folder: Path, full: bool, pieces_per_collection: int | None) -> list[Piece]:
-    pieces = []
-    for collection in COLLECTIONS:
-        available = list(_find_pieces(corpus, collection, folder))
-        wanted = collection.pieces if pieces_per_collection is None else pieces_per_collection
-        pieces += available if full else _evenly_spaced(available, wanted)
-    return pieces
-
-
-def _evenly_spaced(pieces: list[Piece], count: int) -> list[Piece]:
-    count = min(count, len(pieces))
-    return [pieces[i * len(pieces) // count] for i in range(count)]
-
-
 def _export_pieces(
     pieces: list[Piece], folder: Path, workers: int | None, progress: bool
 ) -> tuple[list[tuple[str, int, str, str, str]], dict[str, float]]:
-    """Export over processes; the label rows of the pieces that could be read, and the minutes per genre."""
+    """Export in several processes; returns the label rows of the pieces that were read, and the minutes per genre."""
     for genre in GENRES:
         (folder / genre).mkdir(parents=True, exist_ok=True)
     rows = []
@@ -202,22 +184,13 @@ def _export_pieces(
 
 
 def _export_piece(piece: Piece) -> tuple[str, float] | None:
-    """Write the MIDI file of one score; its title and length in seconds, or None if there is no music."""
-    from music21 import converter
-
+    """Write the MIDI file of one score; returns its title and length in seconds, or None if there is no music."""
     try:
-        # music21 remarks on the oddities of a score through warnings and on the error stream.
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            # forceSource: no pickle of the score is read or written.
-            if piece.abc_text is None:
-                score = converter.parse(piece.source, forceSource=True)
-            else:
-                score = converter.parse(piece.abc_text, format="abc", forceSource=True)
-            parts = [(part.partName or "", timed_notes(part)) for part in score.parts]
-            tempo = _quarters_per_minute(score, piece.collection)
-            title = ": ".join(filter(None, (score.metadata.parentTitle, score.metadata.title)))
-    except Exception:  # one score out of thousands; a parser may raise anything
+        score = parse_score(piece.source) if piece.abc_text is None else parse_score(piece.abc_text, "abc")
+        parts = [(part.partName or "", timed_notes(part)) for part in score.parts]
+        tempo = _quarters_per_minute(score, piece.collection)
+        title = ": ".join(filter(None, (score.metadata.parentTitle, score.metadata.title)))
+    except Exception:  # one score in thousands; a parser may raise anything
         return None
     end = max((onset + duration for _, notes in parts for onset, duration, _ in notes), default=0.0)
     if not end:
@@ -226,11 +199,17 @@ def _export_piece(piece: Piece) -> tuple[str, float] | None:
     return " ".join(title.split()) or piece.source.stem, end / tempo * 60
 
 
-def timed_notes(part: "music21.stream.Part") -> list[TimedNote]:
-    """The sounding notes of a part, tied notes merged.
+def parse_score(source: Path | str, text_format: str | None = None) -> "music21.stream.Score":
+    """A score from a file, or from text of a `text_format`, without music21's warnings and without its cache files."""
+    from music21 import converter
 
-    The times are those of music21's `stripTies`, many times sooner since no score is copied.
-    """
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return converter.parse(source, format=text_format, forceSource=True)
+
+
+def timed_notes(part: "music21.stream.Part") -> list[TimedNote]:
+    """The sounding notes of a part, tied notes merged: music21's `stripTies`, but much faster, without a copy."""
     notes: list[TimedNote] = []
     latest: dict[int, int] = {}  # pitch -> index of its latest note
     open_ties: set[int] = set()  # pitches whose latest note is tied onwards
@@ -241,7 +220,7 @@ def timed_notes(part: "music21.stream.Part") -> list[TimedNote]:
         for note in element.notes if element.isChord else (element,):
             pitch, tie = note.pitch.midi, note.tie.type if note.tie else None
             start, length, _ = notes[latest[pitch]] if pitch in latest else (onset, 0.0, pitch)
-            # Some scores mark only one end of a tie, so either is enough.
+            # Some scores mark only one end of a tie.
             tied = pitch in open_ties or tie in ("stop", "continue")
             if length and tied and abs(start + length - onset) < 1e-6:
                 notes[latest[pitch]] = (start, length + duration, pitch)
@@ -253,7 +232,7 @@ def timed_notes(part: "music21.stream.Part") -> list[TimedNote]:
 
 
 def _quarters_per_minute(score: "music21.stream.Score", collection: Collection) -> float:
-    """The printed tempo, or else the collection's beat in the metre of the first time signature."""
+    """The printed tempo, otherwise the collection's beat in the metre of the first time signature."""
     for mark in score.recurse().getElementsByClass("MetronomeMark"):
         if mark.number and PRINTED_TEMPO_RANGE[0] <= mark.getQuarterBPM() <= PRINTED_TEMPO_RANGE[1]:
             return mark.getQuarterBPM()

@@ -89,7 +89,7 @@ def _ending(written: Written, at: int, turn: int) -> int:
 
 @dataclass
 class _Bar:
-    """The sounds between two bar lines. `ends_section`: the second is a double bar, a repeat or an ending."""
+    """The sounds between two bar lines. `ends_section`: the second bar line separates sections."""
 
     sounds: list[Sound] = field(default_factory=list)
     ends_section: bool = False
@@ -119,18 +119,15 @@ def lay_out(name: str, played: Written, bar: Fraction, title: str = "") -> Tune:
         following = bars[place + 1] if place + 1 < len(bars) else None
         if length % bar == 0:
             placed.append((time, here))
+            time += length
         elif length < bar and following and length + following.length == bar:
             placed += [(time, here), (time + length, following)]
-            length, place = bar, place + 1
-        elif length < bar and begins_section:
-            placed.append((time + bar - length, here))
-            length = bar
-        elif length < bar and ends_section:
-            placed.append((time, here))
-            length = bar
+            time, place = time + bar, place + 1
+        elif length < bar and (begins_section or ends_section):
+            placed.append((time + bar - length if begins_section else time, here))
+            time += bar
         else:
             raise TuneError(Reason.IRREGULAR_BARS, f"{length} quarters in bar {place + 1} as played")
-        time += length
         place += 1
     start = placed[0][0] if placed else Fraction(0)
     end = placed[-1][0] + placed[-1][1].length if placed else Fraction(0)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from statistics import fmean
 
 import mido
 
@@ -39,10 +40,6 @@ class _MidiPart:
             covered += max(0, end - max(onset, until))
             until = max(until, end)
         return covered / sum(end - onset for onset, _, end in self.notes)
-
-    @property
-    def mean_pitch(self) -> float:
-        return sum(pitch for _, pitch, _ in self.notes) / len(self.notes)
 
 
 def read_midi_melody(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
@@ -121,7 +118,7 @@ def _melody(parts: list[_MidiPart], guess: bool) -> _MidiPart:
         return chosen
     if not guess:
         raise TuneError(Reason.SEVERAL_VOICES, f"{len(parts)} parts, none named as the melody")
-    high = [part for part in parts if part.mean_pitch >= _LOWEST_MEAN_PITCH]
+    high = [part for part in parts if fmean(pitch for _, pitch, _ in part.notes) >= _LOWEST_MEAN_PITCH]
     if not high:
         raise TuneError(Reason.SEVERAL_VOICES, "no part that could be the melody")
     return max(high, key=lambda part: part.monophony)

@@ -1,11 +1,6 @@
-"""The highest part of a MusicXML score, read by music21 -> a melody. See docs/melodies.md for what music21 leaves open.
-
-music21 parses only the part that is wanted: a chorale takes a third of the time of all four parts.
-"""
+"""The highest part of a MusicXML score -> a melody, by music21. docs/melodies.md says what is added to it."""
 
 import contextlib
-import io
-import warnings
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.builtin import parse_score
 from explainable.melodies.bars import BarLine, Sound, lay_out
 from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
@@ -28,7 +24,8 @@ def read_musicxml(path: Path, reading: Reading = Reading()) -> Iterator[Tune | D
 
 
 def _read_score(name: str, path: Path, reading: Reading) -> Tune:
-    part = _parse(_keep_top_part(ElementTree.fromstring(_read_text(path))))
+    part = parse_score(_keep_top_part(ElementTree.fromstring(_read_text(path))), "musicxml").parts[0]
+    part.toSoundingPitch(inPlace=True)
     metres = list(dict.fromkeys(own.ratioString for own in part.recurse().getElementsByClass("TimeSignature")))
     if len(metres) > 1:
         raise TuneError(Reason.METRE_CHANGES, f"{metres[0]} to {metres[1]}")
@@ -55,7 +52,10 @@ def _read_text(path: Path) -> bytes:
 
 
 def _keep_top_part(score: ElementTree.Element) -> str:
-    """The XML of the score with one part. Cue notes and `<forward>`, which music21 plays or skips, become rests."""
+    """The XML of the score with one part, which halves the time of parsing a chorale.
+
+    Cue notes, which music21 plays, and `<forward>`, which it skips, become rests.
+    """
     names = {part.get("id"): part.findtext("part-name", "") for part in score.iterfind("part-list/score-part")}
     parts = score.findall("part")
     if not parts:
@@ -72,17 +72,6 @@ def _keep_top_part(score: ElementTree.Element) -> str:
         element.tag = "note"
         ElementTree.SubElement(element, "rest")
     return ElementTree.tostring(score, encoding="unicode")
-
-
-def _parse(xml: str) -> "music21.stream.Part":
-    from music21 import converter
-
-    # music21 remarks on the oddities of a score through warnings and on the error stream.
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        part = converter.parse(xml, format="musicxml", forceSource=True).parts[0]
-    part.toSoundingPitch(inPlace=True)
-    return part
 
 
 def _sounds(part: "music21.stream.Part") -> Iterator[Sound | BarLine]:

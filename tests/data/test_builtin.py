@@ -1,4 +1,4 @@
-"""The built-in corpus: what an export holds, when it is made anew, and how it fails."""
+"""The built-in corpus: contents of an export, when it is replaced, and errors."""
 
 import csv
 import json
@@ -7,14 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import music21
 import pretty_midi
 import pytest
 
 from common.errors import UserError
 from data import builtin
-
-# The scores are those that music21 carries; whoever brings MIDI files of their own does without the package.
-music21 = pytest.importorskip("music21", reason="the built-in corpus is music21's")
 
 
 def export(folder: Path) -> Path:
@@ -37,49 +35,26 @@ def folder(exported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(exported, tmp_path / "corpus")
 
 
-@pytest.fixture
-def no_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("scores were parsed again")
-
-    monkeypatch.setattr(builtin, "_export_pieces", refuse)
-
-
-def test_labels_name_every_file_and_all_genres(exported: Path) -> None:
+def test_an_export_has_labels_and_midi_files_of_all_genres(exported: Path) -> None:
     rows = read_labels(exported / "labels.csv")
-    assert list(rows[0]) == ["path", "genre_id", "genre", "artist", "title"]
     assert {(row["genre_id"], row["genre"]) for row in rows} == {
-        ("0", "renaissance"),
-        ("1", "chorale"),
-        ("2", "fiddle"),
-        ("3", "folk"),
+        (str(place), genre) for place, genre in enumerate(("renaissance", "chorale", "fiddle", "folk"))
     }
     files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
     assert files == {row["path"] for row in rows} | {"labels.csv", "export.json"}
-    assert len(rows) == len(builtin.COLLECTIONS)
     for row in rows:
-        assert row["path"].isascii() and row["path"].startswith(row["genre"] + "/")
-        assert row["artist"] and row["title"]
-
-
-def test_midi_files_are_sane(exported: Path) -> None:
-    for row in read_labels(exported / "labels.csv"):
+        assert row["path"].startswith(row["genre"] + "/") and row["artist"] and row["title"]
         midi = pretty_midi.PrettyMIDI(str(exported / row["path"]))
         notes = [note for track in midi.instruments for note in track.notes]
-        assert notes
-        assert all(64 <= note.velocity <= 90 for note in notes)
-        assert all(note.end > note.start and 21 <= note.pitch <= 108 for note in notes)
-        assert not any(track.is_drum for track in midi.instruments)
+        assert notes and all(note.end > note.start and 21 <= note.pitch <= 108 for note in notes)
         assert len(midi.instruments) == 1 or row["genre"] in ("renaissance", "chorale")
         _, tempos = midi.get_tempo_changes()
-        assert len(tempos) == 1 and 40 <= tempos[0] <= 600
-        assert 5 < midi.get_end_time() < 600
+        assert len(tempos) == 1 and 40 <= tempos[0] <= 600 and 5 < midi.get_end_time() < 600
 
 
 def test_tied_notes_are_merged_as_music21_merges_them() -> None:
-    corpus = Path(music21.__file__).parent / "corpus"
     for source in ("monteverdi/madrigal.4.12.mxl", "bach/bwv66.6.mxl"):
-        part = music21.converter.parse(corpus / source, forceSource=True).parts[-1]
+        part = builtin.parse_score(builtin.corpus_folder() / source).parts[-1]
         expected = [
             (float(note.offset), float(note.quarterLength), note.pitch.midi)
             for note in part.stripTies().flatten().notes
@@ -110,38 +85,31 @@ def test_tempo_follows_the_metre(header: str, alla_breve: bool, quarters_per_min
     assert builtin._quarters_per_minute(score, collection) == quarters_per_minute
 
 
-@pytest.mark.usefixtures("no_parsing")
-def test_finished_export_is_kept_without_parsing(folder: Path) -> None:
+def test_only_other_settings_need_a_new_export(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("scores were parsed again")
+
+    monkeypatch.setattr(builtin, "_export_pieces", refuse)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert export(folder) == folder / "labels.csv"
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-@pytest.mark.usefixtures("no_parsing")
-def test_other_settings_ask_for_a_new_export(folder: Path) -> None:
-    with pytest.raises(AssertionError, match="parsed again"):
-        builtin.export_builtin_corpus(folder, full=True)
-
-
-@pytest.mark.usefixtures("no_parsing")
-def test_another_export_version_asks_for_a_new_export(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtin, "EXPORT_VERSION", builtin.EXPORT_VERSION + 1)
     with pytest.raises(AssertionError, match="parsed again"):
         export(folder)
 
 
-def test_interrupted_export_is_done_again(folder: Path, exported: Path) -> None:
+def test_an_interrupted_export_is_repeated(folder: Path, exported: Path) -> None:
     (folder / "export.json").unlink()
     (folder / "labels.csv").write_text("path,genre_id,genre,artist,title\n", encoding="utf-8")
     victim = folder / read_labels(exported / "labels.csv")[0]["path"]
     victim.write_bytes(b"MThd")
     export(folder)
-    for path in exported.rglob("*.*"):  # the second export is the first, byte for byte
+    for path in exported.rglob("*.*"):  # the second export equals the first, byte for byte
         assert (folder / path.relative_to(exported)).read_bytes() == path.read_bytes()
     assert json.loads((folder / "export.json").read_text())["settings"]["pieces_per_collection"] == 1
 
 
-def test_unreadable_score_is_skipped_and_counted(
+def test_an_unreadable_score_is_skipped_and_an_empty_genre_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = tmp_path / "corpus"
@@ -157,22 +125,15 @@ def test_unreadable_score_is_skipped_and_counted(
     assert "skipped 2." in capsys.readouterr().out
     assert [row["path"] for row in read_labels(labels)] == [f"{genre}/good.mid" for genre in builtin.GENRES]
     assert {row["title"] for row in read_labels(labels)} == {"Good tune"}
-
-
-def test_empty_genre_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    minutes = {"renaissance": 1.0, "chorale": 1.0, "fiddle": 0.0, "folk": 1.0}
-    monkeypatch.setattr(builtin, "_export_pieces", lambda *args: ([], minutes))
+    (corpus / "fiddle" / "good.abc").unlink()
     with pytest.raises(UserError, match="no score of genre 'fiddle'"):
-        export(tmp_path)
-    assert not (tmp_path / "export.json").exists()
+        builtin.export_builtin_corpus(tmp_path / "other", workers=1, progress=False)
+    assert not (tmp_path / "other/export.json").exists()
 
 
-def test_missing_music21_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_music21(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import sys; sys.modules['music21'] = None; import data.builtin"
+    subprocess.run([sys.executable, "-c", program], cwd=Path(builtin.__file__).parents[1], check=True)
     monkeypatch.setattr(builtin, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install music21"):
         export(tmp_path)
-
-
-def test_importing_the_module_does_without_music21() -> None:
-    program = "import sys; sys.modules['music21'] = None; import data.builtin"
-    subprocess.run([sys.executable, "-c", program], cwd=Path(builtin.__file__).parents[1], check=True)
