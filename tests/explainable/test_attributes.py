@@ -1,4 +1,4 @@
-"""The four attributes against values worked out by hand and by the definitions."""
+"""The four attributes against values by hand and against their definitions."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -26,7 +26,7 @@ def every(step: Fraction, first: Fraction = Fraction(0)) -> list[Fraction]:
     return [first + step * place for place in range(int(4 / step))]
 
 
-def test_names_stand_in_the_order_of_the_latent_dimensions() -> None:
+def test_order_and_names() -> None:
     assert ATTRIBUTES == ("rhythmic_complexity", "note_range", "note_density", "average_interval_jump")
     assert attribute_index("note_density") == 2
     with pytest.raises(UserError, match="unknown attribute 'tempo'; known are rhythmic_complexity, note_range"):
@@ -59,14 +59,14 @@ def test_range_density_and_jump() -> None:
     assert attributes(np.empty((0, 24), np.uint8)).shape == (0, 4)
 
 
-def test_phrases_have_them_as_well() -> None:
+def test_attributes_of_phrases() -> None:
     one = measure(every(Fraction(1, 2)), list(range(60, 68)), PHRASE)
     row = attributes(np.tile(one, 4), PHRASE)[0]
     assert row == pytest.approx([3.79 / (4 * 2.5 + 1.79), 7 / 26, 32 / 64, (28 + 3 * 7) / 31])
 
 
 @given(arrays(np.uint8, (5, 24), elements=st.integers(0, MEASURE.size - 1)))
-def test_rows_agree_with_the_definitions_one_by_one(tokens: np.ndarray) -> None:
+def test_rows_agree_with_the_definitions(tokens: np.ndarray) -> None:
     weights = onset_weights()
     for row, found in zip(tokens.tolist(), attributes(tokens), strict=True):
         pitches = [token for token in row if token < MEASURE.rest]
@@ -80,7 +80,7 @@ def test_rows_agree_with_the_definitions_one_by_one(tokens: np.ndarray) -> None:
         assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_transposition_changes_none_of_them() -> None:
+def test_transposition_changes_no_attribute() -> None:
     tokens = measure([Fraction(0), Fraction(1), Fraction(5, 2)], [60, 67, 64]).astype(np.uint8)
     moved = transpose(tokens, np.array([-5], np.int8), MEASURE)
     assert (moved != tokens).sum() == 3

@@ -1,4 +1,4 @@
-"""Notes -> tokens -> notes, and what the places of tokens mean."""
+"""Notes -> tokens -> notes, and cutting tunes into rows."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -16,8 +16,8 @@ F = Fraction
 
 
 def tune_of(*notes: tuple[Fraction | int, int, Fraction | int], start: int = 0, end: int = 0) -> Tune:
-    told = tuple(Note(F(onset), pitch, F(after)) for onset, pitch, after in notes)
-    return Tune("t", told, F(start), max(F(end), told[-1].end))
+    exact = tuple(Note(F(onset), pitch, F(after)) for onset, pitch, after in notes)
+    return Tune("t", exact, F(start), max(F(end), exact[-1].end))
 
 
 def rows_of(tune: Tune, form: TokenForm = MEASURE, tolerance: Fraction = F(0), **settings: bool) -> np.ndarray:
@@ -39,12 +39,14 @@ def melodies(draw: st.DrawFn, form: TokenForm) -> tuple[list[Note], Fraction]:
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=lambda form: form.name)
 @given(data=st.data())
-def test_notes_survive_the_tokens(form: TokenForm, data: st.DataObject) -> None:
+def test_decode_inverts_encode(form: TokenForm, data: st.DataObject) -> None:
     notes, end = data.draw(melodies(form))
     tokens = encode(notes, form, start=F(0), end=end)
     assert tokens.shape == (end // 4, form.measure_ticks) and tokens.dtype == np.int16
     assert tokens.min() >= 0 and tokens.max() < form.size
     assert decode(tokens, form) == notes
+    assert decode(tokens, form, -3) == [note._replace(pitch=note.pitch - 3) for note in notes]
+    assert TokenForm.from_plain(form.as_plain()) == form
 
 
 def test_sizes_are_the_published_ones() -> None:
@@ -67,7 +69,7 @@ def test_a_measure_token_by_token() -> None:
     ]
 
 
-def test_what_cannot_be_a_token_is_refused() -> None:
+def test_encode_raises_off_the_ticks_and_out_of_range() -> None:
     with pytest.raises(TuneError, match="off the grid: an onset at 1/8 of beat 2 in measure 1"):
         encode([Note(F(9, 8), 60, F(2))], MEASURE, start=F(0), end=F(4))
     with pytest.raises(ValueError, match="pitch 54 is outside 55 to 84"):
@@ -75,19 +77,14 @@ def test_what_cannot_be_a_token_is_refused() -> None:
 
 
 @given(st.fractions(0, 50, max_denominator=480))
-def test_the_nearest_tick_is_the_nearest(time: Fraction) -> None:
+def test_nearest_and_following_tick(time: Fraction) -> None:
     tick, distance = nearest_tick(time, MEASURE)
     assert distance == min(abs(tick_time(other, MEASURE) - time) for other in range(tick + 8))
     after = tick_from(time, MEASURE)
     assert tick_time(after, MEASURE) >= time and (after == 0 or tick_time(after - 1, MEASURE) < time)
 
 
-def test_a_form_is_plain_data_and_back() -> None:
-    for form in FORMS.values():
-        assert TokenForm.from_plain(form.as_plain()) == form
-
-
-def test_performed_notes_go_to_their_ticks() -> None:
+def test_performed_notes_move_to_the_nearest_ticks() -> None:
     late = F(1, 20)
     notes = [Note(F(0) + late, 60, F(1) - late), Note(F(1) + late, 62, F(2)), Note(F(4) + F(1, 8), 64, F(5))]
     moved, off = quantise(notes, MEASURE, F(1, 12))
@@ -108,7 +105,7 @@ def test_measures_off_the_grid_or_without_a_note_are_left_out() -> None:
         rows_of(tune_of((F(1, 8), 60, 4)))
 
 
-def test_phrases_are_four_measures_in_a_row_of_those_with_a_note() -> None:
+def test_a_phrase_is_four_successive_measures_with_a_note() -> None:
     tune = tune_of(*((4 * place, 60 + place, 4 * place + 4) for place in (0, 1, 3, 4, 5)))
     made = cut(tune, PHRASE, tolerance=F(0), drop_tune_off_grid=True, keep_empty=False)
     assert made.tokens.shape == (1, 64) and made.tokens[0, ::16].tolist() == [10, 11, 13, 14]
@@ -123,16 +120,8 @@ def test_phrases_are_four_measures_in_a_row_of_those_with_a_note() -> None:
 def test_tunes_move_into_the_range_and_no_further(
     pitches: tuple[int, int], shift: int, shifts: tuple[int, int]
 ) -> None:
-    made = cut(
-        tune_of((0, pitches[0], 1), (1, pitches[1], 4)),
-        MEASURE,
-        tolerance=F(0),
-        drop_tune_off_grid=True,
-        keep_empty=False,
-    )
+    tune = tune_of((0, pitches[0], 1), (1, pitches[1], 4))
+    made = cut(tune, MEASURE, tolerance=F(0), drop_tune_off_grid=True, keep_empty=False)
     assert (made.shift, made.shifts) == (shift, shifts)
-
-
-def test_a_tune_wider_than_the_range_is_dropped() -> None:
     with pytest.raises(TuneError, match=f"{Reason.TOO_WIDE}: 30 semitones"):
         rows_of(tune_of((0, 55, 1), (1, 85, 4)))

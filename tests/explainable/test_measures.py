@@ -45,7 +45,7 @@ def measures(tunes: Path) -> MeasureSet:
     return prepare_measures(own_files(tunes), tunes.parent / "set", MEASURE)
 
 
-def test_what_a_set_holds(measures: MeasureSet) -> None:
+def test_contents_of_a_set(measures: MeasureSet) -> None:
     assert measures.tokens.shape == (320, 24) and measures.tokens.dtype == np.uint8
     assert np.array_equal(measures.attributes, attributes(measures.tokens))
     assert measures.number.tolist() == list(range(8)) * 40 and measures.tune.tolist() == [*np.repeat(range(40), 8)]
@@ -55,7 +55,7 @@ def test_what_a_set_holds(measures: MeasureSet) -> None:
     assert measures.hold_share() == pytest.approx(16 / 24)
 
 
-def test_splits_are_of_tunes_and_transposition_keeps_them(measures: MeasureSet) -> None:
+def test_splits_divide_tunes_and_transposition_keeps_them(measures: MeasureSet) -> None:
     parts = {split: measures.split(split, transposed=True) for split in SPLITS}
     of_split = [set(part.tune.tolist()) for part in parts.values()]
     assert sum(map(len, of_split)) == 40 and set.union(*of_split) == set(range(40)) and min(map(len, of_split)) > 0
@@ -104,7 +104,7 @@ def test_versions_of_a_tune_stay_together() -> None:
     assert splits[:60] == splits[60:120] == splits[120:] and set(splits) == set(SPLITS)
     titled = [replace(tune, title="The Red Haired Boy -- Reel") for tune in tunes[:30]]
     assert len(set(assign_tune_splits([*titled, melody(60, 61, title="Red-Haired Boy")]))) == 1
-    # No tune's place depends on the others, or on the order.
+    # The split of a tune does not depend on the others, or on their order.
     alone = assign_tune_splits(tunes)
     assert assign_tune_splits(tunes[::-1])[::-1] == alone
     assert [split for tune in tunes for split in assign_tune_splits([tune])] == alone
@@ -112,7 +112,7 @@ def test_versions_of_a_tune_stay_together() -> None:
     assert [many.count(split) / 2000 for split in SPLITS] == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
 
 
-def test_midi_files_may_be_late_and_lose_measures_alone(tmp_path: Path) -> None:
+def test_midi_files_have_a_tolerance_and_lose_single_measures(tmp_path: Path) -> None:
     late = [m for place in range(8) for m in (on(20 if place == 0 else 0, 60 + place), off(480, 60 + place))]
     off_grid = [on(1920 - 20 + 60, 70), off(480, 70)]
     (tmp_path / "in").mkdir()

@@ -8,11 +8,9 @@ import mido
 import pytest
 from midi_files import DRUMS, midi, off, on
 
-from common.errors import UserError
 from explainable.melodies import musicxml
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.musicxml import read_musicxml
-from explainable.melodies.sources import builtin_files
 from explainable.melodies.symbtr import read_symbtr
 from explainable.melodies.tunes import Dropped, Note, Reading, Tune
 
@@ -45,18 +43,18 @@ def pitches_of(tune: Tune | Dropped) -> list[int]:
     return [note.pitch for note in tune.notes]
 
 
-def test_the_part_named_as_the_melody_counts(tmp_path: Path) -> None:
+def test_the_part_with_a_melody_name_is_chosen(tmp_path: Path) -> None:
     song = midi([metre(0, 4, 4)], [named("Bass"), *line(40, 41)], [named("Soprano"), *line(72, 74)])
     tune = read(tmp_path, song)
     assert isinstance(tune, Tune)
     assert tune.notes == (Note(F(0), 72, F(1)), Note(F(1), 74, F(2))) and (tune.start, tune.end) == (0, 2)
 
 
-def test_the_only_part_needs_no_name_and_drums_are_none(tmp_path: Path) -> None:
+def test_a_single_part_needs_no_name_and_drums_are_ignored(tmp_path: Path) -> None:
     assert pitches_of(read(tmp_path, midi(line(60, 62), line(36, 38, channel=DRUMS)))) == [60, 62]
 
 
-def test_without_a_name_the_melody_is_guessed_on_request_alone(tmp_path: Path) -> None:
+def test_the_melody_is_guessed_only_on_request(tmp_path: Path) -> None:
     chords = [on(0, 64), on(0, 67), off(QUARTER, 64), off(0, 67)]
     song = midi(chords, line(72, 74), line(40, 41))
     assert read(tmp_path, song) == Dropped("tune", "several voices", "3 parts, none named as the melody")
@@ -90,11 +88,11 @@ def test_notes_end_where_the_next_begins(tmp_path: Path) -> None:
         ([line(*[60] * 1001)], "over 1,000 notes", "1,001"),
     ],
 )
-def test_midi_files_that_cannot_enter(tmp_path: Path, tracks: list, reason: str, detail: str) -> None:
+def test_reasons_for_dropping_a_midi_file(tmp_path: Path, tracks: list, reason: str, detail: str) -> None:
     assert read(tmp_path, midi(*tracks)) == Dropped("tune", reason, detail)
 
 
-def test_files_that_are_no_midi(tmp_path: Path) -> None:
+def test_damaged_midi_files_are_dropped(tmp_path: Path) -> None:
     for content in (b"", b"no MIDI at all", midi(line(60))[:-9]):
         found = read(tmp_path, content)
         assert isinstance(found, Dropped) and found.reason == "cannot be read" and found.detail
@@ -122,13 +120,6 @@ def test_a_table_of_makam_music(tmp_path: Path) -> None:
         ("no note", ""),
     ]
     assert isinstance(list(read_symbtr(path, Reading(metres=("8/8",))))[2], Tune)
-
-
-def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "table.tsv"
-    path.write_text("path\tgenre\n1\t2\n")
-    with pytest.raises(UserError, match=r"no column makam and .* and notes; a table of makam music has makam, form"):
-        list(read_symbtr(path))
 
 
 def score(path: Path, measures: str, parts: str = "", more: str = "") -> Path:
@@ -225,9 +216,3 @@ def test_damaged_and_huge_archives_are_dropped(tmp_path: Path, monkeypatch: pyte
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("score.xml", "<score-partwise/>")
     assert read_score(path) == Dropped("s", "cannot be read", "no score in the archive")
-
-
-def test_a_chorale_of_the_built_in_corpus() -> None:
-    path = next(path for path in builtin_files("bach") if path.stem == "bwv269")
-    tune = read_score(path, metres=("3/4",))
-    assert isinstance(tune, Tune) and tune.notes[0].pitch == 67
