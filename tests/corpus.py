@@ -1,4 +1,4 @@
-"""A small folder of MIDI with its labels, and what a store made of it holds."""
+"""A small folder of MIDI files with labels, and helpers that read the content of stores."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -49,7 +49,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder, but for the locks."""
+    """Names in a folder, without lock files."""
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
@@ -72,7 +72,7 @@ def song_arrays(store: RollStore) -> dict[str, tuple[np.ndarray, ...]]:
 
 
 def rewrite_store(store: RollStore, folder: Path, *, songs: Sequence[SongRow] | None = None, **info) -> RollStore:
-    """A store of the same arrays with another song table, or other facts such as `genres`."""
+    """Write a store of the same arrays with other songs, or other facts such as `genres`."""
     folder.mkdir(parents=True)
     writer = StoreWriter(folder)
     writer.append(store)  # its arrays have the names of a song's

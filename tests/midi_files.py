@@ -56,7 +56,7 @@ def midi(*tracks: list[Message], file_type: int = 1, ticks_per_quarter: int = TI
 
 
 def raw_midi(*tracks: bytes, file_type: int = 1, division: int = TICKS_PER_QUARTER) -> bytes:
-    """The bytes of a MIDI file whose track chunks hold these bytes as they are."""
+    """The bytes of a MIDI file with these bytes in its track chunks."""
     header = b"".join(number.to_bytes(2, "big") for number in (file_type, len(tracks), division))
     return chunk(b"MThd", header) + b"".join(chunk(b"MTrk", track) for track in tracks)
 

@@ -1,4 +1,4 @@
-"""Songs as `pretty_midi` reads them, and how a song is compared with what it should be."""
+"""Cases of MIDI files with the expected song, and the song that `pretty_midi` reads."""
 
 import warnings
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Runs = dict[int, list[tuple[int, int]]]  # pitch -> (first frame, frame after th
 
 
 def pretty_midi_song(path: Path, frames_per_second: int = FRAMES_PER_SECOND) -> Song:
-    """The song as `pretty_midi` reads it."""
+    """Return the song that `pretty_midi` reads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # tempo on a track other than the first
         read = pretty_midi.PrettyMIDI(str(path))
@@ -35,7 +35,7 @@ def assert_same_song(song: Song, expected: Song) -> None:
 
 
 def sounding(song: Song) -> Runs:
-    """Where each pitch sounds in the roll, pitches that never sound left out."""
+    """Return the runs of frames in which each pitch of the roll sounds."""
     runs: Runs = {}
     for pitch, cells in enumerate(np.unpackbits(song.frames, axis=1).T):
         edges = np.flatnonzero(np.diff(cells.astype(int), prepend=0, append=0)).tolist()
@@ -46,9 +46,9 @@ def sounding(song: Song) -> Runs:
 
 @dataclass(frozen=True)
 class Case:
-    """A file, what sounds in its roll (by hand), and how many notes it has, drums included.
+    """A file, the sounding frames of its roll (by hand), and its number of notes, drums included.
 
-    480 ticks are a quarter note of 0.5 s and 60 ticks are a frame, where no tempo says otherwise.
+    At the default tempo, 480 ticks are a quarter note of 0.5 s, and 60 ticks are a frame.
     """
 
     content: bytes

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, their hashes, and locks of folders."""
+"""Atomic writes, hashes of files, and locks of folders."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Work in several processes: in order, beside a worker that dies, and never longer than the parent."""
+"""Work in several processes: in order, also when a worker is killed, and never longer than the parent."""
 
 import os
 import signal

@@ -146,8 +146,8 @@ INSTRUMENT_CASES = {
     "a program change during a note": Case(
         one_track(pedal(0, 127), on(0, 60), program(60, 5), off(60, 60), pedal(120, 0)), {60: [(0, 4)]}
     ),
-    # The pedal of the second program is unknown to the first, whose instrument was there before it.
-    "a pedal of its own per program": Case(
+    # The pedal of the second program does not apply to the first, which got its instrument before.
+    "a separate pedal for each program": Case(
         one_track(
             *(*note(60, 60), on(0, 62), program(60, 5), pedal(0, 127), program(0, 0), off(60, 62)),
             *(program(0, 5), pedal(180, 0)),

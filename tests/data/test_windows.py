@@ -50,7 +50,7 @@ def everything(source: WindowSource) -> Batch:
 
 
 def expected_events(store: RollStore, song: int, first_frame: int, seq_len: int) -> np.ndarray:
-    """Events of one window, note by note: those whose onset lies in one of its frames."""
+    """Events of one window, note by note: those with an onset in one of its frames."""
     row = store.songs[song]
     first = first_frame - row.frame_offset
     events = []
