@@ -15,7 +15,6 @@ column of the sheet shows the effect of the genre. Empty clips are counted and w
 from pathlib import Path
 
 from audio.roll_files import write_roll_files
-from audio.synthesis import open_renderer
 from common.errors import run_command
 from common.options import parse_options
 from figures.roll_sheet import save_roll_sheet
@@ -30,7 +29,7 @@ def generate(options: Options) -> list[Path]:
 
     Raises `UserError` or `CheckpointError` for unusable files or options.
     """
-    renderer = open_renderer(options.synth, options.soundfont) if options.wav else None
+    renderer = options.open_renderer()
     of_files = (
         (options.reconstruct, reconstruct), (options.continue_file, continue_file),
         (options.interpolate, interpolate_files),

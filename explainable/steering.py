@@ -13,7 +13,7 @@ from common.errors import UserError
 from evaluation.tables import BASELINE, LABEL, Column
 from explainable.attributes import ATTRIBUTES, attribute_index, attributes
 from explainable.tokens import TokenForm
-from explainable.trained import TrainedMeasures
+from explainable.trained import TrainedVAE
 
 # How far an attribute may be from what was asked to count as reached, in the order of `ATTRIBUTES`: about one onset of
 # middling weight, two semitones, one onset of 24, one semitone.
@@ -44,7 +44,7 @@ class Change:
     is_relative: bool
 
 
-def read_changes(texts: Sequence[str], trained: TrainedMeasures) -> list[Change]:
+def read_changes(texts: Sequence[str], trained: TrainedVAE) -> list[Change]:
     """Changes such as "note_density=0.6", or "note_density=+0.1" for one that is relative.
 
     Raises `UserError` for another text, an attribute that the model does not control, or one that is named twice.
@@ -55,7 +55,7 @@ def read_changes(texts: Sequence[str], trained: TrainedMeasures) -> list[Change]
         if found is None:
             raise UserError(f"cannot read {text!r}; write an attribute and a number, as in note_density=0.6 or =+0.1")
         name, sign, number = found.groups()
-        trained.control(name)
+        trained.control_index(name)
         if name in (change.name for change in changes):
             raise UserError(f"{name} is asked for twice; ask for one value")
         changes.append(Change(name, float(sign + number), bool(sign)))
@@ -83,7 +83,7 @@ def largest_values(form: TokenForm) -> np.ndarray:
     return attributes(np.where(np.arange(form.length) % 2, form.rest - 1, 0)[None], form)[0]
 
 
-def steer(trained: TrainedMeasures, z: Tensor, own: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def steer(trained: TrainedVAE, z: Tensor, own: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Tokens int64 (N, length) decoded from z (N, latent) so that their attributes are near `asked` (N, 4).
 
     A decoder that is told attributes is told those asked, and `own` (N, n controls) for the others. Else the dimensions
@@ -93,13 +93,13 @@ def steer(trained: TrainedMeasures, z: Tensor, own: np.ndarray, asked: np.ndarra
     columns = [column for column in trained.columns if not np.isnan(asked[:, column]).all()]
     if not trained.in_latent:
         wanted = asked[:, trained.columns]
-        return trained.play(z, np.where(np.isnan(wanted), own, wanted))
+        return trained.decode(z, np.where(np.isnan(wanted), own, wanted))
     parts = [slice(first, first + _AT_ONCE) for first in range(0, len(z), _AT_ONCE)]
     return np.concatenate([_move(trained, z[part], own[part], asked[part], columns) for part in parts])
 
 
 def _move(
-    trained: TrainedMeasures, z: Tensor, own: np.ndarray, asked: np.ndarray, columns: Sequence[int]
+    trained: TrainedVAE, z: Tensor, own: np.ndarray, asked: np.ndarray, columns: Sequence[int]
 ) -> np.ndarray:
     """`steer` by dimensions of z, those that follow these columns of `asked`."""
     for is_around, half_width in _PASSES:
@@ -108,17 +108,17 @@ def _move(
             k = trained.columns.index(column)
             values = offsets + z[:, k : k + 1] * is_around
             z = _nearest(trained, z, own, asked, k, values)
-    return trained.play(z, own)
+    return trained.decode(z, own)
 
 
-def _nearest(trained: TrainedMeasures, z: Tensor, own: np.ndarray, asked: np.ndarray, k: int, values: Tensor) -> Tensor:
+def _nearest(trained: TrainedVAE, z: Tensor, own: np.ndarray, asked: np.ndarray, k: int, values: Tensor) -> Tensor:
     """z with dimension k where the decoded measure is nearest to `asked`: one of `values` (N, tried), or as it was."""
     now = z[:, k : k + 1]
     values = torch.cat([values.expand(len(z), -1), now], dim=1)
     n, tried = values.shape
     repeated = np.repeat(np.arange(n), tried)
-    moved, told = trained.controlled(z[repeated], own[repeated], k, values.flatten())
-    distance = distances(attributes(trained.play(moved, told), trained.form), asked[repeated])
+    moved, told = trained.set_control(z[repeated], own[repeated], k, values.flatten())
+    distance = distances(attributes(trained.decode(moved, told), trained.form), asked[repeated])
     cost = np.nansum(distance, axis=1).reshape(n, tried) + _LEAST_CHANGE * (values - now).abs().numpy()
     best = torch.from_numpy(cost.argmin(axis=1))
     z = z.clone()

@@ -9,22 +9,22 @@ from explainable.attributes import attributes
 from explainable.measures import MeasureSet, SplitRows
 from explainable.melody_files import MEASURE_FRAMES, note_frames
 from explainable.tokens import decode
-from explainable.trained import TrainedMeasures
+from explainable.trained import TrainedVAE
 
 SWEEPS_FILE = "explainable_sweeps.json"
 POSITIONS = 9
 _DIGITS = 4
 
 
-def sweep_model(trained: TrainedMeasures, measures: MeasureSet, n: int, seed: int) -> dict[str, Any]:
+def sweep_model(trained: TrainedVAE, measures: MeasureSet, n: int, seed: int) -> dict[str, Any]:
     """Name, originals and sweeps of a model, as plain data, for `n` test rows; `UserError` where too few are there."""
     test, training = read_test_rows(measures), measures.split("train", transposed=False)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(test))[:n])
     z, own = trained.encode(test.tokens).mean, test.attributes[chosen][:, trained.columns]
     controls = []
     for k, name in enumerate(trained.attributes):
-        values = np.linspace(*trained.ends(k, z, training.attributes[:, trained.columns]), POSITIONS)
-        rows = [trained.play(*trained.controlled(z[chosen], own, k, value)) for value in values]
+        values = np.linspace(*trained.control_range(k, z, training.attributes[:, trained.columns]), POSITIONS)
+        rows = [trained.decode(*trained.set_control(z[chosen], own, k, value)) for value in values]
         steps = [[_plain(row, trained) for row in of_measure] for of_measure in np.stack(rows, axis=1)]
         controls.append({"attribute": name, "values": _rounded(values), "measures": steps})
     return {
@@ -49,7 +49,7 @@ def read_test_rows(measures: MeasureSet) -> SplitRows:
     return test
 
 
-def _plain(row: np.ndarray, trained: TrainedMeasures) -> dict[str, Any]:
+def _plain(row: np.ndarray, trained: TrainedVAE) -> dict[str, Any]:
     """A row as notes, first frame, frames and pitch of each, and its attributes."""
     values = attributes(row[None], trained.form)[0]
     return {"notes": note_frames(decode(row, trained.form)), "attributes": _rounded(values)}

@@ -1,4 +1,4 @@
-"""A trained model of the study as evaluation and generation use it: one way to play all kinds."""
+"""Trained models of the study, with one interface for all of them; the options of programs that use one model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +9,32 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.options import CheckedOptions, option
 from common.text import short_name
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.attributes import attributes as attributes_of
 from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
+from explainable.stages import MODELS
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
 from models.base import StudyVAE
 from models.checkpoint import CheckpointError
 from models.prior import Posterior
+from models.study.attribute_vae import AttributeVAE
 from models.trained import load
+from models.weight_files import STUDY, STUDY_FILE, find_study_weights
 
-REACH = 3.0  # standard deviations to either side, where a control is moved as far as it goes
-_AT_ONCE = 1024  # rows
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class TrainedMeasures:
-    """`attributes`: names of what can be controlled. `facts`: what the file says of its making."""
+class TrainedVAE:
+    """A model of the study in eval mode on the CPU.
+
+    `attributes`: the names of its n controls. `facts`: those of its weights file. Where methods take or return
+    `controls`, these are values of the controls in the attributes' units, float32 (N, n).
+    """
 
     path: Path
     model: nn.Module
@@ -37,110 +44,123 @@ class TrainedMeasures:
 
     @property
     def in_latent(self) -> bool:
-        """Whether attribute k is dimension k of z; else the decoder is told them."""
+        """Whether control k is dimension k of z; if not, it is an input of the decoder."""
         return self.model.controls_in_latent
 
     @property
     def columns(self) -> list[int]:
-        """The columns of a data set's attributes that are controlled."""
+        """The columns of `ATTRIBUTES` that are controlled."""
         return [attribute_index(name) for name in self.attributes]
 
     @property
     def run(self) -> str:
-        """What it is called: the folder of its run, or the file that came with the repository."""
+        """The folder name of the run, or the file name if the weights came with the repository."""
         path = self.path.resolve()
         return path.parent.name if path.stem.startswith(f"{VAE}_") else path.stem
 
     @property
     def file_name(self) -> str:
-        """What names of files made with it begin with: its data set and run, as runs of several sets share names."""
+        """A prefix for names of files made with the model: data set and run."""
         return short_name(f"{self.facts['data']}_{self.run}")
 
-    def control(self, name: str) -> int:
-        """Which of `attributes` is called `name`. Raises `UserError` where the model does not control it."""
+    def control_index(self, name: str) -> int:
+        """The position of a control. Raises `UserError` if the model has no control of that name."""
         if name in self.attributes:
             return self.attributes.index(name)
-        trouble = f"{self.run} does not control {name}" if name in ATTRIBUTES else f"unknown attribute {name!r}"
+        problem = f"{self.run} does not control {name}" if name in ATTRIBUTES else f"unknown attribute {name!r}"
         raise UserError(
-            f"{trouble}; known are {', '.join(ATTRIBUTES)}; {self.run} controls {', '.join(self.attributes)}"
+            f"{problem}; known are {', '.join(ATTRIBUTES)}; {self.run} controls {', '.join(self.attributes)}"
         )
 
-    def typical(self, n: int) -> np.ndarray:
-        """Values of the controls, float32 (n, n attributes), to tell where none are asked: the mean in training.
-
-        A decoder that hears z alone is told none: zeros.
-        """
+    def mean_controls(self, n: int) -> np.ndarray:
+        """The training mean of each control, `n` rows; zeros if the decoder does not take attributes."""
         mean = [0.0] * len(self.attributes) if self.in_latent else self.facts["attribute_mean"]
         return np.tile(np.float32(mean), (n, 1))
 
-    def ends(self, k: int, z: Tensor, attributes: np.ndarray) -> tuple[float, float]:
-        """How low and how high control k goes.
+    def control_range(self, k: int, z: Tensor, controls: np.ndarray) -> tuple[float, float]:
+        """The lowest and highest value of control k: three standard deviations to either side of the mean.
 
-        `REACH` standard deviations to either side of the mean: of latents `z` (N, latent), or, of what a decoder is
-        told, of the attributes (N, n) of training rows, but not beyond these.
+        Of a dimension of z, these are the mean and deviation of `z` (N, latent). Of a decoder input they are those of
+        `controls`, from the training rows, and the range is clipped to these values.
         """
-        values = z[:, k] if self.in_latent else torch.from_numpy(attributes[:, k])
-        mean, reach = float(values.mean()), REACH * float(values.std())
-        if self.in_latent:
-            return mean - reach, mean + reach
-        return max(mean - reach, float(values.min())), min(mean + reach, float(values.max()))
+        values = z[:, k] if self.in_latent else torch.from_numpy(controls[:, k])
+        low, high = around_mean(float(values.mean()), float(values.std()))
+        return (low, high) if self.in_latent else (max(low, float(values.min())), min(high, float(values.max())))
 
-    def controlled(
-        self, z: Tensor, attributes: np.ndarray, k: int, values: np.ndarray | float
+    def set_control(
+        self, z: Tensor, controls: np.ndarray, k: int, values: np.ndarray | Tensor | float
     ) -> tuple[Tensor, np.ndarray]:
-        """z (N, latent) and attributes (N, n), with control k at `values`, (N,) or one for all; both are copies."""
-        z, attributes = z.clone(), attributes.copy()
+        """Copies of z (N, latent) and `controls` with control k at `values`, (N,) or one value for all rows."""
+        z, controls = z.clone(), controls.copy()
         if self.in_latent:
             z[:, k] = torch.as_tensor(values, dtype=z.dtype)
         else:
-            attributes[:, k] = values
-        return z, attributes
+            controls[:, k] = values
+        return z, controls
 
     def require_data(self, measures: MeasureSet) -> None:
-        """Raises `CheckpointError` where the model was trained on another data set."""
+        """Raises `CheckpointError` if the model was trained on another data set."""
         if self.facts["measures_content"] != measures.content_hash:
             raise CheckpointError(
-                f"{self.path}: trained on other measures than {measures.folder} holds; name those it was trained on"
+                f"{self.path}: trained on another data set than {measures.folder}; name the one it was trained on"
             )
 
     @torch.no_grad()
     def encode(self, tokens: np.ndarray) -> Posterior:
         """q(z | row) of rows of tokens (N, length): mean and log-variance, float32 (N, latent)."""
-        heard = torch.from_numpy(tokens.astype(np.int64)), *self._given(tokens)
-        parts = [self.model.encode(*part) for part in zip(*(field.split(_AT_ONCE) for field in heard), strict=True)]
-        return Posterior(*map(torch.cat, zip(*parts, strict=True)))
-
-    def _given(self, rows: np.ndarray) -> tuple[Tensor, ...]:
-        """What the encoder hears beside rows of tokens: of an AttributeVAE, the normal scores of their attributes."""
-        if not self.model.encodes_scores:
-            return ()
-        scores = [NormalScores.from_plain(plain) for plain in self.facts["attribute_scores"]]
-        return (torch.from_numpy(scores_of(scores, attributes_of(rows, self.form)[:, self.columns])),)
+        inputs = [torch.from_numpy(tokens.astype(np.int64))]
+        if self.model.encodes_scores:
+            scores = [NormalScores.from_plain(plain) for plain in self.facts["attribute_scores"]]
+            inputs.append(torch.from_numpy(scores_of(scores, attributes_of(tokens, self.form)[:, self.columns])))
+        parts = zip(*(each.split(_ROWS_AT_ONCE) for each in inputs), strict=True)
+        return Posterior(*map(torch.cat, zip(*(self.model.encode(*part) for part in parts), strict=True)))
 
     @torch.no_grad()
-    def play(self, z: Tensor, attributes: np.ndarray) -> np.ndarray:
-        """What the decoder makes, running freely, of z (N, latent): tokens int64 (N, length).
-
-        `attributes` (N, n) of the names in `attributes`, in their own units: told to a decoder that is told any.
-        """
-        conditions = self.standardised(attributes)
-        parts = []
-        for latents, told in zip(z.split(_AT_ONCE), conditions.split(_AT_ONCE), strict=True):
-            more = () if self.in_latent else (told, self.form.length)
-            parts.append(self.model.decode_free(latents, *more)[1])
-        return torch.cat(parts).numpy()
-
-    def standardised(self, attributes: np.ndarray) -> Tensor:
-        """Attributes by mean and deviation of the training rows; as they are where the decoder hears none."""
-        values = torch.from_numpy(np.asarray(attributes, np.float32))
-        if self.in_latent:
-            return values
-        mean, deviation = (torch.tensor(self.facts[f"attribute_{name}"]) for name in ("mean", "deviation"))
-        return (values - mean) / deviation
+    def decode(self, z: Tensor, controls: np.ndarray) -> np.ndarray:
+        """Tokens int64 (N, length) of z (N, latent), decoded freely; `controls` are used only by a decoder's input."""
+        inputs = [z]
+        if not self.in_latent:
+            mean, deviation = (torch.tensor(self.facts[f"attribute_{name}"]) for name in ("mean", "deviation"))
+            inputs.append((torch.from_numpy(np.asarray(controls, np.float32)) - mean) / deviation)
+        length = () if self.in_latent else (self.form.length,)
+        parts = zip(*(each.split(_ROWS_AT_ONCE) for each in inputs), strict=True)
+        return torch.cat([self.model.decode_free(*part, *length)[1] for part in parts]).numpy()
 
 
-def load_measures_model(path: Path) -> TrainedMeasures:
-    """The model in a weights file, in eval mode. Raises `CheckpointError` where there is none that can be used."""
+def around_mean(mean: float, deviation: float) -> tuple[float, float]:
+    """The range of a control: three standard deviations to either side of its mean."""
+    return mean - 3 * deviation, mean + 3 * deviation
+
+
+def load_vae(path: Path) -> TrainedVAE:
+    """Load a model from its weights file. Raises `CheckpointError` if the file is missing or unusable."""
     trained = load(path, StudyVAE.kind, "train it with python -m programs.study_train")
     form, attributes = TokenForm.from_plain(trained.facts["form"]), list(trained.facts["attributes"])
-    return TrainedMeasures(path, trained.model, form, attributes, trained.facts)
+    return TrainedVAE(path, trained.model, form, attributes, trained.facts)
+
+
+def run_weights(checkpoints: Path, data: Path) -> list[Path]:
+    """The best weights of all runs on the data set in folder `data`, sorted."""
+    return sorted((checkpoints / STUDY / data.name).glob(f"*/{STUDY_FILE}"))
+
+
+@dataclass(frozen=True)
+class StudyWeightsOptions(CheckedOptions):
+    """Weights."""
+
+    weights: Path | None = option(None, "weights file; default: those of your only run, or else the repository's")
+    checkpoints: Path = option(Path("checkpoints"), "folder of your runs")
+    model: str | None = option(
+        None, f"network of your run, or of the repository's weights (default: any run, or else {AttributeVAE.network})",
+        choices=tuple(MODELS),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights and self.model:
+            raise UserError("--weights and --model both name a model; leave one out")
+
+    def load(self) -> TrainedVAE:
+        """Load the model. Raises `CheckpointError` if there are no weights, or several runs."""
+        remedy = "name one with --weights" + ("" if self.model else ", or its model with --model")
+        return load_vae(self.weights or find_study_weights(self.checkpoints, self.model, remedy))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audio.synthesis import SYNTHS
+from audio.synthesis import SoundFileOptions
 from common.device import DEVICES, select_device
 from common.errors import UserError
 from common.genres import ALL
@@ -22,7 +22,7 @@ from models.weight_files import FOLDERS, folder_of, hybrid_path
 
 
 @dataclass(frozen=True)
-class Options(PlayingOptions):
+class Options(SoundFileOptions, PlayingOptions):
     """What to generate, and with which weights."""
 
     genre: str = option(ALL, "names or numbers, with commas, or all; exactly one with a MIDI file")
@@ -57,10 +57,6 @@ class Options(PlayingOptions):
     batch_size: int = option(64, "windows to generate at a time; does not change the result", minimum=1)
     exact: bool = option(True, "generate in float64 on the CPU: the same on every machine; --no-exact on the device")
     device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
-    output: Path = option(Path("samples"), "folder to write to")
-    wav: bool = option(False, "also write each MIDI file as a WAV file")
-    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav (default: the one that pretty_midi ships)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

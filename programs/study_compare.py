@@ -50,15 +50,16 @@ from explainable.result_tables import (
     INTERPRETABILITY_PLOT,
     RUNS_TABLE,
 )
+from explainable.stages import MODELS
 from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.study.adversarial_vae import AdversarialVAE
 from models.study.attribute_vae import AttributeVAE
 from models.study.measure_vae import MeasureVAE
 from models.weight_files import BEST, LAST
 from programs import study_evaluate
-from programs.study_train import MODELS, train_model
+from programs.study_train import train_model
 
 SIZES = (4, 8, 16, 32, 64, 128, 256)
 TWO, FOUR = NAMED_ATTRIBUTES
@@ -301,7 +302,7 @@ def _measure(options: Options, run: Run) -> dict[str, Any] | str:
     )  # fmt: skip
     try:
         measures = MeasureSet.open(run.options.data)
-        return study_evaluate.measure_run(load_measures_model(run.weights()), measures, wanted)
+        return study_evaluate.measure_run(load_vae(run.weights()), measures, wanted)
     except (UserError, CheckpointError) as error:
         return str(error)
 

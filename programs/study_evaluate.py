@@ -29,10 +29,10 @@ from explainable.metrics.independence import output_independence, sweep_correlat
 from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
 from explainable.result_tables import RUNS_TABLE
-from explainable.stages.stage import FOLDER, VAE
-from explainable.trained import TrainedMeasures, load_measures_model
+from explainable.stages import MODELS
+from explainable.trained import TrainedVAE, load_vae, run_weights
 from models.checkpoint import CheckpointError
-from programs.study_train import MODELS
+from models.weight_files import STUDY
 
 SWEEP_VALUES = 11
 # Options that describe every training, and those with their own columns.
@@ -55,18 +55,18 @@ class Options(CheckedOptions):
 def evaluate_models(options: Options) -> pd.DataFrame:
     """Measure all runs on a data set; returns the table. Raises `UserError` or `CheckpointError`."""
     measures = MeasureSet.open(options.data)
-    folder = options.checkpoints / FOLDER / options.data.name
-    paths = sorted(folder.glob(f"*/{VAE}_best.pth"))
+    paths = run_weights(options.checkpoints, options.data)
     if not paths:
+        folder = options.checkpoints / STUDY / options.data.name
         raise UserError(f"{folder}: no trained model there; train one with python -m programs.study_train")
-    rows = [measure_run(load_measures_model(path), measures, options) for path in paths]
+    rows = [measure_run(load_vae(path), measures, options) for path in paths]
     frame = RUNS_TABLE.add(pd.DataFrame(rows), options.metrics)
     print(format_table(frame[frame["data"] == measures.name], RUNS_TABLE.columns))
     print(RUNS_TABLE.path(options.metrics))
     return frame
 
 
-def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options) -> dict[str, Any]:
+def measure_run(trained: TrainedVAE, measures: MeasureSet, options: Options) -> dict[str, Any]:
     """The row of a run: training facts, then metrics of reconstruction, latent space, controls and efficiency.
 
     Raises `CheckpointError` if it was trained on other data.
@@ -77,8 +77,8 @@ def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options
     noise = torch.randn(posterior.mean.shape, generator=rng_at("evaluation", options.seed))
     z, own = posterior.sample(noise), test.attributes[:, trained.columns]
     tokens = {"hold": form.hold, "rest": form.rest, "pad": form.padding}
-    scores = reconstruction_scores(trained.play(z, own), test.tokens, **tokens)
-    of_mean = reconstruction_scores(trained.play(posterior.mean, own), test.tokens, **tokens)
+    scores = reconstruction_scores(trained.decode(z, own), test.tokens, **tokens)
+    of_mean = reconstruction_scores(trained.decode(posterior.mean, own), test.tokens, **tokens)
     in_z = trained.attributes if trained.in_latent else []
     designated = [in_z.index(name) if name in in_z else None for name in ATTRIBUTES]
     latent = z.shape[1]
@@ -104,7 +104,7 @@ def measure_run(trained: TrainedMeasures, measures: MeasureSet, options: Options
     }
 
 
-def training_facts(trained: TrainedMeasures, measures: MeasureSet) -> dict[str, Any]:
+def training_facts(trained: TrainedVAE, measures: MeasureSet) -> dict[str, Any]:
     """How a model was trained: options, numbers of rows, validation, and the attributes of the training tunes.
 
     val_NAME: a part of the validation loss. data_mean_NAME, data_variance_NAME: of an attribute.
@@ -137,19 +137,19 @@ def _in_words(name: str, value: Any) -> str:
 
 
 def controls(
-    trained: TrainedMeasures, measures: MeasureSet, test: SplitRows, z: torch.Tensor, options: Options
+    trained: TrainedVAE, measures: MeasureSet, test: SplitRows, z: torch.Tensor, options: Options
 ) -> dict[str, float]:
     """How much more each control moves its own attribute than the others in decoded measures.
 
-    A control moves over its range (`TrainedMeasures.ends`), mean plus or minus 3 standard deviations.
+    A control moves over its range (`TrainedVAE.control_range`), mean plus or minus 3 standard deviations.
     """
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(test))[: options.sweep_measures])
     latents, own = z[torch.from_numpy(chosen)], test.attributes[chosen][:, trained.columns]
     training = measures.split("train", transposed=False).attributes[:, trained.columns]
     values, decoded = [], []
     for k in range(len(trained.attributes)):
-        values.append(np.linspace(*trained.ends(k, z, training), SWEEP_VALUES))
-        rows = [trained.play(*trained.controlled(latents, own, k, value)) for value in values[-1]]
+        values.append(np.linspace(*trained.control_range(k, z, training), SWEEP_VALUES))
+        rows = [trained.decode(*trained.set_control(latents, own, k, value)) for value in values[-1]]
         decoded.append([attributes(tokens, trained.form) for tokens in rows])
     correlations = sweep_correlations(np.array(values), np.array(decoded))
     ours = output_independence(correlations, trained.columns)
@@ -158,9 +158,9 @@ def controls(
     return row | {f"output_independence_{name}": float(v) for name, v in zip(trained.attributes, ours, strict=True)}
 
 
-def _log(trained: TrainedMeasures, options: Options) -> pd.DataFrame:
+def _log(trained: TrainedVAE, options: Options) -> pd.DataFrame:
     """Training steps, seconds and free-running accuracy at each validation; no rows without a log."""
-    path = options.runs / FOLDER / options.data.name / trained.path.parent.name / "epochs.jsonl"
+    path = options.runs / STUDY / options.data.name / trained.path.parent.name / "epochs.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     epochs = [json.loads(line) for line in lines]
     batch = trained.facts["options"]["batch_size"]

@@ -21,21 +21,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from audio.synthesis import SYNTHS, open_renderer
+from audio.synthesis import SoundFileOptions
 from common.errors import UserError, run_command
 from common.options import flag_of, option, parse_options
 from common.text import printable, short_name
 from evaluation.samples.sampling import walk_noise
 from evaluation.tables import format_table
 from explainable.attributes import attributes
-from explainable.chosen_weights import WeightsOptions
 from explainable.melodies.cut import cut
 from explainable.melodies.sources import PERFORMED_TOLERANCE, is_performed, own_files, read_tunes
 from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, attribute_title, melody_roll, write_melodies
 from explainable.steering import REPORT_COLUMNS, Change, asked_values, read_changes, report, steer
 from explainable.tokens import decode
-from explainable.trained import TrainedMeasures
+from explainable.trained import StudyWeightsOptions, TrainedVAE
 from figures.roll_sheet import RollPanel, save_roll_sheet
 from models.checkpoint import CheckpointError
 
@@ -51,7 +50,7 @@ _OF_NEW, _OF_SOURCE = ("count", "measures", "correlation", "seed"), ("tune", "gu
 
 
 @dataclass(frozen=True)
-class Options(WeightsOptions):
+class Options(SoundFileOptions, StudyWeightsOptions):
     """What to make, and with which model."""
 
     changes: tuple[str, ...] = option((), "attributes and values, as in note_density=0.6", flag="--set")
@@ -64,10 +63,6 @@ class Options(WeightsOptions):
     tune: int = option(1, "which tune of that file, from 1", minimum=1)
     guess_melody: bool = option(False, "take the melody out of a MIDI file of several parts")
     seed: int = option(0, "decides z of new measures", minimum=0)
-    output: Path = option(Path("samples"), "folder to write to")
-    wav: bool = option(False, "write the sound of each MIDI file, too")
-    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav; without it the one that pretty_midi ships")
 
     def __post_init__(self) -> None:
         """Raises `UserError` also where options do not go together."""
@@ -103,7 +98,7 @@ def generate(options: Options) -> list[Path]:
     changes = read_changes(options.changes, trained)
     if options.source is None and any(change.is_relative for change in changes):
         raise UserError("=+ and =- change a melody that is there; name it with --from, or ask for a value")
-    renderer = open_renderer(options.synth, options.soundfont) if options.wav else None
+    renderer = options.open_renderer()
     made = (change_tune if options.source else new_melodies)(trained, changes, options)
     print(format_table(report(*made.attributes), REPORT_COLUMNS))
     how = "moves its dimensions of z" if trained.in_latent else "tells its decoder"
@@ -120,14 +115,14 @@ def generate(options: Options) -> list[Path]:
     return [*files, picture]
 
 
-def new_melodies(trained: TrainedMeasures, changes: list[Change], options: Options) -> Made:
+def new_melodies(trained: TrainedVAE, changes: list[Change], options: Options) -> Made:
     """Melodies from z ~ N(0, I), those of neighbouring measures alike; melody k of a seed is the same in any number."""
     form = trained.form
     rows = -(-options.measures // form.measures)
     noise = walk_noise(0, options.count, rows, trained.model.latent, options.seed, options.correlation)
     z = noise.flatten(0, 1).float()
-    own = trained.typical(len(z))
-    before = attributes(trained.play(z, own), form)
+    own = trained.mean_controls(len(z))
+    before = attributes(trained.decode(z, own), form)
     asked = asked_values(changes, before, form)
     tokens = steer(trained, z, own, asked)
     reached = attributes(tokens, form)
@@ -143,7 +138,7 @@ def new_melodies(trained: TrainedMeasures, changes: list[Change], options: Optio
     return Made(melodies, [panels], (before, asked, reached), name)
 
 
-def change_tune(trained: TrainedMeasures, changes: list[Change], options: Options) -> Made:
+def change_tune(trained: TrainedVAE, changes: list[Change], options: Options) -> Made:
     """A melody through the model and back, other attributes asked: the measures that can be used, one after the other.
 
     Raises `UserError` where none can be.
@@ -162,7 +157,7 @@ def change_tune(trained: TrainedMeasures, changes: list[Change], options: Option
     before = attributes(used.tokens, form)
     asked, own = asked_values(changes, before, form), before[:, trained.columns]
     z = trained.encode(used.tokens).mean
-    same = (trained.play(z, own) == used.tokens).mean()
+    same = (trained.decode(z, own) == used.tokens).mean()
     print(f"{printable(tune.name)}: {same:.1%} of the tokens come back where nothing is asked")
     tokens = steer(trained, z, own, asked)
     reached = attributes(tokens, form)

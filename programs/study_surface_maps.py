@@ -24,10 +24,9 @@ from common.errors import UserError, run_command
 from common.files import write_bytes, written_atomically
 from common.options import option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
-from explainable.chosen_weights import WeightsOptions
 from explainable.measures import MeasureSet
 from explainable.sweeps import read_test_rows
-from explainable.trained import REACH, TrainedMeasures
+from explainable.trained import StudyWeightsOptions, TrainedVAE, around_mean
 from figures.png import png
 from models.checkpoint import CheckpointError
 
@@ -35,7 +34,7 @@ _PANEL_INCHES = 3.4
 
 
 @dataclass(frozen=True)
-class Options(WeightsOptions):
+class Options(StudyWeightsOptions):
     """What is mapped, and where the maps go."""
 
     dimensions: tuple[int, ...] = option((), "two of z, from 0; without it, each control against the next", minimum=0)
@@ -92,7 +91,7 @@ def draw_maps(options: Options) -> list[Path]:
     return paths
 
 
-def surface(trained: TrainedMeasures, place: Place, x: Axis, y: Axis) -> np.ndarray:
+def surface(trained: TrainedVAE, place: Place, x: Axis, y: Axis) -> np.ndarray:
     """Attributes of the measures decoded at each point, float32 (y points, x points, 4)."""
     across, up = (grid.ravel() for grid in np.meshgrid(x.values, y.values))
     z, told = place.z.repeat(len(across), 1), np.repeat(place.told, len(across), axis=0)
@@ -101,13 +100,13 @@ def surface(trained: TrainedMeasures, place: Place, x: Axis, y: Axis) -> np.ndar
             told[:, axis.k] = values
         else:
             z[:, axis.k] = torch.from_numpy(values).float()
-    return attributes(trained.play(z, told), trained.form).reshape(len(y.values), len(x.values), -1)
+    return attributes(trained.decode(z, told), trained.form).reshape(len(y.values), len(x.values), -1)
 
 
-def _place(trained: TrainedMeasures, options: Options) -> Place:
+def _place(trained: TrainedVAE, options: Options) -> Place:
     latent = trained.model.latent
     if options.data is None:
-        return Place(torch.zeros(1, latent), trained.typical(1), torch.zeros(latent), torch.ones(latent))
+        return Place(torch.zeros(1, latent), trained.mean_controls(1), torch.zeros(latent), torch.ones(latent))
     measures = MeasureSet.open(options.data)
     trained.require_data(measures)
     test = read_test_rows(measures)
@@ -117,7 +116,7 @@ def _place(trained: TrainedMeasures, options: Options) -> Place:
     return Place(z[row], test.attributes[row][:, trained.columns], z.mean(0), z.std(0))
 
 
-def _pairs(trained: TrainedMeasures, place: Place, options: Options) -> list[tuple[Axis, Axis]]:
+def _pairs(trained: TrainedVAE, place: Place, options: Options) -> list[tuple[Axis, Axis]]:
     """Pairs of axes: those asked for, or each control against the next, the last against the first."""
     latent, n = trained.model.latent, len(trained.attributes)
     if options.dimensions:
@@ -134,17 +133,16 @@ def _pairs(trained: TrainedMeasures, place: Place, options: Options) -> list[tup
     return [(axes[k], axes[(k + 1) % ring]) for k in range(ring if ring > 2 else 1)]
 
 
-def _dimension(trained: TrainedMeasures, k: int, place: Place, points: int) -> Axis:
-    mean, reach = place.mean[k].item(), REACH * place.deviation[k].item()
+def _dimension(trained: TrainedVAE, k: int, place: Place, points: int) -> Axis:
+    ends = around_mean(place.mean[k].item(), place.deviation[k].item())
     is_control = trained.in_latent and k < len(trained.attributes)
     name = f"z{k} {trained.attributes[k]}" if is_control else f"z{k}"
-    return Axis(name, k, False, np.linspace(mean - reach, mean + reach, points))
+    return Axis(name, k, False, np.linspace(*ends, points))
 
 
-def _told(trained: TrainedMeasures, k: int, place: Place, points: int) -> Axis:
+def _told(trained: TrainedVAE, k: int, place: Place, points: int) -> Axis:
     mean, deviation = (trained.facts[f"attribute_{name}"][k] for name in ("mean", "deviation"))
-    values = np.linspace(mean - REACH * deviation, mean + REACH * deviation, points)
-    return Axis(trained.attributes[k], k, True, values)
+    return Axis(trained.attributes[k], k, True, np.linspace(*around_mean(mean, deviation), points))
 
 
 def _draw(path: Path, run: str, x: Axis, y: Axis, values: np.ndarray) -> None:

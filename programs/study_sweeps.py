@@ -19,10 +19,10 @@ from common.options import CheckedOptions, option, parse_options
 from explainable.attributes import ATTRIBUTES
 from explainable.measures import MeasureSet
 from explainable.melody_files import FRAMES_PER_SECOND
-from explainable.stages.stage import FOLDER, VAE
 from explainable.sweeps import SWEEPS_FILE, sweep_model
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae, run_weights
 from models.checkpoint import CheckpointError
+from models.weight_files import STUDY
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Options(CheckedOptions):
 def make_sweeps(options: Options) -> Path:
     """Write the sweeps; returns their path. Raises `UserError` or `CheckpointError` where something is missing."""
     sets = [MeasureSet.open(folder) for folder in options.data]
-    places = [options.checkpoints / FOLDER / folder.name for folder in options.data]
-    paths = options.weights or [path for place in places for path in sorted(place.glob(f"*/{VAE}_best.pth"))]
+    paths = options.weights or [path for data in options.data for path in run_weights(options.checkpoints, data)]
     if not paths:
-        raise UserError(f"{', '.join(map(str, places))}: no run there; train one, or name weights with --weights")
+        places = [str(options.checkpoints / STUDY / folder.name) for folder in options.data]
+        raise UserError(f"{', '.join(places)}: no run there; train one, or name weights with --weights")
     models = []
     for path in paths:
-        trained = load_measures_model(path)
+        trained = load_vae(path)
         content = trained.facts["measures_content"]
         measures = next((own for own in sets if own.content_hash == content), None)
         if measures is None:

@@ -14,22 +14,11 @@ from collections.abc import Sequence
 
 from common.errors import UserError, run_command
 from common.options import parse_options
-from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
-from explainable.stages.attribute_stage import AttributeOptions, AttributeStage
-from explainable.stages.measure_stage import MeasureOptions, MeasureStage
+from explainable.stages import MODELS
 from explainable.stages.stage import ExplainableOptions
 from models.checkpoint import CheckpointError
-from models.study.adversarial_vae import AdversarialVAE
-from models.study.attribute_vae import AttributeVAE
 from models.study.measure_vae import MeasureVAE
 from training.loop import train
-
-# The two models of the study, and ours.
-MODELS = {
-    MeasureVAE.network: (MeasureOptions, MeasureStage),
-    AdversarialVAE.network: (AdversarialOptions, AdversarialStage),
-    AttributeVAE.network: (AttributeOptions, AttributeStage),
-}
 
 
 def train_model(model: str, options: ExplainableOptions) -> None:

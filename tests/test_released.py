@@ -10,7 +10,7 @@ import torch
 from common.files import hash_of_file
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.steering import TOLERANCES, steer
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae
 from models.study.attribute_vae import AttributeVAE
 from models.trained import load
 from models.weight_files import FOLDERS, RELEASED, folder_of
@@ -44,7 +44,7 @@ def test_weights_are_as_they_were_written(name: str) -> None:
     path = RELEASED / name
     assert hash_of_file(path, 64) == SUMS[name] == hashlib.sha256(path.read_bytes()).hexdigest()
     if path.parent.name == MEASURES:
-        trained = load_measures_model(path)
+        trained = load_vae(path)
         assert trained.model.network == path.stem and tuple(trained.attributes) == ATTRIBUTES
     else:
         trained = load(path, ("cvae", "generator", "critic"), "")
@@ -65,10 +65,10 @@ def test_own_weights_come_before_those_of_the_repository(tmp_path: Path) -> None
 @pytest.mark.parametrize("network", ["measure_vae", "adversarial_vae", "attribute_vae"])
 def test_models_of_the_study_reach_requested_attributes(network: str) -> None:
     """From z ~ N(0, I) measures approach a density that few have by chance; those of AttributeVAE reach it."""
-    trained = load_measures_model(RELEASED / MEASURES / f"{network}.pth")
+    trained = load_vae(RELEASED / MEASURES / f"{network}.pth")
     z = torch.randn(64, trained.model.latent, generator=torch.Generator().manual_seed(0))
-    own, column = trained.typical(len(z)), ATTRIBUTES.index("note_density")
-    before = attributes(trained.play(z, own), trained.form)
+    own, column = trained.mean_controls(len(z)), ATTRIBUTES.index("note_density")
+    before = attributes(trained.decode(z, own), trained.form)
     requested = np.full(before.shape, np.nan, np.float32)
     requested[:, column] = 0.5
     reached = attributes(steer(trained, z, own, requested), trained.form)

@@ -25,11 +25,11 @@ from explainable.attributes import (
 )
 from explainable.measures import MeasureSet, SplitRows
 from models.prior import Posterior
+from models.weight_files import STUDY
 from training.optimizers import adam
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 VAE = "vae"
-FOLDER = "explainable"
 # What a number of attributes stands for; the first is given dimension 0 of z, and so on.
 NAMED_ATTRIBUTES = {
     "2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY),
@@ -84,7 +84,7 @@ def run_place(network: str, options: ExplainableOptions) -> Path:
         name += f"_measures{options.training_measures}"
     if not options.transposed:
         name += "_untransposed"
-    return Path(FOLDER) / options.data.name / name
+    return Path(STUDY) / options.data.name / name
 
 
 def drawn_tunes(tune: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -108,7 +108,7 @@ class Rows(NamedTuple):
 class ExplainableStage(Stage):
     """A stage on the rows of a data set. Subclasses say which models and what a step is."""
 
-    name, examples = FOLDER, "rows"
+    name, examples = STUDY, "rows"
     free_options = Stage.free_options | {"data", "validation_rows"}
     fixed_options = frozenset(("latent", "attributes", "hidden"))
     network: str  # of the model

@@ -10,14 +10,15 @@ from common.errors import UserError
 from common.options import as_plain
 from explainable.attributes import ATTRIBUTES
 from explainable.measures import MeasureSet
+from explainable.stages import MODELS
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
-from explainable.trained import TrainedMeasures
+from explainable.trained import TrainedVAE
 from models.base import StudyVAE
 from models.checkpoint import CheckpointError
 from programs.study_evaluate import Options, controls, describe_options, evaluate_models
 from programs.study_prepare import MeasureSettings, prepare_measures
-from programs.study_train import MODELS, train_model
+from programs.study_train import train_model
 
 
 def options(measures: MeasureSet, folder: Path) -> Options:
@@ -43,7 +44,7 @@ def test_each_run_on_the_data_set_has_a_row(measures: MeasureSet, tmp_path: Path
 
     tunes, settings = measures.folder.parent / "tunes.abc", MeasureSettings(transpose=False, keep_empty=True)
     other = prepare_measures([tunes], tmp_path / "measures", MEASURE, settings)
-    with pytest.raises(CheckpointError, match="trained on other measures than"):
+    with pytest.raises(CheckpointError, match="trained on another data set than"):
         evaluate_models(options(other, tmp_path))
     with pytest.raises(UserError, match="no trained model there"):
         evaluate_models(options(measures, tmp_path / "none"))
@@ -70,7 +71,7 @@ class Obedient(StudyVAE):
 
 def test_the_independence_of_a_control_of_density(measures: MeasureSet, tmp_path: Path) -> None:
     """It moves density and with it complexity, but not range and jumps."""
-    obedient = TrainedMeasures(tmp_path, Obedient(), MEASURE, ["note_density"], {})
+    obedient = TrainedVAE(tmp_path, Obedient(), MEASURE, ["note_density"], {})
     test = measures.split("test")
     z = torch.randn(len(test), 2, generator=torch.Generator().manual_seed(0))
     row = controls(obedient, measures, test, z, options(measures, tmp_path))

@@ -10,7 +10,7 @@ from tiny_models import LATENT, Obedient, Told, obedient, save_adversarial_vae, 
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.measures import MeasureSet
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae
 from models.checkpoint import CheckpointError
 from programs.study_surface_maps import Axis, Options, Place, draw_maps, surface
 
@@ -62,14 +62,14 @@ def test_around_a_measure(measures: MeasureSet, tmp_path: Path) -> None:
     options = {"weights": weights, "data": measures.folder, "dimensions": (0, 4), "points": 3, "output": tmp_path}
     _, path = draw_maps(Options(**options, measure=1))
     assert path.name.startswith(f"surface_{measures.name}_measure_vae_measure1_z0_")
-    trained = load_measures_model(weights)
+    trained = load_vae(weights)
     z = trained.encode(measures.split("test").tokens).mean
     np.testing.assert_allclose(numbers(path)["y"][1], z[:, 4].mean(), rtol=1e-5)
     np.testing.assert_allclose(np.diff(numbers(path)["y"]), 3 * float(z[:, 4].std()), rtol=1e-4)
     with pytest.raises(UserError, match="rows of test tunes; name another with --measure"):
         draw_maps(Options(**options, measure=len(z)))
     other = save_measure_vae(tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="trained on other measures than"):
+    with pytest.raises(CheckpointError, match="trained on another data set than"):
         draw_maps(Options(**{**options, "weights": other}))
 
 

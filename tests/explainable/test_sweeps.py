@@ -12,7 +12,7 @@ from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
 from explainable.sweeps import POSITIONS
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae
 from models.checkpoint import CheckpointError
 from programs import study_sweeps as sweeps
 from programs.study_sweeps import Options, make_sweeps
@@ -44,7 +44,7 @@ def test_all_runs_on_a_data_set(measures: MeasureSet, tmp_path: Path) -> None:
         told = max(values.min(), values.mean() - reach), min(values.max(), values.mean() + reach)
         np.testing.assert_allclose(ends, told, atol=1e-4)
     test = measures.split("test")
-    z = load_measures_model(run(tmp_path, "one")).encode(test.tokens).mean
+    z = load_vae(run(tmp_path, "one")).encode(test.tokens).mean
     values = one["controls"][0]["values"]
     assert values[4] == pytest.approx(float(z[:, 0].mean()), abs=1e-4)
     assert values[8] - values[4] == pytest.approx(3 * float(z[:, 0].std()), abs=2e-4)
@@ -92,6 +92,6 @@ def test_the_file_is_json_that_a_browser_reads(measures: MeasureSet, tmp_path: P
 def test_a_control_is_set_in_copies() -> None:
     trained = obedient(Told())
     own = np.zeros((2, 2), np.float32)
-    _, told = trained.controlled(torch.zeros(2, 3), own, 1, 0.5)
+    _, told = trained.set_control(torch.zeros(2, 3), own, 1, 0.5)
     assert told.tolist() == [[0, 0.5], [0, 0.5]] and not own.any()
-    assert trained.typical(2).tolist() == [facts(None, ("a", "b"))["attribute_mean"]] * 2
+    assert trained.mean_controls(2).tolist() == [facts(None, ("a", "b"))["attribute_mean"]] * 2

@@ -9,14 +9,15 @@ import torch
 
 from common.errors import UserError
 from explainable.measures import MeasureSet
+from explainable.stages import MODELS
 from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.stages.stage import Rows
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae
 from models import rebuild
 from models.checkpoint import read_checkpoint
 from models.study.attribute_vae import AttributeRegressor
-from programs.study_train import MODELS, split_model, train_model
+from programs.study_train import split_model, train_model
 from training.loop import train
 from training.stage import Position
 
@@ -49,7 +50,7 @@ def test_a_model_is_trained_and_rebuilt(model: str, measures: MeasureSet, tmp_pa
     assert content["facts"]["attributes"] == ["rhythmic_complexity", "note_density"]
     assert 0 <= content["facts"]["metrics"]["val_accuracy"] <= 1
     tokens = measures.split("test").tokens
-    assert load_measures_model(path).encode(tokens).mean.shape == (len(tokens), 4)
+    assert load_vae(path).encode(tokens).mean.shape == (len(tokens), 4)
 
 
 def test_a_training_goes_on_exactly(model: str, measures: MeasureSet, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_given_numbers_of_z_are_the_attributes_and_an_adversary_watches_the_othe
     train_model("attribute_vae", options("attribute_vae", measures, tmp_path))
     (path,) = tmp_path.glob("checkpoints/explainable/measures/*/vae_best.pth")
     test = measures.split("test")
-    trained = load_measures_model(path)
+    trained = load_vae(path)
     posterior = trained.encode(test.tokens)
     z = posterior.sample(torch.randn(posterior.mean.shape))
     torch.testing.assert_close(z[:, :2], posterior.mean[:, :2])

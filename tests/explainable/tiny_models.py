@@ -9,7 +9,7 @@ from common.files import save_plain
 from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, NOTE_RANGE
 from explainable.measures import MeasureSet
 from explainable.tokens import MEASURE, TokenForm
-from explainable.trained import TrainedMeasures
+from explainable.trained import TrainedVAE
 from models.base import StudyVAE
 from models.checkpoint import weights_content
 from models.study.adversarial_vae import AdversarialVAE
@@ -85,6 +85,6 @@ class Told(StudyVAE):
         return z, played(24 * told[:, 0], 26 * told[:, 1])
 
 
-def obedient(model: nn.Module) -> TrainedMeasures:
+def obedient(model: nn.Module) -> TrainedVAE:
     names = NOTE_DENSITY, NOTE_RANGE
-    return TrainedMeasures(Path("run/vae_best.pth"), model, MEASURE, list(names), facts(None, names))
+    return TrainedVAE(Path("run/vae_best.pth"), model, MEASURE, list(names), facts(None, names))
