@@ -20,7 +20,7 @@ from explainable.melodies.sources import builtin_files, own_files, read_tunes
 from explainable.melodies.tune_splits import assign_tune_splits, melody_hash
 from explainable.melodies.tunes import Dropped, Note, Reading, Tune
 from explainable.tokens import MEASURE, PHRASE
-from explainable.trained import load_measures_model
+from explainable.trained import load_vae
 from programs.study_prepare import MeasureSettings, Options, prepare, prepare_measures, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,7 +199,7 @@ def test_the_program(tunes: Path, tmp_path: Path) -> None:
 
 
 def test_the_set_of_the_shipped_weights(tmp_path: Path) -> None:
-    facts = load_measures_model(ROOT / "released/explainable/measure_vae.pth").facts
+    facts = load_vae(ROOT / "released/explainable/measure_vae.pth").facts
     made = prepare_measures(
         builtin_files("irish_folk"), tmp_path / "irish_folk", MEASURE, MeasureSettings(("4/4", "2/2"))
     )
