@@ -68,7 +68,7 @@ GAN = {
     "large": {**WGAN, "critic_steps": 2, "fakes": "binary", "architecture": "large", "critic_hears_z": True},
 }
 STAGE_1 = {
-    "paper": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.5, "balance": "weights"},
+    "paper": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.8, "balance": "weights"},
     "large": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.4, "balance": "sampler", **MUON},
 }
 STAGE_2 = {
@@ -78,7 +78,7 @@ STAGE_2 = {
 }
 HYBRID = {"cvae_learning_rate": 3e-3, "gan_learning_rate": 2e-3, "alpha": ALPHA, "beta": BETA, "gamma": GAMMA}
 STAGE_3 = {
-    "paper": {**HYBRID, "reconstruction": "squared-error", "free_nats": 0.5, "encoder_gradient": False},
+    "paper": {**HYBRID, "reconstruction": "squared-error", "free_nats": 0.85, "encoder_gradient": False},
     "large": {**HYBRID, **MUON, "reconstruction": "nll", "free_nats": 0.45, "balance": "none"},
 }
 
