@@ -53,6 +53,7 @@ def test_weights_of_all_stages(whole: Path) -> None:
         early = load(whole / "checkpoints" / pretrained_file(kind), kind, "").model
         late = load(whole / "checkpoints" / hybrid_file(name, 64), kind, "", seq_len=64).model
         assert type(early) is type(late) is network
+    assert early.latent.weight.any() and late.latent.weight.any(), "the critic scores pairs of a roll and its z"
     of_32 = load(whole / "checkpoints" / hybrid_file("G", 32, LAST), "generator", "").model
     log = (whole / "runs" / "hybrid" / "log.txt").read_text()
     assert ": kept" in log and ": grown" not in log and ": new" not in log
