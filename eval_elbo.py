@@ -14,7 +14,7 @@ import pandas as pd
 from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.elbo import ELBO_TABLE, LATENTS_TABLE, measure_elbo
-from evaluation.samples.subject import CvaeOptions, Subject, open_subjects
+from evaluation.samples.evaluated import CvaeOptions, Subject, open_subjects
 from evaluation.tables import format_table, run_table
 from models.checkpoint import CheckpointError
 
@@ -40,9 +40,9 @@ def eval_elbo(options: Options) -> pd.DataFrame:
     latents = []
 
     def measure(subject: Subject) -> pd.DataFrame:
-        frames = measure_elbo(subject, beta=options.beta, importance_samples=options.importance_samples)
-        latents.append(frames.latents)
-        return frames.genres
+        genres, of_latents = measure_elbo(subject, beta=options.beta, importance_samples=options.importance_samples)
+        latents.append(of_latents)
+        return genres
 
     frame = run_table(
         ELBO_TABLE, open_subjects(options), measure, options.metrics,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from common.device import select_device
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns, measure_genre_accuracy
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
@@ -45,13 +45,11 @@ it does not describe; with its 4 genres that IS is impossible."""
 
 def eval_genre(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    if options.split != "test":
-        raise UserError(f"--split {options.split}: the classifier was trained on these songs; leave the option out")
     device = select_device(options.device)
 
     def measure(source: ClipSource) -> pd.DataFrame:
-        train, val = source.real.of_split("train"), source.real.of_split("val")
-        return measure_genre_accuracy(source, open_classifier(train, val, options, device), options.clips)
+        classifier = open_classifier(source.real, options, device)
+        return measure_genre_accuracy(source, classifier, options.clips)
 
     def show(rows: pd.DataFrame) -> Iterator[str]:
         genres = rows["genre_name"].iloc[:-1]

@@ -15,7 +15,7 @@ import pandas as pd
 from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE, measure_reconstruction
-from evaluation.samples.subject import CvaeOptions, open_subjects
+from evaluation.samples.evaluated import CvaeOptions, open_subjects
 from evaluation.tables import format_table, run_table
 from models.checkpoint import CheckpointError
 

@@ -13,60 +13,69 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from audio.embedders.embedder import EMBEDDERS
-from audio.synthesis import SYNTHS
 from common.errors import run_command
 from common.options import CheckedOptions, flag_of, option, parse_options
-from data.store import WINDOW_LENGTHS
+from evaluation.metrics.fad import FadOptions
 from evaluation.published import MSE
-from evaluation.registry import EVALUATIONS
-from evaluation.samples.clips import LATENTS, NORMAL
-from evaluation.samples.evaluated import SOURCES
-from models import Generator
+
+_FAD_FIELDS = {each.name: each for each in fields(FadOptions)}
+
+
+def _shared(name: str, **changed: Any) -> Any:
+    """An option of eval_fad_samples.py."""
+    return field(**{"default": _FAD_FIELDS[name].default, "metadata": _FAD_FIELDS[name].metadata} | changed)
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
     """What to evaluate, and how."""
 
-    store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    checkpoints: tuple[Path, ...] = option(
-        (Path("checkpoints"),), "folders, with commas, of trained weights, compared in every table"
-    )
-    sources: tuple[str, ...] = option(
-        (Generator.kind,), "networks that play, with commas", choices=SOURCES, flag="--source"
-    )
-    latents: tuple[str, ...] = option(
-        (NORMAL,), "latents, with commas: of N(0, I), of the trained prior, or of the encoder on training windows",
-        choices=LATENTS,
-    )  # fmt: skip
-    temperature: float = option(1.0, "of a note decoder", minimum=0, maximum=100)
+    store: Path = _shared("store")
+    checkpoints: tuple[Path, ...] = _shared("checkpoints")
+    sources: tuple[str, ...] = _shared("sources")
+    latents: tuple[str, ...] = _shared("latents")
+    temperature: float = _shared("temperature")
     runs: Path = option(Path("runs"), "folder of the training logs")
-    metrics: Path = option(Path("metrics"), "folder for tables, figures and the page")
+    metrics: Path = _shared("metrics")
     cache: Path = option(Path("cache"), "folder of cached embeddings and classifiers")
-    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
-    embedders: tuple[str, ...] = option(
-        ("MTT_musicnn", "MSD_musicnn"), "networks that embed the sound, with commas", choices=EMBEDDERS
-    )
-    ast_dir: Path | None = option(None, "folder with the weights of ast")
-    synth: str = option("fluidsynth", "synthesiser", choices=SYNTHS)
-    clips: int = option(200, "clips of each genre for the audio distance", minimum=2, maximum=1_000_000)
-    generation_seeds: int = option(3, "seeds of generation, for the spread", minimum=1, maximum=1000)
+    seq_lens: tuple[int, ...] = _shared("seq_lens")
+    embedders: tuple[str, ...] = _shared("embedders", default=("MTT_musicnn", "MSD_musicnn"))
+    ast_dir: Path | None = _shared("ast_dir")
+    synth: str = _shared("synth")
+    clips: int = _shared("clips")
+    generation_seeds: int = _shared("generation_seeds")
     latent_windows: int = option(10_000, "windows in the pictures of the latent space", minimum=2, maximum=1_000_000)
     classifier_steps: int = option(1200, "training steps of the genre classifier", minimum=1, maximum=10_000_000)
     commands: bool = option(False, "print the commands instead of running them")
 
 
 HERE = Path(__file__).resolve().parent
+_WEIGHTS = ("store", "checkpoints", "metrics")
+_PLAYING = ("sources", "latents", "temperature")
+_SOUND = ("embedders", "ast_dir", "synth", "clips", "cache")
+_CLASSIFIER = ("classifier_steps", "cache")
+# All programs, in order, and the options that each of them takes.
+EVALUATIONS = (
+    ("eval_fad_samples.py", (*_WEIGHTS, "seq_lens", *_PLAYING, *_SOUND, "generation_seeds")),
+    ("eval_genre.py", (*_WEIGHTS, "seq_lens", *_PLAYING, *_CLASSIFIER)),
+    ("eval_elbo.py", (*_WEIGHTS, "seq_lens")),
+    ("-m programs.damage", ("store", "metrics", "seq_lens", *_SOUND)),
+    ("eval_mse.py", (*_WEIGHTS, "seq_lens", "temperature")),
+    ("eval_mse.py --leak-target", (*_WEIGHTS, "leaking_seq_lens")),
+    ("eval_music.py", (*_WEIGHTS, "seq_lens", *_PLAYING)),
+    ("-m programs.restyle", (*_WEIGHTS, "seq_lens", "temperature", *_CLASSIFIER)),
+    ("-m programs.latent_plots", (*_WEIGHTS, "first_seq_len", "latent_windows")),
+    ("report.py", (*_WEIGHTS, "seq_lens", *_PLAYING, "runs", "synth")),
+)
 
 
 def plan(options: Options) -> list[list[str]]:
     """The command lines to run, in order, each beginning with "python"."""
-    values = {field.name: (flag_of(field), getattr(options, field.name)) for field in fields(options)}
+    values = {each.name: (flag_of(each), getattr(options, each.name)) for each in fields(options)}
     # Values with a leaking target were published at some T only; a picture of latents is of one T.
     leaking = [seq_len for seq_len in options.seq_lens if seq_len in MSE]
     special = {
@@ -74,20 +83,15 @@ def plan(options: Options) -> list[list[str]]:
         "leaking_seq_lens": ("--seq-len", tuple(leaking)),
         "first_seq_len": ("--seq-len", options.seq_lens[0]),
     }
-    return [
-        _command_line(evaluation.program, [(values | special)[name] for name in evaluation.options])
-        for evaluation in EVALUATIONS
-        if leaking or "leaking_seq_lens" not in evaluation.options
-    ]
-
-
-def _command_line(program: str, options: list[tuple[str, Any]]) -> list[str]:
-    """`python`, the program and its options; without options that are None."""
-    words = ["python", *program.split()]
-    for flag, value in options:
-        if value is not None:
-            words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return words
+    commands = []
+    for program, names in EVALUATIONS:
+        words = ["python", *program.split()]
+        for flag, value in ((values | special)[name] for name in names):
+            if value is not None:
+                words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        if leaking or "leaking_seq_lens" not in names:
+            commands.append(words)
+    return commands
 
 
 def evaluate(options: Options) -> None:

@@ -18,9 +18,7 @@ from audio.roll_files import write_roll_files
 from common.errors import run_command
 from common.options import parse_options
 from figures.roll_sheet import save_roll_sheet
-from generation.clips import make_clips
-from generation.from_files import continue_file, interpolate_files, reconstruct
-from generation.music import Options
+from generation.music import Options, continue_file, interpolate_files, make_clips, reconstruct
 from models.checkpoint import CheckpointError
 
 

@@ -23,7 +23,7 @@ from benchmarks.timing import machine, print_table
 from common.device import prepare_process
 from data.pianoroll import pianoroll_to_pretty_midi
 from evaluation.metrics.fad import EmptyClipOptions, choose_clips
-from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
+from evaluation.samples.clip_embeddings import ClipEmbedder
 from evaluation.samples.clips import RealClipOptions, open_real_clips
 from evaluation.statistics.distances import frechet_distance
 
@@ -74,7 +74,7 @@ def main() -> None:
     our_render, _ = timed(lambda: sum(1 for _ in renderer.render_rolls(everything[:256], rate)))
     our_embed, _ = timed(lambda: [embedder.embed(batch[first : first + 32]) for first in range(0, len(batch), 32)])
     with tempfile.TemporaryDirectory() as folder:
-        clips = ClipEmbedder(renderer, [embedder], EmbeddingCache(Path(folder)), frames_per_second=rate, progress=False)
+        clips = ClipEmbedder(renderer, [embedder], Path(folder), rate)
         our_clips, embedded = timed(lambda: [clips.embed(genre)[embedder.name] for genre in rolls])
         cached, _ = timed(lambda: [clips.embed(genre) for genre in rolls])
     genres = [tuple(genre.chunk(2)) for genre in embedded]

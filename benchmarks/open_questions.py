@@ -35,8 +35,7 @@ from evaluation.metrics.genre_accuracy import measure_genre_accuracy
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import LATENTS, PRIOR, open_clip_sources
-from evaluation.samples.evaluated import SOURCES
-from evaluation.samples.subject import CvaeOptions, open_subjects
+from evaluation.samples.evaluated import SOURCES, CvaeOptions, open_subjects
 from evaluation.tables import BASELINE, LABEL, Column, ResultTable, format_table, of_all, read_csv
 from models import CVAE, LARGE, Critic, Generator
 from models.checkpoint import CheckpointError
@@ -150,11 +149,9 @@ def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...])
     fad_options = FadOptions(**common, **playing, **how, **sound)
     sources = open_clip_sources(fad_options)
     embedder = open_clip_embedder(fad_options, sources[0].trained.frames_per_second)
-    classifier = open_classifier(
-        sources[0].real.of_split("train"), sources[0].real.of_split("val"), ClassifierOptions(cache=options.cache)
-    )
+    classifier = open_classifier(sources[0].real, ClassifierOptions(cache=options.cache))
     (subject,) = open_subjects(CvaeOptions(**common, **playing))
-    bits = of_all(measure_elbo(subject, beta=1.0).genres).iloc[0]["bits_per_cell"]
+    bits = of_all(measure_elbo(subject, beta=1.0)[0]).iloc[0]["bits_per_cell"]
     rows = []
     for source in sources:
         distance = of_all(measure_fad(source, fad_options, embedder)).iloc[0]

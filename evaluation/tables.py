@@ -41,6 +41,11 @@ class Column:
     alone: bool = False
 
 
+def columns(kind: str, /, **headings: str) -> list[Column]:
+    """Columns of one kind, from their headings by key."""
+    return [Column(key, heading, kind) for key, heading in headings.items()]
+
+
 @dataclass(frozen=True)
 class ResultTable:
     """A table that `program` writes, "eval_mse.py" or "-m programs.damage".
@@ -108,10 +113,7 @@ def run_table(
     *,
     together: bool = False,
 ) -> pd.DataFrame:
-    """Measure each of `evaluated`, print what `show` makes of its rows, and write the table; returns all rows.
-
-    `together`: print once, after all rows are measured.
-    """
+    """Measure each of `evaluated`, print what `show` returns for its rows (or for all, `together`), write the table."""
     frames = []
     for each in evaluated:
         frames.append(measure(each))
@@ -148,10 +150,9 @@ def by_genre(
     values: pd.DataFrame, genres: Sequence[str], summary: Callable[[pd.DataFrame], dict[str, Any]]
 ) -> pd.DataFrame:
     """One row of `summary` for each id in the column genre_id, and one for all rows (-1). `genres`: names by id."""
-    parts = [(genre_id, genres[genre_id], part) for genre_id, part in values.groupby("genre_id")]
-    parts.append((ALL_ID, ALL_NAME, values))
-    rows = [{"genre_id": genre_id, **summary(part), "genre_name": name} for genre_id, name, part in parts]
-    return pd.DataFrame(rows)
+    parts = [*((genre_id, genres[genre_id], part) for genre_id, part in values.groupby("genre_id")),
+             (ALL_ID, ALL_NAME, values)]  # fmt: skip
+    return pd.DataFrame([{"genre_id": genre_id, **summary(part), "genre_name": name} for genre_id, name, part in parts])
 
 
 def of_all(frame: pd.DataFrame) -> pd.DataFrame:
@@ -170,11 +171,8 @@ def format_table(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     cells = [[column.heading.replace("{condition}", condition) for column in shown]]
     cells += [[_show(value) for value in row] for row in frame[[c.key for c in shown]].itertuples(index=False)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(line, widths, strict=True)) for line in cells)
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    lines = [[first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])] for first, *rest in cells]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def _show(value: Any) -> str:

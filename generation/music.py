@@ -1,24 +1,50 @@
-"""Options of generate.py, and what all its modes share: loading weights, and the result to write."""
+"""Everything that generate.py makes: clips and longer pieces of genres, and music from MIDI files.
+
+Of a file: the file through the CVAE and back, its continuation, and a path from one file to another.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import torch
 
 from audio.synthesis import SoundFileOptions
 from common.device import DEVICES, select_device
 from common.errors import UserError
-from common.genres import ALL
+from common.genres import ALL, choose_genres, choose_one_genre, genre_file_names
 from common.options import option
+from common.text import short_name
+from data.pianoroll import drop_short_notes, roll_notes
+from data.song_windows import read_song_roll, read_song_windows
 from data.store import WINDOW_LENGTHS
+from evaluation.metrics.reconstruction import count, f1
 from evaluation.samples.clips import NORMAL, PRIOR, ClipSource
 from evaluation.samples.evaluated import SOURCES
-from evaluation.samples.sampling import Performance, PlayingOptions
-from figures.roll_sheet import SheetRows
-from models import CVAE, LARGE
+from evaluation.samples.sampling import (
+    Performance,
+    PlayingOptions,
+    interpolate,
+    play_latents,
+    play_through,
+    sample_noise,
+    sample_prior,
+)
+from evaluation.tables import LABEL, OURS, columns, format_table
+from figures.roll_sheet import RollPanel, SheetRows
+from models import CVAE, LARGE, Generator
+from models.base import PITCHES
 from models.trained import Trained, load
 from models.weight_files import FOLDERS, folder_of, hybrid_path
+
+_CONTEXT = 64  # frames of a song that its continuation begins with
+SHEET_CLIPS = 8  # of each genre
+CLIP_COLUMNS = (
+    *columns(LABEL, genre="{condition}"),
+    *columns(OURS, clips="clips", empty="empty", notes="notes/clip", polyphony="polyphony"),
+)
 
 
 @dataclass(frozen=True)
@@ -78,19 +104,10 @@ class Music(NamedTuple):
     title: str
 
 
-def open_source(options: Options) -> ClipSource:
-    """The clips that `source`, or the weights in `checkpoint`, generate."""
-    trained = load_player(options, options.source, SOURCES)
-    return ClipSource(trained, {}, options.latents, options.performance, options.seed, options.min_note_frames)
-
-
 def load_player(options: Options, source: str, kinds: tuple[str, ...]) -> Trained:
     """Weights that play: of one of `kinds` in `checkpoint`, or else of `source` in the folder of weights."""
     remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
-    if options.checkpoint:
-        trained = load(options.checkpoint, kinds, remedy)
-    else:
-        trained = _load_hybrid(options, source, options.seq_len, remedy)
+    trained = _load(options, options.checkpoint, kinds, source, options.seq_len, remedy)
     if not options.exact:
         trained.model.to(select_device(options.device))
     return trained
@@ -99,11 +116,142 @@ def load_player(options: Options, source: str, kinds: tuple[str, ...]) -> Traine
 def load_encoder(options: Options, seq_len: int) -> Trained:
     """The CVAE that encodes files, for windows of `seq_len` frames, or of the T of `cvae`."""
     remedy = "run train_hybrid.py first, or name weights with --cvae"
-    if options.cvae:
-        return load(options.cvae, CVAE.kind, remedy)
-    return _load_hybrid(options, CVAE.kind, seq_len, remedy)
+    return _load(options, options.cvae, (CVAE.kind,), CVAE.kind, seq_len, remedy)
 
 
-def _load_hybrid(options: Options, kind: str, seq_len: int, remedy: str) -> Trained:
+def _load(
+    options: Options, file: Path | None, kinds: tuple[str, ...], kind: str, seq_len: int, remedy: str
+) -> Trained:
+    if file:
+        return load(file, kinds, remedy)
     folder = options.checkpoints or folder_of(options.preset)
     return load(hybrid_path(folder, kind, seq_len), kind, remedy, seq_len=seq_len)
+
+
+def make_clips(options: Options) -> Music:
+    """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
+    trained = load_player(options, options.source, SOURCES)
+    how = options.latents, options.performance, options.seed, options.min_note_frames
+    source = ClipSource(trained, {}, *how)
+    run = f"T{source.seq_len}{f'x{options.windows}' if options.windows > 1 else ''}_seed{options.seed}"
+    rolls, rows, table = {}, [], []
+    for genre_id in choose_genres(options.genre, trained.genres, trained.condition):
+        genre, file_name = trained.genres[genre_id], genre_file_names(trained.genres)[genre_id]
+        clips = source.pieces(genre_id, options.count, options.windows, options.correlation)
+        rolls |= {f"{file_name}_{run}_{number:03d}": clip for number, clip in enumerate(clips)}
+        rows.append([RollPanel(f"{genre} {number:03d}", clip) for number, clip in enumerate(clips[:SHEET_CLIPS])])
+        table.append(
+            {
+                "genre": genre,
+                "clips": options.count,
+                "empty": sum(not clip.any() for clip in clips),
+                "notes": float(np.mean([len(roll_notes(clip).pitch) for clip in clips])),
+                "polyphony": float(np.mean([clip.sum(axis=0).mean() for clip in clips])),
+            }
+        )
+    print(format_table(pd.DataFrame(table).assign(condition=trained.condition), CLIP_COLUMNS))
+    print("polyphony: sounding keys, mean over all frames; empty clips count in both means")
+    shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
+    title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"
+    return Music(trained, rolls, f"sheet_{run}", rows, title)
+
+
+@torch.no_grad()
+def reconstruct(options: Options) -> Music:
+    """Every window of a file through the CVAE: posterior mean, and decoding without teacher forcing."""
+    trained = load_encoder(options, options.seq_len)
+    genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
+    name, seq_len, rate = short_name(options.reconstruct.stem), trained.seq_len, trained.frames_per_second
+    batch, n_frames = read_song_windows(options.reconstruct, seq_len, genre_id, frames_per_second=rate)
+    z = trained.model.encode(*batch).mean
+    if trained.model.any_length:  # one piece, without seams between its windows
+        how = len(batch.roll) * seq_len, options.performance, [("feedback", options.seed)]
+        decoded = play_through(trained.model, z.view(1, -1), [genre_id], *how).numpy()
+    else:
+        decoded = _decode(options, trained, z, genre_id)
+    original = np.concatenate(list(batch.roll.numpy() > 0), axis=1)[:, :n_frames]
+    reconstructed = drop_short_notes(np.concatenate(list(decoded), axis=1), options.min_note_frames)[:, :n_frames]
+    counts = count(*(torch.from_numpy(roll)[None] for roll in (reconstructed, original)))
+    score = f"frame F1 {f1(*map(float, counts)):.3f}"
+    print(f"{score} over {n_frames} frames in {len(z)} windows")
+    rolls = {f"{name}_original": original, f"{name}_reconstructed": reconstructed}
+    rows = [[RollPanel(each.removeprefix(f"{name}_"), roll)] for each, roll in rolls.items()]
+    title = f"{name} as {trained.genres[genre_id]}, {trained.path.name}: {score}"
+    return Music(trained, rolls, f"{name}_T{seq_len}_sheet", rows, title)
+
+
+@torch.no_grad()
+def interpolate_files(options: Options) -> Music:
+    """From the first sounding window of one file to that of another, along an arc of latents.
+
+    Both networks play every latent, whatever `source` is: G, which was trained on the encoder's latents to make clips,
+    and the CVAE's decoder, which was trained to reconstruct the windows at the ends.
+    """
+    player = load_player(options, Generator.kind, (Generator.kind,))
+    seq_len = player.seq_len
+    encoder = load_encoder(options, seq_len)
+    if (encoder.genres, encoder.model.noise_size(seq_len)) != (player.genres, player.model.noise_size(seq_len)):
+        raise UserError(f"{encoder.path}, {player.path}: differ in genres or latents; name weights of one training")
+    genre_id = choose_one_genre(options.genre, player.genres, player.condition)
+    ends, originals = [], []
+    for name, path in zip("AB", options.interpolate, strict=True):
+        batch, _ = read_song_windows(path, seq_len, genre_id, frames_per_second=encoder.frames_per_second)
+        first = int(batch.roll.amax((1, 2)).argmax())
+        ends.append(encoder.model.encode(*batch).mean[first])
+        originals.append(RollPanel(name, batch.roll[first].numpy() > 0))
+    z = interpolate(*ends, options.steps)
+    networks = {"G": player, "cvae": encoder}
+    decoded = {name: _decode(options, trained, z, genre_id) for name, trained in networks.items()}
+    played = {name: drop_short_notes(rolls, options.min_note_frames) for name, rolls in decoded.items()}
+    name_a, name_b = (short_name(path.stem) for path in options.interpolate)
+    stem = f"{name_a}_to_{name_b}_T{seq_len}"
+    rolls = {f"{stem}_{name}_{step:03d}": roll for name, steps in played.items() for step, roll in enumerate(steps)}
+    rows = [[originals[0], *[None] * (options.steps - 2), originals[1]]]
+    rows += [[RollPanel(f"{name} {step:03d}", roll) for step, roll in enumerate(s)] for name, s in played.items()]
+    title = f"A {name_a}\nB {name_b}\nas {player.genres[genre_id]}, {player.path.name}, {encoder.path.name}"
+    return Music(player, rolls, f"{stem}_sheet", rows, title)
+
+
+@torch.no_grad()
+def continue_file(options: Options) -> Music:
+    """A file, and continuations of it by the CVAE's note decoder.
+
+    The prior continues the latents of the last `_CONTEXT` frames, the decoder their notes. Raises `UserError` if the
+    weights are not of a note decoder.
+    """
+    trained = load_encoder(options, options.seq_len)
+    model, seq_len = trained.model, trained.seq_len
+    if not model.any_length:
+        raise UserError(f"{trained.path}: decodes single windows; --continue needs weights of --preset large")
+    genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
+    name = short_name(options.continue_file.stem)
+    song = read_song_roll(options.continue_file, trained.frames_per_second)
+    context = torch.zeros(1, PITCHES, _CONTEXT, dtype=torch.bool)  # a shorter song is preceded by silence
+    context[0, :, max(0, _CONTEXT - song.shape[1]) :] = torch.from_numpy(song[:, -_CONTEXT:])
+    genre_ids = [genre_id] * options.count
+    no_notes = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
+    before = model.encode(context.float(), *no_notes, torch.tensor([genre_id])).mean.expand(options.count, -1)
+    new = sample_noise(0, options.count, model.noise_size(options.windows * seq_len), options.seed)
+    if options.latents == PRIOR:
+        new = sample_prior(model, new, genre_ids, before)
+    z = torch.cat([before.double(), new], dim=1)
+    chances = [("notes", options.seed, sample) for sample in range(options.count)]
+    begun = context.expand(options.count, -1, -1)
+    n_frames = _CONTEXT + options.windows * seq_len
+    played = play_through(model, z, genre_ids, n_frames, options.performance, chances, begun).numpy()
+    continuations = drop_short_notes(played[:, :, _CONTEXT:], options.min_note_frames)
+    rolls = {
+        f"{name}_continued_{number:03d}": np.concatenate([song, roll], axis=1)
+        for number, roll in enumerate(continuations)
+    }
+    rows = [[RollPanel(f"{number:03d}", roll)] for number, roll in enumerate(played)]
+    genre = trained.genres[genre_id]
+    title = f"the end of {name}, continued as {genre} after {_CONTEXT} frames, {trained.path.name}"
+    return Music(trained, rolls, f"{name}_continued_sheet", rows, title)
+
+
+def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int) -> np.ndarray:
+    """Rolls bool (n, 128, T) from latents (n, size of z)."""
+    chances = [("feedback", options.seed, row) for row in range(len(z))]
+    genre_ids = [genre_id] * len(z)
+    return play_latents(trained.model, z, genre_ids, trained.seq_len, options.performance, chances).numpy()

@@ -1,4 +1,4 @@
-"""Agreement of sources that label the same files: a measurement of the noise of labels."""
+"""How far sources that label the same files agree: how noisy labels are, as a number."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -20,26 +20,28 @@ COLUMNS = (
 
 
 def agreement_of_pairs(genres: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Compare every two columns of `genres` (rows: files; "": no genre) that share a file: one row for each pair."""
+    """A row for each two columns of `genres` (files in rows, "" where a source says nothing) that share a file.
+
+    Share of the common files with the same genre, Cohen's kappa (not a number where both know one genre alone), and of
+    the files to which either gives a genre the share to which both do.
+    """
     rows = []
     for one, other in combinations(genres.columns, 2):
         both = genres[(genres[one] != "") & (genres[other] != "")]
         if len(both):
             rows.append({"one": one, "other": other, **agreement(both[one], both[other], classes)})
-    return pd.DataFrame(rows, columns=["one", "other", "files", "agreement", "kappa", *classes])
+    columns = ["one", "other", "files", "agreement", "kappa", *classes]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def agreement(one: Sequence[str], other: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
-    """Compare two labellings of the same files.
-
-    Returns the number of files, the share with equal genres, Cohen's kappa (NaN if there is only one genre) and, for
-    each class, the share of files with that genre in both among those with it in either.
-    """
+    """Of two labellings of the same files: how many, share alike, kappa, and for each class that of either's files."""
     one, other = np.array(one, object), np.array(other, object)
     same = one == other
-    kappa = cohen_kappa_score(one, other) if len(set(one) | set(other)) > 1 else float("nan")
-    shares = {}
+    distinct = set(one) | set(other)
+    kappa = cohen_kappa_score(one, other) if len(distinct) > 1 else float("nan")
+    of_class = {}
     for name in classes:
         either = (one == name) | (other == name)
-        shares[name] = float(same[either].mean()) if either.any() else float("nan")
-    return {"files": len(one), "agreement": float(same.mean()), "kappa": float(kappa), **shares}
+        of_class[name] = float(same[either].mean()) if either.any() else float("nan")
+    return {"files": len(one), "agreement": float(same.mean()), "kappa": float(kappa), **of_class}

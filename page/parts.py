@@ -12,8 +12,8 @@ from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
 from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
 from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
 from evaluation.metrics.restyling import RESTYLING_TABLE
+from evaluation.metrics.separation import LATENT_TABLE
 from evaluation.published import MSE, published_for
-from evaluation.samples.latent_views import LATENT_TABLE
 from evaluation.tables import Column, ResultTable, of_all
 from page.result_folder import AbsentFile, Part, ResultFolder
 

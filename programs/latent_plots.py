@@ -9,9 +9,14 @@ t-SNE and Isomap of the rolls) and metrics/latent-T{T}.csv: the separation of ge
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE, Isomap
+from threadpoolctl import threadpool_limits
 
 from common.device import select_device
 from common.errors import UserError, run_command
@@ -19,24 +24,19 @@ from common.options import option, parse_options
 from common.splits import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import WindowSource
+from evaluation.metrics.separation import LATENT_TABLE, MEAN, SAMPLE, WITHHELD, WindowSample, draw_windows, latent_views
 from evaluation.samples.evaluated import StoreOptions
-from evaluation.samples.latent_views import (
-    LATENT_TABLE,
-    MEAN,
-    SAMPLE,
-    WITHHELD,
-    WindowSample,
-    draw_windows,
-    latent_views,
-    numbers,
-)
-from evaluation.statistics.projections import ISOMAP_NEIGHBORS, MAX_DIMENSIONS, isomap, principal_components, tsne
 from evaluation.tables import format_table, of_all
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
 from models.checkpoint import CheckpointError
 from models.trained import Trained, load
 from models.weight_files import hybrid_path, pretrained_file
+
+# t-SNE and Isomap of a space with more dimensions use its first principal components, as is customary.
+MAX_DIMENSIONS = 50
+# With 5 neighbours the graph of 10,000 windows is not connected.
+ISOMAP_NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Options(StoreOptions):
     perplexity: float = option(5.0, "perplexity of t-SNE", minimum=1)
     neighbors: int = option(5, "neighbours that vote for a window's genre", minimum=1)
     batch_size: int = option(512, "windows at a time; does not change the results", minimum=1)
+
+    @property
+    def tsne(self) -> dict[str, Any]:
+        return {"perplexity": self.perplexity, "init": "pca", "random_state": self.seed}
 
 
 def plot_latents(options: Options) -> pd.DataFrame:
@@ -86,7 +90,7 @@ def plot_latents(options: Options) -> pd.DataFrame:
 
 def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
     """The CVAEs of the folders, by name; prints which are missing. Raises `CheckpointError` if there is none."""
-    cvaes, files, allow = {}, [], options.allow_other_songs
+    cvaes = {}
     for folder in options.checkpoints:
         hybrid = hybrid_path(folder, CVAE.kind, options.seq_len)
         for stage, path, remedy in (
@@ -94,13 +98,13 @@ def load_cvaes(options: Options, store: RollStore) -> dict[str, Trained]:
             ("hybrid", hybrid, "run train_hybrid.py, or take another --seq-len"),
         ):
             name = f"{stage} {folder}" if len(options.checkpoints) > 1 else stage
-            files.append(path)
             if path.exists():
-                cvaes[name] = load(path, CVAE.kind, remedy, store=store, allow_other_songs=allow)
+                checked = {"store": store, "allow_other_songs": options.allow_other_songs}
+                cvaes[name] = load(path, CVAE.kind, remedy, **checked)
             else:
                 print(f"{path}: no such checkpoint, so the {name} CVAE is left out; {remedy}")
     if not cvaes:
-        raise CheckpointError(f"no {' or '.join(map(str, files))}; run train_cvae.py first")
+        raise CheckpointError(f"no CVAE in {', '.join(map(str, options.checkpoints))}; run train_cvae.py first")
     return cvaes
 
 
@@ -111,10 +115,9 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
         print(f"z {name} ...", flush=True)
         views = latent_views(trained.model.to(sample.windows.device), sample, options.batch_size)
         picture = f"t-SNE of {options.latent}"
-        points = tsne(views[options.latent].numpy(), options.perplexity, options.seed)
+        views[picture] = project(TSNE(**options.tsne), views[options.latent], options.seed)
         measured = {
-            view: sample.measure(f"z {name}", view, z, options.neighbors, trained)
-            for view, z in (views | {picture: torch.from_numpy(points)}).items()
+            view: sample.measure(f"z {name}", view, z, options.neighbors, trained) for view, z in views.items()
         }
         lines = [
             f"{name}: {trained.path.name}",
@@ -122,7 +125,7 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
             f"z ({WITHHELD}): {numbers(measured[WITHHELD])}",
             f"this picture: {numbers(measured[picture])}",
         ]
-        panels.append(Scatter("\n".join(lines), points))
+        panels.append(Scatter("\n".join(lines), views[picture].numpy()))
         frames += measured.values()
     draw(options, sample, "latent_tsne", panels, f"t-SNE (perplexity {options.perplexity:g}) of z")
     return pd.concat(frames)
@@ -131,24 +134,26 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
 def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
     """Figure 3: PCA, t-SNE and Isomap of the rolls; returns the rows of the rolls and of the pictures."""
     print("rolls ...", flush=True)
-    cells = sample.rolls()
-    components, shares = principal_components(cells.numpy(), MAX_DIMENSIONS, options.seed)
-    titles = {
-        "PCA": f"PCA: {shares[:2].sum():.0%} of the variance",
-        "t-SNE": f"t-SNE (perplexity {options.perplexity:g}) of the components",
-        "Isomap": f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components",
-    }
+    cells = sample.windows.rolls(sample.index).cpu().flatten(1)  # (n, 128 T)
+    pca = PCA(min(MAX_DIMENSIONS, *cells.shape), svd_solver="randomized", random_state=options.seed)
+    components = project(pca, cells, options.seed)
+    nearest = Isomap(n_neighbors=min(ISOMAP_NEIGHBORS, len(cells) - 1))
+    shares = pca.explained_variance_ratio_.astype(np.float64)
     pictures = {
         "PCA": components[:, :2],
-        "t-SNE": tsne(components, options.perplexity, options.seed),
-        "Isomap": isomap(components, options.seed),
+        "t-SNE": project(TSNE(**options.tsne), components, options.seed),
+        "Isomap": project(nearest, components, options.seed),
     }
-    views = {"all cells": cells, "principal components": torch.from_numpy(components)}
-    views |= {view: torch.from_numpy(points) for view, points in pictures.items()}
+    titles = [
+        f"PCA: {shares[:2].sum():.0%} of the variance",
+        f"t-SNE (perplexity {options.perplexity:g}) of the components",
+        f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components",
+    ]
+    views = {"all cells": cells, "principal components": components, **pictures}
     measured = {view: sample.measure("rolls", view, points, options.neighbors) for view, points in views.items()}
     panels = [
-        Scatter(f"{titles[view]}\nthis picture: {numbers(measured[view])}", points)
-        for view, points in pictures.items()
+        Scatter(f"{title}\nthis picture: {numbers(measured[view])}", points.numpy())
+        for title, (view, points) in zip(titles, pictures.items(), strict=True)
     ]
     about = (
         f"piano rolls: {numbers(measured['all cells'])}\ntheir first {len(shares)} principal components, "
@@ -156,6 +161,26 @@ def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
     )
     draw(options, sample, "rolls_embedding", panels, about)
     return pd.concat(measured.values())
+
+
+@threadpool_limits.wrap(limits=1)
+def project(method: PCA | TSNE | Isomap, points: torch.Tensor, seed: int) -> torch.Tensor:
+    """Fit a projection to points (n, D); returns the projected points, float64 (n, dimensions).
+
+    On one thread: the order in which threads add changes the last bits of a sum, and with them the result of t-SNE.
+    """
+    np.random.seed(seed)  # the only way to seed the eigensolver of Isomap
+    return torch.from_numpy(method.fit_transform(points.numpy()).astype(np.float64))
+
+
+def numbers(frame: pd.DataFrame) -> str:
+    """The values over all genres of a view, for a title."""
+    every = of_all(frame).iloc[0]
+    silhouette = f"silhouette {every['silhouette']:.2f}"
+    if pd.isna(every["kNN_other_songs"]):
+        return silhouette
+    found, floor = every["kNN_other_songs"], every["kNN_other_songs_floor"]
+    return f"{every['neighbors']}-NN {found:.2f} (floor {floor:.2f}), {silhouette}"
 
 
 def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter], title: str) -> None:

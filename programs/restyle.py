@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from common.device import select_device
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
 from evaluation.metrics.restyling import RESTYLING_TABLE, measure_restyling
 from evaluation.samples.clips import RealClips
-from evaluation.samples.subject import CvaeOptions, Subject, open_subjects
+from evaluation.samples.evaluated import CvaeOptions, Subject, open_subjects
 from evaluation.tables import format_table, run_table
 from models.checkpoint import CheckpointError
 
@@ -37,13 +37,11 @@ song of the original's genre."""
 
 def eval_restyling(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    if options.split != "test":
-        raise UserError(f"--split {options.split}: the classifier was trained on these songs; leave the option out")
     device = select_device(options.device)
 
     def measure(subject: Subject) -> pd.DataFrame:
-        clips = RealClips(subject.windows, options.seed, options.min_note_frames)
-        classifier = open_classifier(clips.of_split("train"), clips.of_split("val"), options, device)
+        real = RealClips(subject.windows, options.seed, options.min_note_frames)
+        classifier = open_classifier(real, options, device)
         return measure_restyling(subject, classifier, options.windows, options.min_note_frames)
 
     return run_table(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.samples.clip_embeddings import ClipEmbedder, EmbeddingCache
+from evaluation.samples.clip_embeddings import ClipEmbedder
 
 
 class FakeRenderer:
@@ -42,14 +42,7 @@ class FakeEmbedder:
 
 
 def embedder_of(folder: Path, *embedders: FakeEmbedder, renderer: FakeRenderer | None = None) -> ClipEmbedder:
-    return ClipEmbedder(
-        renderer or FakeRenderer(),
-        embedders or [FakeEmbedder()],
-        EmbeddingCache(folder),
-        frames_per_second=16,
-        batch_size=3,
-        progress=False,
-    )
+    return ClipEmbedder(renderer or FakeRenderer(), embedders or [FakeEmbedder()], folder, 16, batch_size=3)
 
 
 def clips(n: int, seed: int = 0, frames: int = 16) -> np.ndarray:

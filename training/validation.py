@@ -5,7 +5,7 @@ from torch import nn
 
 from common.randomness import rng_at
 from data.windows import WindowSource
-from evaluation.statistics.roll_distance import roll_distance, roll_statistics
+from evaluation.statistics.distances import roll_distance, roll_statistics
 from models.losses import elbo_terms
 from models.playing import THRESHOLD
 

@@ -1,6 +1,5 @@
 """Sensitivity of the Fréchet audio distance: real clips against real clips with damaged notes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,12 @@ from evaluation.metrics.fad import EmptyClipOptions, choose_clips, defined
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
 from evaluation.samples.clips import RealClipOptions, RealClips
 from evaluation.statistics.distances import frechet_distance, kernel_distance
-from evaluation.tables import LABEL, Column, ResultTable
+from evaluation.tables import LABEL, OURS, ResultTable, columns
 
 UNDAMAGED = "none (floor)"
+JITTERED, SHIFTED, RANDOM_PITCHES, THINNED = DAMAGES = (
+    "onsets jittered by 0.1 s", "notes shifted by up to 3 semitones", "random pitches", "70 % of notes dropped",
+)  # fmt: skip
 PIANO_LOW, PIANO_HIGH = 21, 108
 JITTER_SECONDS, MAX_SHIFT, DROPPED = 0.1, 3, 0.7
 
@@ -25,13 +27,8 @@ DAMAGE_TABLE = ResultTable(
     "fad_sanity.csv",
     "-m programs.damage",
     (
-        Column("T", "T", LABEL),
-        Column("damage", "damage", LABEL),
-        Column("n", "clips"),
-        Column("n_empty", "empty"),
-        Column("FAD", "FAD"),
-        Column("FAD_over_floor", "FAD / floor"),
-        Column("KAD", "KAD"),
+        *columns(LABEL, T="T", damage="damage"),
+        *columns(OURS, n="clips", n_empty="empty", FAD="FAD", FAD_over_floor="FAD / floor", KAD="KAD"),
     ),
 )
 
@@ -44,45 +41,27 @@ class DamageOptions(RealClipOptions, AudioOptions, EmptyClipOptions):
     clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
 
 
-def jitter_onsets(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
-    """Move every note by a normal number of seconds with standard deviation 0.1; lengths stay."""
-    moved = np.rint(rng.normal(0, JITTER_SECONDS * frames_per_second, len(notes.start))).astype(np.int64)
-    return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
-
-
-def shift_pitches(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
-    """Move every note by 1 to 3 semitones, up or down."""
-    size, sign = rng.integers(1, MAX_SHIFT + 1, len(notes.pitch)), rng.choice((-1, 1), len(notes.pitch))
-    return notes._replace(pitch=np.clip(notes.pitch + sign * size, 0, PITCHES - 1))
-
-
-def randomize_pitches(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
-    """Move every note to a random key of the piano."""
-    return notes._replace(pitch=rng.integers(PIANO_LOW, PIANO_HIGH + 1, len(notes.pitch)))
-
-
-def drop_notes(notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
-    """Drop 70 % of the notes."""
-    kept = rng.random(len(notes.pitch)) >= DROPPED
+def damage_notes(kind: str, notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
+    """Damage notes by one of `DAMAGES`, each of which is plainly audible."""
+    n = len(notes.pitch)
+    if kind == JITTERED:  # lengths stay
+        moved = np.rint(rng.normal(0, JITTER_SECONDS * frames_per_second, n)).astype(np.int64)
+        return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
+    if kind == SHIFTED:
+        size, sign = rng.integers(1, MAX_SHIFT + 1, n), rng.choice((-1, 1), n)
+        return notes._replace(pitch=np.clip(notes.pitch + sign * size, 0, PITCHES - 1))
+    if kind == RANDOM_PITCHES:
+        return notes._replace(pitch=rng.integers(PIANO_LOW, PIANO_HIGH + 1, n))
+    kept = rng.random(n) >= DROPPED
     return RollNotes(*(field[kept] for field in notes))
 
 
-Damage = Callable[[RollNotes, np.random.Generator, int], RollNotes]
-# Each is plainly audible.
-DAMAGES: dict[str, Damage] = {
-    "onsets jittered by 0.1 s": jitter_onsets,
-    "notes shifted by up to 3 semitones": shift_pitches,
-    "random pitches": randomize_pitches,
-    "70 % of notes dropped": drop_notes,
-}
-
-
-def damage_clips(rolls: np.ndarray, damage: Damage, seed: int, frames_per_second: int) -> np.ndarray:
+def damage_clips(rolls: np.ndarray, kind: str, seed: int, frames_per_second: int) -> np.ndarray:
     """Damage clips, bool (n, 128, T), and cut them to T. The damage of clip k depends on `seed` and k only."""
     damaged = np.zeros_like(rolls)
     for number, (roll, target) in enumerate(zip(rolls, damaged, strict=True)):
         rng = np.random.default_rng((seed, number))
-        for pitch, start, end in zip(*damage(roll_notes(roll), rng, frames_per_second), strict=True):
+        for pitch, start, end in zip(*damage_notes(kind, roll_notes(roll), rng, frames_per_second), strict=True):
             target[pitch, max(start, 0) : max(end, 0)] = True
     return damaged
 
@@ -96,7 +75,7 @@ def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedd
     if len(reference) < 2:
         raise UserError(f"{store.folder}: fewer than four {options.split} clips of {seq_len} frames that sound")
     clips = {UNDAMAGED: others} | {
-        name: damage_clips(others, damage, options.seed, store.frames_per_second) for name, damage in DAMAGES.items()
+        name: damage_clips(others, name, options.seed, store.frames_per_second) for name in DAMAGES
     }
     target = embedder.embed(reference, f"T={seq_len} reference")
     rows = []

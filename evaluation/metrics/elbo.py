@@ -1,7 +1,7 @@
 """The evidence lower bound: the report's form, and the true bound."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor
 from common.randomness import rng_at
 from data.windows import PITCHES, Batch, WindowSource
 from evaluation.published import ELBO, published_for
-from evaluation.samples.subject import Subject
-from evaluation.statistics.frame_baselines import FrameBaselines
-from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
+from evaluation.samples.evaluated import Subject
+from evaluation.statistics.rolls import FrameBaselines
+from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models import Posterior
 
 # A latent dimension is active if the variance of its posterior mean is larger (Burda et al. 2016, section 5.2).
@@ -22,21 +22,15 @@ ELBO_TABLE = ResultTable(
     "eval_elbo-T{T}.csv",
     "eval_elbo.py",
     (
-        Column("origin", "model", LABEL),
-        Column("genre_name", "{condition}", LABEL),
-        Column("n", "windows"),
-        Column("Recon_Loss_mean", "recon"),
-        Column("KL_Div_mean", "KL"),
-        Column("ELBO_mean", "ELBO"),
-        Column("reported_recon", "reported recon", REPORTED),
-        Column("reported_KL", "reported KL", REPORTED),
-        Column("reported_ELBO", "reported ELBO", REPORTED),
-        Column("bernoulli_ELBO_nats", "true ELBO, nats"),
-        Column("bits_per_cell", "bits / cell"),
-        Column("bits_per_cell_importance", "importance weighted"),
-        Column("bits_per_cell_pitch_mean", "pitch mean", BASELINE),
-        Column("bits_per_cell_previous_frame", "previous frame", BASELINE),
-        Column("active_units", "active z"),
+        *columns(LABEL, origin="model", genre_name="{condition}"),
+        *columns(OURS, n="windows", Recon_Loss_mean="recon", KL_Div_mean="KL", ELBO_mean="ELBO"),
+        *columns(
+            REPORTED, reported_recon="reported recon", reported_KL="reported KL", reported_ELBO="reported ELBO"
+        ),
+        *columns(OURS, bernoulli_ELBO_nats="true ELBO, nats", bits_per_cell="bits / cell"),
+        *columns(OURS, bits_per_cell_importance="importance weighted"),
+        *columns(BASELINE, bits_per_cell_pitch_mean="pitch mean", bits_per_cell_previous_frame="previous frame"),
+        *columns(OURS, active_units="active z"),
     ),
     protocol=("split", "seed", "store_content", "n", "beta", "feedback"),
 )
@@ -44,27 +38,15 @@ LATENTS_TABLE = ResultTable(
     "eval_elbo_latents-T{T}.csv",
     "eval_elbo.py",
     (
-        Column("origin", "model", LABEL),
-        Column("dimension", "dimension of z", LABEL),
-        Column("KL_nats", "KL, nats"),
-        Column("posterior_mean_variance", "variance of the posterior's mean"),
-        Column("active", "active"),
+        *columns(LABEL, origin="model", dimension="dimension of z"),
+        *columns(OURS, KL_nats="KL, nats", posterior_mean_variance="variance of the posterior's mean", active="active"),
     ),
 )
 
 
-class ElboFrames(NamedTuple):
-    """Rows by genre, and rows by latent dimension."""
-
-    genres: pd.DataFrame
-    latents: pd.DataFrame
-
-
 @torch.no_grad()
-def measure_elbo(
-    subject: Subject, *, beta: float, importance_samples: int = 0, progress: bool = True
-) -> ElboFrames:
-    """A row for each genre and one for all, and a row for each latent dimension, over every window of the split.
+def measure_elbo(subject: Subject, *, beta: float, importance_samples: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row for each genre and one for all; a row for each latent dimension. Both over every window of the split.
 
     Recon_Loss: squared error summed over the roll, z sampled from the posterior, without teacher forcing.
     ELBO = -(Recon_Loss + beta KL) (report). bernoulli_ELBO_nats: the true bound at beta = 1. The decoder factorises
@@ -90,17 +72,16 @@ def measure_elbo(
             **baselines.nats(batch.roll),
         }
 
-    values = subject.by_window(values_of, progress=progress)
+    values = subject.by_window(values_of)
     kl, mean = values.pop("kl_of_z"), values.pop("mean")
     means = {f"mean_{number}": column for number, column in enumerate(mean.t())}
     of_window = subject.table(kl=kl.sum(1), **values, **means)
     bits = 1 / (PITCHES * windows.seq_len * math.log(2))
     genres = by_genre(of_window, subject.genres, lambda rows: _summary(rows, beta, bits))
     published = published_for(ELBO, windows.seq_len, subject.genres)
-    columns = ["reported_recon", "reported_KL", "reported_ELBO"]
-    genres = genres.join(
-        pd.DataFrame.from_dict(published, orient="index", columns=columns, dtype=float), on="genre_name"
-    )
+    names = ["reported_recon", "reported_KL", "reported_ELBO"]
+    reported = pd.DataFrame.from_dict(published, orient="index", columns=names, dtype=float)
+    genres = genres.join(reported, on="genre_name")
     variance = mean.var(dim=0)
     latents = pd.DataFrame(
         {
@@ -111,7 +92,7 @@ def measure_elbo(
         }
     )
     facts = {"beta": beta, "importance_samples": importance_samples, **subject.facts}
-    return ElboFrames(genres.assign(**facts), latents.assign(**facts))
+    return genres.assign(**facts), latents.assign(**facts)
 
 
 def _importance_bound(subject: Subject, batch: Batch, posterior: Posterior, index: Tensor, samples: int) -> Tensor:

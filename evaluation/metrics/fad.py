@@ -6,8 +6,9 @@ genres, both sides of every distance have the same number of each genre: otherwi
 raise a distance between samples that are alike in every genre.
 """
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,17 +25,18 @@ from common.options import CheckedOptions, option
 from common.randomness import rng_at
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
-from evaluation.samples.clips import ClipOptions, Clips, ClipSource, RealClips
+from evaluation.samples.clips import ClipOptions, Clips, ClipSource
 from evaluation.statistics.distances import (
+    Fidelity,
+    fidelity,
     frechet_distance,
     frechet_infinity,
     kernel_distance,
     random_halves,
     required_rows,
 )
-from evaluation.statistics.fidelity import Fidelity, fidelity
 from evaluation.statistics.rolls import onsets
-from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, REPORTED, Column, ResultTable
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, REPORTED, Column, ResultTable, columns
 
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
 # Of a generator that plays hardly any sounding clip, at most so many clips are drawn for each one wanted.
@@ -44,28 +46,19 @@ FAD_TABLE = ResultTable(
     "fad_results.csv",
     "eval_fad_samples.py",
     (
-        Column("T", "T", LABEL),
-        Column("origin", "made by", LABEL),
-        Column("genre_name", "{condition}", LABEL),
-        Column("n_real", "real"),
-        Column("n_fake", "generated"),
-        Column("n_empty", "empty"),
-        Column("FAD", "FAD"),
-        Column("FAD_seeds_std", "± seeds"),
-        Column("FAD_floor", "floor", BASELINE),
-        Column("FAD_floor_std", "±", BASELINE),
-        Column("FAD_over_floor", "FAD / floor"),
-        Column("FAD_train", "training clips", BASELINE),
-        Column("FAD_infinity", "FAD∞"),
-        Column("KAD", "KAD"),
-        Column("KAD_floor", "floor", BASELINE),
+        *columns(LABEL, T="T", origin="made by", genre_name="{condition}"),
+        *columns(OURS, n_real="real", n_fake="generated", n_empty="empty", FAD="FAD", FAD_seeds_std="± seeds"),
+        *columns(BASELINE, FAD_floor="floor", FAD_floor_std="±"),
+        *columns(OURS, FAD_over_floor="FAD / floor"),
+        *columns(BASELINE, FAD_train="training clips"),
+        *columns(OURS, FAD_infinity="FAD∞", KAD="KAD"),
+        *columns(BASELINE, KAD_floor="floor"),
         *(
             column
             for name in Fidelity._fields
             for column in (Column(name, name), Column(f"{name}_train", "training clips", BASELINE))
         ),
-        Column("reported", "reported", REPORTED),
-        Column("reported_paper", "reported by [1]", REPORTED),
+        *columns(REPORTED, reported="reported", reported_paper="reported by [1]"),
     ),
     protocol=(
         "split", "seed", "store_content", "threshold", "min_note_frames", "n_real", "synth", "soundfont_sha256",
@@ -112,27 +105,17 @@ class Stratum(NamedTuple):
     n_empty_real: int
     n_empty: int
 
-    def cut(self, clips: int) -> "Stratum":
-        """As many generated clips of each seed as reference clips, and at most twice as many real ones in all."""
-        n = min(clips, len(self.pool), *map(len, self.generated))
-        return self._replace(pool=self.pool[: 2 * n], generated=[fakes[:n] for fakes in self.generated])
-
-    @property
-    def reference(self) -> Tensor:
-        return self.pool[: len(self.generated[0])]
-
 
 def choose_clips(
-    clips: Clips, genre_id: int, wanted: int, options: EmptyClipOptions, at_most: int | None = None
+    clips: Clips, genre_id: int, wanted: int, options: EmptyClipOptions, at_most: int | float = math.inf
 ) -> Chosen:
     """The first `wanted` clips of a genre that are not empty (or with empty ones, if `options` embed their silence).
 
     There may be fewer. Examines `at_most` clips.
     """
     kept, n_kept, examined, n_empty = [clips.clips(genre_id, 0, 0)], 0, 0, 0
-    while n_kept < wanted and (at_most is None or examined < at_most):
-        missing = wanted - n_kept
-        rolls = clips.clips(genre_id, examined, missing if at_most is None else min(missing, at_most - examined))
+    while missing := int(min(wanted - n_kept, at_most - examined)):
+        rolls = clips.clips(genre_id, examined, missing)
         if not len(rolls):
             break
         sounds = onsets(torch.from_numpy(rolls)).sum((1, 2)).numpy() >= options.min_notes
@@ -146,12 +129,7 @@ def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder)
 
     A genre without two real or two generated clips has no distance; `note` says so.
     """
-    train = source.real.of_split("train")
-    seeded = [replace(source, seed=options.seed + number) for number in range(options.generation_seeds)]
-    by_genre = [
-        _embed_genre(source.real, train, seeded, options, embedder, genre_id)
-        for genre_id in range(len(source.genres))
-    ]
+    by_genre = [_embed_genre(source, options, embedder, genre_id) for genre_id in range(len(source.genres))]
     rows = []
     for each in embedder.embedders:
         facts = embedder.facts(each) | {"empty": options.empty, "min_notes": options.min_notes} | source.facts
@@ -166,37 +144,28 @@ def measure_fad(source: ClipSource, options: FadOptions, embedder: ClipEmbedder)
     return frame
 
 
-def _embed_genre(
-    real: RealClips, train: RealClips, seeded: Sequence[ClipSource], options: FadOptions, embedder: ClipEmbedder,
-    genre_id: int,
-) -> dict[str, Stratum]:  # fmt: skip
-    """The embeddings of one genre by embedder name. `seeded`: a source for each seed of generation."""
-    n, first = options.clips, seeded[0]
-    pool = choose_clips(real, genre_id, 2 * n, options)
+def _embed_genre(source: ClipSource, options: FadOptions, embedder: ClipEmbedder, genre_id: int) -> dict[str, Stratum]:
+    """The embeddings of one genre by embedder name."""
+    n = options.clips
+    pool = choose_clips(source.real, genre_id, 2 * n, options)
     # The distance of training clips to themselves would be 0, which is no baseline.
-    learned = choose_clips(train, genre_id, 0 if options.split == "train" else n, options)
+    learned = choose_clips(source.training, genre_id, 0 if options.split == "train" else n, options)
     wanted = min(n, len(pool.rolls))
-    fakes = [choose_clips(source, genre_id, wanted, options, MAX_DRAWS * wanted) for source in seeded]
+    seeded = [replace(source, seed=options.seed + number) for number in range(options.generation_seeds)]
+    fakes = [choose_clips(each, genre_id, wanted, options, MAX_DRAWS * wanted) for each in seeded]
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
     if options.save_clips:
-        _save_clips(options.save_clips, first, embedder.renderer, genre_id, sets)
-    title = f"{first.title} {first.genres[genre_id]}"
-    embedded = {name: embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()}
-    return {
-        each.name: Stratum(
-            embedded["real"][each.name],
-            embedded["training"][each.name],
-            [embedded[f"generated {number}"][each.name] for number in range(len(fakes))],
-            pool.n_empty,
-            fakes[0].n_empty,
-        )
-        for each in embedder.embedders
-    }
+        _save_clips(options.save_clips, source, embedder.renderer, genre_id, sets)
+    title = f"{source.title} {source.genres[genre_id]}"
+    embedded = [embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()]
+    strata = {}
+    for each in embedder.embedders:
+        real, training, *generated = (vectors[each.name] for vectors in embedded)
+        strata[each.name] = Stratum(real, training, generated, pool.n_empty, fakes[0].n_empty)
+    return strata
 
 
-def _save_clips(
-    folder: Path, source: ClipSource, renderer: Renderer, genre_id: int, sets: dict[str, Chosen]
-) -> None:
+def _save_clips(folder: Path, source: ClipSource, renderer: Renderer, genre_id: int, sets: dict[str, Chosen]) -> None:
     """Write a genre's clips as T128/{real, training, ORIGIN_seed0, ...}/{midi, wav}/jazz_000.{mid, wav}."""
     maker = re.sub(r"\W+", "_", source.facts["origin"]).strip("_")
     genre = genre_file_names(source.genres)[genre_id]
@@ -213,22 +182,21 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     FAD_seeds: mean and standard deviation over the seeds of generation. *_floor: random disjoint halves of the real
     clips, `n_floor` in each. FAD_over_floor: only if the floor has as many clips as the distance. *_train: training
     clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance. Precision,
-    recall, density, coverage: see `evaluation.statistics.fidelity`.
+    recall, density, coverage: see `fidelity`.
     """
-    cut = [stratum.cut(options.clips) for stratum in strata]
-    reference = torch.cat([genre.reference for genre in cut])
-    fakes = [torch.cat(parts) for parts in zip(*(genre.generated for genre in cut), strict=True)]
-    seeds = pd.Series([defined(frechet_distance, reference, fake) for fake in fakes], dtype=float)
-    halves = [
-        random_halves([genre.pool for genre in cut], rng_at("floor", options.seed, number))
-        for number in range(options.floor_seeds)
-    ]
-    floor, kernel_floor = (
-        pd.Series([defined(distance, *pair) for pair in halves], dtype=float)
-        for distance in (frechet_distance, kernel_distance)
-    )
-    of_train = _balanced([(genre.reference, genre.train) for genre in cut])
-    of_all_seeds = _balanced([(genre.pool, torch.cat(genre.generated)) for genre in cut])
+    # As many generated clips of each seed as reference clips, and at most twice as many real ones in all.
+    numbers = [min(options.clips, len(genre.pool), *map(len, genre.generated)) for genre in strata]
+    pools = [genre.pool[: 2 * n] for genre, n in zip(strata, numbers, strict=True)]
+    references = [pool[:n] for pool, n in zip(pools, numbers, strict=True)]
+    generated = [[fakes[:n] for fakes in genre.generated] for genre, n in zip(strata, numbers, strict=True)]
+    trains = [genre.train for genre in strata]
+    reference, fakes = torch.cat(references), [torch.cat(of_seed) for of_seed in zip(*generated, strict=True)]
+    seeds = _over(frechet_distance, [(reference, fake) for fake in fakes])
+    rngs = [rng_at("floor", options.seed, number) for number in range(options.floor_seeds)]
+    halves = [random_halves(pools, rng) for rng in rngs]
+    floor, kernel_floor = _over(frechet_distance, halves), _over(kernel_distance, halves)
+    of_train = _balanced(references, trains)
+    of_all_seeds = _balanced(pools, map(torch.cat, generated))
     rng = rng_at("infinity", options.seed)
     row = {
         "n_real": len(reference),
@@ -251,7 +219,7 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
         "n_infinity": len(of_all_seeds[0]),
         "n_infinity_needed": required_rows(reference.shape[1]),
         **_fidelity(reference, fakes[0], ""),
-        **_fidelity(reference, torch.cat([genre.train[: len(genre.reference)] for genre in cut]), "_train"),
+        **_fidelity(reference, torch.cat([rows[:n] for rows, n in zip(trains, numbers, strict=True)]), "_train"),
     }
     same_n = row["n_floor"] == row["n_real"] == row["n_fake"]
     row["FAD_over_floor"] = row["FAD"] / row["FAD_floor"] if same_n and row["FAD_floor"] else np.nan
@@ -259,51 +227,46 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     return row
 
 
-def _balanced(genres: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Two samples with the same number of rows of each genre."""
-    cut = [[rows[: min(map(len, pair))] for rows in pair] for pair in genres]
-    first, second = (torch.cat(parts) for parts in zip(*cut, strict=True))
-    return first, second
+def _balanced(*samples: Iterable[Tensor]) -> list[Tensor]:
+    """Two samples with the same number of rows of each genre, from the rows of each genre."""
+    cut = [[rows[: min(map(len, pair))] for rows in pair] for pair in zip(*samples, strict=True)]
+    return [torch.cat(parts) for parts in zip(*cut, strict=True)]
 
 
 def _fidelity(reference: Tensor, clips: Tensor, suffix: str) -> dict[str, float]:
-    try:
-        values = fidelity(reference, clips)
-    except ValueError:
-        values = Fidelity(np.nan, np.nan, np.nan, np.nan)
-    return {f"{name}{suffix}": value for name, value in values._asdict().items()}
+    values = defined(fidelity, reference, clips, otherwise=[np.nan] * len(Fidelity._fields))
+    return {f"{name}{suffix}": value for name, value in zip(Fidelity._fields, values, strict=True)}
 
 
-def defined(distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor) -> float:
-    """A distance, or NaN if the samples are too small or too uniform."""
+def _over(distance: Callable[[Tensor, Tensor], float], pairs: Iterable[tuple[Tensor, Tensor]]) -> pd.Series:
+    return pd.Series([defined(distance, *pair) for pair in pairs], dtype=float)
+
+
+def defined(metric: Callable[[Tensor, Tensor], Any], first: Tensor, second: Tensor, otherwise: Any = np.nan) -> Any:
+    """The value of a metric, or NaN if the samples are too small or too uniform."""
     try:
-        return distance(first, second)
+        return metric(first, second)
     except ValueError:
-        return np.nan
+        return otherwise
 
 
 def _note(row: dict[str, Any], options: FadOptions, strata: list[Stratum]) -> str:
     """Reasons for NaN, and for fewer clips than `options` request."""
-    requested, notes = options.clips * len(strata), []
+    requested, n, has_fad = options.clips * len(strata), row["n_real"], not np.isnan(row["FAD"])
     n_real = sum(min(options.clips, len(genre.pool)) for genre in strata)
+    n_generated = sum(min(map(len, genre.generated)) for genre in strata)
     if not n_real:
         return f"no {options.split} clips"
-    if np.isnan(row["FAD"]):
-        notes.append("no FAD: fewer than two clips on a side")
-    if n_real < requested:
-        notes.append(f"only {n_real} of {requested} real clips")
-    n_generated = sum(min(map(len, genre.generated)) for genre in strata)
-    if n_generated < n_real:
-        draws = f"in {MAX_DRAWS} times as many draws"
-        notes.append(f"only {n_generated} of {n_real} generated clips were not empty {draws}")
-    if len(strata) > 1 and row["n_real"] < requested:
-        notes.append(f"{row['n_real']} clips a side: each genre has as many real as generated ones")
-    if np.isnan(row["FAD_over_floor"]) and not np.isnan(row["FAD"]):
-        notes.append(f"no ratio to the floor: it has {row['n_floor']} clips a side")
-    if 0 < row["n_train"] < row["n_real"]:
-        notes.append(f"FAD_train is of {row['n_train']} clips a side")
-    if np.isnan(row["FAD_infinity"]):
-        notes.append(f"no FAD_infinity: {row['n_infinity']} clips a side, but it needs {row['n_infinity_needed']}")
-    if np.isnan(row["KAD"]) and not np.isnan(row["FAD"]):
-        notes.append("no KAD: most of the real clips sound the same")
-    return "; ".join(notes)
+    draws = f"in {MAX_DRAWS} times as many draws"
+    too_few = f"{row['n_infinity']} clips a side, but it needs {row['n_infinity_needed']}"
+    reasons = (
+        (not has_fad, "no FAD: fewer than two clips on a side"),
+        (n_real < requested, f"only {n_real} of {requested} real clips"),
+        (n_generated < n_real, f"only {n_generated} of {n_real} generated clips were not empty {draws}"),
+        (len(strata) > 1 and n < requested, f"{n} clips a side: each genre has as many real as generated ones"),
+        (has_fad and np.isnan(row["FAD_over_floor"]), f"no ratio to the floor: it has {row['n_floor']} clips a side"),
+        (0 < row["n_train"] < n, f"FAD_train is of {row['n_train']} clips a side"),
+        (np.isnan(row["FAD_infinity"]), f"no FAD_infinity: {too_few}"),
+        (has_fad and np.isnan(row["KAD"]), "no KAD: most of the real clips sound the same"),
+    )
+    return "; ".join(text for applies, text in reasons if applies)

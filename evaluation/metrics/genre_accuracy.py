@@ -4,7 +4,7 @@ A clip without sound has no genre: its predicted class is silence, which is neve
 1 / n_genres each.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from evaluation.metrics.genre_classifier import GenreClassifier, TrainedClassifier
 from evaluation.samples.clips import Clips, ClipSource
-from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, SHARE, Column, ResultTable
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, SHARE, Column, ResultTable, columns
 
 SILENT = "(silence)"
 _BATCH = 512
@@ -24,19 +24,13 @@ GENRE_TABLE = ResultTable(
     "genre-T{T}.csv",
     "eval_genre.py",
     (
-        Column("origin", "made by", LABEL),
-        Column("genre_name", "{condition}", LABEL),
-        Column("accuracy_generated", "generated"),
-        Column("accuracy_sounding", "of sounding clips"),
-        Column("accuracy_real", "real (ceiling)", BASELINE),
-        Column("chance", "chance", BASELINE),
-        Column("n_generated", "clips"),
-        Column("n_empty", "empty"),
-        Column("n_real", "real clips"),
-        Column("windows_accuracy_real", "by window", BASELINE),
-        Column("windows_majority", "majority", BASELINE),
-        Column("inception_generated", "IS generated"),
-        Column("inception_real", "IS real", BASELINE),
+        *columns(LABEL, origin="made by", genre_name="{condition}"),
+        *columns(OURS, accuracy_generated="generated", accuracy_sounding="of sounding clips"),
+        *columns(BASELINE, accuracy_real="real (ceiling)", chance="chance"),
+        *columns(OURS, n_generated="clips", n_empty="empty", n_real="real clips"),
+        *columns(BASELINE, windows_accuracy_real="by window", windows_majority="majority"),
+        *columns(OURS, inception_generated="IS generated"),
+        *columns(BASELINE, inception_real="IS real"),
     ),
     protocol=(
         "split", "seed", "store_content", "threshold", "min_note_frames", "n_real", "n_generated", "classifier",
@@ -46,8 +40,8 @@ GENRE_TABLE = ResultTable(
 
 def answer_columns(origin: str, genres: Iterable[str]) -> list[Column]:
     """The columns of the confusion table of "real" or "generated" clips."""
-    names = [Column("origin", "made by", LABEL), Column("genre_name", "{condition}", LABEL)]
-    return [*names, *(Column(f"{origin}_as_{answer}", answer, SHARE) for answer in (*genres, SILENT))]
+    shares = {f"{origin}_as_{answer}": answer for answer in (*genres, SILENT)}
+    return [*columns(LABEL, origin="made by", genre_name="{condition}"), *columns(SHARE, **shares)]
 
 
 class Answers(NamedTuple):
@@ -57,10 +51,13 @@ class Answers(NamedTuple):
     predicted: Tensor
 
 
+_ByGenre = dict[int, Answers]
+
+
 @torch.no_grad()
 def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
     """Classify batches of clips, bool (B, 128, T)."""
-    device = next(model.parameters(), torch.empty(0)).device
+    device = model.temperature.device
     answers = []
     for rolls in batches:
         probability = model(torch.from_numpy(rolls).float().to(device)).cpu().double().softmax(1)
@@ -81,9 +78,7 @@ def inception_score(probability: Tensor) -> float:
     return float(divergence.sum(1).mean().exp())
 
 
-def measure_genre_accuracy(
-    source: ClipSource, classifier: TrainedClassifier, clips: int, *, progress: bool = True
-) -> pd.DataFrame:
+def measure_genre_accuracy(source: ClipSource, classifier: TrainedClassifier, clips: int) -> pd.DataFrame:
     """A row for each genre and one for all, over all real clips and `clips` generated ones of each genre.
 
     For all, shares are means over genres. accuracy_*: share of correct predictions; accuracy_sounding: among the
@@ -94,7 +89,7 @@ def measure_genre_accuracy(
     n_real = {genre_id: len(source.real.order(genre_id)) for genre_id in range(len(source.genres))}
     present = [genre_id for genre_id, n in n_real.items() if n]
     real, generated = {}, {}
-    for genre_id in tqdm(present, source.title, unit=" genres", disable=not progress):
+    for genre_id in tqdm(present, source.title, unit=" genres"):
         real[genre_id] = classify(classifier.model, _batches(source.real, genre_id, n_real[genre_id]))
         generated[genre_id] = classify(classifier.model, _batches(source, genre_id, clips))
     genres = pd.DataFrame([_of_genre(genre_id, real, generated, source.genres) for genre_id in n_real])
@@ -111,9 +106,7 @@ def _batches(clips: Clips, genre_id: int, count: int) -> Iterator[np.ndarray]:
         yield clips.clips(genre_id, first, min(_BATCH, count - first))
 
 
-def _of_genre(
-    genre_id: int, real: Mapping[int, Answers], generated: Mapping[int, Answers], genres: list[str]
-) -> dict[str, Any]:
+def _of_genre(genre_id: int, real: _ByGenre, generated: _ByGenre, genres: list[str]) -> dict[str, Any]:
     row = {"genre_id": genre_id, "genre_name": genres[genre_id], "note": ""}
     if genre_id not in real:
         return row | {"n_real": 0, "n_generated": 0, "n_empty_real": 0, "n_empty": 0, "note": "no real clips"}
@@ -128,9 +121,7 @@ def _of_genre(
     return row
 
 
-def _of_all(
-    genres: pd.DataFrame, real: Mapping[int, Answers], generated: Mapping[int, Answers]
-) -> dict[str, Any]:
+def _of_all(genres: pd.DataFrame, real: _ByGenre, generated: _ByGenre) -> dict[str, Any]:
     """Means over the genres that have clips, sums of counts, and shares of all windows."""
     there = genres[genres["n_real"] > 0]
     counts = there[[name for name in there if name.startswith("n_")]].sum()

@@ -45,17 +45,10 @@ class GenreClassifier(Model):
 
     def __init__(self, n_genres: int, hidden: int = 64) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv1d(PITCHES, hidden, 5, padding=2),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            nn.Conv1d(hidden, hidden, 5, stride=2, padding=2),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            nn.Conv1d(hidden, hidden, 5, padding=2),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-        )
+        layers: list[nn.Module] = []
+        for inputs, stride in ((PITCHES, 1), (hidden, 2), (hidden, 1)):
+            layers += [nn.Conv1d(inputs, hidden, 5, stride, padding=2), nn.BatchNorm1d(hidden), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(0.5)
         self.genre = nn.Linear(2 * hidden, n_genres)
         self.register_buffer("temperature", torch.ones(()))
@@ -75,16 +68,16 @@ class TrainedClassifier:
     facts: dict[str, Any]
 
 
-def open_classifier(
-    train: RealClips, val: RealClips, options: ClassifierOptions, device: torch.device | str = "cpu", *,
-    progress: bool = True,
-) -> TrainedClassifier:  # fmt: skip
-    """The classifier for clips like `train`, on `device`: from the cache, or trained there and cached.
+def open_classifier(real: RealClips, options: ClassifierOptions, device: Any = "cpu") -> TrainedClassifier:
+    """The classifier for clips like `real`, of a test split: from the cache, or trained on `device` and cached.
 
-    The name of its file has a hash of all that it depends on, including the code of this module. Raises `UserError`
-    without windows of two genres, `CheckpointError` if the cached file is damaged.
+    The name of its file has a hash of all that it depends on, including the code of this module. Raises `UserError` for
+    another split and without windows of two genres, `CheckpointError` if the cached file is damaged.
     """
-    windows, device = train.windows, torch.device(device)
+    if (split := real.windows.split) != "test":
+        raise UserError(f"--split {split}: the classifier was trained on these songs; leave the option out")
+    train, val, device = real.of_split("train"), real.of_split("val"), torch.device(device)
+    windows = train.windows
     if len(windows.genre.unique()) < 2:
         raise UserError(f"{windows.store.folder}: a classifier needs training songs of at least two genres")
     if not len(val.windows):
@@ -101,8 +94,7 @@ def open_classifier(
     identity = sha256(repr(recipe).encode()).hexdigest()[:12]
     path = options.cache / f"genre_classifier_T{windows.seq_len}-{identity}.pth"
     if not path.exists():
-        how = {"steps": options.classifier_steps, "seed": options.classifier_seed, "device": device}
-        model, facts = train_classifier(train, val, **how, progress=progress)
+        model, facts = train_classifier(train, val, options.classifier_steps, options.classifier_seed, device)
         save_plain(weights_content(model.cpu(), {"classifier": identity, **facts}), path)
     content = read_checkpoint(path, "delete it, it is made again")
     model = GenreClassifier(**content["config"])
@@ -111,14 +103,12 @@ def open_classifier(
 
 
 def train_classifier(
-    train: RealClips, val: RealClips, *, steps: int, seed: int, device: torch.device | str = "cpu",
-    progress: bool = True,
-) -> tuple[GenreClassifier, dict[str, Any]]:  # fmt: skip
+    train: RealClips, val: RealClips, steps: int, seed: int, device: torch.device
+) -> tuple[GenreClassifier, dict[str, Any]]:
     """Train on genre-balanced batches of `train`; keep the weights that are best on `val`, and calibrate them there.
 
     Returns the classifier and facts about its training. Deterministic on the CPU for a given number of threads.
     """
-    device = torch.device(device)
     genre, val_genre = train.windows.genre_on_host, val.windows.genre_on_host
     order = WindowOrder(genre, BATCH_SIZE, seed, balanced=True)
     check_every = -(-steps // CHECKS)
@@ -129,7 +119,7 @@ def train_classifier(
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         title = f"T={train.windows.seq_len} genre classifier"
-        for step in tqdm(range(1, steps + 1), title, unit=" steps", disable=not progress):
+        for step in tqdm(range(1, steps + 1), title, unit=" steps"):
             index = order.index(*divmod(step - 1, order.steps_per_epoch))
             logits = model(torch.from_numpy(train.rolls(index)).float().to(device))
             loss = F.cross_entropy(logits, genre[index].to(device))

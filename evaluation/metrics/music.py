@@ -7,8 +7,7 @@ and a kernel would smear them beyond it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,8 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.randomness import rng_at
 from evaluation.samples.clips import Clips, ClipSource
-from evaluation.statistics.musical_features import FEATURES, musical_features
-from evaluation.statistics.novelty import NOVELTY, KnownWindows
-from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, MADE_BY, SHARE, Column, ResultTable
+from evaluation.statistics.features import FEATURES, NOVELTY, KnownWindows, musical_features
+from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, MADE_BY, OURS, SHARE, Column, ResultTable, columns
 
 Features = dict[str, Tensor]
 
@@ -33,23 +31,19 @@ MUSIC_TABLE = ResultTable(
     "music-T{T}.csv",
     "eval_music.py",
     (
-        Column("origin", "made by", LABEL),
-        Column("feature", "feature", LABEL),
-        Column("unit", "unit", LABEL),
+        *columns(LABEL, origin="made by", feature="feature", unit="unit"),
         Column("generated", "generated", alone=True),
         Column("real", "real", BASELINE, alone=True),
         Column("difference", "difference", alone=True),
         Column("difference_halves", "real halves", BASELINE, alone=True),
-        Column("overlap_area", "overlap"),
-        Column("overlap_halves", "real halves", BASELINE),
-        Column("overlap_training", "training songs", BASELINE),
+        *columns(OURS, overlap_area="overlap"),
+        *columns(BASELINE, overlap_halves="real halves", overlap_training="training songs"),
     ),
     protocol=("split", "seed", "store_content", "threshold", "min_note_frames"),
 )
 
 
-@dataclass(frozen=True)
-class GenreFeatures:
+class GenreFeatures(NamedTuple):
     """Features of the clips of a genre, float64 (n,) by name, NaN where a clip has no value.
 
     `generated` and `real` also have features of novelty, of fewer clips. `other_real`: n other real clips. `training`:
@@ -76,17 +70,7 @@ def overlap_area(first: Tensor, second: Tensor, bin_width: float) -> float:
     return float(torch.minimum(in_bin[0] / len(first), in_bin[1] / len(second)).sum())
 
 
-def measure_music(
-    source: ClipSource, clips: int, novelty_clips: int = 0, *, progress: bool = True
-) -> pd.DataFrame:
-    """`compare_features` of `genre_features`, with the facts of the source."""
-    genres = genre_features(source, clips, novelty_clips, progress=progress)
-    return compare_features(genres, source.genres, source.seed).assign(**source.facts)
-
-
-def genre_features(
-    source: ClipSource, clips: int, novelty_clips: int = 0, *, progress: bool = True
-) -> list[GenreFeatures]:
+def genre_features(source: ClipSource, clips: int, novelty_clips: int = 0) -> list[GenreFeatures]:
     """Features of generated and real clips of every genre with at least two real clips.
 
     The same number of generated and real clips: `clips`, but at most half of the real clips, so that as many remain to
@@ -101,8 +85,8 @@ def genre_features(
             f"{real.windows.store.folder}: no genre has two {real.windows.split} windows of {source.seq_len} frames "
             "to compare; take another split or shorter windows"
         )
-    train, of_training = real.of_split("train"), real.windows.split == "train"
-    known = KnownWindows(train.windows.all_rolls()) if novelty_clips and not of_training else None
+    of_training = real.windows.split == "train"
+    known = KnownWindows(source.training.windows.all_rolls()) if novelty_clips and not of_training else None
 
     def features(clips: Clips, genre_id: int, first: int, count: int, n_novelty: int = 0) -> Features:
         """Features of `count` clips, and novelty of the first `n_novelty`; in chunks, to bound memory."""
@@ -120,10 +104,16 @@ def genre_features(
             generated=features(source, genre_id, 0, n, min(n, novelty_clips)),
             real=features(real, genre_id, 0, n, min(n, novelty_clips)),
             other_real=features(real, genre_id, n, n),
-            training=features(train, genre_id, 0, 0 if of_training else n),
+            training=features(source.training, genre_id, 0, 0 if of_training else n),
         )
-        for genre_id, n in tqdm(chosen.items(), source.title, disable=not progress)
+        for genre_id, n in tqdm(chosen.items(), source.title)
     ]
+
+
+def measure_music(source: ClipSource, clips: int, novelty_clips: int = 0) -> pd.DataFrame:
+    """`compare_features` of `genre_features`, with the facts of the source."""
+    genres = genre_features(source, clips, novelty_clips)
+    return compare_features(genres, source.genres, source.seed).assign(**source.facts)
 
 
 def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> pd.DataFrame:
@@ -150,26 +140,26 @@ def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
     wide = frame.pivot(index=rows, columns="genre_id", values="overlap_area")
     wide = wide.loc[pd.MultiIndex.from_frame(frame[rows].drop_duplicates())].rename(columns=str).reset_index()
     names = frame.drop_duplicates("genre_id").set_index("genre_id")["genre_name"]
-    shares = [Column(str(genre_id), name, SHARE) for genre_id, name in names.items()]
-    return wide, [Column("origin", "made by", LABEL), Column("feature", "feature", LABEL), *shares]
+    shares = columns(SHARE, **{str(genre_id): name for genre_id, name in names.items()})
+    return wide, [*columns(LABEL, origin="made by", feature="feature"), *shares]
 
 
 def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> dict[str, Any]:
     unit, width = ALL_FEATURES[feature]
-    kinds = "generated", "real", "training"
-    sides = {kind: [getattr(genre, kind).get(feature) for genre in genres] for kind in kinds}
-    generated, real, training = map(_defined, sides.values())
+    generated, real, training = (
+        _defined([getattr(genre, kind).get(feature) for genre in genres]) for kind in ("generated", "real", "training")
+    )
     halves_differ, halves_overlap = _between_halves(genres, feature, seed)
     return {
         "unit": unit,
         "n_real": len(real),
         "n_fake": len(generated),
         "n_training": len(training),
-        "real": float(real.mean()) if len(real) else np.nan,
-        "generated": float(generated.mean()) if len(generated) else np.nan,
-        "difference": _difference(generated, real),
+        "real": float(real.mean()),
+        "generated": float(generated.mean()),
+        "difference": float(generated.mean() - real.mean()),
         "difference_halves": halves_differ,
-        "difference_training": _difference(training, real),
+        "difference_training": float(training.mean() - real.mean()),
         "overlap_area": overlap_area(generated, real, width),
         "overlap_halves": halves_overlap,
         "overlap_training": overlap_area(training, real, width),
@@ -178,7 +168,7 @@ def _compare(genres: Sequence[GenreFeatures], feature: str, seed: int) -> dict[s
     }
 
 
-def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) -> tuple[float, float]:
+def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) -> list[float]:
     """Mean absolute difference and mean overlap of the halves of ten halvings, each genre halved separately."""
     pairs = []
     for halving in range(HALVINGS):
@@ -189,16 +179,12 @@ def _between_halves(genres: Sequence[GenreFeatures], feature: str, seed: int) ->
             for half, index in zip(halves, order.tensor_split(2), strict=True):
                 half.append(every[index])
         first, second = map(_defined, halves)
-        pairs.append((abs(_difference(first, second)), overlap_area(first, second, ALL_FEATURES[feature].bin_width)))
-    differences, overlaps = zip(*pairs, strict=True)
-    return float(np.mean(differences)), float(np.mean(overlaps))
+        overlap = overlap_area(first, second, ALL_FEATURES[feature].bin_width)
+        pairs.append((float((first.mean() - second.mean()).abs()), overlap))
+    return [float(np.mean(values)) for values in zip(*pairs, strict=True)]
 
 
 def _defined(parts: Sequence[Tensor | None]) -> Tensor:
     """All values that are not NaN."""
     values = torch.cat([torch.empty(0, dtype=torch.float64), *(part for part in parts if part is not None)])
     return values[~values.isnan()]
-
-
-def _difference(first: Tensor, second: Tensor) -> float:
-    return float(first.mean() - second.mean()) if len(first) and len(second) else np.nan

@@ -1,46 +1,32 @@
 """Reconstruction of windows: squared error and F1, with trivial baselines."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.randomness import rng_at
 from data.windows import Batch, WindowSource
 from evaluation.published import MSE, published_for
-from evaluation.samples.subject import Subject
+from evaluation.samples.evaluated import Subject
 from evaluation.statistics.rolls import onsets, previous_frame
-from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre
+from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models.playing import THRESHOLD
 
 MSE_COLUMNS = (
-    Column("origin", "model", LABEL),
-    Column("genre_name", "{condition}", LABEL),
-    Column("n", "windows"),
-    Column("MSE_cvae_mean", "MSE"),
-    Column("MSE_cvae_std", "±"),
-    Column("reported", "reported", REPORTED),
-    Column("MSE_zeros", "all zeros", BASELINE),
-    Column("MSE_pitch_mean", "pitch mean", BASELINE),
-    Column("MSE_previous_frame", "previous frame", BASELINE),
-    Column("MSE_free", "MSE, free"),
-    Column("frame_F1", "frame F1"),
-    Column("frame_F1_shuffled", "another song", BASELINE),
-    Column("onset_F1", "onset F1"),
-    Column("onset_F1_shuffled", "another song", BASELINE),
+    *columns(LABEL, origin="model", genre_name="{condition}"),
+    *columns(OURS, n="windows", MSE_cvae_mean="MSE", MSE_cvae_std="±"),
+    *columns(REPORTED, reported="reported"),
+    *columns(BASELINE, MSE_zeros="all zeros", MSE_pitch_mean="pitch mean", MSE_previous_frame="previous frame"),
+    *columns(OURS, MSE_free="MSE, free", frame_F1="frame F1"),
+    *columns(BASELINE, frame_F1_shuffled="another song"),
+    *columns(OURS, onset_F1="onset F1"),
+    *columns(BASELINE, onset_F1_shuffled="another song"),
 )
 MSE_TABLE = ResultTable("eval_mse-T{T}.csv", "eval_mse.py", MSE_COLUMNS)
 MSE_LEAKING_TABLE = ResultTable("eval_mse_leaking-T{T}.csv", "eval_mse.py --leak-target", MSE_COLUMNS)
-
-
-class Counts(NamedTuple):
-    """Number of cells (or onsets) in both rolls, in the reconstruction and in the truth, (n_windows,) each."""
-
-    hits: Tensor
-    found: Tensor
-    true: Tensor
 
 
 def f1(hits: float, found: float, true: float) -> float:
@@ -48,9 +34,9 @@ def f1(hits: float, found: float, true: float) -> float:
     return 2 * hits / (found + true) if found + true else 1.0
 
 
-def count(found: Tensor, true: Tensor) -> Counts:
-    """Compare boolean rolls (B, 128, T)."""
-    return Counts(*(cells.sum((1, 2)).float() for cells in (found & true, found, true)))
+def count(found: Tensor, true: Tensor) -> list[Tensor]:
+    """Number of cells (or onsets) in both boolean rolls (B, 128, T), in `found` and in `true`, (B,) each."""
+    return [cells.sum((1, 2)).float() for cells in (found & true, found, true)]
 
 
 def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:
@@ -66,7 +52,7 @@ def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progress: bool = True) -> pd.DataFrame:
+def measure_reconstruction(subject: Subject, *, leak_target: bool = False) -> pd.DataFrame:
     """A row for each genre and one for all, over every window of the split.
 
     MSE_cvae: squared error averaged over the roll, z sampled from the posterior, teacher-forced (`leak_target`: each
@@ -83,7 +69,9 @@ def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progr
     def values_of(index: Tensor, batch: Batch) -> dict[str, Tensor]:
         posterior = cvae.encode(*batch)
         z = posterior.sample(noise[index].to(windows.device))
-        forced = _forced(cvae, z, batch.genre, batch.roll, leak_target)
+        forced = torch.full_like(batch.roll, torch.nan)
+        if cvae.predicts_cells:
+            forced = torch.sigmoid(cvae.decode(z, batch.genre, batch.roll, leak_target=leak_target))
         free = subject.decode_free(posterior.mean, batch.genre, index)
         found, true = free.roll, batch.roll > THRESHOLD
         other = windows.rolls(partner[index].clamp(0)) > THRESHOLD
@@ -97,40 +85,28 @@ def measure_reconstruction(subject: Subject, *, leak_target: bool = False, progr
             "MSE_cvae": (forced - batch.roll).square().mean((1, 2)),
             "MSE_free": (free.probability - batch.roll).square().mean((1, 2)),
             **baseline_errors(batch.roll, pitch_mean),
-            **{f"{name} {side}": n for name, sides in counts.items() for side, n in sides._asdict().items()},
+            **{f"{name} {side}": n for name, sides in counts.items() for side, n in enumerate(sides)},
         }
 
-    of_window = subject.table(**subject.by_window(values_of, progress=progress), has_partner=partner >= 0)
+    of_window = subject.table(**subject.by_window(values_of), has_partner=partner >= 0)
     frame = by_genre(of_window, subject.genres, _summary)
     frame["reported"] = frame["genre_name"].map(published_for(MSE, windows.seq_len, subject.genres)).astype(float)
     return frame.assign(**subject.facts)
 
 
-def _forced(cvae: nn.Module, z: Tensor, genre: Tensor, roll: Tensor, leak_target: bool) -> Tensor:
-    """Probability of every cell given the true previous frames, (B, 128, T); NaN if the decoder has none."""
-    if not cvae.predicts_cells:
-        return torch.full_like(roll, torch.nan)
-    return torch.sigmoid(cvae.decode(z, genre, roll, leak_target=leak_target))
-
-
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:
-    errors = ("MSE_free", "MSE_zeros", "MSE_previous_frame", "MSE_pitch_mean")
-    paired = rows[rows["has_partner"]]
-    return {
+    errors = ["MSE_free", "MSE_zeros", "MSE_previous_frame", "MSE_pitch_mean"]
+    row = {
         "MSE_cvae_mean": rows["MSE_cvae"].mean(),
         "MSE_cvae_std": rows["MSE_cvae"].std(ddof=0),
         "n": len(rows),
-        **rows[list(errors)].mean(),
-        **{name: _f1(rows, name) for name in ("frame_F1", "onset_F1")},
-        **{name: _f1(paired, name) for name in ("frame_F1_shuffled", "onset_F1_shuffled")},
+        **rows[errors].mean(),
     }
-
-
-def _f1(rows: pd.DataFrame, name: str) -> float:
-    """F1 over all cells of the windows; NaN without windows."""
-    if rows.empty:
-        return np.nan
-    return f1(*(rows[f"{name} {side}"].sum() for side in Counts._fields))
+    for suffix, compared in (("", rows), ("_shuffled", rows[rows["has_partner"]])):
+        for name in ("frame_F1", "onset_F1"):
+            counts = [compared[f"{name}{suffix} {side}"].sum() for side in range(3)]
+            row[f"{name}{suffix}"] = f1(*counts) if len(compared) else np.nan
+    return row
 
 
 def another_song(genre: Tensor, song: Tensor, seed: int) -> Tensor:

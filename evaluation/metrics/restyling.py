@@ -11,28 +11,26 @@ from tqdm import tqdm
 
 from common.randomness import rng_at
 from data.pianoroll import drop_short_notes
-from data.song import OCTAVE
+from data.song import OCTAVE, PITCHES
 from evaluation.metrics.genre_accuracy import classify
 from evaluation.metrics.genre_classifier import TrainedClassifier
 from evaluation.metrics.reconstruction import another_song, count, f1
-from evaluation.samples.subject import Subject
-from evaluation.tables import BASELINE, LABEL, Column, ResultTable
+from evaluation.samples.evaluated import Subject
+from evaluation.tables import BASELINE, LABEL, OURS, ResultTable, columns
 
 RESTYLING_TABLE = ResultTable(
     "restyling-T{T}.csv",
     "-m programs.restyle",
     (
-        Column("origin", "model", LABEL),
-        Column("from_name", "from", LABEL),
-        Column("to_name", "to", LABEL),
-        Column("n", "windows"),
-        Column("target_before", "as target, before", BASELINE),
-        Column("target_after", "as target, after"),
-        Column("target_real", "real target", BASELINE),
-        Column("frame_F1", "frame F1"),
-        Column("frame_F1_shuffled", "another song", BASELINE),
-        Column("chroma_F1", "chroma F1"),
-        Column("chroma_F1_shuffled", "another song", BASELINE),
+        *columns(LABEL, origin="model", from_name="from", to_name="to"),
+        *columns(OURS, n="windows"),
+        *columns(BASELINE, target_before="as target, before"),
+        *columns(OURS, target_after="as target, after"),
+        *columns(BASELINE, target_real="real target"),
+        *columns(OURS, frame_F1="frame F1"),
+        *columns(BASELINE, frame_F1_shuffled="another song"),
+        *columns(OURS, chroma_F1="chroma F1"),
+        *columns(BASELINE, chroma_F1_shuffled="another song"),
     ),
     protocol=("split", "seed", "store_content", "classifier", "n"),
 )
@@ -40,7 +38,7 @@ RESTYLING_TABLE = ResultTable(
 
 @torch.no_grad()
 def measure_restyling(
-    subject: Subject, classifier: TrainedClassifier, windows: int, min_note_frames: int, *, progress: bool = True
+    subject: Subject, classifier: TrainedClassifier, windows: int, min_note_frames: int
 ) -> pd.DataFrame:
     """A row for each pair of genres, equal ones included: windows of the first, decoded as the second.
 
@@ -51,8 +49,13 @@ def measure_restyling(
     """
     source = subject.windows
     partner = another_song(source.genre_on_host, source.song, subject.options.seed)
-    chosen = {genre_id: _choose(subject, genre_id, windows) for genre_id in range(len(subject.genres))}
-    chosen = {genre_id: index for genre_id, index in chosen.items() if len(index)}
+    chosen = {}  # random windows of each genre that are not silent
+    for genre_id in source.genre_on_host.unique().tolist():
+        index = (source.genre_on_host == genre_id).nonzero()[:, 0]
+        order = torch.randperm(len(index), generator=rng_at("restyling", subject.options.seed, genre_id))
+        index = index[order][: 2 * windows]
+        index = index[source.rolls(index).amax((1, 2)).cpu() > 0][:windows]
+        chosen |= {genre_id: index} if len(index) else {}
     originals = {genre_id: (source.rolls(index) > 0).cpu() for genre_id, index in chosen.items()}
 
     def predicted(rolls: Tensor) -> np.ndarray:
@@ -61,7 +64,7 @@ def measure_restyling(
 
     before = {genre_id: predicted(rolls) for genre_id, rolls in originals.items()}
     rows = []
-    for of, to in tqdm([(of, to) for of in chosen for to in chosen], "restyling", disable=not progress):
+    for of, to in tqdm([(of, to) for of in chosen for to in chosen], "restyling"):
         index = chosen[of]
         batch = source.batch(index)
         z = subject.cvae.encode(*batch).mean
@@ -85,24 +88,12 @@ def measure_restyling(
     return pd.DataFrame(rows).assign(**classifier.facts, **subject.facts)
 
 
-def _choose(subject: Subject, genre_id: int, windows: int) -> Tensor:
-    """Random windows of a genre that are not silent, int64 (at most `windows`,)."""
-    source = subject.windows
-    index = (source.genre_on_host == genre_id).nonzero()[:, 0]
-    order = torch.randperm(len(index), generator=rng_at("restyling", subject.options.seed, genre_id))
-    index = index[order][: 2 * windows]
-    return index[source.rolls(index).amax((1, 2)).cpu() > 0][:windows] if len(index) else index
-
-
 def _likeness(restyled: Tensor, truth: Tensor, suffix: str) -> dict[str, Any]:
     """F1 of cells and of pitch classes over all windows, bool (n, 128, T)."""
+    rolls = restyled, truth
+    chroma = [F.pad(each, (0, 0, 0, -PITCHES % OCTAVE)).unflatten(1, (-1, OCTAVE)).any(1) for each in rolls]
     values = {}
-    for name, fold in (("frame", lambda rolls: rolls), ("chroma", _chroma)):
-        counts = [float(part.sum()) for part in count(fold(restyled), fold(truth))]
+    for name, pair in (("frame", rolls), ("chroma", chroma)):
+        counts = [float(part.sum()) for part in count(*pair)]
         values[f"{name}_F1{suffix}"] = f1(*counts) if len(truth) else np.nan
     return values
-
-
-def _chroma(rolls: Tensor) -> Tensor:
-    """Which pitch classes sound, bool (n, 12, T)."""
-    return F.pad(rolls, (0, 0, 0, -rolls.shape[1] % OCTAVE)).unflatten(1, (-1, OCTAVE)).any(1)

@@ -1,7 +1,7 @@
 """Piano rolls -> sound -> embeddings. Each clip is rendered and embedded once: embeddings are cached on disk."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
@@ -35,57 +35,21 @@ class AudioOptions(CheckedOptions):
     batch_size: int = option(32, "clips to embed at a time", minimum=1)
 
 
-class EmbeddingCache:
-    """Vectors by key: a NumPy file each, written atomically, so that several processes can share the folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "embeddings"
-        self._writable = True
-
-    def get(self, key: str) -> np.ndarray | None:
-        """The vector, float32 (dimension,), or None if there is none. Raises `UserError` if its file is damaged."""
-        path = self._path(key)
-        try:
-            return np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            return None
-        except (ValueError, EOFError) as error:
-            raise UserError(f"{path}: not an embedding ({error}); delete it, it is made again") from error
-
-    def put(self, key: str, vector: np.ndarray) -> None:
-        """Keep a vector. If the folder cannot be written, warn once and keep nothing."""
-        content = BytesIO()
-        np.save(content, np.asarray(vector, "<f4"))
-        try:
-            if self._writable:
-                write_bytes(self._path(key), content.getvalue())
-        except OSError as error:
-            self._writable = False
-            tqdm.write(f"{self._folder}: cannot be written ({error}); new embeddings are not kept")
-
-    def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}.npy"
-
-
+@dataclass
 class ClipEmbedder:
-    """Embeds clips with one or more embedders; renders a clip once for all of them."""
+    """Embeds clips with one or more embedders; renders a clip once for all of them.
 
-    def __init__(
-        self,
-        renderer: Renderer,
-        embedders: Sequence[Embedder],
-        cache: EmbeddingCache,
-        *,
-        frames_per_second: int,
-        workers: int = 0,
-        batch_size: int = 32,
-        progress: bool = True,
-    ) -> None:
-        """`workers`: rendering processes, 0 for one a core; `batch_size`: clips that go through a network at a time."""
-        self.renderer, self.embedders = renderer, embedders
-        self._cache = cache
-        self._frames_per_second = frames_per_second
-        self._workers, self._batch_size, self._progress = workers, batch_size, progress
+    The folder `cache` has a NumPy file for each embedding, written atomically, so that several processes can share it.
+    `workers`: rendering processes, 0 for one a core. `batch_size`: clips that go through a network at a time.
+    """
+
+    renderer: Renderer
+    embedders: Sequence[Embedder]
+    cache: Path
+    frames_per_second: int
+    workers: int = 0
+    batch_size: int = 32
+    _cache_is_writable: bool = field(default=True, init=False)
 
     def facts(self, embedder: Embedder) -> dict[str, str]:
         """Facts for the result rows of these embeddings."""
@@ -102,23 +66,28 @@ class ClipEmbedder:
         After an interruption the next call continues with the clips that are missing. Memory holds the audio of a few
         batches. Raises `UserError` if the clips are too short for an embedder.
         """
-        self._require_length(rolls.shape[2])
+        seconds = rolls.shape[2] / self.frames_per_second + TAIL_SECONDS
+        for each in self.embedders:
+            if seconds < each.minimum_seconds:
+                raise UserError(
+                    f"{each.name}: needs {each.minimum_seconds:g} s of sound, but clips of {rolls.shape[2]} frames at "
+                    f"{self.frames_per_second} a second last {seconds:.2f} s; take longer clips or another embedder"
+                )
         keys = {each.name: self._keys(each, rolls) for each in self.embedders}
-        known = {key: self._cache.get(key) for own in keys.values() for key in own}
+        known = {key: self._read(key) for own in keys.values() for key in own}
         # The first row of each key without a vector, by embedder.
         missing = {name: {own.index(key) for key in own if known[key] is None} for name, own in keys.items()}
         rows = sorted(set().union(*missing.values()))
-        audios = self.renderer.render_rolls((rolls[row] for row in rows), self._frames_per_second, self._workers)
+        audios = self.renderer.render_rolls((rolls[row] for row in rows), self.frames_per_second, self.workers)
         pairs = zip(rows, audios, strict=True)
-        bar = tqdm(desc=printable(title), total=len(rolls), unit=" clips", disable=not self._progress)
-        bar.update(len(rolls) - len(rows))
-        while batch := list(islice(pairs, self._batch_size)):
+        bar = tqdm(desc=printable(title), total=len(rolls), initial=len(rolls) - len(rows), unit=" clips")
+        while batch := list(islice(pairs, self.batch_size)):
             for each in self.embedders:
                 chosen = [(keys[each.name][row], audio) for row, audio in batch if row in missing[each.name]]
                 vectors = each.embed([audio for _, audio in chosen]) if chosen else []
                 for (key, _), vector in zip(chosen, vectors, strict=True):
                     known[key] = vector
-                    self._cache.put(key, vector)
+                    self._keep(key, vector)
             bar.update(len(batch))
         bar.close()
         return {
@@ -128,29 +97,40 @@ class ClipEmbedder:
             for each in self.embedders
         }
 
-    def _require_length(self, n_frames: int) -> None:
-        seconds = n_frames / self._frames_per_second + TAIL_SECONDS
-        for each in self.embedders:
-            if seconds < each.minimum_seconds:
-                raise UserError(
-                    f"{each.name}: needs {each.minimum_seconds:g} s of sound, but clips of {n_frames} frames at "
-                    f"{self._frames_per_second} a second last {seconds:.2f} s; take longer clips or another embedder"
-                )
-
     def _keys(self, embedder: Embedder, rolls: np.ndarray) -> list[str]:
         """A key for each clip: a hash of everything that its embedding depends on."""
-        made_by = f"{rolls.shape[1:]} {self._frames_per_second} {self.renderer.identity} {embedder.identity}".encode()
+        made_by = f"{rolls.shape[1:]} {self.frames_per_second} {self.renderer.identity} {embedder.identity}".encode()
         return [sha256(made_by + roll.tobytes()).hexdigest() for roll in np.packbits(rolls, axis=2)]
+
+    def _path(self, key: str) -> Path:
+        return self.cache / "embeddings" / key[:2] / f"{key}.npy"
+
+    def _read(self, key: str) -> np.ndarray | None:
+        """The cached vector, float32 (dimension,), or None. Raises `UserError` if its file is damaged."""
+        path = self._path(key)
+        try:
+            return np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError) as error:
+            raise UserError(f"{path}: not an embedding ({error}); delete it, it is made again") from error
+
+    def _keep(self, key: str, vector: np.ndarray) -> None:
+        """Cache a vector. If the folder cannot be written, warn once and keep nothing."""
+        content = BytesIO()
+        np.save(content, np.asarray(vector, "<f4"))
+        try:
+            if self._cache_is_writable:
+                write_bytes(self._path(key), content.getvalue())
+        except OSError as error:
+            self._cache_is_writable = False
+            tqdm.write(f"{self.cache}: cannot be written ({error}); new embeddings are not kept")
 
 
 def open_clip_embedder(options: AudioOptions, frames_per_second: int) -> ClipEmbedder:
-    """Open synthesiser, embedders and cache. Raises `UserError` if something is not installed or not there."""
+    """Open synthesiser and embedders. Raises `UserError` if something is not installed or not there."""
     device = select_device(options.device)
-    return ClipEmbedder(
-        open_renderer(options.synth, options.soundfont),
-        [open_embedder(name, ast_dir=options.ast_dir, device=device) for name in options.embedders],
-        EmbeddingCache(options.cache),
-        frames_per_second=frames_per_second,
-        workers=options.workers,
-        batch_size=options.batch_size,
-    )
+    renderer = open_renderer(options.synth, options.soundfont)
+    embedders = [open_embedder(name, ast_dir=options.ast_dir, device=device) for name in options.embedders]
+    how = options.cache, frames_per_second, options.workers, options.batch_size
+    return ClipEmbedder(renderer, embedders, *how)

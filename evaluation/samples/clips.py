@@ -1,17 +1,14 @@
 """Clips: real ones of a split, and those that trained weights generate, for generate.py and for every evaluation."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from common.device import select_device
-from common.errors import UserError
 from common.options import option
 from common.randomness import rng_at
 from data.pianoroll import drop_short_notes
@@ -25,15 +22,9 @@ from evaluation.samples.evaluated import (
     WeightsOptions,
     evaluation_facts,
     open_weights,
+    open_windows,
 )
-from evaluation.samples.sampling import (
-    Performance,
-    play_latents,
-    play_through,
-    sample_noise,
-    sample_prior,
-    walk_noise,
-)
+from evaluation.samples.sampling import Performance, play_latents, play_through, sample_noise, sample_prior, walk_noise
 from models import CVAE, Generator
 from models.prior import STANDARD_NORMAL
 from models.trained import Trained, load
@@ -63,13 +54,6 @@ class ClipOptions(RealClipOptions, WeightsOptions):
         choices=LATENTS,
     )  # fmt: skip
     exact: bool = option(True, "generate in float64 on the CPU: same clips on every machine; --no-exact: on the device")
-
-
-class Clips(Protocol):
-    """Numbered clips of each genre."""
-
-    def clips(self, genre_id: int, first: int, count: int) -> np.ndarray:
-        """Clips `first`, `first` + 1, ..., bool (at most count, 128, T)."""
 
 
 @dataclass(frozen=True)
@@ -148,33 +132,29 @@ class ClipSource(Evaluated):
             rolls = rolls.unflatten(0, (count, windows)).movedim(1, 2).flatten(2)
         return drop_short_notes(rolls.numpy(), self.min_note_frames)
 
-    def _latents_of(self, noise: Tensor, genre_id: int, first: int = 0) -> Tensor:
-        """z (n, size of z) from noise of the same shape."""
-        if self.latents == PRIOR:
-            return sample_prior(self.trained.model, noise, [genre_id] * len(noise))
-        return self._encoded(noise, genre_id, first) if self.latents == POSTERIOR else noise
-
     @cached_property
-    def _training(self) -> RealClips:
+    def training(self) -> RealClips:
         return self.real.of_split("train")
 
     @torch.no_grad()
-    def _encoded(self, noise: Tensor, genre_id: int, first: int) -> Tensor:
-        """z ~ q(z | X, E, y) of training windows of a genre, in random order."""
-        order = self._training.order(genre_id)
+    def _latents_of(self, noise: Tensor, genre_id: int, first: int = 0) -> Tensor:
+        """z (n, size of z) from noise of the same shape; `POSTERIOR`: of random training windows of the genre."""
+        if self.latents == PRIOR:
+            return sample_prior(self.trained.model, noise, [genre_id] * len(noise))
+        order = self.training.order(genre_id) if self.latents == POSTERIOR else ()
         if not len(noise) or not len(order):
             return noise
-        batch = self._training.windows.batch(order[(first + torch.arange(len(noise))) % len(order)])
+        batch = self.training.windows.batch(order[(first + torch.arange(len(noise))) % len(order)])
         # On the CPU, in float32: hardly any difference between machines.
         return copy.deepcopy(self.encoder.model).cpu().encode(*batch).sample(noise)
 
 
+Clips = RealClips | ClipSource
+
+
 def open_real_clips(options: RealClipOptions, seq_len: int, store: RollStore | None = None) -> RealClips:
     """Clips of `seq_len` frames of the options' split and store. Raises `UserError` if there are none."""
-    store = store or RollStore.open(options.store)
-    windows = WindowSource(store, options.split, seq_len)
-    if not len(windows):
-        raise UserError(f"{options.store}: no {options.split} window of {seq_len} frames")
+    windows = open_windows(options, store or RollStore.open(options.store), seq_len)
     return RealClips(windows, options.seed, options.min_note_frames)
 
 
@@ -184,29 +164,22 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
     Raises `UserError` if there are no weights or no real clips, `CheckpointError` if weights do not fit the store.
     """
     store = RollStore.open(options.store)
-    return [
-        _open_source(options, store, given, trained, latents)
-        for given, trained in open_weights(options, store, options.sources, SOURCES)
-        for latents in _distinct(options.latents, trained)
-    ]
-
-
-def _distinct(latents: tuple[str, ...], trained: Trained) -> Iterator[str]:
-    """Each kind of latents once: if the trained prior is N(0, I), prior and normal are the same."""
-    same = PRIOR if trained.model.config["prior"] == STANDARD_NORMAL else None
-    yield from dict.fromkeys(NORMAL if each == same else each for each in latents)
-
-
-def _open_source(options: ClipOptions, store: RollStore, given: str, trained: Trained, latents: str) -> ClipSource:
-    real, encoder = open_real_clips(options, trained.seq_len, store), trained
-    if latents == POSTERIOR and trained.model.kind != CVAE.kind:
-        path, allow = hybrid_path(trained.path.parent, CVAE.kind, trained.seq_len), options.allow_other_songs
-        encoder = load(path, CVAE.kind, REMEDY, seq_len=trained.seq_len, store=store, allow_other_songs=allow)
-    if not options.exact:
-        trained.model.to(select_device(options.device))
-    performance = Performance(options.playing, options.exact)
-    origin = f"{given}: {trained.model.kind} ({trained.model.network}), {latents}"
-    facts = {name: getattr(options, name) for name in ("threshold", "min_note_frames", "exact")}
-    facts |= {"latents": latents, **evaluation_facts(trained, store, options, origin)}
-    how = latents, performance, options.seed, options.min_note_frames
-    return ClipSource(trained, facts, *how, real, encoder)
+    sources = []
+    for name, trained in open_weights(options, store, options.sources, SOURCES):
+        real = open_real_clips(options, trained.seq_len, store)
+        if not options.exact:
+            trained.model.to(select_device(options.device))
+        # If the trained prior is N(0, I), prior and normal are the same.
+        same = PRIOR if trained.model.config["prior"] == STANDARD_NORMAL else None
+        for latents in dict.fromkeys(NORMAL if each == same else each for each in options.latents):
+            encoder = trained
+            if latents == POSTERIOR and trained.model.kind != CVAE.kind:
+                encoder = load(
+                    hybrid_path(trained.path.parent, CVAE.kind, trained.seq_len), CVAE.kind, REMEDY,
+                    seq_len=trained.seq_len, store=store, allow_other_songs=options.allow_other_songs,
+                )  # fmt: skip
+            facts = {each: getattr(options, each) for each in ("threshold", "min_note_frames", "exact")}
+            facts |= {"latents": latents, **evaluation_facts(trained, store, options, f"{name}, {latents}")}
+            how = Performance(options.playing, options.exact), options.seed, options.min_note_frames
+            sources.append(ClipSource(trained, facts, latents, *how, real, encoder))
+    return sources

@@ -1,8 +1,9 @@
 """Noise, latents, and the piano rolls that models play from them. Sample k of a seed is the same in any batch."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +47,8 @@ def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Spherical interpolation between two latents (latent,), float64 (steps, latent), both ends included.
 
     Not linear: N(0, I) in 32 dimensions lies near a sphere, and the middle of a straight line is far inside it (by a
-    factor 1.4 for unrelated ends). Collinear ends have no arc and are joined by their line. Raises ValueError for fewer
-    than two steps.
+    factor 1.4 for unrelated ends). Collinear ends have no arc and are joined by their line.
     """
-    if steps < 2:
-        raise ValueError(f"an interpolation needs at least the 2 steps at its ends, not {steps}")
     start, end = start.double(), end.double()
     t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1)
@@ -94,13 +92,16 @@ class Performance:
     batch_size: int = 64
 
 
-def _prepare(
+def _batches(
     model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, performance: Performance
-) -> tuple[nn.Module, Tensor, Tensor]:
-    """The model, latents in its dtype and genres int64 (n,), on one device."""
+) -> Iterator[tuple[nn.Module, Tensor, Tensor, slice]]:
+    """Batch by batch: the model, latents in its dtype and genres int64 on its device, and the rows of the batch."""
     player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
     like = next(player.parameters())
-    return player, z.to(like), torch.as_tensor(genre_ids, dtype=torch.int64, device=like.device)
+    z, genre = z.to(like), torch.as_tensor(genre_ids, dtype=torch.int64, device=like.device)
+    for first in range(0, len(z), performance.batch_size):
+        rows = slice(first, first + performance.batch_size)
+        yield player, z[rows], genre[rows], rows
 
 
 @torch.no_grad()
@@ -128,13 +129,10 @@ def play_latents(
 
     `chances`: the random position of each window, for decoders that sample; None if they do not.
     """
-    player, z, genre = _prepare(model, z, genre_ids, performance)
     rolls = [torch.empty(0, PITCHES, seq_len, dtype=torch.bool)]
-    for chosen in torch.arange(len(z)).split(performance.batch_size) if len(z) else ():
-        positions = None if chances is None else [chances[row] for row in chosen.tolist()]
-        uniform = draw_chances(player, seq_len, performance.playing, positions, z.device)
-        decoded = player.decode_free(z[chosen], genre[chosen], seq_len, uniform, performance.playing)
-        rolls.append(decoded.roll.cpu())
+    for player, of_batch, genre, rows in _batches(model, z, genre_ids, performance):
+        uniform = draw_chances(player, seq_len, performance.playing, chances and chances[rows], genre.device)
+        rolls.append(player.decode_free(of_batch, genre, seq_len, uniform, performance.playing).roll.cpu())
     return torch.cat(rolls)
 
 
@@ -155,30 +153,26 @@ def play_through(
     """
     if model.kind == Generator.kind:
         return play_latents(model, z, genre_ids, n_frames, performance)
-    player, z, genre = _prepare(model, z, genre_ids, performance)
     begun = torch.zeros(len(z), PITCHES, 0, dtype=torch.bool) if begun is None else begun
     rolls = []
-    for chosen in torch.arange(len(z)).split(performance.batch_size):
-        positions = [chances[row] for row in chosen.tolist()]
-
-        def numbers(part: int, positions: Sequence[Position] = positions) -> Tensor:
-            of_part = [(*position, part) for position in positions]
-            return draw_chances(player, n_frames, performance.playing, of_part, z.device)
-
-        here = z[chosen], genre[chosen], begun[chosen].to(z.device)
+    for player, of_batch, genre, rows in _batches(model, z, genre_ids, performance):
+        numbers = partial(draw_chances, player, n_frames, performance.playing, chances[rows], genre.device)
+        here = of_batch, genre, begun[rows].to(genre.device)
         rolls.append(player.play_on(*here, n_frames, numbers, performance.playing).cpu())
     return torch.cat(rolls)
 
 
 def draw_chances(
-    decoder: nn.Module, seq_len: int, playing: Playing, positions: Sequence[Position] | None, device: torch.device
-) -> Tensor | None:
+    decoder: nn.Module, seq_len: int, playing: Playing, positions: Sequence[Position] | None, device: torch.device,
+    *part: int,
+) -> Tensor | None:  # fmt: skip
     """Uniform numbers in [0, 1) that a decoder samples windows with, float64, one row for each random position.
 
-    None if there are no positions, or the decoder does not sample.
+    `part`: number of the part of a piece, added to each position. None if there are no positions, or the decoder does
+    not sample.
     """
     shape = decoder.chance_shape(seq_len, playing)
     if shape is None or positions is None:
         return None
-    each = [torch.rand(shape, generator=rng_at(*position), dtype=torch.float64) for position in positions]
+    each = [torch.rand(shape, generator=rng_at(*position, *part), dtype=torch.float64) for position in positions]
     return torch.stack(each).to(device)

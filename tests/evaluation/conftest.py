@@ -13,8 +13,6 @@ from evaluation.metrics.genre_classifier import ClassifierOptions, TrainedClassi
 from evaluation.samples.clips import RealClipOptions, RealClips, open_real_clips
 from models import CVAE, Generator
 
-STEPS = 60
-
 
 @pytest.fixture
 def save(tiny_store: Path) -> Callable[..., Path]:
@@ -49,25 +47,16 @@ def places(tiny_store: Path, tmp_path: Path, make_checkpoints: Callable[..., Pat
 
 
 @pytest.fixture(scope="session")
-def splits(tiny_store: Path) -> dict[str, RealClips]:
-    test = open_real_clips(RealClipOptions(store=tiny_store), 32)
-    return {split: test.of_split(split) for split in ("train", "val", "test")}
+def real(tiny_store: Path) -> RealClips:
+    return open_real_clips(RealClipOptions(store=tiny_store), 32)
 
 
 @pytest.fixture(scope="session")
-def classifier_cache(splits: dict[str, RealClips], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with one classifier of the tiny store. Tests must not write into it."""
-    folder = tmp_path_factory.mktemp("cache")
-    open_classifier(splits["train"], splits["val"], ClassifierOptions(STEPS, cache=folder), progress=False)
-    return folder
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> ClassifierOptions:
+    """A short training of the classifier, and a cache. Tests must not write into it."""
+    return ClassifierOptions(60, cache=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
-def classifier(splits: dict[str, RealClips], classifier_cache: Path) -> TrainedClassifier:
-    options = ClassifierOptions(STEPS, cache=classifier_cache)
-    return open_classifier(splits["train"], splits["val"], options, progress=False)
-
-
-@pytest.fixture(scope="session")
-def classifier_steps() -> int:
-    return STEPS
+def classifier(real: RealClips, recipe: ClassifierOptions) -> TrainedClassifier:
+    return open_classifier(real, recipe)

@@ -10,14 +10,23 @@ import torch
 from frames import records
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
+from sklearn.manifold import Isomap
 from sklearn.metrics import silhouette_samples
 
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.samples.latent_views import MEAN, SAMPLE, WITHHELD, draw_windows, latent_views
-from evaluation.statistics.projections import isomap, principal_components, tsne
-from evaluation.statistics.separation import find_neighbourhoods, found_shares, measure_separation, vote
+from evaluation.metrics.separation import (
+    MEAN,
+    SAMPLE,
+    WITHHELD,
+    draw_windows,
+    find_neighbourhoods,
+    found_shares,
+    latent_views,
+    measure_separation,
+    vote,
+)
 from figures.colors import GENRE_COLORS
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
@@ -67,16 +76,6 @@ def test_the_floor_is_the_effect_of_songs() -> None:
     assert every["kNN_other_songs"] == pytest.approx(1 / 3, abs=0.12), "the genres are dealt at random here"
 
 
-def test_separate_genres_are_found() -> None:
-    torch.manual_seed(0)
-    song = torch.arange(30).repeat_interleave(4)
-    genre = song % 3
-    points = torch.randn(120, 5, dtype=torch.float64) + 20 * torch.eye(5, dtype=torch.float64)[genre]
-    every = records(measure_separation(points, genre, song, NAMES, neighbors=5, seed=0))[-1]
-    assert every["kNN_other_songs"] == 1
-    assert every["silhouette"] > 0.8
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_silhouette_is_that_of_scikit_learn(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -86,12 +85,6 @@ def test_silhouette_is_that_of_scikit_learn(dtype: torch.dtype) -> None:
     found = find_neighbourhoods(points, genre, song, 1).silhouette
     assert found[0] == 0
     assert found.numpy() == pytest.approx(silhouette_samples(points.numpy(), genre.numpy()), abs=1e-5)
-
-
-def test_silhouette_of_known_places() -> None:
-    found = find_neighbourhoods(on_a_line(0, 1, 5, 7), torch.tensor([0, 0, 1, 1]), torch.arange(4), 1)
-    # a: distance to the other of the genre; b: mean distance to the two of the other genre.
-    assert found.silhouette.tolist() == pytest.approx([(6 - 1) / 6, (5 - 1) / 5, (4.5 - 2) / 4.5, (6.5 - 2) / 6.5])
     alike = find_neighbourhoods(on_a_line(3, 3, 3, 3), torch.tensor([0, 0, 1, 1]), torch.arange(4), 1)
     assert alike.silhouette.tolist() == [0, 0, 0, 0]
 
@@ -171,37 +164,20 @@ def test_withholding_the_genre_removes_its_vector_from_the_mean(tiny_store: Path
     assert not torch.allclose(views[SAMPLE], views[MEAN], atol=1e-2)
 
 
-def test_projections() -> None:
-    rng = np.random.default_rng(0)
-    line = np.outer(np.linspace(-1, 1, 80), [3, 4, 0, 0]) + rng.normal(scale=1e-3, size=(80, 4))
-    components, shares = principal_components(line, 50, seed=0)
-    assert components.shape == (80, 4)
-    assert shares[0] > 0.999 and shares.sum() == pytest.approx(1)
-    assert abs(np.corrcoef(components[:, 0], np.linspace(-1, 1, 80))[0, 1]) > 0.999
-    turn = np.linspace(0, 1.5 * np.pi, 120)
-    arc = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
-    assert abs(np.corrcoef(isomap(arc, seed=0)[:, 0], turn)[0, 1]) > 0.999, "Isomap unrolls an arc"
-    many = rng.normal(size=(250, 5))
-    assert np.array_equal(isomap(many, seed=0), isomap(many, seed=0)), "large enough for the iterative eigensolver"
-    groups = np.repeat(10 * np.eye(3), 20, axis=0) + rng.normal(size=(60, 3))
-    plane = tsne(groups, 5, seed=0)
-    assert plane.shape == (60, 2) and np.array_equal(plane, tsne(groups, 5, seed=0))
-    found = find_neighbourhoods(torch.from_numpy(plane), torch.arange(60) // 20, torch.arange(60), 3)
-    assert torch.equal(found.any_song // 20, (torch.arange(60) // 20)[:, None].expand(60, 3))
+def test_a_projection_is_repeatable_and_the_caller_chooses_its_seed() -> None:
+    """250 points are enough for the iterative eigensolver of Isomap."""
+    many = torch.randn(250, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    first, again = (latent_plots.project(Isomap(n_neighbors=10), many, seed=0) for _ in range(2))
+    assert torch.equal(first, again) and first.shape == (250, 2) and first.dtype == torch.float64
 
 
 def test_genre_colours_are_all_in_the_picture(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    points, genre = rng.normal(size=(300, 2)), np.arange(300) % 3
+    points, genre = np.random.default_rng(0).normal(size=(300, 2)), np.arange(300) % 3
     points[0] = 1000
-    panels = [Scatter("two\nlines", points), Scatter("one", points)]
-    save_scatter_sheet(tmp_path / "a.png", panels, genre, NAMES, title="a title")
+    save_scatter_sheet(tmp_path / "a.png", [Scatter("one", points)] * 2, genre, NAMES, title="a title")
     picture = imread(tmp_path / "a.png")[..., :3]
-    assert picture.shape[1] == 1500 and picture.std() > 0.02
-    for color in GENRE_COLORS[:3]:
-        near = np.abs(picture - np.array(to_rgb(color), np.float32)).max(axis=2) < 0.08
-        assert near.sum() > 100, color
-    assert np.abs(picture - np.array(to_rgb(GENRE_COLORS[3]), np.float32)).max(axis=2).min() > 0.08, "an unused colour"
+    near = [(np.abs(picture - np.array(to_rgb(color))).max(axis=2) < 0.08).sum() for color in GENRE_COLORS[:4]]
+    assert min(near[:3]) > 100 and near[3] == 0, "three genres are shown"
     # The first panel is not squeezed by the point that is far away.
     colored = np.argwhere(picture[150:850, 20:730].std(axis=2) > 0.1)
     assert np.ptp(colored[:, 0]) > 400 and np.ptp(colored[:, 1]) > 400
@@ -220,9 +196,6 @@ def test_the_program_draws_both_figures_and_writes_the_table(options: dict[str, 
     assert views == latents | {("rolls", *picture) for picture in pictures}
     assert len(rows) == len(views) * 4
     written = pd.read_csv(chosen.metrics / "latent-T32.csv")
-    assert list(written)[:6] == ["space", "view", "dimensions", "genre_id", "n", "n_songs"]
-    facts = ["T", "split", "seed", "balanced", "neighbors", "perplexity", "chance", "majority", "store_content"]
-    assert written[facts].notna().all(axis=None)
     assert written.loc[written["space"] != "rolls", "checkpoint_sha256"].nunique() == 2
     assert written["kNN_other_songs"][3] == pytest.approx(rows[3]["kNN_other_songs"], rel=1e-4)
     rolls = next(row for row in rows if row["view"] == "all cells" and row["genre_name"] == "all")
@@ -244,7 +217,7 @@ def test_refusals_name_file_or_option_and_remedy(options: dict[str, object], tmp
     def run(**changed: object):
         latent_plots.plot_latents(latent_plots.Options(**{**options, **changed}))
 
-    with pytest.raises(CheckpointError, match=r"no \S+cvae_pretrained_best.pth or \S+hybrid_cvae_best_T32.pth; run"):
+    with pytest.raises(CheckpointError, match=r"no CVAE in \S+nowhere; run"):
         run(checkpoints=(tmp_path / "nowhere",))
     with pytest.raises(UserError, match=r"6 windows chosen of .* train split, but --perplexity 6 needs more"):
         run(windows=6, perplexity=6.0)

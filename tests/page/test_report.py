@@ -23,8 +23,8 @@ from common.errors import UserError
 from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.restyling import RESTYLING_TABLE
+from evaluation.metrics.separation import LATENT_TABLE
 from evaluation.samples.clips import open_clip_sources
-from evaluation.samples.latent_views import LATENT_TABLE
 from evaluation.tables import REPORTED, Column
 from figures.pitch_range import pitch_range
 from page.assemble import ReportOptions

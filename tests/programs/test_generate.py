@@ -14,15 +14,14 @@ from weights import save_weights
 
 import generate as script
 from audio.synthesis import open_renderer
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.files import save_plain
 from common.options import parse_options
-from data.pianoroll import drop_short_notes
 from data.song import read_song
 from data.song_windows import read_song_windows
 from evaluation.samples.sampling import interpolate, play_latents, sample_noise
 from generate import generate
-from generation.music import Options, load_encoder, open_source
+from generation.music import SOURCES, Options, load_encoder, load_player
 from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError, weights_content
 
@@ -111,7 +110,7 @@ def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str
     assert sorted(path.name for path in options["output"].iterdir()) == sorted([*names, "sheet_T32_seed0.png"])
     assert sheet.name == "sheet_T32_seed0.png"
     assert has_color(sheet, FIRST_COLOR)
-    model = open_source(Options(**options)).trained.model
+    model = load_player(Options(**options), "generator", SOURCES).model
     for genre_id in range(3):
         expected = play_latents(model, sample_noise(0, 3, model.latent, 0), [genre_id] * 3, 32).numpy()
         assert 0.01 < expected.mean() < 0.05
@@ -154,33 +153,6 @@ def test_windows_are_joined_to_a_longer_piece(options: dict) -> None:
     assert min(shares[1:]) > 0
     same, *_ = generate(Options(**options, genre="jazz", windows=3, correlation=1.0))
     np.testing.assert_array_equal(read_roll(same, 96), np.tile(parts[0], 3))
-
-
-@pytest.mark.usefixtures("no_sheet")
-@pytest.mark.parametrize(
-    ("text", "names"), [("r&b / Soul", ["r_b_soul"]), ("JAZZ, classical,1", ["jazz", "classical"])]
-)
-def test_genres_by_name_or_number(options: dict, text: str, names: list[str]) -> None:
-    *files, _ = generate(Options(**{**options, "count": 1}, genre=text, threshold=0.9))
-    assert [path.name for path in files] == [f"{name}_T32_seed0_000.mid" for name in names]
-
-
-@pytest.mark.parametrize("text", ["blues", "3", "jazz,"])
-def test_an_unknown_genre_is_refused_with_the_known_ones(options: dict, text: str) -> None:
-    with pytest.raises(UserError, match="known are 0 Classical, 1 jazz, 2 R&B / soul"):
-        generate(Options(**options, genre=text))
-
-
-@pytest.mark.usefixtures("no_sheet")
-def test_threshold_and_shortest_note(options: dict) -> None:
-    rolls = {}
-    for name, changes in {"all": {}, "loud": {"threshold": 0.7}, "long": {"min_note_frames": 2}}.items():
-        path, *_ = generate(Options(**options, genre="jazz", windows=2, **changes))
-        rolls[name] = read_roll(path, 64)
-    assert 0 < rolls["loud"].sum() < rolls["all"].sum()
-    assert not (rolls["loud"] & ~rolls["all"]).any()
-    np.testing.assert_array_equal(rolls["long"], drop_short_notes(rolls["all"], 2))
-    assert rolls["long"].sum() < rolls["all"].sum()
 
 
 def test_empty_clips_are_counted(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +230,7 @@ def test_interpolation_by_default_is_played_by_the_generator_and_by_the_cvae(
         batch, _ = read_song_windows(song, 128, 1, frames_per_second=16)
         with torch.no_grad():
             ends.append(load_encoder(options, 128).model.encode(*batch).mean[0])
-    generator = open_source(Options(source="generator")).trained.model
+    generator = load_player(options, "generator", SOURCES).model
     expected = play_latents(generator, interpolate(*ends, 8), [1] * 8, 128)
     np.testing.assert_array_equal(rolls[:8], expected)
 
