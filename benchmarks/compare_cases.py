@@ -31,6 +31,7 @@ RENAMED_OPTIONS = {
     "--shuffle-labels": "--labels shuffled",
     "--source ": "--sources ",
     "--latents normal": "--no-prior",
+    "--no-critic-takes-z": "--no-critic-hears-z",
 }
 # Parts of paths that are left out when files are matched: a folder that weights of shuffled labels once had, the name
 # of the checkpoints in that of clips, hashes.
@@ -83,8 +84,8 @@ CASES: dict[str, dict[str, list[str]]] = {
         "large-options": stages(
             f"{LARGE} --no-transpose --no-move-windows --ema 0",
             f"{LARGE_CVAE} --optimizer adam --dropout 0.2 --prior standard-normal",
-            "--hidden 32 --fakes soft --prior-share 0.25 --no-critic-hears-z",
-            f"{LARGE_HYBRID} --optimizer adam --no-encoder-gradient --gamma 0.3 --no-critic-hears-z",
+            "--hidden 32 --fakes soft --prior-share 0.25 --no-critic-takes-z",
+            f"{LARGE_HYBRID} --optimizer adam --no-encoder-gradient --gamma 0.3 --no-critic-takes-z",
         ),
         "odd-options": stages(
             ODD,

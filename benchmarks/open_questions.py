@@ -6,7 +6,7 @@
     python -m benchmarks.open_questions --store store --question epochs         # of stage 3
     python -m benchmarks.open_questions --store store --question weights        # gamma of L_G (alpha is 1)
     python -m benchmarks.open_questions --store store --question encoder        # L_G reaches the encoder, or not
-    python -m benchmarks.open_questions --store store --question critic         # it hears z, or rolls and genres alone
+    python -m benchmarks.open_questions --store store --question critic         # it takes z, or rolls and genres alone
 
 Each way of training goes through the three stages, at a reduced size and schedule, which every row tells. Stages 1 and
 2 of a seed are trained once for all ways that share them. Measured at T = 128, z of the prior (and of N(0, I) and the
@@ -49,7 +49,7 @@ SMALL_CVAE = {**COMMON, "hidden": 128, "depth": 2, "epochs": 6}
 SMALL_CGAN = {**COMMON, "hidden": 64, "epochs": 8, "learning_rate": 1e-3, "critic_learning_rate": 2e-3}
 SMALL_HYBRID = {**COMMON, "hidden": 64, "epochs": (2, 2, 4)}
 BASE, RANDOM = "as published", "labels at random"
-# What each way of training changes in stage 3; labels in all stages, what the critic hears in stage 2, too.
+# What each way of training changes in stage 3; labels in all stages, the critic's inputs in stage 2, too.
 WAYS: dict[str, dict[str, Any]] = {
     BASE: {},
     RANDOM: {"shuffle_labels": True},
@@ -59,7 +59,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "gamma / 10": {"gamma": 0.05},
     "gamma x 10": {"gamma": 5.0},
     "L_G cut off": {"encoder_gradient": False},
-    "critic deaf to z": {"critic_hears_z": False},
+    "critic without z": {"critic_takes_z": False},
 }
 QUESTIONS = {
     "labels": [BASE, RANDOM],
@@ -68,7 +68,7 @@ QUESTIONS = {
     "epochs": ["a quarter of the windows", "half the windows", BASE],
     "weights": ["gamma / 10", BASE, "gamma x 10"],
     "encoder": [BASE, "L_G cut off"],
-    "critic": [BASE, "critic deaf to z"],
+    "critic": [BASE, "critic without z"],
 }
 TABLE = ResultTable(
     "open_questions.csv",
@@ -112,13 +112,13 @@ def train_way(options: Options, way: str, seed: int) -> Path:
     """The folder of stage 3's weights of a way of training, which is trained unless it is there."""
     changes = WAYS[way]
     labels = {name: changes[name] for name in ("shuffle_labels",) if name in changes}
-    hearing = {name: changes[name] for name in ("critic_hears_z",) if name in changes}
+    critic = {name: changes[name] for name in ("critic_takes_z",) if name in changes}
     own = options.work / f"seed{seed}" / way.replace(" ", "_").replace("/", "by")
     shared = own if labels else own.parent
     _train(train_cvae, train_cvae.CVAEStage, shared, options, seed, SMALL_CVAE | labels)
-    second = own if hearing else shared
+    second = own if critic else shared
     _hand_on(shared, second, CVAE.kind)
-    _train(train_cgan, train_cgan.CGANStage, second, options, seed, SMALL_CGAN | labels | hearing)
+    _train(train_cgan, train_cgan.CGANStage, second, options, seed, SMALL_CGAN | labels | critic)
     _hand_on(second, own, CVAE.kind, Generator.kind, Critic.kind)
     _train(train_hybrid, train_hybrid.HybridStage, own, options, seed, SMALL_HYBRID | changes)
     return own / "checkpoints"

@@ -26,7 +26,7 @@ class WganModelOptions(CheckedOptions):
     architecture: str = option(PAPER, "named sizes of generator and critic", choices=tuple(ARCHITECTURES["generator"]))
     hidden: int | None = option(None, f"width ({_SIZE})", minimum=2, maximum=16_384)
     genre_size: int | None = option(None, f"size of the genre embedding ({_SIZE})", minimum=1, maximum=4096)
-    critic_hears_z: bool = option(
+    critic_takes_z: bool = option(
         False, "the critic scores pairs of a roll and its z, not rolls alone (architecture large)"
     )
 
@@ -87,7 +87,7 @@ class Adversaries:
                 f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "
                 f"{seq_len} frames, but the CVAE's z has {cvae.noise_size(seq_len)}; give both stages the same --preset"
             )
-        critic_latents = {"latent": cvae.latent} if options.critic_hears_z else {}
+        critic_latents = {"latent": cvae.latent} if options.critic_takes_z else {}
         critic = build_sized("critic", options.architecture, **sizes, **critic_latents)
         return cls(generator, critic, options)
 

@@ -40,7 +40,7 @@ _LARGE = {
     "critic_learning_rate":  (___,         1e-3,        1e-3),
     "gan_betas":             (___,         (0.0, 0.9),  (0.0, 0.9)),
     "critic_steps":          (___,         2,           2),
-    "critic_hears_z":        (___,         True,        True),
+    "critic_takes_z":        (___,         True,        True),
     "drift":                 (___,         1e-3,        1e-3),
     "prior_share":           (___,         0.5,         0.5),
 }

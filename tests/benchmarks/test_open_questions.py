@@ -47,11 +47,11 @@ def test_ways_are_trained_once_and_measured(options: Options, monkeypatch: pytes
 
 def test_a_way_that_changes_stage_2_begins_there(options: Options) -> None:
     frame = answer(dataclasses.replace(options, question=("critic",)))
-    assert set(frame["way"]) == {BASE, "critic deaf to z"}
-    deaf = options.work / "seed3" / "critic_deaf_to_z" / "checkpoints"
-    assert load(deaf / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
+    assert set(frame["way"]) == {BASE, "critic without z"}
+    without_z = options.work / "seed3" / "critic_without_z" / "checkpoints"
+    assert load(without_z / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
     of_shared = (options.work / "seed3" / "checkpoints" / pretrained_file(CVAE.kind)).read_bytes()
-    assert of_shared == (deaf / pretrained_file(CVAE.kind)).read_bytes()
+    assert of_shared == (without_z / pretrained_file(CVAE.kind)).read_bytes()
 
 
 def test_the_spread_is_half_the_range_over_seeds() -> None:

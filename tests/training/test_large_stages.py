@@ -64,7 +64,7 @@ def test_the_critic_learns_of_z_unless_told_not_to(whole: Path, tiny_store: Path
     for file_name in (pretrained_file("critic"), hybrid_file("D", 64)):
         assert load(whole / "checkpoints" / file_name, "critic", "").model.latent.weight.any()
     shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
-    deaf = options(train_cgan, tiny_store, tmp_path, "--no-critic-hears-z", "--restart")
+    deaf = options(train_cgan, tiny_store, tmp_path, "--no-critic-takes-z", "--restart")
     training.loop.train(train_cgan.CGANStage(deaf))
     assert load(tmp_path / "checkpoints" / pretrained_file("critic"), "critic", "").model.latent is None
 

@@ -65,7 +65,7 @@ WGAN = {
 }  # fmt: skip
 GAN = {
     "paper": {**WGAN, "critic_steps": 3, "fakes": "soft"},
-    "large": {**WGAN, "critic_steps": 2, "fakes": "binary", "architecture": "large", "critic_hears_z": True},
+    "large": {**WGAN, "critic_steps": 2, "fakes": "binary", "architecture": "large", "critic_takes_z": True},
 }
 STAGE_1 = {
     "paper": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.5, "balance": "weights"},
