@@ -1,13 +1,12 @@
 """Atomic writes, hashes of files, and locks of folders."""
 
 import errno
-import hashlib
 from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
-from common.files import errors_naming, hash_of_file, locked_folder, write_bytes, write_text, written_atomically
+from common.files import errors_naming, locked_folder, write_bytes, write_text, written_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -40,22 +39,10 @@ def test_an_error_that_names_another_file_keeps_its_name(tmp_path: Path) -> None
     assert caught.value is other
 
 
-def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
-    for name in ("a" * 251 + ".csv", "é" * 120 + ".csv"):
-        write_text(tmp_path / name, "text")
-        assert (tmp_path / name).read_text() == "text"
-
-
 def test_the_place_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught:
         write_bytes(tmp_path, b"")
     assert caught.value.filename == str(tmp_path)
-
-
-def test_the_hash_of_a_file(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 10_000
-    write_bytes(tmp_path / "file", content)
-    assert hash_of_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()[:12]
 
 
 def test_a_folder_is_locked_for_the_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

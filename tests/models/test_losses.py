@@ -143,20 +143,6 @@ def test_a_constant_critic_has_finite_gradients(wrap: Callable[[Critic], nn.Modu
     assert all(parameter.grad.isfinite().all() for parameter in critic.parameters())
 
 
-def test_a_critic_with_its_own_gradient_norm_receives_the_latents() -> None:
-    given = []
-
-    class Recorder(Critic):
-        def scores_and_gradient_norm(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            given.append(inputs[-1])
-            return super().scores_and_gradient_norm(*inputs)
-
-    latents = torch.randn(2, 6), torch.randn(2, 6)
-    rolls = binary_rolls(2, 32), torch.rand(2, 128, 32)
-    critic_loss(Recorder(N_GENRES, 32, hidden=4), *rolls, torch.tensor([0, 1]), torch.rand(2), 10.0, latents=latents)
-    assert given == [latents]
-
-
 def test_critic_needs_windows_that_two_strides_divide() -> None:
     with pytest.raises(ValueError, match="seq_len must be a multiple of 4, but is 34"):
         Critic(N_GENRES, 34)

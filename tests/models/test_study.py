@@ -7,7 +7,6 @@ from torch.nn import functional as F
 
 from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from models.study.attribute_vae import (
-    AttributeReader,
     AttributeRegressor,
     AttributeVAE,
     distance_correlation,
@@ -116,22 +115,6 @@ def test_adversarial_vae_decodes_as_torchs_gru_cells(adversarial: AdversarialVAE
         torch.testing.assert_close(ours, torch.stack(logits, dim=1))
 
 
-@pytest.mark.parametrize("name", ["measures", "adversarial"])
-def test_a_few_rows_are_memorised(name: str, request: pytest.FixtureRequest) -> None:
-    """Free-running, which needs gradients through encoder and decoder."""
-    model = request.getfixturevalue(name).eval()
-    optimizer = torch.optim.Adam(model.parameters(), 0.02)
-    more = (ATTRIBUTES,) if name == "adversarial" else ()
-    for _ in range(150):
-        loss = F.cross_entropy(model.decode(model.encode(TOKENS).mean, *more, TOKENS).flatten(0, 1), TOKENS.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert all(parameter.grad is not None for parameter in model.mean.parameters())
-    played = model.decode_free(model.encode(TOKENS).mean, *more, *((24,) if more else ()))[1]
-    assert (played == TOKENS).float().mean() > 0.9
-
-
 def test_the_attribute_loss_depends_on_the_order_only() -> None:
     attribute = torch.tensor([0.1, 0.5, 0.2, 0.5])
     assert attribute_loss(100 * attribute, attribute) == pytest.approx(0, abs=1e-6)
@@ -180,17 +163,6 @@ def test_played_tokens_have_the_gradient_of_the_softmax() -> None:
     (found,) = torch.autograd.grad((vectors * wanted).sum(), logits)
     (smooth,) = torch.autograd.grad((logits.softmax(2) * wanted).sum(), logits)
     torch.testing.assert_close(found, smooth)
-
-
-def test_a_reader_learns_attributes_of_tokens() -> None:
-    reader, vectors = AttributeReader(9, 2, hidden=16), F.one_hot(TOKENS, 9).float()
-    optimizer = torch.optim.Adam(reader.parameters(), 0.01)
-    for _ in range(200):
-        loss = F.mse_loss(reader(vectors), ATTRIBUTES)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.05 * ATTRIBUTES.var()
 
 
 def test_an_attribute_vae_gives_the_scores_to_its_decoder() -> None:
