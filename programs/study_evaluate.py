@@ -25,8 +25,8 @@ from evaluation.tables import format_table
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet, SplitRows
 from explainable.metrics.correlation import spearman
+from explainable.metrics.disentanglement import latent_metrics
 from explainable.metrics.independence import output_independence, sweep_correlations
-from explainable.metrics.latent import latent_metrics
 from explainable.metrics.reconstruction import reconstruction_efficiency, reconstruction_scores
 from explainable.result_tables import RUNS_TABLE
 from explainable.stages import MODELS

@@ -44,7 +44,6 @@ from explainable.melodies.tunes import Dropped, Reading, Tune, TuneError, bar_qu
 from explainable.tokens import FORMS, TokenForm
 
 _FOLDER = Path("measures")
-_OFF_GRID = ("auto", "tune", "measure")
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Options(CheckedOptions):
     off_grid: str = option(
         "auto",
         "what to drop for an onset off the grid; auto: the tune (ABC, MusicXML) or the measure (others)",
-        choices=_OFF_GRID,
+        choices=("auto", "tune", "measure"),
     )
     keep_empty: bool = option(False, "keep measures in which no note begins")
     transpose: bool = option(True, "train on every transposition inside the range (phrases: 5 down to 6 up)")
@@ -116,18 +115,14 @@ class Options(CheckedOptions):
 
 
 def prepare_measures(
-    files: Sequence[Path],
-    folder: Path,
-    form: TokenForm,
-    settings: MeasureSettings = MeasureSettings(),
-    *,
-    name: str = "",
+    files: Sequence[Path], folder: Path, form: TokenForm, settings: MeasureSettings | None = None, *, name: str = ""
 ) -> MeasureSet:
     """Make a data set in `folder` from files of tunes. The same files and settings give the same bytes.
 
     `name` of the set: by default that of the folder. Raises `UserError` if no measure is left, or if the folder holds
     something else.
     """
+    settings = settings or MeasureSettings()
     tunes, cuts, dropped = _read(files, form, settings)
     reasons = Counter(tune.reason for tune in dropped)
     if not tunes:
@@ -135,10 +130,8 @@ def prepare_measures(
             raise UserError("no tune was found in the files")
         ((reason, times),) = reasons.most_common(1)
         detail = next(tune.detail for tune in dropped if tune.reason == reason)
-        raise UserError(
-            f"no measure is left of {len(dropped)} tunes, for this reason most often ({times}): "
-            f"{reason}{detail and f' ({detail})'}"
-        )
+        why = f"{reason} ({detail})" if detail else reason
+        raise UserError(f"no measure is left of {len(dropped)} tunes, for this reason most often ({times}): {why}")
     splits = assign_tune_splits(tunes)
     rows = [
         (tune.name, tune.title, split, own.shift, *own.shifts, len(own.tokens))
@@ -222,9 +215,8 @@ def prepare(options: Options) -> None:
     folder = options.out or _FOLDER / name
     measures = prepare_measures(files, folder, options.token_form, options.settings, name=name)
     print(summary(measures))
-    print(
-        f"{folder}: made in {time.perf_counter() - started:.1f} s; dropped tunes and reasons: {folder / 'dropped.csv'}"
-    )
+    seconds = time.perf_counter() - started
+    print(f"{folder}: made in {seconds:.1f} s; dropped tunes and reasons: {folder / 'dropped.csv'}")
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:

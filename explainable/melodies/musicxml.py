@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.builtin import parse_score
-from explainable.melodies.bars import BarLine, Sound, lay_out
+from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
 from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ def _read_score(name: str, path: Path, reading: Reading) -> Tune:
     if len(metres) > 1:
         raise TuneError(Reason.METRE_CHANGES, f"{metres[0]} to {metres[1]}")
     bar = require_metre(metres[0] if metres else "", reading.metres)
-    return lay_out(name, list(_sounds(part.expandRepeats() if reading.repeats else part)), bar)
+    jumps = [own.getText() for own in part.recurse().getElementsByClass("RepeatExpressionCommand")]
+    if reading.repeats and jumps:
+        raise TuneError(Reason.OTHER_ORDER, jumps[0])
+    written = list(_sounds(part))
+    return lay_out(name, unfold(written) if reading.repeats else written, bar)
 
 
 def _read_text(path: Path) -> bytes:
@@ -75,9 +79,11 @@ def _keep_top_part(score: ElementTree.Element) -> str:
 
 
 def _sounds(part: "music21.stream.Part") -> Iterator[Sound | BarLine]:
-    """Notes, rests and bar lines of a part of one voice; of a chord the highest note."""
+    """Notes, rests and bar lines of a part of one voice as written; of a chord the highest note."""
+    brackets = part.recurse().getElementsByClass("RepeatBracket")
+    endings = {id(bracket.getFirst()): tuple(bracket.numberRange) for bracket in brackets}
     for measure in part.getElementsByClass("Measure"):
-        yield _bar_line(measure.leftBarline)
+        yield _bar_line(measure.leftBarline, endings.get(id(measure), ()))
         time = Fraction(0)
         for note in measure.flatten().notes:
             onset, length = Fraction(note.offset), Fraction(note.quarterLength)
@@ -95,5 +101,7 @@ def _sounds(part: "music21.stream.Part") -> Iterator[Sound | BarLine]:
         yield _bar_line(measure.rightBarline)
 
 
-def _bar_line(line: "music21.bar.Barline | None") -> BarLine:
-    return BarLine(is_double=line is not None and line.type in ("double", "final", "heavy-light"))
+def _bar_line(line: "music21.bar.Barline | None", endings: tuple[int, ...] = ()) -> BarLine:
+    direction = getattr(line, "direction", None)  # of a repeat
+    is_double = line is not None and line.type in ("double", "final", "heavy-light")
+    return BarLine((line.times or 2) - 1 if direction == "end" else 0, direction == "start", is_double, endings)

@@ -20,7 +20,7 @@ def pearson(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         r = np.clip(_unit_columns(known).T @ _unit_columns(unknown), -1, 1)
     r[is_constant(known)] = 0
-    r[:, ~has_spread(unknown)] = np.nan
+    r[:, ~varies(unknown)] = np.nan
     return r
 
 
@@ -50,16 +50,9 @@ def is_constant(values: np.ndarray) -> np.ndarray:
     return (values == values[:1]).all(0)
 
 
-def has_spread(values: np.ndarray) -> np.ndarray:
+def varies(values: np.ndarray) -> np.ndarray:
     """Which columns (N, K) are finite and not constant, bool (K,)."""
     return np.isfinite(values).all(0) & ~is_constant(values)
-
-
-def subsample(n_rows: int, max_rows: int | None, seed: int) -> np.ndarray:
-    """Ascending indices of `max_rows` rows, drawn without replacement; of all rows if there are no more."""
-    if max_rows is None or n_rows <= max_rows:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
 
 
 def _unit_columns(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Mutual information of latents and attributes, and the disentanglement scores that use it.
+"""Disentanglement scores of latents, and all metrics of a latent space as one row of a table.
 
 Shapes everywhere: z float (N, D), one encoded measure a row; attributes float (N, K). A score has one value per
 attribute (modularity: per dimension); publications report the mean of these.
@@ -9,18 +9,68 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.feature_selection import mutual_info_regression
 
-from explainable.metrics.correlation import (
-    MIN_ROWS,
-    finite_columns,
-    has_spread,
-    is_constant,
-    p_value,
-    pearson,
-    spearman,
-)
+from explainable.metrics.correlation import MIN_ROWS, finite_columns, is_constant, p_value, pearson, spearman, varies
+from explainable.metrics.independence import PROBES, latent_independence
 
+MAX_ROWS = 4096
 NEIGHBOURS = 3
 SIGNIFICANT = 0.05
+
+
+def latent_metrics(
+    z: np.ndarray,
+    attributes: np.ndarray,
+    names: Sequence[str],
+    designated: Sequence[int | None],
+    *,
+    probes: Sequence[str] = PROBES,
+    max_rows: int = MAX_ROWS,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Every metric of held-out latents z (N, D) and attributes (N, K), as one flat row.
+
+    `names` (K,): of the attributes. `designated` (K,): the dimension that controls each, or None. Columns, as
+    METRIC_NAME for each attribute and as METRIC for their mean:
+    interpretability, r_squared_designated, MIG, SAP, SCC: see below. interpretability_dimension_NAME: r*.
+    data_MIG, data_SAP: baseline with z = attributes, below 1 if these are correlated.
+    latent_independence_PROBE: predicted from all of z except the attribute's own dimension.
+    free_independence_PROBE: predicted from the dimensions that control no attribute.
+    data_independence_PROBE: baseline, each attribute predicted from the others.
+    modularity: mean over dimensions. latent_rows: rows used, at most `max_rows` drawn by `seed`, the same for all.
+    A mean is NaN if one of its values is; that of r_squared_designated is over the designated ones. Each of `probes`
+    is used; the nonlinear one takes half of the time.
+    """
+    if len(z) > max_rows:
+        rows = np.random.default_rng(seed).choice(len(z), max_rows, replace=False)
+        z, attributes = z[np.sort(rows)], attributes[np.sort(rows)]
+    information = mutual_information(z, attributes, seed=seed)
+    of_itself = self_information(attributes, seed=seed)
+    dimension, r_squared = interpretability(z, attributes, information)
+    scores = {
+        "interpretability": r_squared,
+        "r_squared_designated": r_squared_at(z, attributes, designated),
+        "MIG": mutual_information_gap(information, of_itself),
+        "SAP": separated_predictability(z, attributes),
+        "data_MIG": mutual_information_gap(mutual_information(attributes, attributes, seed=seed), of_itself),
+        "data_SAP": separated_predictability(attributes, attributes),
+        "SCC": spearman_score(z, attributes),
+    }
+    controls = sorted({r for r in designated if r is not None})
+    predictors = {
+        "latent_independence": (z, [[] if r is None else [r] for r in designated]),
+        "free_independence": (z, [controls] * len(names)),
+        "data_independence": (attributes, [[k] for k in range(len(names))]),
+    }
+    for probe in probes:
+        for name, (predictor, left_out) in predictors.items():
+            scores[f"{name}_{probe}"] = latent_independence(predictor, attributes, left_out, probe=probe, seed=seed)
+    row: dict[str, float] = {}
+    for metric, values in scores.items():
+        counted = values[[r is not None for r in designated]] if metric == "r_squared_designated" else values
+        row[metric] = float(counted.mean()) if len(counted) else float("nan")
+        row |= {f"{metric}_{name}": float(value) for name, value in zip(names, values, strict=True)}
+    row |= {f"interpretability_dimension_{name}": float(r) for name, r in zip(names, dimension, strict=True)}
+    return row | {"modularity": float(modularity(information).mean()), "latent_rows": float(len(z))}
 
 
 def mutual_information(z: np.ndarray, attributes: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -35,27 +85,25 @@ def mutual_information(z: np.ndarray, attributes: np.ndarray, *, seed: int = 0) 
     if len(z) < MIN_ROWS:
         return information
     information[is_constant(z)] = 0
-    moving = has_spread(z)
-    for k in np.flatnonzero(has_spread(attributes) & moving.any()):
-        information[moving, k] = _by_neighbours(z[:, moving], attributes[:, k], seed)
-    information[:, ~has_spread(attributes)] = np.nan
+    moving = varies(z)
+    for k in np.flatnonzero(varies(attributes) & moving.any()):
+        information[moving, k] = mutual_info_regression(
+            z[:, moving], attributes[:, k], n_neighbors=NEIGHBOURS, random_state=seed
+        )
+    information[:, ~varies(attributes)] = np.nan
     return information
 
 
 def self_information(attributes: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Mutual information of each attribute with itself in nats, float64 (K,): the most that a dimension can have.
 
-    Same estimator as `mutual_information`, so that the errors largely cancel in the ratio of the two. The estimator
-    adds independent noise of relative size 1e-10 to both copies. For an attribute of few values, such as a
-    count of notes, the result is close to the entropy of the values. For a continuous attribute the true value is
-    infinite and the estimate is about log N - .9: scores divided by it are comparable only for equal N.
+    Estimation errors largely cancel in the ratio of the two. The estimator adds independent noise of relative size
+    1e-10 to both copies. For an attribute of few values, such as a count of notes, the result is close to the entropy
+    of the values. For a continuous attribute the true value is infinite and the estimate is about log N - .9: scores
+    divided by it are comparable only for equal N.
     """
-    attributes = finite_columns(attributes)
-    information = np.full(attributes.shape[1], np.nan)
-    if len(attributes) >= MIN_ROWS:
-        for k in np.flatnonzero(has_spread(attributes)):
-            information[k] = _by_neighbours(attributes[:, [k]], attributes[:, k], seed)[0]
-    return information
+    columns = np.split(attributes, attributes.shape[1], axis=1)
+    return np.array([mutual_information(column, column, seed=seed)[0, 0] for column in columns])
 
 
 def interpretability(z: np.ndarray, attributes: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,9 +114,9 @@ def interpretability(z: np.ndarray, attributes: np.ndarray, information: np.ndar
     If the controls of a model are outside z, a high score is bad: z then contains the attributes.
     """
     known = ~np.isnan(information).any(0)
-    best = np.where(known, information.argmax(0), 0)
-    r_squared = r_squared_at(z, attributes, [int(r) if ok else None for r, ok in zip(best, known, strict=True)])
-    return np.where(known, best, np.nan), r_squared
+    best = information.argmax(0)
+    r_squared = np.square(pearson(z, attributes))[best, np.arange(len(best))]
+    return np.where(known, best, np.nan), np.where(known, r_squared, np.nan)
 
 
 def r_squared_at(z: np.ndarray, attributes: np.ndarray, designated: Sequence[int | None]) -> np.ndarray:
@@ -124,10 +172,6 @@ def spearman_score(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     """
     rho = np.abs(spearman(z, attributes))
     return np.where(p_value(rho, len(z)) > SIGNIFICANT, 0, rho).max(0)
-
-
-def _by_neighbours(columns: np.ndarray, target: np.ndarray, seed: int) -> np.ndarray:
-    return mutual_info_regression(columns, target, n_neighbors=NEIGHBOURS, random_state=seed)
 
 
 def _gap(scores: np.ndarray) -> np.ndarray:

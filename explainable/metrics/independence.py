@@ -15,7 +15,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from explainable.metrics.correlation import MIN_ROWS, finite_columns, has_spread, is_constant, spearman
+from explainable.metrics.correlation import MIN_ROWS, finite_columns, is_constant, spearman, varies
 
 PROBES = ("linear", "nonlinear")
 FOLDS = 3
@@ -30,10 +30,8 @@ def sweep_correlations(values: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     measures is fixed. `decoded` (C, V, N, K): entry (c, v, n) holds the attributes of measure n decoded with the v-th
     value of control c. The V N measures of a control are pooled. 0 for an attribute that never changes.
     """
-    n_controls, n_values, n_measures, n_attributes = decoded.shape
-    if values.shape != (n_controls, n_values):
-        raise ValueError(f"values {values.shape} do not go with decoded {decoded.shape}")
-    rho = np.empty((n_controls, n_attributes))
+    _, _, n_measures, n_attributes = decoded.shape
+    rho = np.empty((len(values), n_attributes))
     for row, control, music in zip(rho, values, decoded, strict=True):
         music = music.reshape(-1, n_attributes)
         row[:] = spearman(np.repeat(control, n_measures)[:, None], music)[0]
@@ -76,7 +74,7 @@ def latent_independence(
     if len(z) < MIN_ROWS:
         return independence
     attributes = finite_columns(attributes)
-    varying = np.flatnonzero(has_spread(attributes))
+    varying = np.flatnonzero(varies(attributes))
     # Attributes with the same predictors are predicted together.
     for absent in {frozenset(left_out[k]) for k in varying}:
         rest = np.delete(z, sorted(absent), axis=1)
@@ -95,10 +93,8 @@ def predict(z: np.ndarray, targets: np.ndarray, probe: str, seed: int) -> np.nda
 
     Both probes are ridge regressions; leave-one-out on the fitted rows selects the penalty of each target. "linear":
     of standardised z. "nonlinear": also of its squares and of a Gaussian kernel with 300 of the rows (Nyström), which
-    fits curves and, for small D, products of dimensions. Raises ValueError for another probe.
+    fits curves and, for small D, products of dimensions.
     """
-    if probe not in PROBES:
-        raise ValueError(f"unknown probe {probe!r}; known are {', '.join(PROBES)}")
     predicted = np.empty(targets.shape)
     for fitted, scored in KFold(FOLDS, shuffle=True, random_state=seed).split(z):
         features = [("z", FunctionTransformer())]

@@ -18,11 +18,8 @@ def reconstruction_scores(
     accuracy_measures: share of rows in which every token except padding is right; rows of only padding are left out.
     floor, floor_unpadded, floor_onsets, floor_measures: the same for the best constant prediction, the share of the
     most frequent token, or row, among the targets counted. Nearly two thirds of the tokens of folk tunes are `hold`.
-    Shares in [0, 1]; NaN where nothing is counted. Raises ValueError for unequal shapes.
+    Shares in [0, 1]; NaN where nothing is counted.
     """
-    predicted, target = np.asarray(predicted), np.asarray(target)
-    if predicted.shape != target.shape or target.ndim != 2:
-        raise ValueError(f"predicted {predicted.shape} and target {target.shape} are not both (N, T)")
     right = predicted == target
     sounding = np.ones_like(right) if pad is None else target != pad
     onset = sounding & (target != hold) & (target != rest)

@@ -1,13 +1,9 @@
 """The built-in corpus: contents of an export, when it is replaced, and errors."""
 
-import csv
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import music21
+import pandas as pd
 import pretty_midi
 import pytest
 
@@ -19,51 +15,34 @@ def export(folder: Path) -> Path:
     return builtin.export_builtin_corpus(folder, pieces_per_collection=1, progress=False)
 
 
-def read_labels(labels: Path) -> list[dict[str, str]]:
-    with labels.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(tmp_path_factory.mktemp("builtin")).parent
 
 
-@pytest.fixture
-def folder(exported: Path, tmp_path: Path) -> Path:
-    """A copy of the finished export that a test may damage."""
-    return shutil.copytree(exported, tmp_path / "corpus")
-
-
 def test_an_export_has_labels_and_midi_files_of_all_genres(exported: Path) -> None:
-    rows = read_labels(exported / "labels.csv")
-    assert {(row["genre_id"], row["genre"]) for row in rows} == {
-        (str(place), genre) for place, genre in enumerate(("renaissance", "chorale", "fiddle", "folk"))
-    }
+    table = pd.read_csv(exported / "labels.csv")
+    genres = list(table[["genre_id", "genre"]].drop_duplicates().itertuples(index=False, name=None))
+    assert genres == [(0, "renaissance"), (1, "chorale"), (2, "fiddle"), (3, "folk")]
     files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
-    assert files == {row["path"] for row in rows} | {"labels.csv", "export.json"}
-    for row in rows:
-        assert row["path"].startswith(row["genre"] + "/") and row["artist"] and row["title"]
-        midi = pretty_midi.PrettyMIDI(str(exported / row["path"]))
+    assert files == {*table["path"], "labels.csv", "export.json"} and table.notna().all(axis=None)
+    for row in table.itertuples():
+        assert row.path.startswith(row.genre + "/")
+        midi = pretty_midi.PrettyMIDI(str(exported / row.path))
         notes = [note for track in midi.instruments for note in track.notes]
         assert notes and all(note.end > note.start and 21 <= note.pitch <= 108 for note in notes)
-        assert len(midi.instruments) == 1 or row["genre"] in ("renaissance", "chorale")
+        assert len(midi.instruments) == 1 or row.genre in ("renaissance", "chorale")
         _, tempos = midi.get_tempo_changes()
         assert len(tempos) == 1 and 40 <= tempos[0] <= 600 and 5 < midi.get_end_time() < 600
 
 
-def test_tied_notes_are_merged_as_music21_merges_them() -> None:
+def test_ties_are_merged_as_by_music21_and_grace_notes_and_chord_symbols_left_out() -> None:
     for source in ("monteverdi/madrigal.4.12.mxl", "bach/bwv66.6.mxl"):
         part = builtin.parse_score(builtin.corpus_folder() / source).parts[-1]
-        expected = [
-            (float(note.offset), float(note.quarterLength), note.pitch.midi)
-            for note in part.stripTies().flatten().notes
-        ]
+        merged = part.stripTies().flatten().notes
+        expected = [(float(note.offset), float(note.quarterLength), note.pitch.midi) for note in merged]
         assert builtin.timed_notes(part) == expected
-
-
-def test_grace_notes_and_chord_symbols_are_left_out() -> None:
-    part = music21.converter.parse('X:1\nM:2/4\nL:1/4\nK:C\n"G7"{a}GA-|A2|\n', format="abc").parts[0]
+    part = builtin.parse_score('X:1\nM:2/4\nL:1/4\nK:C\n"G7"{a}GA-|A2|\n', "abc").parts[0]
     assert builtin.timed_notes(part) == [(0.0, 1.0, 67), (1.0, 3.0, 69)]
 
 
@@ -80,33 +59,26 @@ def test_grace_notes_and_chord_symbols_are_left_out() -> None:
     ],
 )
 def test_tempo_follows_the_metre(header: str, alla_breve: bool, quarters_per_minute: float) -> None:
-    score = music21.converter.parse(f"X:1\n{header}\nL:1/4\nK:C\nGABc|\n", format="abc")
+    score = builtin.parse_score(f"X:1\n{header}\nL:1/4\nK:C\nGABc|\n", "abc")
     collection = builtin.Collection("", "", "folk", "", 1, beats_per_minute=60, alla_breve=alla_breve)
     assert builtin._quarters_per_minute(score, collection) == quarters_per_minute
 
 
-def test_only_other_settings_need_a_new_export(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object) -> None:
-        raise AssertionError("scores were parsed again")
-
-    monkeypatch.setattr(builtin, "_export_pieces", refuse)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert export(folder) == folder / "labels.csv"
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    monkeypatch.setattr(builtin, "EXPORT_VERSION", builtin.EXPORT_VERSION + 1)
-    with pytest.raises(AssertionError, match="parsed again"):
-        export(folder)
-
-
-def test_an_interrupted_export_is_repeated(folder: Path, exported: Path) -> None:
-    (folder / "export.json").unlink()
-    (folder / "labels.csv").write_text("path,genre_id,genre,artist,title\n", encoding="utf-8")
-    victim = folder / read_labels(exported / "labels.csv")[0]["path"]
+def test_only_other_settings_or_an_interruption_need_a_new_export(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(exported, tmp_path / "corpus")
+    victim = folder / pd.read_csv(folder / "labels.csv")["path"][0]
     victim.write_bytes(b"MThd")
+    assert export(folder) == folder / "labels.csv" and victim.read_bytes() == b"MThd", "the export is finished"
+    (folder / "export.json").unlink()
     export(folder)
     for path in exported.rglob("*.*"):  # the second export equals the first, byte for byte
         assert (folder / path.relative_to(exported)).read_bytes() == path.read_bytes()
-    assert json.loads((folder / "export.json").read_text())["settings"]["pieces_per_collection"] == 1
+    monkeypatch.setattr(builtin, "EXPORT_VERSION", builtin.EXPORT_VERSION + 1)
+    victim.unlink()
+    export(folder)
+    assert victim.exists()
 
 
 def test_an_unreadable_score_is_skipped_and_an_empty_genre_is_an_error(
@@ -121,10 +93,10 @@ def test_an_unreadable_score_is_skipped_and_an_empty_genre_is_an_error(
     collections = [builtin.Collection(genre, "*.*", genre, "nobody", 2, 60) for genre in builtin.GENRES]
     monkeypatch.setattr(builtin, "COLLECTIONS", collections)
     monkeypatch.setattr(builtin, "corpus_folder", lambda: corpus)
-    labels = builtin.export_builtin_corpus(tmp_path / "out", workers=1, progress=False)
+    labels = pd.read_csv(builtin.export_builtin_corpus(tmp_path / "out", workers=1, progress=False))
     assert "skipped 2." in capsys.readouterr().out
-    assert [row["path"] for row in read_labels(labels)] == [f"{genre}/good.mid" for genre in builtin.GENRES]
-    assert {row["title"] for row in read_labels(labels)} == {"Good tune"}
+    assert labels["path"].tolist() == [f"{genre}/good.mid" for genre in builtin.GENRES]
+    assert set(labels["title"]) == {"Good tune"}
     (corpus / "fiddle" / "good.abc").unlink()
     with pytest.raises(UserError, match="no score of genre 'fiddle'"):
         builtin.export_builtin_corpus(tmp_path / "other", workers=1, progress=False)
@@ -132,8 +104,6 @@ def test_an_unreadable_score_is_skipped_and_an_empty_genre_is_an_error(
 
 
 def test_without_music21(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "import sys; sys.modules['music21'] = None; import data.builtin"
-    subprocess.run([sys.executable, "-c", program], cwd=Path(builtin.__file__).parents[1], check=True)
     monkeypatch.setattr(builtin, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install music21"):
         export(tmp_path)

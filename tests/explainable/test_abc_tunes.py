@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from explainable.melodies.abc import metre_of, read_abc, read_tune, signature_of
+from explainable.melodies.abc import read_abc, read_tune, signature_of
 from explainable.melodies.tunes import Dropped, Note, Reading, Tune, tune_or_reason
 
 F = Fraction
@@ -16,19 +16,13 @@ def read(music: str, key: str = "C", metre: str = "4/4", unit: str = "1/4", **re
     return tune_or_reason(read_tune, "t", text, Reading(**reading))
 
 
-def sounds(music: str, key: str = "C", **settings: object) -> list[tuple[int, Fraction]]:
-    """Pitch and length in quarters of every note."""
-    tune = read(music, key, **settings)
-    assert isinstance(tune, Tune), tune
-    return [(note.pitch, note.end - note.onset) for note in tune.notes]
-
-
 def pitches(music: str, key: str = "C", **settings: object) -> list[int]:
-    return [pitch for pitch, _ in sounds(music, key, **settings)]
+    return [note.pitch for note in read(music, key, **settings).notes]
 
 
 def lengths(music: str, **settings: object) -> list[Fraction]:
-    return [length for _, length in sounds(music, **settings)]
+    """Lengths in quarters."""
+    return [note.end - note.onset for note in read(music, **settings).notes]
 
 
 @pytest.mark.parametrize(
@@ -51,17 +45,14 @@ def test_key_signatures(key: str, altered: dict[str, int]) -> None:
     assert signature_of(key) == altered
 
 
-def test_metres() -> None:
-    assert [metre_of(text) for text in ("C", "C|", "4/4", "none", "4/0")] == ["4/4", "2/2", "4/4", "", ""]
-
-
 def test_octaves_and_accidentals() -> None:
     assert pitches("C,Cc c'") == [48, 60, 72, 84]
     assert pitches("F ^F F f|F __B =B _A", "D") == [66, 66, 66, 78, 66, 69, 71, 68]
     # To the end of the bar, in their octave.
     assert pitches("^c c C c|c4") == [73, 73, 60, 73, 72]
     # A note tied over the bar line keeps its accidental.
-    assert sounds("z2 ^c2-|c2 c2") == [(73, 4), (73, 2)]
+    tied = "z2 ^c2-|c2 c2"
+    assert pitches(tied) == [73, 73] and lengths(tied) == [4, 2]
 
 
 def test_lengths_tuplets_and_broken_rhythm() -> None:
@@ -81,18 +72,16 @@ def test_rests_are_silence() -> None:
     assert [(note.onset, note.pitch) for note in tune.notes] == [(0, 69), (3, 71), (10, 72)]
 
 
-def test_ornaments_annotations_and_words_are_ignored() -> None:
+def test_ornaments_annotations_words_and_remarks_are_ignored() -> None:
     decorated = '"Am"A {gf}~B !trill!c "^text"(.d)|v[A,C]4 % comment A B\nw: words of a song\nuT+fff+A4y\\\n|$B4'
     assert pitches(decorated) == [69, 71, 72, 74, 60, 69, 71]
-
-
-@pytest.mark.parametrize("line", ["% a remark", "%%MIDI program 1", "  %", "w: words\n+: more words"])
-def test_remarks_between_lines_of_music_end_no_tune(line: str) -> None:
-    assert pitches(f"A4|\n{line}\nB4|") == [69, 71]
+    for line in ("% a remark", "%%MIDI program 1", "  %", "w: words\n+: more words"):
+        assert pitches(f"A4|\n{line}\nB4|") == [69, 71], line
 
 
 def test_fields_within_the_music() -> None:
-    assert sounds("F4|[K:D][L:1/8]F8|\nK:F\nB8") == [(65, 4), (66, 4), (70, 4)]
+    music = "F4|[K:D][L:1/8]F8|\nK:F\nB8"
+    assert pitches(music) == [65, 66, 70] and lengths(music) == [4, 4, 4]
 
 
 @pytest.mark.parametrize(
@@ -116,28 +105,15 @@ def test_repeats(music: str, played: str) -> None:
     assert pitches(music, repeats=False) == pitches("|".join(f"{letter}4" for letter in once))
 
 
-def test_the_order_of_parts() -> None:
-    music = "M:4/4\nK:C\nP:A\nc4|\nP:B\nd4|\n"
-    assert isinstance(read_tune("t", f"X:1\nP:AB\n{music}"), Tune)
-    found = tune_or_reason(read_tune, "t", f"X:1\nP:ABA\n{music}")
-    assert found == Dropped("t", "parts are played in another order", "ABA")
-    assert isinstance(read_tune("t", f"X:1\nP:ABA\n{music}", Reading(repeats=False)), Tune)
-
-
 def test_pick_ups_and_last_bars() -> None:
     tune = read("G|A4|A3:|B|c4|c3|]")
     # Played: G A4 A3 G A4 A3 B c4 c3; the last bar of a section and the next pick-up are one bar.
     assert (tune.start, tune.end) == (3, 27)
-    assert tune.notes[:4] == tuple(
-        Note(F(a), p, F(b)) for a, p, b in ((3, 67, 4), (4, 69, 8), (8, 69, 11), (11, 67, 12))
-    )
+    assert tune.notes[:4] == (Note(3, 67, 4), Note(4, 69, 8), Note(8, 69, 11), Note(11, 67, 12))
     # Other short bars are filled up with silence: in front or behind.
     assert [note.onset for note in read("A4||B|c4").notes] == [0, 7, 8]
     assert [note.onset for note in read("A4|B3||c4").notes] == [0, 4, 8]
-
-
-def test_cut_time_and_pairs_of_bars_where_they_are_accepted() -> None:
-    assert read("A4|B4", metre="C|", metres=("4/4", "2/2")).end == 8
+    # Two bars of 2/4 make one measure.
     tune = read("G|A2|B2|c2|d2", metre="2/4", metres=("2/4",))
     assert tune.start == 3 and [note.onset for note in tune.notes] == [3, 4, 6, 8, 10]
 
@@ -147,7 +123,8 @@ def test_cut_time_and_pairs_of_bars_where_they_are_accepted() -> None:
     [
         ("A4", "C|", "not in 4/4", "2/2"),
         ("A4", "none", "not in 4/4", "no metre"),
-        ("A4|\nM:3/4\nA3", "4/4", "metre changes", "4/4 to 3/4"),
+        ("A4", "4/0", "not in 4/4", "no metre"),
+        ("A4|\nM:3/4\nA3", "C", "metre changes", "4/4 to 3/4"),
         ("A4|[M:6/8]A3", "4/4", "metre changes", "4/4 to 6/8"),
         ("V:1\nA4\nV:2\nC4", "4/4", "several voices", "1 and 2"),
         ("A4&C4", "4/4", "several voices", "voices within a bar (&)"),
@@ -167,20 +144,18 @@ def test_reasons_for_dropping_a_tune(music: str, metre: str, reason: str, detail
     assert read(music, metre=metre) == Dropped("t", reason, detail)
 
 
-def test_a_damaged_tune_leaves_the_others(tmp_path: Path) -> None:
+def test_a_book_of_tunes(tmp_path: Path) -> None:
     path = tmp_path / "book.abc"
-    path.write_text(f"X:1\nM:4/4\nK:C\nA{'9' * 5000}|\n\nX:2\nM:4/4\nK:C\nA8|\n")
-    damaged, sound = read_abc(path)
-    assert damaged.reason == "cannot be read" and "4300 digits" in damaged.detail and len(sound.notes) == 1
-
-
-def test_a_file_of_tunes(tmp_path: Path) -> None:
-    path = tmp_path / "book.abc"
-    text = "M:4/4\nL:1/4\n\nX:7\nT:Na Fé\nT:Other\nK:C\nA4|\n\nNotes on the tune\n"
-    text += "X:8\nT:no key\nA4\nX:9\nL:1/8\nK:G\nF8|]\n"
+    text = "M:4/4\nL:1/4\n\nX:7\nT:Na Fé\nT:Other\nK:C\nA4|\n\nNotes on the tune\nX:8\nT:no key\nA4\n"
+    text += f"X:9\nK:C\nA{'9' * 5000}|\nX:10\nP:ABA\nK:C\nP:A\nc4|\nP:B\nd4|\nX:11\nL:1/8\nK:G\nF8|]\n"
     for encoding in ("utf-8", "latin-1"):
         path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
-        first, second, third = read_abc(path)
-        assert (first.name, first.title, len(first.notes)) == ("book/1", "Na Fé", 1)
-        assert second == Dropped("book/2", "cannot be read", "no key (K:) in its header")
-        assert third.notes == (Note(F(0), 66, F(4)),)
+        titled, without_key, damaged, of_parts, last = read_abc(path)
+        assert (titled.name, titled.title, titled.notes) == ("book/1", "Na Fé", (Note(0, 69, 4),))
+        assert without_key == Dropped("book/2", "cannot be read", "no key (K:) in its header")
+        assert damaged.reason == "cannot be read" and "4300 digits" in damaged.detail
+        assert of_parts == Dropped("book/4", "parts are played in another order", "ABA")
+        assert last.notes == (Note(0, 66, 4),)
+    once = list(read_abc(path, Reading(repeats=False)))
+    path.write_text(text.replace("P:ABA", "P:AB"))
+    assert once[3].notes == list(read_abc(path))[3].notes == (Note(0, 72, 4), Note(4, 74, 8))

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,6 @@ from explainable.result_tables import BY_ATTRIBUTE_TABLE, BY_SIZE_TABLE, BY_TRAI
 from explainable.tokens import MEASURE
 from page.explainable_results import CAPTIONS, PICTURES, explainable_parts
 from page.result_folder import AbsentFile, Part, Picture
-from page.tables import ShownTable
 from programs import study_compare
 from programs.study_compare import FOUR, SIZES, TWO, Options, list_runs
 from programs.study_prepare import MeasureSettings, prepare_measures
@@ -43,62 +43,53 @@ def options(sets: tuple[Path, ...], folder: Path, **changes: object) -> Options:
     return Options(**{**places, "data": sets, "seeds": 1, "sweep_measures": 10, "train_options": TINY, **changes})
 
 
-def test_the_parts_of_the_grid(sets: tuple[Path, ...], tmp_path: Path) -> None:
-    runs = {part: list_runs(options(sets, tmp_path, parts=(part,))) for part in study_compare.PARTS}
-    found = {
-        part: {(o.data.name, o.latent, *o.attributes, o.training_measures, o.transposed) for _, _, o, _ in own}
-        for part, own in runs.items()
-    }
-
-    def every(names: tuple[str, ...], numbers: tuple[str, ...], sizes: tuple[int, ...]) -> set[tuple[object, ...]]:
-        return {(name, size, number, None, True) for name in names for size in sizes for number in numbers}
-
-    expected = {
-        "A": every(("irish_folk",), (FOUR,), (128, 256)),
-        "B": every(("irish_folk",), (TWO, FOUR), SIZES),
-        "C": every(("irish_folk", "turkish_makam", "bach"), (TWO, FOUR), SIZES),
-        "small": every(("irish_folk",), (FOUR,), (4, 8, 16, 32, 64)),
-        "improved": every(("irish_folk", "turkish_makam", "bach", "jazz"), (FOUR,), (32, 64, 128, 256)),
-        "jazz": every(("jazz",), (TWO, FOUR), SIZES),
-    }
-    assert {part: found[part] for part in expected} == expected
-    assert found["augmentation"] == {
-        ("turkish_makam", size, FOUR, None, kept) for size in (32, 64) for kept in (True, False)
-    }
+@pytest.mark.parametrize("part", study_compare.PARTS)
+def test_the_parts_of_the_grid(sets: tuple[Path, ...], tmp_path: Path, part: str) -> None:
     irish, makam = (len(MeasureSet.open(folder).rows("train")) for folder in sets[:2])
-    shares = {("irish_folk", 32, FOUR, irish // share, True) for share in (2, 4, 8)}
-    equal = {(name, 32, FOUR, makam, True) for name in ("irish_folk", "bach", "jazz")}
-    whole = every(("irish_folk", "turkish_makam", "bach", "jazz"), (FOUR,), (32,))
-    assert makam < irish and found["size"] == whole | shares | equal
-    models = {part: {run.model for run in own} for part, own in runs.items()}
-    assert models.pop("A") == {MEASURE_VAE, ADVERSARIAL_VAE}
-    assert models.pop("small") == {ADVERSARIAL_VAE} and models.pop("improved") == {ATTRIBUTE_VAE}
-    assert set.union(*models.values()) == {MEASURE_VAE}
+    assert makam < irish
+    folk, study = ["irish_folk"], ["irish_folk", "turkish_makam", "bach"]
+    measure, adversarial, both = [MEASURE_VAE], [ADVERSARIAL_VAE], [TWO, FOUR]
+    columns = {
+        "A": (measure + adversarial, folk, (128, 256), [FOUR], [None], [True]),
+        "B": (measure, folk, SIZES, both, [None], [True]),
+        "C": (measure, study, SIZES, both, [None], [True]),
+        "small": (adversarial, folk, (4, 8, 16, 32, 64), [FOUR], [None], [True]),
+        "improved": ([ATTRIBUTE_VAE], [*study, "jazz"], (32, 64, 128, 256), [FOUR], [None], [True]),
+        "size": (measure, [*study, "jazz"], [32], [FOUR], [None], [True]),
+        "augmentation": (measure, ["turkish_makam"], (32, 64), [FOUR], [None], [True, False]),
+        "jazz": (measure, ["jazz"], SIZES, both, [None], [True]),
+    }
+    expected = set(product(*columns[part]))
+    if part == "size":
+        expected |= set(product(measure, folk, [32], [FOUR], [irish // 2, irish // 4, irish // 8], [True]))
+        expected |= set(product(measure, ["irish_folk", "bach", "jazz"], [32], [FOUR], [makam], [True]))
+    runs = [(run.model, run.options) for run in list_runs(options(sets, tmp_path, parts=(part,)))]
+    found = {(model, o.data.name, o.latent, *o.attributes, o.training_measures, o.transposed) for model, o in runs}
+    assert found == expected
 
 
 def test_runs_are_narrowed_and_listed_once(sets: tuple[Path, ...], tmp_path: Path) -> None:
     narrow = {"latents": (8, 128), "attributes": (FOUR,), "models": (MEASURE_VAE,), "seeds": 2}
     runs = list_runs(options(sets[:1], tmp_path, parts=("A", "B", "C"), **narrow))
     assert [(run.options.latent, run.options.seed) for run in runs] == [(128, 0), (8, 0), (128, 1), (8, 1)]
-    with pytest.raises(UserError, match="no training is left in A; give more --parts"):
-        list_runs(options(sets, tmp_path, parts=("A",), latents=(8,)))
-    with pytest.raises(UserError, match="two folders of the same name"):
-        list_runs(options((sets[0], sets[0]), tmp_path))
     shutil.copytree(sets[0], tmp_path / "copy")
-    with pytest.raises(UserError, match="two sets of the same name"):
-        list_runs(options((sets[0], tmp_path / "copy"), tmp_path))
+    for data, changes, message in (
+        (sets, {"parts": ("A",), "latents": (8,)}, "no training is left in A; give more --parts"),
+        ((sets[0], sets[0]), {}, "two folders of the same name"),
+        ((sets[0], tmp_path / "copy"), {}, "two sets of the same name"),
+        (sets[:1], {"measure_options": "'"}, "--measure-options: no closing quotation; check its quotes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list_runs(options(data, tmp_path, **changes))
 
 
 def test_options_of_a_model_override_those_of_all(sets: tuple[Path, ...], tmp_path: Path) -> None:
     given = options(sets[1:2], tmp_path, parts=("small", "augmentation"), adversarial_options="--hidden 16 --latent 5")
     runs = {(run.model, run.options.latent, run.options.transposed): run for run in list_runs(given)}
-    adversarial, measure = runs[ADVERSARIAL_VAE, 8, True], runs[MEASURE_VAE, 32, False]
+    adversarial, measure = runs[ADVERSARIAL_VAE, 8, True], runs[MEASURE_VAE, 32, False]  # the grid decides z
     assert (adversarial.options.hidden, measure.options.hidden, adversarial.options.epochs) == (16, 8, 1)
-    assert adversarial.options.threads == 1 and runs.keys() >= {(MEASURE_VAE, 64, True)}, "the grid decides z"
     place = "checkpoints/explainable/turkish_makam/measure_vae_z32_4_seed0_untransposed/vae_best.pth"
     assert measure.weights() == tmp_path / place
-    with pytest.raises(UserError, match="--measure-options: no closing quotation; check its quotes"):
-        list_runs(replace(given, measure_options="'"))
 
 
 def test_a_grid_from_end_to_end(
@@ -117,7 +108,6 @@ def test_a_grid_from_end_to_end(
         patch.setattr(study_compare, "train_model", fail_once)
         study_compare.compare(given)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "3 trainings, 0 of them finished"
     assert "adversarial_vae_z128_4_seed0: failed: MemoryError" in lines[2] and "\x1b" not in lines[2]
     study_compare.show_runs(given)
     shown = capsys.readouterr().out.splitlines()
@@ -137,46 +127,34 @@ def test_a_grid_from_end_to_end(
     assert parse_options(type(run.options), "", words[4:]) == run.options
 
 
-@pytest.fixture(scope="module")
-def trained(sets: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """A grid of one run, which is trained and measured."""
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copytree(sets[2], folder / "set")
-    given = options((folder / "set",), folder, parts=("B",), latents=(4,), attributes=(TWO,))
-    study_compare.compare(given)
-    return given
-
-
-def test_only_other_weights_are_measured_again(trained: Options) -> None:
-    path, runs = RUNS_TABLE.path(trained.metrics), list_runs(trained)
-    frame = pd.read_csv(path)
-    frame.assign(accuracy=0.123).to_csv(path, index=False)
-    assert study_compare.measure_runs(runs, trained) == 1
-    assert pd.read_csv(path)["accuracy"].tolist() == [0.123], "the weights are the same"
-    for other in (frame.assign(accuracy=0.123, checkpoint_sha256="other"), frame.drop(columns="sweep_measures")):
-        other.to_csv(path, index=False)
-        assert study_compare.measure_runs(runs, trained) == 1
-        assert pd.read_csv(path)["accuracy"].tolist() == frame["accuracy"].tolist()
-
-
-def test_runs_with_other_options_or_measures_are_not_finished(
-    trained: Options, sets: tuple[Path, ...], capsys: pytest.CaptureFixture[str]
+def test_weights_are_measured_once_and_other_options_or_data_are_refused(
+    sets: tuple[Path, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = shutil.copytree(sets[2], tmp_path / "set")
+    given = options((folder,), tmp_path, parts=("B",), latents=(4,), attributes=(TWO,))
+    study_compare.compare(given)
+    path, runs = RUNS_TABLE.path(given.metrics), list_runs(given)
+    frame = pd.read_csv(path)
+    for measured, other in (
+        (frame.assign(accuracy=0.123), [0.123]),  # the weights are the same
+        (frame.assign(accuracy=0.123, checkpoint_sha256="other"), frame["accuracy"].tolist()),
+        (frame.drop(columns="sweep_measures"), frame["accuracy"].tolist()),
+    ):
+        measured.to_csv(path, index=False)
+        assert study_compare.measure_runs(runs, given) == 1
+        assert pd.read_csv(path)["accuracy"].tolist() == other
+
     def is_finished(train_options: str) -> bool:
-        return list_runs(replace(trained, train_options=train_options))[0].is_finished()
+        return list_runs(replace(given, train_options=train_options))[0].is_finished()
 
     assert is_finished(TINY) and is_finished(TINY + " --save-minutes 1"), "this may change"
-    wider = TINY.replace("8", "12", 1)
-    assert not is_finished(wider) and not is_finished(TINY.replace("--epochs 1", "--epochs 2"))
-    with pytest.raises(UserError, match="1 of 1 runs failed, see above"):
-        study_compare.compare(replace(trained, train_options=wider))
-    assert "hidden (was 8, is 12)" in capsys.readouterr().out
-
-    shutil.copytree(sets[1], trained.data[0], dirs_exist_ok=True)
-    assert not is_finished(TINY)
-    with pytest.raises(UserError, match="1 of 1 runs failed, see above"):
-        study_compare.compare(trained)
-    assert "measures_content (was " in capsys.readouterr().out
+    wider = replace(given, train_options=TINY.replace("8", "12", 1))
+    assert not is_finished(wider.train_options) and not is_finished(TINY.replace("--epochs 1", "--epochs 2"))
+    for refused, message in ((wider, "hidden (was 8, is 12)"), (given, "measures_content (was ")):
+        with pytest.raises(UserError, match="1 of 1 runs failed, see above"):
+            study_compare.compare(refused)
+        assert message in capsys.readouterr().out
+        shutil.copytree(sets[1], folder, dirs_exist_ok=True)
 
 
 # Tables, plots and page, from the runs of benchmarks/results.md
@@ -212,31 +190,22 @@ def test_means_over_seeds(metrics: Path) -> None:
     assert irish.tolist() == pytest.approx([0.860, 0.843, 0.848, 0.857, 0.830], abs=5e-4)
 
 
-def test_tables_need_a_complete_table_of_runs(metrics: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such table; make it with .*, without --only-tables"):
-        study_compare.make_tables(tmp_path)
-    frame = pd.read_csv(RUNS_TABLE.path(metrics))
-    frame.drop(columns="transposed").to_csv(RUNS_TABLE.path(tmp_path), index=False)
-    with pytest.raises(UserError, match="has no column transposed; make it again"):
-        study_compare.make_tables(tmp_path)
-
-
 def parts_of_page(metrics: Path) -> list[Part]:
-    folder = SimpleNamespace(
-        options=SimpleNamespace(metrics=metrics),
-        command=lambda program, *_: f"python {program}",
-        picture=lambda name, alt, _: Picture(name, alt, str((metrics / name).stat().st_size)),
+    return explainable_parts(
+        SimpleNamespace(
+            options=SimpleNamespace(metrics=metrics),
+            command=lambda program, *_: f"python {program}",
+            picture=lambda name, alt, _: Picture(name, alt, str((metrics / name).stat().st_size)),
+        )
     )
-    return explainable_parts(folder)
 
 
 def test_the_page_shows_what_the_comparison_writes(metrics: Path, tmp_path: Path) -> None:
     assert parts_of_page(tmp_path) == [AbsentFile(RUNS_TABLE.file, "python -m programs.study_compare")]
-    parts = parts_of_page(metrics)
-    assert [part.source for part in parts if isinstance(part, Picture)] == list(PICTURES)
-    tables = [part for part in parts if isinstance(part, ShownTable)]
-    assert [table.source for table in tables] == [table.file for table in CAPTIONS.values()]
-    assert len(tables[-1].lines) == len(pd.read_csv(RUNS_TABLE.path(metrics)))
+    with pytest.raises(UserError, match=r"no such table; make it with .*, without --only-tables"):
+        study_compare.make_tables(tmp_path)
+    names = [part.source for part in parts_of_page(metrics)]
+    assert sorted(names) == sorted([*PICTURES, *(table.file for table in CAPTIONS.values())])
     # With a single setting nothing remains to compare: earlier files go.
     frame = pd.read_csv(RUNS_TABLE.path(metrics)).query("model == 'adversarial_vae' and latent == 256")
     shutil.copytree(metrics, tmp_path, dirs_exist_ok=True)
@@ -246,3 +215,6 @@ def test_the_page_shows_what_the_comparison_writes(metrics: Path, tmp_path: Path
         "explainable_accuracy.png", "explainable_independence.png", "explainable_by_size.csv",
         "explainable_by_attribute.csv", "explainable.csv",
     }  # fmt: skip
+    frame.drop(columns="transposed").to_csv(RUNS_TABLE.path(tmp_path), index=False)
+    with pytest.raises(UserError, match="has no column transposed; make it again"):
+        study_compare.make_tables(tmp_path)

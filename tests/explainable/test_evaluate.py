@@ -38,9 +38,7 @@ def test_each_run_on_the_data_set_has_a_row(measures: MeasureSet, tmp_path: Path
     # A control outside z has no designated dimension.
     designated = table["r_squared_designated_note_density"]
     assert np.isnan(designated["adversarial_vae"]) and designated["measure_vae"] >= 0
-    assert table["data_output_independence"].nunique() == 1
-    again = evaluate_models(given).set_index("model")
-    assert again["accuracy"].equals(table["accuracy"]) and len(again) == len(MODELS)
+    assert evaluate_models(given).set_index("model")["accuracy"].equals(table["accuracy"])
 
     tunes, settings = measures.folder.parent / "tunes.abc", MeasureSettings(transpose=False, keep_empty=True)
     other = prepare_measures([tunes], tmp_path / "measures", MEASURE, settings)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explainable.melodies.cut import cut, quantise
+from explainable.melodies.cut import Cut, cut, quantise
 from explainable.melodies.tunes import Note, Reason, Tune, TuneError
-from explainable.tokens import FORMS, MEASURE, PHRASE, TokenForm, decode, encode, nearest_tick, tick_from, tick_time
+from explainable.tokens import FORMS, MEASURE, PHRASE, TokenForm, decode, encode, tick_time
 
 F = Fraction
 
@@ -20,8 +20,8 @@ def tune_of(*notes: tuple[Fraction | int, int, Fraction | int], start: int = 0, 
     return Tune("t", exact, F(start), max(F(end), exact[-1].end))
 
 
-def rows_of(tune: Tune, form: TokenForm = MEASURE, tolerance: Fraction = F(0), **settings: bool) -> np.ndarray:
-    return cut(tune, form, **{"drop_tune_off_grid": False, "keep_empty": False, **settings}, tolerance=tolerance).tokens
+def rows_of(tune: Tune, form: TokenForm = MEASURE, **settings: bool) -> Cut:
+    return cut(tune, form, **{"drop_tune_off_grid": False, "keep_empty": False, **settings}, tolerance=F(0))
 
 
 @st.composite
@@ -49,24 +49,16 @@ def test_decode_inverts_encode(form: TokenForm, data: st.DataObject) -> None:
     assert TokenForm.from_plain(form.as_plain()) == form
 
 
-def test_sizes_are_the_published_ones() -> None:
-    assert (MEASURE.length, MEASURE.size, MEASURE.padding) == (24, 33, 32)
-    # Note-on for 50 to 94, REST, CONTINUE as the last.
-    assert (PHRASE.length, PHRASE.size, PHRASE.rest, PHRASE.hold, PHRASE.padding) == (64, 47, 45, 46, None)
-
-
 def test_a_measure_token_by_token() -> None:
-    notes = [Note(F(1), 60, F(4, 3)), Note(F(4, 3), 62, F(3, 2)), Note(F(2), 64, F(5))]
-    p, rest, hold, pad = (60 - 55, MEASURE.rest, MEASURE.hold, MEASURE.padding)
+    notes = [Note(F(1), 60, F(4, 3)), Note(F(4, 3), 62, F(17, 12)), Note(F(2), 64, F(5))]
+    p, rest, hold, pad = 60 - 55, 30, 31, 32
     tokens = encode(notes, MEASURE, start=F(1), end=F(6))
     first = [*[pad] * 6, p, hold, p + 2, rest, hold, hold, p + 4, *[hold] * 11]
     second = [*[hold] * 6, rest, *[hold] * 5, *[pad] * 12]
     assert tokens.tolist() == [first, second]
-    # Where there is no padding, silence.
+    # Without padding: note-on for 50 to 94, REST, CONTINUE as the last.
     phrase = encode([Note(F(1), 60, F(2))], PHRASE, start=F(1), end=F(2))
-    assert phrase.tolist() == [
-        [PHRASE.rest, *[PHRASE.hold] * 3, 10, *[PHRASE.hold] * 3, PHRASE.rest, *[PHRASE.hold] * 7]
-    ]
+    assert phrase.tolist() == [[45, 46, 46, 46, 10, 46, 46, 46, 45, *[46] * 7]] and PHRASE.size == 47
 
 
 def test_encode_raises_off_the_ticks_and_out_of_range() -> None:
@@ -74,14 +66,6 @@ def test_encode_raises_off_the_ticks_and_out_of_range() -> None:
         encode([Note(F(9, 8), 60, F(2))], MEASURE, start=F(0), end=F(4))
     with pytest.raises(ValueError, match="pitch 54 is outside 55 to 84"):
         encode([Note(F(1), 54, F(2))], MEASURE, start=F(0), end=F(4))
-
-
-@given(st.fractions(0, 50, max_denominator=480))
-def test_nearest_and_following_tick(time: Fraction) -> None:
-    tick, distance = nearest_tick(time, MEASURE)
-    assert distance == min(abs(tick_time(other, MEASURE) - time) for other in range(tick + 8))
-    after = tick_from(time, MEASURE)
-    assert tick_time(after, MEASURE) >= time and (after == 0 or tick_time(after - 1, MEASURE) < time)
 
 
 def test_performed_notes_move_to_the_nearest_ticks() -> None:
@@ -95,10 +79,10 @@ def test_performed_notes_move_to_the_nearest_ticks() -> None:
 
 def test_measures_off_the_grid_or_without_a_note_are_left_out() -> None:
     tune = tune_of((0, 60, 1), (F(33, 8), 61, 5), (12, 62, 13))
-    made = cut(tune, MEASURE, tolerance=F(0), drop_tune_off_grid=False, keep_empty=False)
+    made = rows_of(tune)
     assert made.number.tolist() == [0, 3]
     assert [made.dropped["off the grid"], made.dropped["without a note"]] == [1, 1]
-    assert len(rows_of(tune, keep_empty=True)) == 3
+    assert len(rows_of(tune, keep_empty=True).tokens) == 3
     with pytest.raises(TuneError, match=f"{Reason.OFF_GRID}: in measure 2"):
         rows_of(tune, drop_tune_off_grid=True)
     with pytest.raises(TuneError, match=f"{Reason.OFF_GRID}: every measure with a note"):
@@ -107,7 +91,7 @@ def test_measures_off_the_grid_or_without_a_note_are_left_out() -> None:
 
 def test_a_phrase_is_four_successive_measures_with_a_note() -> None:
     tune = tune_of(*((4 * place, 60 + place, 4 * place + 4) for place in (0, 1, 3, 4, 5)))
-    made = cut(tune, PHRASE, tolerance=F(0), drop_tune_off_grid=True, keep_empty=False)
+    made = rows_of(tune, PHRASE)
     assert made.tokens.shape == (1, 64) and made.tokens[0, ::16].tolist() == [10, 11, 13, 14]
     assert made.dropped["left over by a row of several measures"] == 1 and made.shifts == (-5, 6)
     with pytest.raises(TuneError, match=Reason.TOO_SHORT):
@@ -121,7 +105,7 @@ def test_tunes_move_into_the_range_and_no_further(
     pitches: tuple[int, int], shift: int, shifts: tuple[int, int]
 ) -> None:
     tune = tune_of((0, pitches[0], 1), (1, pitches[1], 4))
-    made = cut(tune, MEASURE, tolerance=F(0), drop_tune_off_grid=True, keep_empty=False)
+    made = rows_of(tune)
     assert (made.shift, made.shifts) == (shift, shifts)
     with pytest.raises(TuneError, match=f"{Reason.TOO_WIDE}: 30 semitones"):
         rows_of(tune_of((0, 55, 1), (1, 85, 4)))

@@ -1,15 +1,17 @@
-"""Metrics of latents whose relation to the attributes is known."""
+"""Metrics of latents, and of sweeps of controls, whose relation to the attributes is known."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from latents import NAMES, N, all_scores, counts, noise
 from scipy.special import digamma
 from scipy.stats import pearsonr, spearmanr
 
-from explainable.metrics.correlation import MIN_ROWS, p_value, pearson, spearman, subsample
+from explainable.metrics.correlation import MIN_ROWS, p_value, pearson, spearman
 from explainable.metrics.disentanglement import (
     NEIGHBOURS,
     interpretability,
+    latent_metrics,
     modularity,
     mutual_information,
     mutual_information_gap,
@@ -18,14 +20,30 @@ from explainable.metrics.disentanglement import (
     separated_predictability,
     spearman_score,
 )
-from explainable.metrics.independence import PROBES, latent_independence
-from explainable.metrics.latent import latent_metrics
+from explainable.metrics.independence import PROBES, latent_independence, output_independence, sweep_correlations
 
 pytestmark = pytest.mark.usefixtures("no_warnings")
+N = 800
+NAMES = ("complexity", "range", "density")
 SCORES = ("interpretability", "r_squared_designated", "MIG", "SAP", "SCC", "modularity")
 
 
-# Correlations
+def counts(n: int = N, kinds: int = 3, values: int = 16, seed: int = 0) -> np.ndarray:
+    """Independent attributes of few values, each value equally often, (n, kinds)."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(np.arange(n) % values) for _ in range(kinds)], 1) / 24
+
+
+def noise(dimensions: int, n: int = N, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, dimensions))
+
+
+def all_scores(z: np.ndarray, a: np.ndarray, probes: Sequence[str] = ("linear",)) -> dict[str, float]:
+    """Where attribute k is controlled by dimension k."""
+    return latent_metrics(z, a, NAMES[: a.shape[1]], list(range(a.shape[1])), probes=probes)
+
+
+# Correlations and mutual information
 
 
 def test_correlations_are_those_of_scipy_with_ties() -> None:
@@ -36,24 +54,9 @@ def test_correlations_are_those_of_scipy_with_ties() -> None:
             expected = theirs(z[:, d], a[:, k])
             assert ours(z, a)[d, k] == pytest.approx(expected.statistic, abs=1e-12)
             assert p_value(ours(z, a), N)[d, k] == pytest.approx(expected.pvalue, rel=1e-6)
-
-
-def test_correlations_do_not_depend_on_the_scale_of_numbers() -> None:
-    z, a = noise(2), noise(2, seed=2) + noise(2)
+    # Neither tiny nor huge numbers matter, and the mean of equal numbers is not always that number.
     assert pearson(1e-200 * z, 1e150 * a) == pytest.approx(pearson(z, a))
-    assert p_value(pearson(z, z), N)[0, 0] == 0
-    # The mean of equal numbers is not always that number.
     assert (pearson(np.tile(np.linspace(0.1, 0.9, 9), (N, 1)), a) == 0).all()
-
-
-def test_a_subsample_has_distinct_rows_chosen_by_its_seed() -> None:
-    rows = subsample(50, 20, seed=3)
-    assert len(set(rows.tolist())) == 20 and list(rows) == sorted(rows)
-    assert (rows == subsample(50, 20, seed=3)).all() and (rows != subsample(50, 20, seed=4)).any()
-    assert list(subsample(5, 20, seed=0)) == list(subsample(5, None, seed=0)) == [0, 1, 2, 3, 4]
-
-
-# Mutual information
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
@@ -70,15 +73,13 @@ def test_information_of_few_values_is_their_entropy() -> None:
     assert self_information(a) == pytest.approx(entropy, rel=0.03)
     # So does a dimension that determines the attribute.
     assert np.diag(mutual_information(np.exp(a) + 1e-4 * noise(2), a)) == pytest.approx(entropy, rel=0.03)
+    # That of a continuous attribute grows with the number of rows.
+    for n in (200, 3200):
+        limit = digamma(n) - digamma(NEIGHBOURS)
+        assert limit - 0.5 < self_information(noise(1, n=n))[0] < limit + 0.1
 
 
-@pytest.mark.parametrize("n", [200, 3200])
-def test_self_information_of_a_continuous_attribute_grows_with_the_number_of_rows(n: int) -> None:
-    limit = digamma(n) - digamma(NEIGHBOURS)
-    assert limit - 0.5 < self_information(noise(1, n=n))[0] < limit + 0.1
-
-
-# Disentanglement
+# Scores of a latent space
 
 
 def test_one_dimension_per_attribute_scores_one() -> None:
@@ -90,6 +91,12 @@ def test_one_dimension_per_attribute_scores_one() -> None:
     assert row["MIG"] == pytest.approx(1, abs=0.05) and row["SAP"] == pytest.approx(1, abs=0.02)
     assert modularity(mutual_information(z, a))[2:] == pytest.approx(1, abs=0.01)
     assert all(row[f"{kind}_independence_{probe}"] > 0.97 for kind in ("latent", "free", "data") for probe in PROBES)
+    # The mean of R^2 is over the attributes that have a dimension.
+    row = latent_metrics(z, a, NAMES, [3, 4, None], probes=["linear"])
+    assert row["r_squared_designated"] == pytest.approx(1) and np.isnan(row["r_squared_designated_density"])
+    row = latent_metrics(z, a, NAMES, [None] * 3, probes=["linear"])
+    assert np.isnan(row["r_squared_designated"])
+    assert row["latent_independence_linear"] == row["free_independence_linear"]
 
 
 def test_a_curved_monotone_dimension_lowers_only_r_squared() -> None:
@@ -112,18 +119,17 @@ def test_a_rotation_has_no_gap() -> None:
     assert row["data_independence_linear"] > 0.99
 
 
-def test_independent_noise_scores_nothing() -> None:
-    row = all_scores(noise(3), counts(), PROBES)
-    assert max(row["interpretability"], row["r_squared_designated"], row["SAP"]) < 0.02
-    assert row["MIG"] < 0.05 and row["SCC"] < 0.1 and row["latent_independence_nonlinear"] > 0.98
-
-
 def test_two_copies_of_each_attribute_have_no_gap() -> None:
     a = counts(kinds=2)
     row = all_scores(np.concatenate([a, a + 1e-6 * noise(2)], 1), a)
     assert row["MIG"] == pytest.approx(0, abs=0.03) and row["SAP"] == pytest.approx(0, abs=1e-6)
-    assert row["interpretability"] == pytest.approx(1) and row["SCC"] == pytest.approx(1)
     assert row["modularity"] > 0.98 and row["free_independence_linear"] == pytest.approx(0, abs=1e-6)
+
+
+def test_independent_noise_scores_nothing() -> None:
+    row = all_scores(noise(3), counts(), PROBES)
+    assert max(row["interpretability"], row["r_squared_designated"], row["SAP"]) < 0.02
+    assert row["MIG"] < 0.05 and row["SCC"] < 0.1 and row["latent_independence_nonlinear"] > 0.98
 
 
 def test_gap_and_modularity_of_given_information() -> None:
@@ -134,22 +140,17 @@ def test_gap_and_modularity_of_given_information() -> None:
     assert modularity(np.array([[3.0, 1.0, 2.0]])) == pytest.approx([1 - (1 + 4) / (2 * 9)])
 
 
-def test_separated_predictability_is_the_gap_of_squared_correlations() -> None:
+def test_scores_of_correlations() -> None:
     z = noise(3)
     a = 2 * z[:, :1] + z[:, 1:2]
     squared = sorted(pearsonr(z[:, d], a[:, 0]).statistic ** 2 for d in range(3))
     assert separated_predictability(z, a) == pytest.approx([squared[2] - squared[1]])
     assert r_squared_at(z, a, [1])[0] == pytest.approx(squared[1])
-    assert np.isnan(r_squared_at(z, a, [None])[0])
-
-
-def test_spearman_score_drops_insignificant_correlations() -> None:
-    z = np.arange(20.0)[:, None]
-    assert spearman_score(z, z)[0] == pytest.approx(1)
-    mixed = np.random.default_rng(7).permutation(20)[:, None]
+    # An insignificant correlation counts as none.
+    z, mixed = np.arange(20.0)[:, None], np.random.default_rng(7).permutation(20)[:, None]
     expected = spearmanr(z[:, 0], mixed[:, 0])
     assert expected.pvalue > 0.05 and expected.statistic != 0
-    assert spearman_score(z, mixed)[0] == 0
+    assert spearman_score(z, z)[0] == pytest.approx(1) and spearman_score(z, mixed)[0] == 0
 
 
 def test_the_seed_decides_rows_and_noise() -> None:
@@ -158,15 +159,13 @@ def test_the_seed_decides_rows_and_noise() -> None:
     assert first == again and first["latent_rows"] == 300 and first["MIG"] != other["MIG"]
 
 
-# Degenerate data
+# Data without a score
 
 
 def test_constant_dimensions_carry_no_information() -> None:
     a = counts()
     z = np.concatenate([a, np.full((N, 2), 0.3)], 1)
     assert (mutual_information(z, a)[3:] == 0).all() and (modularity(mutual_information(z, a))[3:] == 0).all()
-    row = all_scores(z, a)
-    assert row["MIG"] == pytest.approx(1, abs=0.05) and row["modularity"] == pytest.approx(3 / 5, abs=0.01)
     assert (latent_independence(z, a, [[0, 1, 2]] * 3) == 1).all()
     collapsed = all_scores(np.zeros((N, 4)), a)
     assert [collapsed[metric] for metric in SCORES] == [0] * len(SCORES)
@@ -180,8 +179,6 @@ def test_a_constant_attribute_has_no_score() -> None:
     missing = {name for name, value in row.items() if np.isnan(value)}
     assert missing >= {name for name in row if name.endswith("_range")} | {*SCORES, "latent_independence_linear"}
     assert not {name for name in row if name.endswith("_density")} & missing
-    information = mutual_information(np.zeros((N, 1)), a)
-    assert np.isnan(information[0, 1]) and (information[0, [0, 2]] == 0).all()
     dimension, r_squared = interpretability(z, a, mutual_information(z, a))
     assert np.isnan(dimension[1]) and np.isnan(r_squared[1]) and dimension[2] == 2 and r_squared[2] == pytest.approx(1)
 
@@ -193,30 +190,80 @@ def test_scores_need_a_minimum_of_rows(n: int) -> None:
     assert [bool(np.isnan(value)) for value in row.values()] == [n < MIN_ROWS] * len(row)
 
 
-def test_one_dimension_and_one_attribute_have_no_gap_and_no_modularity() -> None:
+def test_one_dimension_or_non_finite_latents_have_few_scores() -> None:
     a = counts(kinds=1)
     row = all_scores(a * 2, a)
+    undefined = {"MIG", "SAP", "modularity", "latent_independence_linear"}
     assert row["interpretability"] == pytest.approx(1)
-    names = ("MIG", "SAP", "modularity", "latent_independence_linear", "data_independence_linear")
-    assert np.isnan([row[name] for name in names]).all()
-
-
-@pytest.mark.parametrize("broken", [np.nan, np.inf])
-def test_non_finite_latents_have_no_scores(broken: float) -> None:
-    a = counts()
+    assert np.isnan([row[name] for name in (*undefined, "data_independence_linear")]).all()
     z = np.concatenate([a, noise(1)], 1)
-    z[5, 3] = broken
-    row = all_scores(z, a, PROBES)
-    names = ("interpretability", "MIG", "SAP", "SCC", "modularity", "latent_independence_nonlinear")
-    assert np.isnan([row[name] for name in names]).all()
-    assert row["r_squared_designated"] == pytest.approx(1), "its dimensions are finite"
+    z[5, 1] = np.inf
+    row = all_scores(z, a)
+    assert np.isnan([row[name] for name in {*undefined, "interpretability", "SCC"}]).all()
+    assert row["r_squared_designated"] == pytest.approx(1), "its dimension is finite"
 
 
-def test_controls_outside_the_latents() -> None:
-    row = latent_metrics(noise(4), counts(), NAMES, [None] * 3, probes=["linear"])
-    assert np.isnan(row["r_squared_designated"])
-    assert row["latent_independence_linear"] == row["free_independence_linear"]
-    # Two of three attributes are controlled: the mean is over these.
-    a = counts()
-    row = latent_metrics(np.concatenate([a[:, :2], noise(2)], 1), a, NAMES, [0, 1, None], probes=["linear"])
-    assert row["r_squared_designated"] == pytest.approx(1) and np.isnan(row["r_squared_designated_density"])
+# Independence of controls
+
+
+def swept(response: np.ndarray, n_measures: int = 400, n_values: int = 11) -> tuple[np.ndarray, np.ndarray]:
+    """A sweep where attribute k is `response[c, k]` times control c plus noise of the measure."""
+    values = np.tile(np.linspace(-3, 3, n_values), (len(response), 1))
+    own = noise(response.shape[1], n=n_measures)
+    return values, values[:, :, None, None] * response[:, None, None, :] + own
+
+
+def test_controls_that_move_their_own_attribute_all_or_none() -> None:
+    rho = sweep_correlations(*swept(np.array([[1e3, 0, 0], [0, -1e3, 0]])))
+    # Control values are tied, so their ranks have the share 1 - 1 / V^2 of the variance.
+    assert rho[[0, 1], [0, 1]] == pytest.approx([(1 - 1 / 11**2) ** 0.5, -((1 - 1 / 11**2) ** 0.5)], abs=1e-4)
+    assert np.abs(rho[[0, 0, 1, 1], [1, 2, 0, 2]]).max() < 0.05
+    assert output_independence(rho, [0, 1]) == pytest.approx([0.996, 0.996], abs=0.03)
+    rho = sweep_correlations(*swept(np.array([[1.0, 1.0, -1.0]])))
+    assert output_independence(rho, [0]) == pytest.approx([0], abs=0.02)
+    assert output_independence(np.array([[0.2, 0.9, -0.5]]), [0]) == pytest.approx([0.2 - 0.7])
+    values, decoded = swept(np.zeros((1, 3)))
+    assert (sweep_correlations(values, np.zeros_like(decoded)) == 0).all()
+    # The measures differ, but the control moves none of them.
+    assert sweep_correlations(values, decoded) == pytest.approx(np.zeros((1, 3)), abs=1e-12)
+    assert np.isnan(sweep_correlations(*swept(np.ones((1, 2)), n_measures=1, n_values=3))).all()
+    assert np.isnan(output_independence(np.array([[0.7]]), [0])).all(), "a single attribute"
+
+
+def test_baselines_of_correlated_attributes() -> None:
+    a = noise(3, n=4000)
+    a[:, 1] = 0.6 * a[:, 0] + 0.8 * a[:, 1]
+    # Spearman's rho of a Gaussian pair is 6 / pi arcsin(r / 2).
+    rho = 6 / np.pi * np.arcsin(0.3)
+    assert output_independence(spearman(a, a), [0, 1, 2]) == pytest.approx([1 - rho / 2, 1 - rho / 2, 1], abs=0.03)
+    baseline = latent_independence(a, a, [[0], [1], [2]], probe="linear")
+    assert baseline == pytest.approx([1 - 0.6**2, 1 - 0.6**2, 1], abs=0.04)
+
+
+def test_leakage_of_known_size() -> None:
+    z = noise(4)
+    a = np.stack([z[:, 0] + z[:, 1], z[:, 2] ** 2], 1)
+    linear, nonlinear = (latent_independence(z, a, [[0], []], probe=probe) for probe in PROBES)
+    assert linear == pytest.approx([0.5, 1], abs=0.06) and nonlinear == pytest.approx([0.5, 0], abs=0.08)
+    assert latent_independence(z, a, [[0, 1], [2]]) == pytest.approx([1, 1], abs=0.02)
+    # Products of few dimensions, and curves among many.
+    assert latent_independence(z, z[:, :1] * z[:, 1:2], [[]])[0] < 0.3
+    assert latent_independence(noise(40), noise(40)[:, :1] ** 2, [[]])[0] < 0.2
+
+
+def test_a_correlated_control_leaks_and_free_dimensions_do_not() -> None:
+    a = counts(kinds=2)
+    a[:, 1] += a[:, 0]
+    row = all_scores(np.concatenate([a, noise(2)], 1), a)
+    for kind in ("latent", "data"):
+        assert row[f"{kind}_independence_linear"] == pytest.approx(0.5, abs=0.03)
+    assert row["free_independence_linear"] > 0.98
+    # These latents are ideal: the attributes themselves have the same scores.
+    assert row["SAP"] == pytest.approx(row["data_SAP"]) and row["SAP"] == pytest.approx(0.5, abs=0.03)
+    assert row["MIG"] == pytest.approx(row["data_MIG"], abs=0.03) and row["MIG"] < 0.9
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_many_dimensions_of_noise_do_not_leak(probe: str) -> None:
+    # A line from 60 dimensions of noise has an R^2 of .6 on the rows that it is fitted to.
+    assert latent_independence(noise(60, n=100), noise(1, n=100, seed=2), [[]], probe=probe)[0] > 0.9

@@ -50,26 +50,17 @@ def test_predicting_hold_scores_the_floor() -> None:
 def test_metrics_without_tokens_to_count_are_nan() -> None:
     silent = np.full((3, 4), REST)
     row = reconstruction_scores(silent, silent, hold=HOLD, rest=REST, pad=PAD)
-    assert row["accuracy"] == row["floor_measures"] == 1
-    assert np.isnan(row["accuracy_onsets"]) and np.isnan(row["floor_onsets"])
+    assert {name for name, value in row.items() if np.isnan(value)} == {"accuracy_onsets", "floor_onsets"}
     empty = reconstruction_scores(silent[:0], silent[:0], hold=HOLD, rest=REST, pad=PAD)
     assert np.isnan(list(empty.values())).all()
-    with pytest.raises(ValueError, match="not both"):
-        reconstruction_scores(TARGET[:2], TARGET, hold=HOLD, rest=REST, pad=PAD)
 
 
 def test_efficiency_is_of_the_first_validation_that_reaches_a_milestone() -> None:
-    log = pd.DataFrame(
-        {
-            "step": [400, 100, 500, 200, 300],
-            "seconds": [41.0, 10.0, 52.0, 20.5, 30.0],
-            "accuracy": [0.94, 0.70, np.nan, 0.90, 0.89],
-        }
-    )
-    row = reconstruction_efficiency(log, latent_size=8, floor=0.66)
-    assert row["steps_to_90"] == 200 and row["seconds_to_90"] == 20.5
-    assert np.isnan(row["steps_to_95"]) and np.isnan(row["seconds_to_95"])
-    assert row["accuracy_per_dimension"] == pytest.approx(0.94 / 8)
-    assert row["gain_per_dimension"] == pytest.approx(0.28 / 8)
-    for part in (log.assign(accuracy=np.nan), log[:0]):
-        assert np.isnan(list(reconstruction_efficiency(part, latent_size=8, floor=0.66).values())).all()
+    rows = [(400, 41.0, 0.94), (100, 10.0, 0.70), (500, 52.0, np.nan), (200, 20.5, 0.90), (300, 30.0, 0.89)]
+    log = pd.DataFrame(rows, columns=["step", "seconds", "accuracy"])
+    expected = {
+        "steps_to_90": 200, "seconds_to_90": 20.5, "steps_to_95": np.nan, "seconds_to_95": np.nan,
+        "accuracy_per_dimension": 0.94 / 8, "gain_per_dimension": 0.28 / 8,
+    }  # fmt: skip
+    assert reconstruction_efficiency(log, latent_size=8, floor=0.66) == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(list(reconstruction_efficiency(log[:0], latent_size=8, floor=0.66).values())).all()
