@@ -1,18 +1,18 @@
-"""Give a folder of MIDI files genres, from whatever is known of them, as the label CSV that prepare_data.py takes.
+"""Label a folder of MIDI files with genres from catalogues, tags or folder names; writes a CSV for prepare_data.py.
 
     python label_data.py --midi-dir lmd/clean_midi --msd-h5 lmd_matched_h5 --match-scores match_scores.json
-    python label_data.py --midi-dir midi --folders                              # folders that are called by a genre
+    python label_data.py --midi-dir midi --folders                                      # folders named after genres
     python label_data.py --files clean_midi.txt --midi-genre-map midi_genre_map.json    # a list, without the files
-    python label_data.py --midi-dir lmd/clean_midi --metadata metadata.csv --llm gpt-4o-mini    # asks for the rest
+    python label_data.py --midi-dir lmd/clean_midi --metadata metadata.csv --llm gpt-4o-mini    # a model for the others
 
-Every source is a file of your own; nothing is fetched, and only --llm asks a server (any with OpenAI's interface:
-OPENAI_BASE_URL and OPENAI_API_KEY in the environment). The first source in --order that gives a file a genre decides.
-Tags become genres by a table of words, labelling/genres.toml or a copy of it that you have changed. Writes labels.csv
-(path, genre, genre_id, artist, title, source, confidence, agree, disagree, tags), unlabelled.csv with the reasons, and
-labels.json: what it was made of, and how far the sources agree on files that several label.
+All sources are local files; only --llm uses a server (any with OpenAI's interface: set OPENAI_BASE_URL and
+OPENAI_API_KEY). The first source in --order that gives a file a genre decides. A table of words maps tags to genres:
+labelling/genres.toml, or a changed copy of it. Writes labels.csv (path, genre, genre_id, artist, title, source,
+confidence, agree, disagree, tags), unlabelled.csv with the reasons, and labels.json with the sources and their
+agreement on files that several of them label.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,11 +21,11 @@ import pandas as pd
 
 from common.errors import UserError, run_command
 from common.files import write_text
-from common.options import CheckedOptions, option, parse_options
+from common.options import option, parse_options
 from labelling.dgm import DgmMap
 from labelling.files import MidiFile, find_midi_files, read_file_list, with_md5
 from labelling.genre_map import SHIPPED, GenreMap, Verdict
-from labelling.labels import Judgement, in_order, judge, label
+from labelling.labels import SourceLabels, in_order, judge, label
 from labelling.llm import LlmOptions, SongQuery, ask, plan
 from labelling.llm_answers import Answer
 from labelling.msd import Problem
@@ -37,146 +37,115 @@ UNLABELLED, DGM = "unlabelled.csv", "dgm"
 
 
 @dataclass(frozen=True)
-class Options(CheckedOptions):
-    """Which files, what is known of them, and how it becomes a genre."""
+class Options(Catalogues):
+    """The files to label, and the choice of their genres."""
 
     midi_dir: Path | None = option(None, "folder of MIDI files")
     files: Path | None = option(
-        None, "list of the files instead, or beside it names of artists and titles: a CSV with path, artist, title, md5"
+        None, "CSV with path, artist, title, md5: the files, or with --midi-dir their names of artists and titles"
     )
-    out: Path = option(Path("labels.csv"), "label CSV to write; unlabelled.csv and a .json of its name go beside it")
-    msd_h5: tuple[Path, ...] = option((), "HDF5 files of the Million Song Dataset: folders, or whole-set files")
-    match_scores: Path | None = option(None, "match_scores.json of Lakh: which tracks a file's MD5 sum matches")
-    annotations: tuple[Path, ...] = option((), ".cls files: a track's genre on each line (tagtraum, MAGD, MASD)")
-    midi_genre_map: Path | None = option(None, "JSON of annotations by MD5 sum")
-    metadata: Path | None = option(None, "CSV with artist, title and mbtags, a list of the artist's tags")
-    unique_tracks: Path | None = option(None, "unique_tracks.txt, to find annotated tracks by artist and title")
-    folders: bool = option(False, "folders that are called by a genre name that of the files in them")
-    genre_map: Path = option(
-        SHIPPED,
-        "table of words and their genres, a changed copy of the shipped one; or dgm: the rules of the published labels",
-    )
+    out: Path = option(Path("labels.csv"), "label CSV to write, with unlabelled.csv and a .json of its name beside it")
+    genre_map: Path = option(SHIPPED, "table of words and their genres; dgm: the rules of the published labels")
     order: tuple[str, ...] = option(
-        KINDS, "sources, the most trusted first: annotation (by MD5 sum), title (annotation by artist and title), "
-        "folder, mbtags and terms (of the artist), llm; what is not named is not used", choices=KINDS,
+        KINDS, "sources to use, the most trusted first: annotation (by MD5 sum), title (annotation by artist and "
+        "title), folder, mbtags and terms (tags of the artist), llm", choices=KINDS,
     )  # fmt: skip
-    min_share: float = option(0.5, "what a genre needs of all that the known tags weigh", minimum=0, maximum=1)
-    llm: str | None = option(None, "model that is asked for the songs that remain; its server gets artists and titles")
-    llm_cache: Path = option(Path("llm.jsonl"), "its answers, which are asked for once")
-    check: int = option(0, "annotated songs that --llm is asked for too, to measure it", minimum=0)
+    min_share: float = option(0.5, "share of the weight of all classes that a genre needs", minimum=0, maximum=1)
+    llm: str | None = option(None, "language model for songs without a genre; its server gets artists and titles")
+    llm_cache: Path = option(Path("llm.jsonl"), "file that keeps the model's answers; stored songs are not sent again")
+    check: int = option(0, "number of annotated songs that --llm labels, too, to measure its agreement", minimum=0)
     batch_songs: int = option(20, "songs in a request", minimum=1, maximum=1000)
-    cache: Path = option(Path("cache"), "folder in which what HDF5 files tell is kept, to be read at once next time")
+    cache: Path = option(Path("cache"), "folder that keeps the content of HDF5 files for the next call")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.midi_dir is None and self.files is None:
             raise UserError("give --midi-dir FOLDER, or --files LIST")
-        if not (self.catalogues.paths() or self.folders or self.llm):
-            raise UserError(
-                "no source to take genres from: give --msd-h5, --metadata, --annotations, --folders, --llm ..."
-            )
+        if not (self.paths() or self.folders or self.llm):
+            raise UserError("no source of genres: give --msd-h5, --metadata, --annotations, --folders, --llm ...")
         if self.llm and LLM not in self.order:
-            raise UserError(f"--order leaves {LLM} out, but --llm asks it: name it there, or leave --llm out")
+            raise UserError(f"--llm needs {LLM} in --order: add it there, or leave --llm out")
         if self.check and not self.llm:
-            raise UserError("--check measures a model: give --llm, too")
-
-    @property
-    def catalogues(self) -> Catalogues:
-        return Catalogues(
-            self.msd_h5, self.match_scores, self.annotations, self.midi_genre_map, self.metadata, self.unique_tracks,
-            self.folders,
-        )  # fmt: skip
+            raise UserError("--check measures a language model: give --llm, too")
 
 
 def label_data(options: Options) -> pd.DataFrame:
-    """Write the labels, print a summary, and return them. Raises `UserError` with a sentence where that cannot be."""
-    genre_map = _genre_map(options)
+    """Write the labels, print a summary, and return them. Raises `UserError` for unusable files."""
     problems: list[Problem] = []
-    files, judgements = _judge_without_llm(options, genre_map, problems)
+    genre_map, files, sources = _label_without_llm(options, problems)
     if options.llm:
-        songs = _songs_to_ask(options, files, judgements)
+        songs = _songs_to_ask(options, files, sources)
         answers = ask(list(songs), _llm(options, genre_map), options.llm_cache)
-        judgements.append(_of_answers(songs, answers, genre_map.classes))
-    judgements = in_order(judgements, options.order)
-    labels, unlabelled = label(files, judgements, genre_map.classes)
-    facts = {
-        "sources": describe_sources(options.catalogues.paths()), "min_share": options.min_share, "llm": options.llm,
-    }  # fmt: skip
-    told = record(labels, len(files), judgements, genre_map, facts, problems)
-    print(summary(labels, told))
-    write_text(options.out, labels.to_csv(index=False, lineterminator="\n"))
-    write_text(options.out.with_name(UNLABELLED), unlabelled.to_csv(index=False, lineterminator="\n"))
-    write_record(told, options.out)
-    print(f"{options.out}\n{len(unlabelled):,} files without a genre, and why: {options.out.with_name(UNLABELLED)}")
+        sources.append(_labels_of_answers(songs, answers, genre_map.classes))
+    sources = in_order(sources, options.order)
+    labels, unlabelled = label(files, sources, genre_map.classes)
+    facts = {"sources": describe_sources(options.paths()), "min_share": options.min_share, "llm": options.llm}
+    content = record(labels, len(files), sources, genre_map, facts, problems)
+    print(summary(labels, content))
+    without = options.out.with_name(UNLABELLED)
+    for path, table in ((options.out, labels), (without, unlabelled)):
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    write_record(content, options.out)
+    print(f"{options.out}\n{without}: {len(unlabelled):,} files without a genre, with the reasons")
     return labels
 
 
-def _genre_map(options: Options) -> GenreMap:
-    return DgmMap.read() if str(options.genre_map) == DGM else GenreMap.read(options.genre_map)
+def print_plan(options: Options) -> None:
+    """Print the requests to a language model, for --dry-run."""
+    if options.llm:
+        genre_map, files, sources = _label_without_llm(options, [])
+        print(plan(list(_songs_to_ask(options, files, sources)), _llm(options, genre_map), options.llm_cache))
 
 
-def _judge_without_llm(
-    options: Options, genre_map: GenreMap, problems: list[Problem]
-) -> tuple[list[MidiFile], list[Judgement]]:
+def _llm(options: Options, genre_map: GenreMap) -> LlmOptions:
+    return LlmOptions(options.llm, genre_map.classes, options.batch_songs)
+
+
+def _label_without_llm(
+    options: Options, problems: list[Problem]
+) -> tuple[GenreMap, list[MidiFile], list[SourceLabels]]:
+    genre_map = DgmMap.read() if str(options.genre_map) == DGM else GenreMap.read(options.genre_map)
     files = read_file_list(options.files) if options.files else find_midi_files(options.midi_dir, problems)
-    if options.midi_dir and options.catalogues.by_md5:
+    if options.midi_dir and (options.match_scores or options.midi_genre_map):
         files = with_md5(files, options.midi_dir, progress=True)
-    evidence = gather(files, options.catalogues, genre_map, problems, cache=options.cache, progress=True)
-    return files, judge(evidence, genre_map, options.min_share)
+    evidence = gather(files, options, genre_map, problems, cache=options.cache, progress=True)
+    return genre_map, files, judge(evidence, genre_map, options.min_share)
 
 
 def _songs_to_ask(
-    options: Options, files: Sequence[MidiFile], judgements: Sequence[Judgement]
+    options: Options, files: Sequence[MidiFile], sources: Sequence[SourceLabels]
 ) -> dict[SongQuery, list[int]]:
-    """The songs that no other source labels, and --check annotated ones: each with its files' positions."""
-    labelled = _given_a_genre(in_order(judgements, options.order))
-    annotated = _given_a_genre(each for each in judgements if each.kind in (ANNOTATION, TITLE))
+    """The songs without a genre, and --check random annotated ones: each with the positions of its files."""
+    labelled = _with_genre(in_order(sources, options.order))
+    annotated = _with_genre([each for each in sources if each.kind in (ANNOTATION, TITLE)])
     songs: dict[SongQuery, list[int]] = {}
     for number, file in enumerate(files):
         keys = song_keys(file.artist, file.title)
         if keys:
             songs.setdefault(SongQuery(keys[0], file.artist, file.title), []).append(number)
-    by_chance = sorted(songs, key=lambda song: sha256(song.key.encode()).digest())
-    checked = set([song for song in by_chance if annotated.intersection(songs[song])][: options.check])
-    return {
-        song: numbers for song, numbers in songs.items()
-        if song in checked or not labelled.issuperset(numbers)
-    }  # fmt: skip
+    shuffled = sorted(songs, key=lambda song: sha256(song.key.encode()).digest())
+    checked = set([song for song in shuffled if annotated.intersection(songs[song])][: options.check])
+    return {song: own for song, own in songs.items() if song in checked or not labelled.issuperset(own)}
 
 
-def _given_a_genre(judgements: Iterable[Judgement]) -> set[int]:
-    """Positions of the files that any of them gives a genre."""
-    return {number for each in judgements for number, verdict in each.verdicts.items() if verdict.genre}
+def _with_genre(sources: Sequence[SourceLabels]) -> set[int]:
+    """Positions of the files with a genre by any of the sources."""
+    return {number for each in sources for number, verdict in each.verdicts.items() if verdict.genre}
 
 
-def _llm(options: Options, genre_map: GenreMap) -> LlmOptions:
-    return LlmOptions(options.llm, genre_map.classes, batch_songs=options.batch_songs)
-
-
-def _of_answers(
+def _labels_of_answers(
     songs: Mapping[SongQuery, Sequence[int]], answers: Mapping[str, Answer], classes: Sequence[str]
-) -> Judgement:
+) -> SourceLabels:
     verdicts = {}
     for song, numbers in songs.items():
         answer = answers.get(song.key)
-        known = answer is not None and answer.genre in classes
-        verdict = Verdict(answer.genre, answer.confidence, "") if known else Verdict("", 0.0, _why_not(answer))
-        verdicts.update(dict.fromkeys(numbers, verdict))
-    return Judgement(LLM, LLM, verdicts, {})
-
-
-def _why_not(answer: Answer | None) -> str:
-    return f"says {answer.genre}" if answer else "no valid answer"
-
-
-def tell_plan(options: Options) -> None:
-    """What a run would ask a model, for --dry-run."""
-    if options.llm:
-        genre_map = _genre_map(options)
-        files, judgements = _judge_without_llm(options, genre_map, [])
-        songs = _songs_to_ask(options, files, judgements)
-        print(plan(list(songs), _llm(options, genre_map), options.llm_cache))
+        if answer and answer.genre in classes:
+            verdict = Verdict(answer.genre, answer.confidence, "")
+        else:
+            verdict = Verdict("", 0.0, f"says {answer.genre}" if answer else "no valid answer")
+        verdicts |= dict.fromkeys(numbers, verdict)
+    return SourceLabels(LLM, LLM, verdicts, {})
 
 
 if __name__ == "__main__":
-    run_command(lambda: label_data(parse_options(Options, __doc__, dry_run=tell_plan)))
+    run_command(lambda: label_data(parse_options(Options, __doc__, dry_run=print_plan)))

@@ -1,10 +1,9 @@
-"""The report's own figures of labels, measured again from the published CSVs, and what better rules make of them.
+"""Recompute the report's numbers on labels from the published CSVs, and compare them with the labels of genres.toml.
 
     python -m benchmarks.label_reproduction --published published
 
-`published` holds what the authors of the report and others have published: lakh_clean.csv, metadata.csv,
-lakh_clean_merged_homologado_{train,val,test}.csv, clean_midi.txt and midi_genre_map.json. None of it is part of this
-repository. Prints one table.
+`published` holds files of the report's authors and of others, which are not part of this repository: lakh_clean.csv,
+metadata.csv, lakh_clean_merged_homologado_{train,val,test}.csv, clean_midi.txt and midi_genre_map.json. Prints a table.
 """
 
 import math
@@ -20,13 +19,14 @@ from common.options import CheckedOptions, option, parse_options
 from common.splits import SPLITS
 from evaluation.tables import LABEL, Column, format_table
 from labelling.agreement import agreement
-from labelling.annotations import NamedTags, Tags, iter_metadata_csv, read_md5_labels
-from labelling.dgm import DgmMap, dgm_genre
+from labelling.annotations import iter_metadata_csv, read_md5_labels
+from labelling.dgm import dgm_genre
 from labelling.files import MidiFile, read_file_list
 from labelling.genre_map import GenreMap
-from labelling.labels import judge
+from labelling.labels import genre_table, judge
+from labelling.msd import Tags, Track
 from labelling.names import artist_keys, key, song_keys
-from labelling.sources import Catalogues, gather
+from labelling.sources import MBTAGS, Catalogues, gather
 
 COLUMNS = (
     Column("what", "what", LABEL),
@@ -35,133 +35,96 @@ COLUMNS = (
     Column("share", "share"),
     Column("kappa", "kappa"),
 )
-# All Music Guide's styles (MASD) on the two sides of the line that is hardest to draw.
-_ROCK_SIDE, _POP_SIDE = ("Rock", "Metal", "Punk", "Grunge"), ("Pop",)
+FILES = ["lakh_clean.csv", "metadata.csv", "clean_midi.txt", "midi_genre_map.json"]
+LABELS = [f"lakh_clean_merged_homologado_{split}.csv" for split in SPLITS]
+ROCK, POP = SIDES = ["rock", "pop"]  # the two classes that are hardest to distinguish
+_STYLES = {ROCK: ("Rock", "Metal", "Punk", "Grunge"), POP: ("Pop",)}  # of the All Music Guide (MASD)
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """Where the published files are."""
+    """The published files."""
 
     published: Path = option(Path("published"), "folder of the published CSVs, clean_midi.txt and midi_genre_map.json")
 
 
 def reproduce(options: Options) -> pd.DataFrame:
-    """The table: what, how many files, of which, share, Cohen's kappa. Raises `UserError` without the files."""
+    """Return the table: what, files, of which files, share, Cohen's kappa. Raises `UserError` for missing files."""
     folder = options.published
-    files = read_file_list(_there(folder / "lakh_clean.csv"))
-    records = list(iter_metadata_csv(_there(folder / "metadata.csv"), []))
-    published = pd.concat(
-        pd.read_csv(_there(folder / f"lakh_clean_merged_homologado_{split}.csv"), dtype=str, keep_default_na=False)
-        for split in SPLITS
-    )
-    rows = [
-        *_coverage(files, records),
-        *_unknown_is_pop(files, records, published),
-        *_against_masd(folder, published),
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    for name in (*FILES, *LABELS):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name}: no such file; name the folder of the published files with --published")
+    files = read_file_list(folder / "lakh_clean.csv")
+    tagged = [track for track in iter_metadata_csv(folder / "metadata.csv", []) if track.mbtags]
+    published = pd.concat(pd.read_csv(folder / name, dtype=str, keep_default_na=False) for name in LABELS)
+    published["genre"] = published["genre"].str.lower()
+    return pd.DataFrame([*_coverage(files, tagged), *_unknown_is_pop(tagged, published), *_masd(folder, published)])
 
 
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; name the folder of the published files with --published")
-    return path
+def _row(what: str, part: int, whole: int, of: str = "files", kappa: float = math.nan) -> dict[str, object]:
+    return {"what": what, "files": part, "of": f"{whole:,} {of}", "share": part / whole, "kappa": kappa}
 
 
-def _row(what: str, part: int, of: str, whole: int, kappa: float = math.nan) -> dict[str, object]:
-    return {"what": what, "files": part, "of": of, "share": part / whole, "kappa": kappa}
-
-
-def _coverage(files: Sequence[MidiFile], records: Sequence[NamedTags]) -> Iterator[dict[str, object]]:
-    """How many files find an artist's tags, by the published join and by better ones."""
-    tagged = [record for record in records if record.tags]
-    exact = {(record.artist, record.title) for record in tagged}
-    songs = {f"{key(record.artist)} / {key(record.title)}" for record in tagged}
-    artists = {key(record.artist) for record in tagged}
+def _coverage(files: Sequence[MidiFile], tagged: Sequence[Track]) -> Iterator[dict[str, object]]:
+    """How many files have tags, by the published join and by normalised names."""
+    exact = {(track.artist, track.title) for track in tagged}
+    artists = {key(track.artist) for track in tagged}
+    songs = {f"{key(track.artist)} / {key(track.title)}" for track in tagged}
     joins = {
-        "tags found by artist and title as written (published)": [(file.artist, file.title) in exact for file in files],
-        "tags found by artist and title, normalised": [
-            not songs.isdisjoint(song_keys(file.artist, file.title)) for file in files
-        ],
-        "tags found by artist, normalised": [not artists.isdisjoint(artist_keys(file.artist)) for file in files],
+        "artist and title as written (published)": [(file.artist, file.title) in exact for file in files],
+        "artist and title, normalised": [not songs.isdisjoint(song_keys(file.artist, file.title)) for file in files],
+        "artist, normalised": [not artists.isdisjoint(artist_keys(file.artist)) for file in files],
     }
-    for what, found in joins.items():
-        yield _row(what, sum(found), f"{len(files):,} files", len(files))
+    for names, found in joins.items():
+        yield _row(f"tags found by {names}", sum(found), len(files))
 
 
-def _unknown_is_pop(
-    files: Sequence[MidiFile], records: Sequence[NamedTags], published: pd.DataFrame
-) -> Iterator[dict[str, object]]:
-    """What changes where unknown tags count for nothing instead of for pop."""
-    reproduced = published["mbtags"].map(dgm_genre)
-    same = (reproduced == published["genre"].str.lower()).sum()
-    yield _row("published label reproduced by labelling/dgm.py", same, f"{len(published):,} files", len(published))
-    exact = {(record.artist, record.title): record for record in records if record.tags}
-    tagged = published[[pair in exact for pair in zip(published["artist"], published["title"], strict=True)]]
-    known = tagged["mbtags"].map(lambda tags: dgm_genre(tags, unknown=""))
-    with_pop = tagged["mbtags"].map(dgm_genre)
-    of = f"{len(tagged):,} files with tags"
-    yield _row(
-        "another genre, if unknown tags counted for nothing",
-        ((known != with_pop) & (known != "")).sum(),
-        of,
-        len(tagged),
-    )
-    yield _row("no known tag, pop by default", (known == "").sum(), of, len(tagged))
+def _unknown_is_pop(tagged: Sequence[Track], published: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """What changes if unknown tags have no weight instead of voting for pop."""
+    same = (published["mbtags"].map(dgm_genre) == published["genre"]).sum()
+    yield _row("published label reproduced by labelling/dgm.py", same, len(published))
+    exact = {(track.artist, track.title) for track in tagged}
+    tags = published["mbtags"][[pair in exact for pair in zip(published["artist"], published["title"], strict=True)]]
+    known, of = tags.map(lambda text: dgm_genre(text, unknown="")), "files with tags"
+    other = ((known != tags.map(dgm_genre)) & (known != "")).sum()
+    yield _row("another genre if unknown tags had no weight", other, len(tags), of)
+    yield _row("no known tag, pop by default", (known == "").sum(), len(tags), of)
 
 
-def _against_masd(folder: Path, published: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Agreement with the styles of All Music Guide on what is rock and what pop, of the files that both tell."""
-    files = read_file_list(_there(folder / "clean_midi.txt"))
-    sums = {file.md5 for file in files}
-    maps = read_md5_labels(_there(folder / "midi_genre_map.json"), sums, [])
+def _masd(folder: Path, published: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Agreement with the styles of the All Music Guide about rock and pop."""
+    files = read_file_list(folder / "clean_midi.txt")
+    maps = read_md5_labels(folder / "midi_genre_map.json", {file.md5 for file in files}, [])
     for name in ("magd", "masd"):
-        found = sum(file.md5 in maps[name] for file in files)
-        yield _row(f"{name.upper()} labels found by MD5 sum", found, f"{len(files):,} files", len(files))
-    masd = pd.Series({number: _side(maps["masd"].get(file.md5, [])) for number, file in enumerate(files)})
-    genre_of_path = dict(zip(map(_plain_path, published["path"]), published["genre"].str.lower(), strict=True))
-    theirs = pd.Series({number: genre_of_path.get(_plain_path(file.path), "") for number, file in enumerate(files)})
-    catalogues = Catalogues(metadata=folder / "metadata.csv")
-    ours = {}
-    for name, genre_map in (("this table of words", GenreMap.read()), ("dgm", DgmMap.read())):
-        (of_tags,) = judge(gather(files, catalogues, genre_map, []), genre_map, 0.5)
-        ours[name] = pd.Series({n: verdict.genre for n, verdict in of_tags.verdicts.items()}).reindex(
-            theirs.index, fill_value=""
-        )
-    own = ours["this table of words"]
-    labelled = (own != "").sum()
-    yield _row("labelled by the artist's tags and this table of words", labelled, f"{len(files):,} files", len(files))
+        yield _row(f"{name.upper()} labels found by MD5 sum", sum(file.md5 in maps[name] for file in files), len(files))
+    genre_map, catalogues = GenreMap.read(), Catalogues(metadata=folder / "metadata.csv")
+    ours = genre_table(judge(gather(files, catalogues, genre_map, []), genre_map, 0.5), len(files))[MBTAGS]
+    masd = pd.Series([_side(maps["masd"].get(file.md5, [])) for file in files])
+    genres = dict(zip(map(_plain_path, published["path"]), published["genre"], strict=True))
+    theirs = pd.Series([genres.get(_plain_path(file.path), "") for file in files])
+    yield _row("labelled by artists' tags and genres.toml", (ours != "").sum(), len(files))
     yield _agreement("published labels agree with MASD", masd, theirs)
-    yield _agreement("this table's labels agree with MASD", masd, own)
-    yield _agreement(
-        "published labels, of the files that this table labels, agree with MASD",
-        masd,
-        theirs[own.isin(["rock", "pop"])],
-    )
-    yield _agreement("this table's labels agree with the published", theirs, own)
+    yield _agreement("genres.toml labels agree with MASD", masd, ours)
+    both = theirs.where(ours.isin(SIDES), "")
+    yield _agreement("published labels agree with MASD, on files that genres.toml labels", masd, both)
+    yield _agreement("genres.toml labels agree with the published labels", theirs, ours)
 
 
 def _plain_path(path: str) -> str:
-    """Lists write one path with other signs."""
+    """The lists write the same path with different punctuation."""
     return re.sub(r"[\W_]+", " ", path)
 
 
 def _side(tags: Tags) -> str:
-    """Rock or pop, whichever more of a file's styles are; "" for neither."""
-    votes = {
-        side: sum(weight for tag, weight in tags if tag.split("_")[0] in names)
-        for side, names in (("rock", _ROCK_SIDE), ("pop", _POP_SIDE))
-    }  # fmt: skip
-    return "" if votes["rock"] == votes["pop"] else max(votes, key=votes.__getitem__)
+    """Rock or pop, by the majority of a file's styles; "" in a tie or without any."""
+    votes = {side: sum(n for tag, n in tags if tag.split("_")[0] in styles) for side, styles in _STYLES.items()}
+    return "" if votes[ROCK] == votes[POP] else max(votes, key=votes.__getitem__)
 
 
 def _agreement(what: str, one: pd.Series, other: pd.Series) -> dict[str, object]:
-    pairs = pd.DataFrame({"one": one, "other": other}).dropna()
-    pairs = pairs[(pairs["one"] != "") & (pairs["other"] != "")]
-    sides = pairs[pairs["one"].isin(["rock", "pop"]) & pairs["other"].isin(["rock", "pop"])]
-    told = agreement(sides["one"], sides["other"], ["rock", "pop"])
-    return _row(what, round(told["agreement"] * len(sides)), f"{len(sides):,} files", len(sides), told["kappa"])
+    sides = one.isin(SIDES) & other.isin(SIDES)
+    row = agreement(one[sides], other[sides], SIDES)
+    return _row(what, round(row["agreement"] * row["files"]), row["files"], kappa=row["kappa"])
 
 
 if __name__ == "__main__":

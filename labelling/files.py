@@ -1,26 +1,23 @@
-"""The files that are to be labelled, and all that ties each to a catalogue: MD5 sum, artist and title, track id."""
+"""List the files to label, with what connects each to a catalogue: MD5 sum, artist and title, track id."""
 
-import csv
 import hashlib
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from tqdm import tqdm
 
 from common.errors import UserError
 from data.label_csv import read_label_csv
-from labelling.msd import Problem
+from labelling.msd import Problem, files_below
 from labelling.names import names_of_path
 
-_MIDI_SUFFIXES = (".mid", ".midi")
-_FILE_LIST_COLUMNS = ("id", "artist", "title", "md5", "path")  # of clean_midi.txt, which names none
+_FILE_LIST_COLUMNS = ("id", "artist", "title", "md5", "path")  # of clean_midi.txt, which has no header
 
 
 class MidiFile(NamedTuple):
-    """`path` below the MIDI folder, with forward slashes. `md5` and `track` are "" where they are not known."""
+    """`path` is below the MIDI folder, with forward slashes. Unknown values are ""."""
 
     path: str
     artist: str
@@ -30,77 +27,60 @@ class MidiFile(NamedTuple):
 
 
 def find_midi_files(folder: Path, problems: list[Problem]) -> list[MidiFile]:
-    """All MIDI files below a folder, by path. Raises `UserError` where there is none.
+    """Return all MIDI files below a folder, sorted by path. Raises `UserError` if there are none.
 
-    A name that is no Unicode text, which no CSV can hold, is added to `problems`.
+    File names that are not valid Unicode cannot be written to a CSV; they are added to `problems`.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name that of the MIDI files with --midi-dir")
-    paths = sorted(
-        Path(place, name).relative_to(folder).as_posix()
-        for place, _, names in os.walk(folder) for name in names if name.lower().endswith(_MIDI_SUFFIXES)
-    )  # fmt: skip
+    paths = files_below(folder, ".mid", ".midi")
     if not paths:
         raise UserError(f"{folder}: no file there ends in .mid or .midi; name another folder with --midi-dir")
-    files = []
-    for path in paths:
-        shown = path.encode(errors="replace").decode()
-        if shown == path:
-            files.append(_of_path(path))
-        else:
-            problems.append(Problem(shown, "its name is no Unicode text; rename it"))
-    return files
+    shown = [path.encode(errors="replace").decode() for path in paths]
+    reason = "its name is not valid Unicode; rename it"
+    problems += [Problem(name, reason) for path, name in zip(paths, shown, strict=True) if path != name]
+    return [_from_path(path) for path, name in zip(paths, shown, strict=True) if path == name]
 
 
 def read_file_list(path: Path) -> list[MidiFile]:
-    """The files that a list names, by path: a CSV with the column path and, where present, artist, title and md5.
+    """Read a list of files: a CSV with the column path and optionally artist, title and md5; returns them by path.
 
-    Or five columns with tabs and no header: number, artist, title, MD5 sum, path (clean_midi.txt). Raises `UserError`
-    where it is no such list.
+    Also reads clean_midi.txt: five columns with tabs and no header. Raises `UserError` for another file.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file list; name a CSV with the column path")
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().rstrip("\r\n").split("\t")
-    without_header = len(first) == len(_FILE_LIST_COLUMNS) and first[0].isdecimal()
-    rows = _rows_without_header(path) if without_header else _rows_of_csv(path)
+    if len(first) == len(_FILE_LIST_COLUMNS) and first[0].isdecimal():
+        table = pd.read_csv(
+            path, sep="\t", names=_FILE_LIST_COLUMNS, dtype=str, na_filter=False, on_bad_lines="skip",
+            encoding="utf-8-sig", encoding_errors="replace",
+        )  # fmt: skip
+    else:
+        table, too_many = read_label_csv(path, ["path"])
+        table = table[~too_many]
     files = {}
-    for row in rows:
-        told = _of_path(row["path"].replace("\\", "/"))
+    for row in table[table["path"] != ""].to_dict("records"):
+        file = _from_path(row["path"].replace("\\", "/"))
         given = {name: row[name] for name in ("artist", "title", "md5") if row.get(name)}
-        files.setdefault(told.path, told._replace(**given))
+        files.setdefault(file.path, file._replace(**given))
     if not files:
         raise UserError(f"{path}: names no file; each row needs a path")
     return [files[name] for name in sorted(files)]
 
 
-def _of_path(path: str) -> MidiFile:
+def _from_path(path: str) -> MidiFile:
     return MidiFile(path, *names_of_path(path))
 
 
-def _rows_of_csv(path: Path) -> Iterator[dict[str, str]]:
-    table, too_many = read_label_csv(path, ["path"])
-    columns = [name for name in ("path", "artist", "title", "md5") if name in table]
-    for values in table.loc[~too_many & (table["path"] != ""), columns].itertuples(index=False, name=None):
-        yield dict(zip(columns, values, strict=True))
-
-
-def _rows_without_header(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        for fields in csv.reader(file, delimiter="\t"):  # names with quotes in them are quoted
-            if len(fields) == len(_FILE_LIST_COLUMNS) and fields[-1]:
-                yield dict(zip(_FILE_LIST_COLUMNS, fields, strict=True))
-
-
 def with_md5(files: list[MidiFile], folder: Path, *, progress: bool = False) -> list[MidiFile]:
-    """The files with the MD5 sums of their bytes, of those that have none yet; "" where one cannot be read."""
-    missing = [number for number, file in enumerate(files) if not file.md5]
-    with ThreadPoolExecutor() as pool:  # reading and hashing both let other threads work
-        sums = pool.map(lambda number: _md5(folder / files[number].path), missing, chunksize=64)
+    """Return the files with the missing MD5 sums of their bytes; "" for unreadable files."""
+    missing = [file for file in files if not file.md5]
+    with ThreadPoolExecutor() as pool:  # reading and hashing release the interpreter lock
+        sums = pool.map(lambda file: _md5(folder / file.path), missing, chunksize=64)
         bar = tqdm(sums, "MD5", len(missing), unit=" files", disable=not progress)
-        for number, md5 in zip(missing, bar, strict=True):
-            files[number] = files[number]._replace(md5=md5)
-    return files
+        added = {file.path: file._replace(md5=md5) for file, md5 in zip(missing, bar, strict=True)}
+    return [added.get(file.path, file) for file in files]
 
 
 def _md5(path: Path) -> str:

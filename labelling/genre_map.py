@@ -1,11 +1,12 @@
-"""Tags -> one of the classes, by a table of words that the user can read and change."""
+"""Map tags to one of the classes with a table of words, which users can read and change."""
 
 import re
 import tomllib
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,23 +15,24 @@ from common.files import hash_of_file
 
 SHIPPED = Path(__file__).with_name("genres.toml")
 OTHER = "other"
-# A tag of more words is a sentence, and what it names may be a song's title.
-_MOST_WORDS = 7
+# A longer tag is a sentence, and the words in it may be a song's title.
+_MAX_WORDS = 7
 _TABLES = ("classes", "words", "weights", OTHER, "ignore")
-_TAGS_TOLD = 5
+_TAGS_SHOWN = 5
+_ROUNDING = 1 - 1e-9  # sums of weights that differ by less are equal
 
 
 class Verdict(NamedTuple):
-    """What tags say: a class with its share of what all known tags weigh, or none ("") and the reason why not."""
+    """A class and its share of the weight of all known tags; or "" and the reason."""
 
     genre: str
     confidence: float
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity, for the cache of of_tag
 class GenreMap:
-    """`classes`: names, the position is the genre id. `weights`: of each entry, class (or "other") -> weight."""
+    """`classes`: names in the order of their ids. `weights`: entry -> class (or "other") -> weight."""
 
     path: Path
     classes: tuple[str, ...]
@@ -38,40 +40,30 @@ class GenreMap:
 
     @classmethod
     def read(cls, path: Path = SHIPPED) -> "GenreMap":
-        """Read a table as `genres.toml`. Raises `UserError` where it is none."""
+        """Read a table such as `genres.toml`. Raises `UserError` for another file."""
         if not path.is_file():
             raise UserError(f"{path}: no such table of genres; copy {SHIPPED.name} and change it")
         try:
-            told = tomllib.loads(path.read_text(encoding="utf-8"))
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: no TOML ({error}); mend that line") from error
+            raise UserError(f"{path}: not TOML ({error}); correct that line") from error
         try:
-            return _of_tables(path, told)
+            return cls(path, _class_names(tables), _entry_weights(tables))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: {error}; write it as {SHIPPED.name} is written") from error
+            raise UserError(f"{path}: {error}; use the format of {SHIPPED.name}") from error
 
     @property
     def sha256(self) -> str:
         """The first digits of the file's hash."""
         return hash_of_file(self.path)
 
-    @cached_property
-    def _longest(self) -> int:
-        return max(entry.count(" ") + 1 for entry in self.weights)
-
+    @lru_cache(maxsize=100_000)  # noqa: B019 (a program has one map)
     def of_tag(self, tag: str) -> Mapping[str, float] | None:
-        """The weights of a tag's longest entry, {} where it is to be ignored; None for an unknown tag."""
-        return self._of_tag(tag)
-
-    @cached_property
-    def _of_tag(self) -> Any:
-        return lru_cache(maxsize=100_000)(self._look_up)
-
-    def _look_up(self, tag: str) -> Mapping[str, float] | None:
+        """Return the weights of a tag's longest entry: {} if it is to be ignored, None for an unknown tag."""
         words = plain(tag).split()
-        if len(words) > _MOST_WORDS:
+        if len(words) > _MAX_WORDS:
             return None
-        for length in range(min(self._longest, len(words)), 0, -1):
+        for length in range(len(words), 0, -1):
             for first in range(len(words) - length, -1, -1):
                 found = self.weights.get(" ".join(words[first : first + length]))
                 if found is not None:
@@ -79,80 +71,77 @@ class GenreMap:
         return None
 
     def of_name(self, name: str) -> Mapping[str, float] | None:
-        """As `of_tag`, of a name that has to be an entry as a whole: "Jazz", but not "Jazz Police"."""
+        """As `of_tag`, for a name that is an entry as a whole: "Jazz", but not "Jazz Police"."""
         return self.weights.get(plain(name))
 
     def judge(self, tags: Iterable[tuple[str, float]], min_share: float = 0.5) -> Verdict:
-        """The class of tags and their weights (votes, scores; above 0).
+        """Return the class of tags with weights above 0 (votes, scores), in any order.
 
-        It is the one with the largest sum of weights, if that is at least `min_share` of the sum of all classes, and
-        larger than that of any other class and of "other". The order of the tags does not matter.
+        It is the class with the largest sum of weights, if that is at least `min_share` of the sum of all classes and
+        larger than that of every other class and of "other".
         """
-        scores: dict[str, float] = {}
+        scores: dict[str, float] = defaultdict(float)
         unknown = set()
         for tag, weight in sorted(tags):
-            told = self.of_tag(tag)
-            if told is None:
+            shares = self.of_tag(tag)
+            if shares is None:
                 unknown.add(tag)
-            for name, share in (told or {}).items():
-                scores[name] = scores.get(name, 0.0) + share * weight
-        total = sum(scores.values())
-        if not total:
-            told_tags = ", ".join(sorted(unknown)[:_TAGS_TOLD])
-            return Verdict(
-                "", 0.0, f"no tag of a known genre ({told_tags})" if unknown else "no tag that tells a genre"
-            )
+            for name, share in (shares or {}).items():
+                scores[name] += share * weight
+        if not (total := sum(scores.values())):
+            shown = ", ".join(sorted(unknown)[:_TAGS_SHOWN])
+            return _no_genre(f"no tag of a known genre ({shown})" if unknown else "no tag that tells a genre")
         best = max(scores.values())
-        # Equal but for rounding is equal.
-        winners = [name for name, score in sorted(scores.items()) if score >= best * (1 - 1e-9)]
+        winners = [name for name, score in sorted(scores.items()) if score >= best * _ROUNDING]
         if len(winners) > 1:
-            return Verdict("", 0.0, f"undecided between {' and '.join(winners)}")
+            return _no_genre(f"undecided between {' and '.join(winners)}")
         if winners[0] == OTHER:
-            return Verdict("", 0.0, "of another genre than the classes")
-        if best < min_share * (total - scores.get(OTHER, 0.0)) * (1 - 1e-9):
-            return Verdict("", 0.0, f"{winners[0]} has less than the least share")
+            return _no_genre("of another genre than the classes")
+        if best < min_share * (total - scores[OTHER]) * _ROUNDING:
+            return _no_genre(f"{winners[0]} has less than the least share")
         return Verdict(winners[0], best / total, "")
 
 
+def _no_genre(reason: str) -> Verdict:
+    return Verdict("", 0.0, reason)
+
+
 def plain(tag: str) -> str:
-    """A tag's words: without accents, in lower case, with single spaces where there are signs."""
+    """Return the words of a tag: lower case, no accents, single spaces instead of punctuation."""
     text = unicodedata.normalize("NFKD", tag.casefold())
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[\W_]+", " ", text.replace("&", " and ")).split())
 
 
-def _of_tables(path: Path, told: Mapping[str, Any]) -> GenreMap:
-    unknown = sorted(set(told) - set(_TABLES))
+def _class_names(tables: Mapping[str, Any]) -> tuple[str, ...]:
+    unknown = sorted(set(tables) - set(_TABLES))
     if unknown:
         raise KeyError(f"unknown table [{unknown[0]}]")
-    ids = {str(name): int(genre_id) for name, genre_id in told["classes"].items()}
+    ids = {str(name): int(genre_id) for name, genre_id in tables["classes"].items()}
     if sorted(ids.values()) != list(range(len(ids))) or not ids:
         raise ValueError("the ids of [classes] must run 0, 1, ... without gaps")
     if OTHER in ids:
         raise ValueError(f"no class can be called {OTHER!r}")
-    words = {**told.get("words", {}), OTHER: told.get(OTHER, {}).get("words", [])}
+    return tuple(sorted(ids, key=ids.__getitem__))
+
+
+def _entry_weights(tables: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    words = {**tables.get("words", {}), OTHER: tables.get(OTHER, {}).get("words", [])}
+    entries = [(entry, {name: 1.0}) for name, entries in words.items() for entry in entries]
+    entries += [(entry, {}) for entry in tables.get("ignore", {}).get("words", [])]
+    shared = tables.get("weights", {}).items()
+    entries += [(entry, {name: float(share) for name, share in shares.items()}) for entry, shares in shared]
     weights: dict[str, Mapping[str, float]] = {}
-    for name, entries in words.items():
-        for entry in entries:
-            _add(weights, entry, {name: 1.0})
-    for entry in told.get("ignore", {}).get("words", []):
-        _add(weights, entry, {})
-    for entry, shares in told.get("weights", {}).items():
-        _add(weights, entry, {name: float(share) for name, share in shares.items()})
-    strangers = sorted({name for shares in weights.values() for name in shares} - {*ids, OTHER})
-    if strangers:
-        raise ValueError(f"{strangers[0]!r} is none of the [classes]")
+    for entry, shares in entries:
+        if not (name := plain(entry)):
+            raise ValueError(f"the entry {entry!r} has no letters")
+        if weights.setdefault(name, shares) != shares:
+            raise ValueError(f"the entry {entry!r} occurs twice, with different meanings")
+        if any(not 0 <= share <= 1 for share in shares.values()):
+            raise ValueError(f"the weights of {entry!r} must lie between 0 and 1")
+        strangers = sorted(set(shares) - {*tables["classes"], OTHER})
+        if strangers:
+            raise ValueError(f"{strangers[0]!r} is not one of the [classes]")
     if not weights:
-        raise ValueError("there are no words in it")
-    return GenreMap(path, tuple(sorted(ids, key=ids.__getitem__)), weights)
-
-
-def _add(weights: dict[str, Mapping[str, float]], entry: str, shares: Mapping[str, float]) -> None:
-    words = plain(entry)
-    if not words:
-        raise ValueError(f"an entry {entry!r} without letters")
-    if words in weights and weights[words] != shares:
-        raise ValueError(f"{entry!r} stands in it twice, and not for the same")
-    if any(not 0 <= share <= 1 for share in shares.values()):
-        raise ValueError(f"the weights of {entry!r} must lie between 0 and 1")
-    weights[words] = shares
+        raise ValueError("the table has no words")
+    return weights

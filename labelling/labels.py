@@ -1,4 +1,4 @@
-"""Tags of all sources -> one genre a file, with where it comes from, or none with the reason why not."""
+"""Turn the tags of all sources into one genre per file with its source, or into the reason for none."""
 
 import json
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from labelling.annotations import Tags
 from labelling.files import MidiFile
 from labelling.genre_map import GenreMap, Verdict
+from labelling.msd import Tags
 from labelling.sources import Evidence
 
-_UNKNOWN = "no source knows it"
+LABEL_COLUMNS = ["path", "genre", "genre_id", "artist", "title", "source", "confidence", "agree", "disagree", "tags"]
 
 
-class Judgement(NamedTuple):
-    """The genres that one source gives, by the file's position, and the tags they follow from."""
+class SourceLabels(NamedTuple):
+    """The genres that one source gives, and the tags behind them, by the file's position."""
 
     name: str
     kind: str
@@ -23,63 +23,52 @@ class Judgement(NamedTuple):
     tags: dict[int, Tags]
 
 
-def judge(evidence: Sequence[Evidence], genre_map: GenreMap, min_share: float) -> list[Judgement]:
-    """What each source's tags come to."""
+def judge(evidence: Sequence[Evidence], genre_map: GenreMap, min_share: float) -> list[SourceLabels]:
+    """Map the tags of each source to genres."""
     return [
-        Judgement(
-            each.name, each.kind, {number: genre_map.judge(tags, min_share) for number, tags in each.tags.items()},
-            each.tags,
-        )
-        for each in evidence
-    ]  # fmt: skip
+        SourceLabels(name, kind, {number: genre_map.judge(own, min_share) for number, own in tags.items()}, tags)
+        for name, kind, tags in evidence
+    ]
 
 
-def in_order(judgements: Sequence[Judgement], order: Sequence[str]) -> list[Judgement]:
-    """The sources whose kinds are in `order`, the most trusted first; within a kind as they come."""
-    return sorted((each for each in judgements if each.kind in order), key=lambda each: order.index(each.kind))
+def in_order(sources: Sequence[SourceLabels], order: Sequence[str]) -> list[SourceLabels]:
+    """Return the sources of the kinds in `order`, sorted by it."""
+    return sorted((each for each in sources if each.kind in order), key=lambda each: order.index(each.kind))
 
 
 def label(
-    files: Sequence[MidiFile], judgements: Sequence[Judgement], classes: Sequence[str]
+    files: Sequence[MidiFile], sources: Sequence[SourceLabels], classes: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels by the first source, of those in order of trust, that gives a file a genre; and the files without one.
+    """Label each file by the first of `sources` that gives it a genre; returns labels and unlabelled files.
 
-    Labels: path, genre, genre_id, artist, title, source, confidence, `agree` and `disagree` (how many other sources
-    give the same genre, or another), tags (a JSON list). Unlabelled: path, artist, title, reason.
+    Labels: LABEL_COLUMNS, where `agree` and `disagree` count the other sources with the same and with another genre,
+    and tags is a JSON list. Unlabelled: path, artist, title, reason.
     """
     labels, unlabelled = [], []
     for number, file in enumerate(files):
-        told = [(each, each.verdicts[number]) for each in judgements if number in each.verdicts]
-        by, chosen = next(((each, verdict) for each, verdict in told if verdict.genre), (None, None))
-        if by is None or chosen is None:
-            reasons = "; ".join(f"{each.name}: {verdict.reason}" for each, verdict in told)
-            unlabelled.append((file.path, file.artist, file.title, reasons or _UNKNOWN))
+        verdicts = [(each, each.verdicts[number]) for each in sources if number in each.verdicts]
+        genres = [verdict.genre for _, verdict in verdicts if verdict.genre]
+        if not genres:
+            reasons = "; ".join(f"{each.name}: {verdict.reason}" for each, verdict in verdicts)
+            unlabelled.append((file.path, file.artist, file.title, reasons or "no source knows it"))
             continue
-        others = [verdict.genre for each, verdict in told if verdict.genre and each is not by]
-        agree = others.count(chosen.genre)
-        tags = json.dumps([tag for tag, _ in by.tags.get(number, [])], ensure_ascii=False)
+        source, (genre, confidence, _) = next((each, verdict) for each, verdict in verdicts if verdict.genre)
+        agree = genres.count(genre) - 1
+        tags = json.dumps([tag for tag, _ in source.tags.get(number, [])], ensure_ascii=False)
         labels.append(
-            (file.path, chosen.genre, classes.index(chosen.genre), file.artist, file.title, by.name,
-             round(chosen.confidence, 4), agree, len(others) - agree, tags)
+            (file.path, genre, classes.index(genre), file.artist, file.title, source.name, round(confidence, 4),
+             agree, len(genres) - 1 - agree, tags)
         )  # fmt: skip
-    columns = ["path", "genre", "genre_id", "artist", "title", "source", "confidence", "agree", "disagree", "tags"]
     return (
-        pd.DataFrame(labels, columns=columns),
+        pd.DataFrame(labels, columns=LABEL_COLUMNS),
         pd.DataFrame(unlabelled, columns=["path", "artist", "title", "reason"]),
     )
 
 
-def genres_of(judgements: Sequence[Judgement], n_files: int) -> pd.DataFrame:
-    """The genre that each source (columns) gives each file (rows), "" where none."""
-    table = pd.DataFrame("", index=range(n_files), columns=[each.name for each in judgements], dtype=object)
-    for each in judgements:
-        given = {number: verdict.genre for number, verdict in each.verdicts.items() if verdict.genre}
-        table[each.name] = pd.Series(given, dtype=object).reindex(table.index, fill_value="")
-    return table
-
-
-def first_and_second(genres: pd.DataFrame) -> pd.DataFrame:
-    """Of the files (rows) to which two sources (columns, in order of trust) give a genre: the first two, (n, 2)."""
-    given = genres.to_numpy()
-    rows = [[genre for genre in row if genre][:2] for row in given]
-    return pd.DataFrame([row for row in rows if len(row) == 2], columns=["first", "second"], dtype=object)
+def genre_table(sources: Sequence[SourceLabels], n_files: int) -> pd.DataFrame:
+    """Return the genre of each file (row) by each source (column); "" for none."""
+    columns = {
+        each.name: [each.verdicts[number].genre if number in each.verdicts else "" for number in range(n_files)]
+        for each in sources
+    }
+    return pd.DataFrame(columns, index=range(n_files), dtype=object)

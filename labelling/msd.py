@@ -1,6 +1,6 @@
-"""HDF5 files of the Million Song Dataset -> artist, title and tags of each track.
+"""Read artist, title and tags of tracks from HDF5 files of the Million Song Dataset.
 
-A file holds one song, or many: an aggregate has the tags of all its songs in one array, a summary has none.
+A file holds one song or many. An aggregate has the tags of all its songs in one array; a summary file has no tags.
 """
 
 import hashlib
@@ -11,215 +11,160 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import h5py
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import HASH_DIGITS, written_atomically
+from common.files import HASH_DIGITS, hash_of_file, write_text, written_atomically
 
-# Part of a cache's name: count it up where the same files are read to other tracks than before.
-_READER = 1
-_ROWS = 4096  # songs that are in memory at a time
+# Part of a cache's name: increase it if the same files are read to other tracks, or the cache's format changes.
+_READER = 2
+_ROWS = 4096  # songs in memory at a time
 _TRACK_ID = re.compile(r"TR[A-Z0-9]{16}")
-# What h5py raises for files that are cut off, damaged, or of somebody else's making.
-_UNREADABLE = (OSError, LookupError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
-_LONGEST_REASON = 200  # characters
+# What h5py and the code below raise for truncated or damaged files and for other HDF5 files.
+_UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
+_REASON_CHARACTERS = 200
 
-Tags = tuple[tuple[str, float], ...]
+Tags = Sequence[tuple[str, float]]  # with votes, weights or scores
 
 
 class Track(NamedTuple):
-    """A track of the Million Song Dataset. Its tags are those of the artist, in the order of the file.
+    """A track of a catalogue, with the tags of its artist; text that the catalogue does not give is "".
 
-    `track_id` is "" where neither file nor file name tells it. `mbtags`: tags of MusicBrainz and their votes, 1 where
-    there is no positive count. `terms`: terms of the Echo Nest and their weights, 0 to 1; 1 where there are no weights.
+    `mbtags`: MusicBrainz tags with their votes; a tag without a positive count has 1 vote. `terms`: Echo Nest terms
+    with weights from 0 to 1; 1 in files without weights.
     """
 
     track_id: str
     artist: str
     title: str
-    mbtags: Tags
-    terms: Tags
+    mbtags: Tags = ()
+    terms: Tags = ()
 
 
 class Problem(NamedTuple):
-    """Something that could not be read, and why."""
+    """The path (and line) of something that could not be read, and the reason."""
 
     path: str
     reason: str
 
 
-class _H5File(NamedTuple):
-    """`name` is the path below the folder that is read, with forward slashes; "" for the one file that is read."""
-
-    name: str
-    n_bytes: int
-    mtime_ns: int
-
-
 def iter_tracks(
     path: Path, problems: list[Problem], *, cache: Path | None = None, progress: bool = False
 ) -> Iterator[Track]:
-    """The tracks of one HDF5 file, or of all .h5 files below a folder, in the order of their paths.
+    """Yield the tracks of an HDF5 file, or of all .h5 files below a folder in the order of their paths.
 
-    Files may be single songs, aggregates or summaries; a few thousand songs are in memory at a time. A file that cannot
-    be read is skipped and added to `problems`; where one breaks off, the songs before are kept. `cache` is a folder:
-    what the files below `path` tell is kept there, and read instead of them until one changes its size or time.
+    Unreadable files are skipped and added to `problems`; songs before the damage are kept. The tracks of a folder are
+    stored in the folder `cache` and read from there until the size or time of a file changes.
 
-    Raises `UserError` where `path` does not exist, or is a folder without a .h5 file.
+    Raises `UserError` if `path` does not exist, or is a folder without .h5 files.
     """
-    files = _find_files(path)
-    is_folder = path.is_dir()
-    items = _read_cached(path, files, cache) if cache and is_folder else _read_all(path, files)
-    total = len(files) if is_folder else None  # of songs, if each has a file
-    return _without_problems(path, tqdm(items, path.name, total, unit=" songs", disable=not progress), problems)
-
-
-def _find_files(path: Path) -> list[_H5File]:
-    if path.is_file():
-        return [_h5_file(path, "")]
-    if not path.is_dir():
+    if not path.exists():
         raise UserError(f"{path}: no such file or folder; name HDF5 files of the Million Song Dataset")
-    names = [
-        Path(folder, name).relative_to(path).as_posix()
-        for folder, _, names in os.walk(path) for name in names if name.lower().endswith(".h5")
-    ]  # fmt: skip
+    is_folder = path.is_dir()
+    names = files_below(path, ".h5") if is_folder else [""]
     if not names:
         raise UserError(f"{path}: no file there ends in .h5; name the folder of the Million Song Dataset's HDF5 files")
-    return [_h5_file(path, name) for name in sorted(names)]
-
-
-def _h5_file(root: Path, name: str) -> _H5File:
-    try:
-        stat = (root / name).stat()
-    except OSError:  # a link to nowhere: told as a problem when it is opened
-        return _H5File(name, 0, 0)
-    return _H5File(name, stat.st_size, stat.st_mtime_ns)
-
-
-def _without_problems(root: Path, items: Iterator[Track | Problem], problems: list[Problem]) -> Iterator[Track]:
-    for item in items:
+    items = _read_cached(path, names, cache) if cache and is_folder else _read_all(path, names)
+    # The total is right if each file holds one song.
+    for item in tqdm(items, path.name, len(names) if is_folder else None, unit=" songs", disable=not progress):
         if isinstance(item, Track):
             yield item
         else:
-            problems.append(Problem(str(root / item.path), item.reason))
+            problems.append(Problem(str(path / item.path), item.reason))
 
 
-def _read_all(root: Path, files: Sequence[_H5File]) -> Iterator[Track | Problem]:
-    """Tracks and problems as they come, the paths of problems below `root`."""
-    for file in files:
+def files_below(folder: Path, *suffixes: str) -> list[str]:
+    """Return the paths, relative to `folder` and sorted, of all files with one of the suffixes."""
+    return sorted(
+        Path(place, name).relative_to(folder).as_posix()
+        for place, _, names in os.walk(folder) for name in names if name.lower().endswith(suffixes)
+    )  # fmt: skip
+
+
+def _read_all(root: Path, names: Sequence[str]) -> Iterator[Track | Problem]:
+    """Yield tracks and problems; the paths of problems are relative to `root`."""
+    for name in names:
         n_songs = 0
         try:
-            with h5py.File(root / file.name, "r") as h5:
-                for track in _tracks(h5, (root / file.name).stem):
+            with h5py.File(root / name, "r") as h5:
+                for track in _tracks(h5, (root / name).stem):
                     yield track
                     n_songs += 1
         except _UNREADABLE as error:
-            yield Problem(file.name, (f"after {n_songs} songs: " if n_songs else "") + _reason(error))
+            yield Problem(name, (f"after {n_songs} songs: " if n_songs else "") + _reason(error))
 
 
 def _reason(error: Exception) -> str:
-    """One line without the file's name, which h5py tells where the system refuses it."""
+    """One line of text; for system errors without the file name, which h5py adds."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    told = error.args[0] if isinstance(error, KeyError) else error  # whose text has quotes around it
-    return " ".join(str(told).split())[:_LONGEST_REASON] or type(error).__name__
+    text = error.args[0] if isinstance(error, KeyError) else error  # str(KeyError) adds quotes
+    return " ".join(str(text).split())[:_REASON_CHARACTERS] or type(error).__name__
 
 
 def _tracks(h5: h5py.File, stem: str) -> Iterator[Track]:
-    songs = _dataset(h5, "metadata/songs")
-    if songs is None or songs.dtype.names is None:
-        raise ValueError("no table metadata/songs: not of the Million Song Dataset")
-    n_songs = len(songs)
-    if not n_songs:
-        raise ValueError("no song in metadata/songs")
-    terms = _TagArray(h5, n_songs, "metadata", "artist_terms", "artist_terms_weight", _weight)
-    mbtags = _TagArray(h5, n_songs, "musicbrainz", "artist_mbtags", "artist_mbtags_count", _votes)
-    analysis = _dataset(h5, "analysis/songs")
-    if analysis is not None and len(analysis) != n_songs:
+    songs, analysis = _dataset(h5, "metadata/songs"), _dataset(h5, "analysis/songs")
+    if songs is None or not songs.dtype.names or not len(songs):
+        raise ValueError("no songs in metadata/songs: not a file of the Million Song Dataset")
+    if analysis is not None and len(analysis) != len(songs):
         raise ValueError("metadata/songs and analysis/songs differ in length")
-    if analysis is not None and "track_id" not in (analysis.dtype.names or ()):
-        analysis = None
-    stem = stem if n_songs == 1 and _TRACK_ID.fullmatch(stem) else ""
-    for start in range(0, n_songs, _ROWS):
-        n_rows = min(_ROWS, n_songs - start)
-        artists, titles, *index = _columns(songs, ["artist_name", "title", *terms.columns], start, n_rows + 1)
-        ids = _columns(analysis, ["track_id"], start, n_rows)[0] if analysis is not None else [b""] * n_rows
-        all_terms = terms.of_songs(n_rows, *index)
-        all_mbtags = mbtags.of_songs(n_rows, *_columns(mbtags.songs, mbtags.columns, start, n_rows + 1))
-        # One row more than songs was read of some columns, to see where the last song's tags end.
-        names = zip(ids, artists[:n_rows], titles[:n_rows], all_mbtags, all_terms, strict=True)
-        for track_id, artist, title, *tags in names:
-            yield Track(_text(track_id) or stem, _text(artist), _text(title), *tags)
+    has_ids = analysis is not None and "track_id" in (analysis.dtype.names or ())
+    default_id = stem if len(songs) == 1 and _TRACK_ID.fullmatch(stem) else ""
+    mbtags = _TagArray(h5, len(songs), "musicbrainz", "artist_mbtags", "artist_mbtags_count", _votes)
+    terms = _TagArray(h5, len(songs), "metadata", "artist_terms", "artist_terms_weight", _weight)
+    for start in range(0, len(songs), _ROWS):
+        end = min(start + _ROWS, len(songs))
+        ids = analysis.fields("track_id")[start:end].tolist() if has_ids else [b""] * (end - start)
+        names = songs.fields(["artist_name", "title"])[start:end].tolist()
+        rows = zip(ids, names, mbtags.of_songs(start, end), terms.of_songs(start, end), strict=True)
+        for track_id, (artist, title), *tags in rows:
+            yield Track(_text(track_id) or default_id, _text(artist), _text(title), *tags)
 
 
 class _TagArray:
-    """Tags of the songs of a file, one song's after the other's, and the number that belongs to each tag.
+    """An array with the tags of one song after the other, and the array of the tags' numbers (votes or weights).
 
-    Song i has the rows index[i]:index[i + 1], the last song those to the end. The index is a column of the table of
-    songs in the group of the array, and in no other group.
+    A column of the table of songs in the same group has the first row of each song's tags.
     """
 
     def __init__(
         self, h5: h5py.File, n_songs: int, group: str, tags: str, numbers: str, value: Callable[[float], float]
     ) -> None:
-        self._name = f"{group}/{tags}"
-        self._tags = _dataset(h5, self._name)
-        self._numbers = None
-        self._value = value
-        # One song has all of them, and a summary has none: neither needs an index.
+        self._tags, self._numbers = _dataset(h5, f"{group}/{tags}"), _dataset(h5, f"{group}/{numbers}")
+        self._value, length = value, 0 if self._tags is None else len(self._tags)
+        if self._numbers is not None and len(self._numbers) not in (0, length):
+            raise ValueError(f"{group}/{numbers} and {tags} differ in length")
+        # One song has all tags, and a summary has none: neither has an index.
         indexed = self._tags is not None and n_songs > 1
-        self.columns = [f"idx_{tags}"] if indexed else []
-        self.songs = _dataset(h5, f"{group}/songs") if indexed else None
-        if self._tags is not None and len(self._tags):
-            self._numbers = _dataset(h5, f"{group}/{numbers}")
-            if self._numbers is not None and len(self._numbers) not in (0, len(self._tags)):
-                raise ValueError(f"{group}/{numbers} and {tags} differ in length")
+        first = h5[f"{group}/songs"].fields(f"idx_{tags}")[:].tolist() if indexed else [0] * n_songs
+        self._bounds = [*first, length]
+        if len(first) != n_songs or first[0] < 0 or self._bounds != sorted(self._bounds):
+            raise ValueError(f"the index of {group}/{tags} does not fit it")
 
-    def of_songs(self, n_songs: int, index: Sequence[int] | None = None) -> list[Tags]:
-        """The tags of the next songs; `index` has where those of each begin, and of the one that follows, if any."""
-        if self._tags is None:
-            return [()] * n_songs
-        length = len(self._tags)
-        bounds = [0] if index is None else list(index)
-        if len(bounds) == n_songs:
-            bounds.append(length)
-        if len(bounds) != n_songs + 1 or bounds[0] < 0 or bounds[-1] > length or bounds != sorted(bounds):
-            raise ValueError(f"the index of {self._name} does not fit it")
-        first, end = bounds[0], bounds[-1]
-        tags = [_text(tag) for tag in self._tags[first:end].tolist()] if first < end else []
-        numbers = self._numbers[first:end].tolist() if self._numbers is not None else []
+    def of_songs(self, start: int, end: int) -> list[Tags]:
+        """Return the tags of the songs from `start` to before `end`."""
+        bounds = self._bounds[start : end + 1]
+        rows = slice(bounds[0], bounds[-1])
+        if rows.start == rows.stop:
+            return [()] * (end - start)
+        tags = [_text(tag) for tag in self._tags[rows].tolist()]
+        numbers = [] if self._numbers is None else self._numbers[rows].tolist()
         values = [self._value(float(number)) for number in numbers] or [1.0] * len(tags)
         pairs = list(zip(tags, values, strict=True))
-        return [tuple(pair for pair in pairs[a - first : b - first] if pair[0]) for a, b in pairwise(bounds)]
+        return [tuple(pair for pair in pairs[a - rows.start : b - rows.start] if pair[0]) for a, b in pairwise(bounds)]
 
 
 def _dataset(h5: h5py.File, name: str) -> h5py.Dataset | None:
-    """None where the file has no such thing; an error where it has, but damaged."""
-    if name not in h5:
-        return None
-    dataset = h5[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise ValueError(f"{name} is no table or array")
-    return dataset
-
-
-def _columns(table: h5py.Dataset | None, names: Sequence[str], start: int, n_rows: int) -> list[list]:
-    """Columns of a table, as lists of bytes and numbers; the last rows may be fewer than asked for."""
-    if not names:
-        return []
-    missing = [name for name in names if table is None or name not in (table.dtype.names or ())]
-    if missing:
-        raise ValueError(f"no column {' and '.join(missing)}")
-    rows = table.fields(list(names))[start : start + n_rows]
-    return [rows[name].tolist() for name in names]
+    """None if the file has no such dataset; raises an error if it has a damaged one."""
+    return h5[name] if name in h5 else None  # noqa: SIM401 (get() hides damage)
 
 
 def _text(value: bytes) -> str:
     if not isinstance(value, bytes):
-        raise TypeError(f"a text was expected, not {type(value).__name__}")
+        raise TypeError(f"expected text, not {type(value).__name__}")
     return value.decode("utf-8", errors="replace").rstrip("\0 ")
 
 
@@ -228,50 +173,28 @@ def _votes(count: float) -> float:
 
 
 def _weight(weight: float) -> float:
-    return min(weight, 1.0) if weight > 0 else 0.0  # not a number: 0
+    return min(weight, 1.0) if weight > 0 else 0.0  # NaN becomes 0
 
 
-def _read_cached(root: Path, files: Sequence[_H5File], cache: Path) -> Iterator[Track | Problem]:
-    """What `_read_all` gives, from the cache if it has that; else the cache is written once all is read."""
-    state = json.dumps([_READER, files]).encode()
-    kept = cache / f"msd-{hashlib.sha256(state).hexdigest()[:HASH_DIGITS]}.jsonl"
-    try:
-        with kept.open("rb") as file:
-            if _is_whole(file):
-                yield from _read_kept(file)
-                return
-    except FileNotFoundError:
-        pass
-    digest = hashlib.sha256()
+def _read_cached(root: Path, names: Sequence[str], cache: Path) -> Iterator[Track | Problem]:
+    """Yield what `_read_all` yields, from the cache if it is there and whole; otherwise write it."""
+    stats = [path.stat() if path.exists() else path.lstat() for path in (root / name for name in names)]
+    state = [_READER, names, [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
+    kept = cache / f"msd-{hashlib.sha256(json.dumps(state).encode()).hexdigest()[:HASH_DIGITS]}.jsonl"
+    checksum = kept.with_suffix(".sha256")
+    if kept.exists() and checksum.exists() and checksum.read_bytes() == hash_of_file(kept).encode():
+        with kept.open("rb") as lines:
+            yield from map(_from_json, lines)
+        return
     with written_atomically(kept) as file:
-        for item in _read_all(root, files):
-            line = _line(item._asdict())
-            digest.update(line)
-            file.write(line)
+        for item in _read_all(root, names):
+            file.write(json.dumps(item).encode() + b"\n")
             yield item
-        file.write(_line({"sha256": digest.hexdigest()}))
+    write_text(checksum, hash_of_file(kept))
 
 
-def _line(content: dict) -> bytes:
-    # A file's name need not be Unicode.
-    return json.dumps(content, ensure_ascii=False).encode("utf-8", errors="surrogatepass") + b"\n"
-
-
-def _is_whole(file: BinaryIO) -> bool:
-    """Whether the last line of a cache has the hash of all before it. The next line read is then the first."""
-    digest, last = hashlib.sha256(), b""
-    for line in file:
-        digest.update(last)
-        last = line
-    file.seek(0)
-    return last == _line({"sha256": digest.hexdigest()})
-
-
-def _read_kept(file: BinaryIO) -> Iterator[Track | Problem]:
-    for line in file:
-        told = json.loads(line.decode("utf-8", errors="surrogatepass"))
-        if "track_id" in told:
-            mbtags, terms = (tuple((tag, number) for tag, number in told[kind]) for kind in ("mbtags", "terms"))
-            yield Track(told["track_id"], told["artist"], told["title"], mbtags, terms)
-        elif "reason" in told:
-            yield Problem(told["path"], told["reason"])
+def _from_json(line: bytes) -> Track | Problem:
+    row = json.loads(line)
+    if len(row) == len(Problem._fields):
+        return Problem(*row)
+    return Track(*row[:3], *(tuple(map(tuple, tags)) for tags in row[3:]))

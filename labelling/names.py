@@ -1,4 +1,4 @@
-"""Artist and title of a file as its path tells them, and the form in which names of different catalogues compare."""
+"""Artist and title from a file's path, and a normal form to compare the names of different catalogues."""
 
 import re
 import unicodedata
@@ -11,13 +11,13 @@ _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _FEATURING = re.compile(r"\b(?:feat|ft|featuring)\b.*")
 _ARTICLE = re.compile(r"^(?:the|a)\s+")
 _MIDI = re.compile(r"\.midi?$", re.IGNORECASE)
-_COMMA = re.compile(r",(?!\d)|(?<!\d),")  # but that of 10,000
+_COMMA = re.compile(r",(?!\d)|(?<!\d),")  # not that of 10,000
 _HASH = re.compile(r"[0-9a-f]{32}")
 _TRACK = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
 
 
 class PathNames(NamedTuple):
-    """What a path tells, "" where nothing: names, the MD5 sum that a file is called by, its Million Song track."""
+    """What a path contains: names, or an MD5 sum and a Million Song track; "" for what it does not contain."""
 
     artist: str
     title: str
@@ -26,24 +26,21 @@ class PathNames(NamedTuple):
 
 
 def names_of_path(path: str) -> PathNames:
-    """Of `Artist/Title.1.mid` (clean_midi), `<md5>.mid` below anything (lmd_full) or below a track id (lmd_matched)."""
+    """Parse `Artist/Title.1.mid` (clean_midi), or `<md5>.mid` in any folder (lmd_full) or a track's (lmd_matched)."""
     place = PurePosixPath(path)
     stem = _MIDI.sub("", place.name)
     folder = place.parent.name
     if _HASH.fullmatch(stem):
         return PathNames("", "", stem, folder if _TRACK.fullmatch(folder) else "")
-    return PathNames(_spaced(folder), _spaced(without_version(stem)), "", "")
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.replace("_", " ").split())
+    artist, title = (" ".join(text.replace("_", " ").split()) for text in (folder, without_version(stem)))
+    return PathNames(artist, title, "", "")
 
 
 def key(text: str) -> str:
-    """What is left of a name when spelling is taken away: letters and digits of ASCII, in lower case.
+    """Return a name without differences of spelling: lower-case ASCII letters and digits.
 
-    Accents, brackets and what stands in them, guests ("feat. ..."), a leading article and all signs go; "&" is "and". A
-    name of which nothing is left, as one in another script, keeps its letters, in lower case.
+    Accents, punctuation, text in brackets, guests ("feat. ...") and a leading article are removed; "&" becomes "and".
+    If nothing is left, as of a name in another script, the key is the name in lower case.
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower().replace("&", " and ")
     plain = _FEATURING.sub("", _BRACKETS.sub(" ", plain)).strip()
@@ -52,13 +49,13 @@ def key(text: str) -> str:
 
 
 def artist_keys(artist: str) -> tuple[str, ...]:
-    """Keys by which an artist may be known: as written, and "First Last" of "Last, First"."""
+    """Return the possible keys of an artist: as written, and "First Last" for "Last, First"."""
     parts = [part.strip() for part in _COMMA.split(artist)]
     swapped = [" ".join(reversed(parts))] if len(parts) == 2 and all(parts) else []
     return tuple(dict.fromkeys(name for name in map(key, [artist, *swapped]) if name))
 
 
 def song_keys(artist: str, title: str) -> tuple[str, ...]:
-    """Keys by which a song may be known: those of the artist, each with that of the title; none without both names."""
-    of_title = key(title)
-    return tuple(f"{of_artist} / {of_title}" for of_artist in artist_keys(artist)) if of_title else ()
+    """Return the possible keys of a song: each artist key with the title's key; () if one of the names is empty."""
+    title_key = key(title)
+    return tuple(f"{name} / {title_key}" for name in artist_keys(artist)) if title_key else ()

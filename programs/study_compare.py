@@ -51,7 +51,7 @@ from explainable.result_tables import (
     RUNS_TABLE,
 )
 from explainable.stages import MODELS
-from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, ExplainableOptions, run_place
+from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, StudyOptions, run_place
 from explainable.trained import load_vae
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.study.adversarial_vae import AdversarialVAE
@@ -128,7 +128,7 @@ class Run(NamedTuple):
 
     arguments: list[str]
     model: str
-    options: ExplainableOptions
+    options: StudyOptions
     measures_content: str
 
     @property

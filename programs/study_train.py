@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from common.errors import UserError, run_command
 from common.options import parse_options
 from explainable.stages import MODELS
-from explainable.stages.stage import ExplainableOptions
+from explainable.stages.stage import StudyOptions
 from models.checkpoint import CheckpointError
 from models.study.measure_vae import MeasureVAE
 from training.loop import train
 
 
-def train_model(model: str, options: ExplainableOptions) -> None:
+def train_model(model: str, options: StudyOptions) -> None:
     """Train `model`, one of `MODELS`. Raises `UserError` with a sentence where something is missing."""
     _, stage = MODELS[model]
     train(stage(options))

@@ -1,4 +1,4 @@
-"""What the tests of training share: options of short runs, runs that are stopped, and what they have to leave."""
+"""Shared by tests of training: options of short runs, interrupted stages, comparison of results."""
 
 import json
 import os
@@ -36,7 +36,7 @@ STAGE_3 = {
 
 
 def arguments(store: Path, folder: Path) -> list[str]:
-    """Options that every stage of a test run has."""
+    """Command-line arguments of every stage in a test run."""
     paths = ["--store", store, "--checkpoints", folder / "checkpoints", "--runs", folder / "runs"]
     return [*map(str, paths), "--batch-size", str(BATCH), "--device", "cpu", "--threads", "1"]
 
@@ -46,7 +46,7 @@ def run_script(name: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def exit_code(monkeypatch: pytest.MonkeyPatch, script: str, *options: str) -> object:
-    """What `python script options` exits with, run in this process."""
+    """The exit code of `python script options`, run in this process."""
     monkeypatch.setattr(sys, "argv", [script, *options])
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(REPOSITORY / script), run_name="__main__")
@@ -78,7 +78,7 @@ def hybrid_options(store: Path, folder: Path, **changes: Any) -> train_hybrid.Op
 
 
 def smoke_options(store: Path, folder: Path, *more: str) -> train_cvae.Options:
-    """Those of the finished pipeline's first stage."""
+    """Options of stage 1 of the pipeline fixture."""
     return parse_options(
         train_cvae.Options, "", ["--preset", "smoke", *arguments(store, folder), *more], train_cvae.PRESETS
     )
@@ -94,12 +94,12 @@ def opened(stage: RollStage) -> RollStage:
 
 
 def draw_at(stage: RollStage, epoch: int = 0, example: int = 0) -> Draw:
-    """What a step of `stage` draws."""
+    """Batches and random numbers of a step of `stage`."""
     return Draw(stage.train_windows, stage.order, stage.options, Position(stage.phases[0], epoch, example))
 
 
 def stopping(stage: type[Stage], *at_steps: int, by: Callable[[], None]) -> type[Stage]:
-    """`stage`, with `by` called in the middle of the steps with these numbers, counted over all runs from 1."""
+    """A subclass of `stage` that calls `by` before the steps with these numbers, counted over all runs from 1."""
 
     class Stopping(stage):
         steps = 0
@@ -118,11 +118,11 @@ def terminate() -> None:
 
 
 def crash() -> None:
-    raise MemoryError("as good as a power cut: nothing is saved on the way out")
+    raise MemoryError("nothing is saved on the way out, as in a power cut")
 
 
 def assert_same_result(folder: Path, expected: Path, run: str) -> None:
-    """Weights, metrics and logged losses equal bit for bit."""
+    """Weights, metrics and logged losses are equal bit for bit."""
     names = {path.name for path in (expected / "checkpoints").iterdir()}
     assert {path.name for path in (folder / "checkpoints").iterdir()} == names
     for name in names:

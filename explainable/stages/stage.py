@@ -1,6 +1,7 @@
-"""The stage that trains a model of the study, and what all kinds share: rows, attributes, noise, validation."""
+"""What the training stages of the study share: options, rows of a data set, noise and validation."""
 
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,48 +16,38 @@ from common.device import select_device
 from common.errors import UserError
 from common.options import option
 from common.randomness import rng_at, seed_at
-from explainable.attributes import (
-    ATTRIBUTES,
-    AVERAGE_INTERVAL_JUMP,
-    NOTE_DENSITY,
-    NOTE_RANGE,
-    RHYTHMIC_COMPLEXITY,
-    attribute_index,
-)
+from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, RHYTHMIC_COMPLEXITY, attribute_index
 from explainable.measures import MeasureSet, SplitRows
 from models.prior import Posterior
 from models.weight_files import STUDY
 from training.optimizers import adam
 from training.stage import Phase, Position, Stage, TrainingOptions
 
-VAE = "vae"
-# What a number of attributes stands for; the first is given dimension 0 of z, and so on.
-NAMED_ATTRIBUTES = {
-    "2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY),
-    "4": (RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP),
-}
-EPOCH_ROWS = "rows in an epoch: others in each where there are more, each several times where there are fewer"
-_AT_ONCE = 1024  # rows, where nothing is trained
+VAE, ADVERSARY = "vae", "adversary"  # models of a stage, and their weights files
+# Attribute k is controlled by dimension k of z.
+NAMED_ATTRIBUTES = {"2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY), "4": ATTRIBUTES}
+EPOCH_ROWS = "rows in an epoch; fewer than the training rows: other ones each epoch, more: several passes"
+_VALIDATION_BATCH = 1024
 
 
 @dataclass(frozen=True)
-class ExplainableOptions(TrainingOptions):
-    """Options that all models share; widths and rates are the published ones by default."""
+class StudyOptions(TrainingOptions):
+    """Data, controls and epochs."""
 
-    data: Path = option(Path("measures/irish_folk"), "data set that programs.study_prepare made")
-    latent: int = option(32, "numbers of z", minimum=1, maximum=4096)
-    attributes: tuple[str, ...] = option(
-        ("4",), f"that can be controlled: 2, 4, or names with commas out of {', '.join(ATTRIBUTES)}"
-    )
-    learning_rate: float = option(1e-4, "Adam's", above=0)
+    data: Path = option(Path("measures/irish_folk"), "data set made by programs.study_prepare")
+    batch_size: int = option(256, "rows in a step", minimum=2, maximum=1_000_000)
+    hidden: int = option(512, "width of the recurrent layers", minimum=2, maximum=16_384)
+    latent: int = option(32, "size of z", minimum=1, maximum=4096)
+    attributes: tuple[str, ...] = option(("4",), f"controlled attributes: 2, 4, or names of {', '.join(ATTRIBUTES)}")
+    learning_rate: float = option(1e-4, "learning rate of Adam", above=0)
     epochs: int = option(30, "passes over the training rows, or over --epoch-rows of them", minimum=1)
     epoch_rows: int | None = option(None, EPOCH_ROWS, minimum=2)
-    validation_rows: int = option(4096, "of validation rows so many at most, the same in every epoch", minimum=2)
+    validation_rows: int = option(4096, "maximum number of validation rows, the same in every epoch", minimum=2)
     training_measures: int | None = option(
-        None, "train on so many measures at most, not counting transpositions: whole tunes, drawn by --seed; those for "
-        "a smaller number are among those for a larger", minimum=1,
+        None, "train on at most this many measures, not counting transpositions: whole tunes drawn by --seed; a larger "
+        "number adds tunes to those of a smaller one", minimum=1,
     )  # fmt: skip
-    transposed: bool = option(True, "train on the transpositions of the tunes as well, where the data set has them")
+    transposed: bool = option(True, "also train on the transpositions of the tunes, if the data set has them")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,18 +58,12 @@ class ExplainableOptions(TrainingOptions):
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
-        return (
-            NAMED_ATTRIBUTES.get(self.attributes[0], self.attributes) if len(self.attributes) == 1 else self.attributes
-        )
-
-    @property
-    def attribute_columns(self) -> list[int]:
-        """The columns of a data set's attributes that are chosen."""
-        return [attribute_index(name) for name in self.attribute_names]
+        """Names of the controlled attributes, in the order of the controls."""
+        return NAMED_ATTRIBUTES.get(",".join(self.attributes), self.attributes)
 
 
-def run_place(network: str, options: ExplainableOptions) -> Path:
-    """The folder of a run below those of all weights and of all logs."""
+def run_place(network: str, options: StudyOptions) -> Path:
+    """The folder of a run, relative to the folders of all weights and of all logs."""
     name = f"{network}_z{options.latent}_{'-'.join(options.attributes)}_seed{options.seed}"
     if options.training_measures is not None:
         name += f"_measures{options.training_measures}"
@@ -88,10 +73,9 @@ def run_place(network: str, options: ExplainableOptions) -> Path:
 
 
 def drawn_tunes(tune: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Tunes with `most` rows at most, together, out of the tune of each row (N,); int (n,).
+    """Tunes, int (n,), that have at most `most` rows in total; `tune` is the tune of each row, (N,).
 
-    They come in an order that `seed` decides, until one does not fit: the tunes for a smaller number are among those
-    for a larger.
+    They are taken in an order that `seed` determines until one does not fit, so that a larger `most` adds tunes.
     """
     tunes, rows = np.unique(tune, return_counts=True)
     order = torch.randperm(len(tunes), generator=rng_at("tunes", seed)).numpy()
@@ -99,134 +83,116 @@ def drawn_tunes(tune: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 class Rows(NamedTuple):
-    """Rows of tokens int64 (B, length) and the chosen attributes float32 (B, n)."""
+    """Rows on the device: tokens (B, length), int64 in a batch, and the controlled attributes, float32 (B, n)."""
 
     tokens: Tensor
     attributes: Tensor
 
+    def batch(self, index: Tensor | slice) -> "Rows":
+        return Rows(self.tokens[index].long(), self.attributes[index])
 
-class ExplainableStage(Stage):
-    """A stage on the rows of a data set. Subclasses say which models and what a step is."""
+
+class StudyStage(Stage):
+    """A stage on the rows of a data set. A subclass defines the models, a training step and its losses."""
 
     name, examples = STUDY, "rows"
+    averaged = (VAE,)
     free_options = Stage.free_options | {"data", "validation_rows"}
     fixed_options = frozenset(("latent", "attributes", "hidden"))
-    network: str  # of the model
+    network: str
 
-    def __init__(self, options: ExplainableOptions) -> None:
-        """Raises `UserError` where the device is not there."""
+    def __init__(self, options: StudyOptions) -> None:
+        """Raises `UserError` if the device is not available."""
         place = run_place(self.network, options)
-        phases = [Phase("train", options.epochs)]
-        super().__init__(
-            options, phases, select_device(options.device), options.runs / place, options.checkpoints / place
-        )
+        device, phases = select_device(options.device), [Phase("train", options.epochs)]
+        super().__init__(options, phases, device, options.runs / place, options.checkpoints / place)
 
     def open(self) -> None:
-        """Open the data set. Raises `UserError` where there is none."""
+        """Raises `UserError` if there is no data set."""
         self.measures = MeasureSet.open(self.options.data)
 
     def open_phase(self, phase: Phase) -> None:
-        val = self.measures.split("val")
-        self.train_rows = self._training_rows()
-        for split, rows in (("train", self.train_rows.tokens), ("val", val.tokens)):
-            if len(rows) < 2:
-                asked = self.options.training_measures
-                within = f" in {asked} measures of whole tunes" if split == "train" and asked is not None else ""
-                raise UserError(f"{self.measures.folder}: {len(rows)} rows of {split}{within}; give it more")
-        chosen = np.random.default_rng(0).permutation(len(val))[: self.options.validation_rows]
-        self.val_rows = Rows(*(field[torch.from_numpy(np.sort(chosen))] for field in self._rows(val)))
+        options, measures = self.options, self.measures
+        train, val = measures.split("train", transposed=None if options.transposed else False), measures.split("val")
+        rows, limit = np.arange(len(train)), options.training_measures
+        if limit is not None:
+            tunes = drawn_tunes(measures.tune[measures.rows("train")], limit // measures.form.measures, options.seed)
+            rows = np.flatnonzero(np.isin(train.tune, tunes))
+        for split, n in (("train", len(rows)), ("val", len(val))):
+            if n < 2:
+                within = f" in {limit} measures of whole tunes" if limit and split == "train" else ""
+                raise UserError(f"{measures.folder}: {n} rows of {split}{within}; give it more")
+        self.n_untransposed = int((train.shift[rows] == 0).sum())
+        self.train_rows = self._rows(train, rows)
+        chosen = np.random.default_rng(0).permutation(len(val))[: options.validation_rows]
+        self.val_rows = self._rows(val, np.sort(chosen))
         self._order: tuple[int, Tensor] | None = None
 
-    def _training_rows(self) -> Rows:
-        measures, most = self.measures, self.options.training_measures
-        part = measures.split("train", transposed=None if self.options.transposed else False)
-        rows = np.arange(len(part))
-        if most is not None:
-            tune_of_row = measures.tune[measures.rows("train")]
-            tunes = drawn_tunes(tune_of_row, most // measures.form.measures, self.options.seed)
-            rows = np.flatnonzero(np.isin(part.tune, tunes))
-        self.n_untransposed = int((part.shift[rows] == 0).sum())
-        return Rows(*(field[torch.from_numpy(rows)] for field in self._rows(part)))
-
-    def _rows(self, part: SplitRows) -> Rows:
-        columns = self.options.attribute_columns
-        # Tokens stay bytes until a batch is made: transposed training sets are large.
-        return Rows(torch.from_numpy(part.tokens), torch.from_numpy(part.attributes[:, columns]))
+    def _rows(self, split: SplitRows, chosen: np.ndarray) -> Rows:
+        columns = [attribute_index(name) for name in self.options.attribute_names]
+        # Tokens stay bytes outside a batch: transposed training sets are large.
+        fields = (torch.from_numpy(field) for field in (split.tokens, split.attributes[:, columns]))
+        return Rows(*(field[torch.from_numpy(chosen)].to(self.device) for field in fields))
 
     @property
     def n_examples(self) -> int:
         return self.options.epoch_rows or len(self.train_rows.tokens)
 
     def batch(self, position: Position) -> Rows:
-        """The rows of a step, on the device."""
+        """The rows of a step, from a random order of all rows that differs between epochs."""
         if self._order is None or self._order[0] != position.epoch:
-            at = rng_at("rows", self.options.seed, position.epoch)
+            rng = rng_at("rows", self.options.seed, position.epoch)
             n_rows = len(self.train_rows.tokens)
             passes = -(-self.n_examples // n_rows)
-            order = torch.cat([torch.randperm(n_rows, generator=at) for _ in range(passes)])
+            order = torch.cat([torch.randperm(n_rows, generator=rng) for _ in range(passes)])
             self._order = position.epoch, order[: self.n_examples]
-        index = self._order[1][position.example :][: self.options.batch_size]
-        return self._on_device(self.train_rows, index)
-
-    def _on_device(self, rows: Rows, index: Tensor | slice) -> Rows:
-        return Rows(rows.tokens[index].to(self.device).long(), rows.attributes[index].to(self.device))
+        return self.train_rows.batch(self._order[1][position.example :][: self.options.batch_size])
 
     def noise(self, n: int, *position: int | str) -> Tensor:
-        """Standard normal noise for z, (n, latent), that depends on the position alone."""
-        at = rng_at("noise", self.options.seed, *position)
-        return torch.randn(n, self.options.latent, generator=at).to(self.device)
+        """Standard normal noise for z, (n, latent), a function of seed and position."""
+        rng = rng_at("noise", self.options.seed, *position)
+        return torch.randn(n, self.options.latent, generator=rng).to(self.device)
 
     def build_models(self, phase: Phase) -> list[str]:
-        # The initial weights are a function of the seed.
         torch.manual_seed(seed_at("weights", self.options.seed, self.network))
         self.models = {name: model.to(self.device) for name, model in self.make_models().items()}
         n_parameters = sum(parameter.numel() for parameter in self.models[VAE].parameters())
-        return [f"{n_parameters:,} parameters", f"best by: {self.best_by[VAE]}, running freely"]
+        return [f"{n_parameters:,} parameters", f"best by: {self.best_by[VAE]}, decoded freely"]
 
     @abstractmethod
     def make_models(self) -> dict[str, nn.Module]:
-        """New models, by the names of their weights files."""
+        """New models, by name."""
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {name: self.adam(model) for name, model in self.models.items()}
+        return {name: adam(list(model.parameters()), self.options.learning_rate) for name, model in self.models.items()}
 
-    def adam(self, model: nn.Module) -> torch.optim.Optimizer:
-        return adam(list(model.parameters()), self.options.learning_rate)
+    @abstractmethod
+    def losses(self, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """The training objective, "loss", and its parts, as scalars."""
 
     def encode(self, model: nn.Module, rows: Rows) -> Posterior:
         """q(z | rows)."""
         return model.encode(rows.tokens)
 
-    @staticmethod
-    def reconstruction(logits: Tensor, rows: Rows) -> Tensor:
-        """Cross-entropy of the rows' tokens, mean over rows and tokens, a scalar in nats."""
-        return F.cross_entropy(logits.flatten(0, 1).float(), rows.tokens.flatten())
-
-    @abstractmethod
-    def losses(
-        self, model: nn.Module, rows: Rows, posterior: Posterior, z: Tensor, logits: Tensor
-    ) -> dict[str, Tensor]:
-        """The parts of the loss, scalars, "loss" the first: what is minimised."""
-
-    @abstractmethod
-    def play(self, model: nn.Module, z: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Logits and tokens of the decoder running freely."""
+    def decode_free(self, model: nn.Module, z: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Logits and tokens, decoded freely."""
+        return model.decode_free(z)
 
     @torch.no_grad()
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Loss, its parts and the accuracy of all tokens, the decoder running freely from sampled z."""
-        model, n = models[VAE], len(self.val_rows.tokens)
-        noise, sums = self.noise(n, "validation"), {}
-        for first in range(0, n, _AT_ONCE):
-            rows = self._on_device(self.val_rows, slice(first, first + _AT_ONCE))
+        """The losses and the accuracy of all tokens, from sampled z, decoded freely."""
+        model, n, sums = models[VAE], len(self.val_rows.tokens), defaultdict(float)
+        noise = self.noise(n, "validation")
+        for first in range(0, n, _VALIDATION_BATCH):
+            part = slice(first, first + _VALIDATION_BATCH)
+            rows = self.val_rows.batch(part)
             posterior = self.encode(model, rows)
-            z = posterior.sample(noise[first : first + _AT_ONCE])
-            logits, played = self.play(model, z, rows)
-            told = self.losses(model, rows, posterior, z, logits)
-            told["accuracy"] = (played == rows.tokens).float().mean()
-            for name, value in told.items():
-                sums[name] = sums.get(name, 0.0) + value.item() * len(z) / n
-        return {f"val_{name}": value for name, value in sums.items()}
+            z = posterior.sample(noise[part])
+            logits, tokens = self.decode_free(model, z, rows)
+            metrics = self.losses(rows, posterior, z, logits) | {"accuracy": (tokens == rows.tokens).float().mean()}
+            for name, value in metrics.items():
+                sums[f"val_{name}"] += value.item() * len(z) / n
+        return dict(sums)
 
     def facts(self, phase: Phase) -> dict[str, Any]:
         return {
@@ -243,3 +209,14 @@ class ExplainableStage(Stage):
 
     def weights_file(self, model: str, phase: Phase, which: str) -> str:
         return f"{model}_{which}.pth"
+
+
+def cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Reconstruction error of tokens int64 (B, length), the mean over all tokens, a scalar in nats."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten())
+
+
+def draw_teacher_forcing(share: float, seed: int, position: Position) -> bool:
+    """Whether a step decodes from the true tokens: one draw for the whole batch, true for this share of the steps."""
+    rng = rng_at("teacher", seed, position.epoch, position.example)
+    return torch.rand((), generator=rng).item() < share

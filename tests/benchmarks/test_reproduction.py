@@ -1,4 +1,4 @@
-"""The report's figures of labels, on the published files where they are there."""
+"""The report's numbers on labels, from the published files if they are there."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks.label_reproduction import Options, reproduce
 from common.errors import UserError
 
-PUBLISHED = Path(__file__).resolve().parents[3] / "shared/labels"
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "labels"
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
@@ -15,15 +15,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         reproduce(Options(published=tmp_path))
 
 
-if PUBLISHED.is_dir():  # no part of this repository
+if PUBLISHED.is_dir():  # published by others, and not part of this repository
 
-    def test_published_figures() -> None:
-        """Coverage by each join, and the agreement of artists' tags with All Music Guide."""
-        table = reproduce(Options(published=PUBLISHED)).set_index("what")
-        assert table.at["MAGD labels found by MD5 sum", "files"] == 4019
-        assert table.at["MASD labels found by MD5 sum", "files"] == 3189
-        assert table.at["tags found by artist, normalised", "share"] >= 0.6
-        assert table.at["labelled by the artist's tags and this table of words", "share"] >= 0.4
-        assert table.at["this table's labels agree with MASD", "kappa"] >= 0.46
-        published, ours = (f"{labels} labels agree with MASD" for labels in ("published", "this table's"))
-        assert table.at[published, "kappa"] < table.at[ours, "kappa"]
+    def test_published_numbers() -> None:
+        """The table of docs/labels.md."""
+        table = reproduce(Options(published=PUBLISHED))
+        expected = [1870, 4414, 11066, 17208, 502, 95, 4019, 3189, 6914, 1352, 979, 843, 4826]
+        assert table["files"].tolist() == expected
+        assert table["kappa"].dropna().round(2).tolist() == [0.38, 0.51, 0.51, 0.61]

@@ -9,7 +9,7 @@ from midi_files import example_song, write
 
 from common.errors import UserError
 from common.splits import SPLITS
-from data.prepare import prepare_store, summary
+from data.prepare import summary
 from data.store import RollStore
 
 GENRES = ("slow", "fast")
@@ -65,27 +65,6 @@ def test_copies_that_the_labels_give_to_two_splits_give_a_warning(corpus: Path) 
     assert warning.startswith("2 files are copies of others") and "slow/song 0.mid and copy.mid" in warning
 
 
-def test_a_wrong_folder_gives_no_genre_the_files_of_another(corpus: Path) -> None:
-    write_labels(corpus / "labels.csv", songs(corpus, ["x0", "x1"]), ("path", "genre_id"))
-    with pytest.raises(UserError, match="none of the files"):
-        prepare_store(corpus / "midi/slow", corpus / "labels.csv", corpus / "store", progress=False)
-
-
-def test_files_outside_the_folder_enter_when_that_is_allowed(corpus: Path) -> None:
-    write(corpus / "outside.mid", example_song(0, 77, seconds=6))
-    (corpus / "midi/link.mid").symlink_to("../outside.mid")
-    outside = [(path, 0, "slow", "train") for path in ("../outside.mid", "link.mid")]
-    write_labels(corpus / "labels.csv", [*ROWS, *outside])
-    store, _ = make_store(corpus)
-    assert rejected_of(store) == {
-        "../outside.mid": "leads out of the MIDI folder",
-        "link.mid": "a link that leads out of the MIDI folder",
-    }
-    store, made = make_store(corpus, allow_outside=True)
-    assert made and len(store.songs) == len(ROWS) + 1
-    assert rejected_of(store) == {"link.mid": "the same file as ../outside.mid"}
-
-
 def test_a_column_of_names_is_the_condition(corpus: Path) -> None:
     moods = ["happy", "sad", "Happy", "NA", "sad", ""]
     splits = ["train", "train", "test", "train", "val", "train"]
@@ -129,11 +108,3 @@ def test_texts_in_the_song_table_stay_as_they_are(corpus: Path) -> None:
     with (corpus / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("path", "genre_id", "title", "split"), *rows])
     assert [row.title for row in RollStore.open(make_store(corpus)[0].folder).songs] == titles
-
-
-def test_a_hundred_thousand_missing_files_take_seconds(corpus: Path) -> None:
-    with (corpus / "labels.csv").open("a") as file:
-        file.writelines(f"folder {number % 100}/{number}.mid,0,slow,\n" for number in range(100_000))
-    store, _ = make_store(corpus)
-    assert (store.info["accepted"], store.info["rejected"]) == (6, 100_000)
-    assert not make_store(corpus)[1]

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus import ARRAYS, ROWS, lasting
-from midi_files import DRUMS, write
+from corpus import ARRAYS, ROWS
 
 from data import reading
 from data.reading import ReadSong, read_songs
@@ -28,19 +27,3 @@ def test_many_processes_read_the_same_as_one(corpus: Path, monkeypatch: pytest.M
             assert one.content_hash == other.content_hash
             for name in ARRAYS:
                 np.testing.assert_array_equal(getattr(one.song, name), getattr(other.song, name))
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (lasting(31), "too short: 31 frames, a window has 32"),
-        (lasting(64, DRUMS), "no pitched note"),
-        (lasting(16 * 61), "lasts 1 minutes, more than the 1 allowed"),
-        (lasting(64)[:-3], "truncated"),
-    ],
-)
-def test_a_rejected_file_has_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:
-    file = write(tmp_path / "song.mid", content)
-    found, longer = read_songs([file, write(tmp_path / "longer.mid", lasting(32))], min_frames=32, max_minutes=1)
-    assert isinstance(found, str) and reason in found
-    assert isinstance(longer, ReadSong) and len(longer.song.frames) == 32

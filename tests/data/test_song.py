@@ -22,10 +22,8 @@ from midi_files import (
     write,
 )
 from song_cases import (
-    Case,
     assert_read_as_by_pretty_midi,
     assert_same_song,
-    named,
     note,
     one_track,
     pretty_midi_song,
@@ -39,158 +37,91 @@ REAL_MUSIC = Path(__file__).resolve().parents[3] / "shared" / "midi"
 # The same examples in every run.
 REPEATABLE = settings(derandomize=True, deadline=None, database=None)
 
-TEMPO_CASES = {
-    "several": Case(
-        one_track(tempo(0, 500_000), *note(60), tempo(0, 250_000), *note(62), tempo(0, 1_000_000), *note(64)),
-        {60: [(0, 8)], 62: [(8, 12)], 64: [(12, 28)]},
-        notes=3,
+CASES = {
+    # Tempo
+    "several": one_track(tempo(0, 500_000), *note(60), tempo(0, 250_000), *note(62), tempo(0, 1_000_000), *note(64)),
+    "within a note": one_track(on(0, 60), tempo(240, 1_000_000), off(240, 60)),
+    "at tick 0 twice": one_track(tempo(0, 250_000), tempo(0, 1_000_000), *note()),
+    "at a later tick twice": one_track(on(0, 60), tempo(480, 250_000), tempo(0, 1_000_000), off(480, 60)),
+    "repeated": one_track(tempo(0, 333_333), on(0, 60), tempo(7, 333_333), tempo(100, 333_333), off(373, 60)),
+    "there and back": one_track(on(0, 60), tempo(101, 700_001), tempo(103, 500_000), tempo(0, 700_001), off(276, 60)),
+    "the default until the first": one_track(on(0, 60), tempo(480, 250_000), off(480, 60)),
+    "after the last note": one_track(*note(), tempo(480, 250_000)),
+    "on the first track, for all": midi([tempo(0, 500_000), tempo(480, 250_000)], note(60, 960), note(62, 480)),
+    "on a second track, ignored": midi([tempo(0, 500_000)], [tempo(0, 250_000), *note()]),
+    "on a second track alone, ignored": midi(note(64), [tempo(0, 250_000)]),
+    "96 ticks per quarter note": midi(note(60, 96), ticks_per_quarter=96),
+    # Pairs of note-on and note-off
+    "drums": one_track(on(0, 36, channel=DRUMS), off(480, 36, DRUMS)),
+    "drums longer than the rest": one_track(on(0, 60), on(0, 36, channel=DRUMS), off(240, 60), off(720, 36, DRUMS)),
+    "the channels next to the drums": one_track(
+        on(0, 60, channel=8), on(0, 62, channel=10), off(240, 60, 8), off(240, 62, 10)
     ),
-    "within a note": Case(one_track(on(0, 60), tempo(240, 1_000_000), off(240, 60)), {60: [(0, 12)]}),
-    "at tick 0 twice": Case(one_track(tempo(0, 250_000), tempo(0, 1_000_000), *note()), {60: [(0, 16)]}),
-    "at a later tick twice": Case(
-        one_track(on(0, 60), tempo(480, 250_000), tempo(0, 1_000_000), off(480, 60)), {60: [(0, 24)]}
+    "one note-off ends both": one_track(on(0, 60, 70), on(120, 60, 90), off(120, 60), off(120, 60)),
+    "note-on of velocity 0 ends a note": one_track(on(0, 60), on(240, 60, 0), off(240, 60)),
+    "no length": one_track(on(0, 60), off(0, 60), on(60, 62), off(60, 62)),
+    "no length while one sounds": one_track(on(0, 60), on(240, 60), off(0, 60), off(240, 60)),
+    "no length, then a second note-off": one_track(on(0, 60), on(240, 60), off(0, 60), off(0, 60), off(240, 60)),
+    "ends and begins on one tick": one_track(on(0, 60), off(240, 60), on(0, 60), off(240, 60)),
+    "begins before the other ends, on one tick": one_track(
+        on(0, 60), on(240, 60), on(0, 60, 20), off(0, 60), off(240, 60)
     ),
-    "repeated": Case(
-        one_track(tempo(0, 333_333), on(0, 60), tempo(7, 333_333), tempo(100, 333_333), off(373, 60)),
-        {60: [(0, 5)]},
+    "never ended": one_track(on(0, 60), on(0, 64), off(240, 64), control(240, 7, 0)),
+    "never begun": one_track(off(0, 60), on(60, 64), off(60, 60), off(60, 64), off(60, 64)),
+    "note-off on another channel": one_track(on(0, 60), off(120, 60, 1), off(120, 60), on(60, 61, channel=1)),
+    "note-off on another track": midi([on(0, 60), off(480, 60)], [off(120, 60)]),
+    "shorter than a frame": one_track(on(10, 60), off(40, 60)),
+    "across a frame border": one_track(on(59, 60), off(2, 60)),
+    "lowest and highest": one_track(on(0, 0), on(0, 127), off(60, 0), off(60, 127)),
+    "all velocities in order": one_track(*(on(0, 60, velocity) for velocity in (3, 127, 1)), off(60, 60)),
+    "no length, a second one on its tick, then a later note-off": one_track(
+        on(0, 60), on(60, 60), on(0, 60), off(0, 60), on(0, 60), off(0, 60), on(60, 60), off(60, 60)
     ),
-    "there and back": Case(
-        one_track(on(0, 60), tempo(101, 700_001), tempo(103, 500_000), tempo(0, 700_001), off(276, 60)),
-        {60: [(0, 10)]},
+    "kept on tick after tick": one_track(
+        on(0, 60), *(message for _ in range(3) for message in (on(60, 60), off(0, 60))), off(60, 60)
     ),
-    "the default until the first": Case(one_track(on(0, 60), tempo(480, 250_000), off(480, 60)), {60: [(0, 12)]}),
-    "after the last note": Case(one_track(*note(), tempo(480, 250_000)), {60: [(0, 8)]}),
-    "on the first track, for all": Case(
-        midi([tempo(0, 500_000), tempo(480, 250_000)], note(60, 960), note(62, 480)),
-        {60: [(0, 12)], 62: [(0, 8)]},
-        notes=2,
+    # Instruments: programs, channels and tracks
+    "the pedal of one channel": one_track(
+        pedal(0, 127, 1), on(0, 60), on(0, 64, channel=1), off(120, 60), off(0, 64, 1), pedal(120, 0, 1)
     ),
-    "on a second track, ignored": Case(midi([tempo(0, 500_000)], [tempo(0, 250_000), *note()]), {60: [(0, 8)]}),
-    "on a second track alone, ignored": Case(midi(note(64), [tempo(0, 250_000)]), {64: [(0, 8)]}),
-    "96 ticks per quarter note": Case(midi(note(60, 96), ticks_per_quarter=96), {60: [(0, 8)]}),
-}
-
-NOTE_CASES = {
-    "drums": Case(one_track(on(0, 36, channel=DRUMS), off(480, 36, DRUMS)), {}),
-    "drums longer than the rest": Case(
-        one_track(on(0, 60), on(0, 36, channel=DRUMS), off(240, 60), off(720, 36, DRUMS)), {60: [(0, 4)]}, notes=2
+    "the pedals of two channels": one_track(
+        *(pedal(0, 127, 0), pedal(0, 127, 1), on(0, 60), on(0, 64, channel=1), off(120, 60), off(0, 64, 1)),
+        *(pedal(60, 0, 0), pedal(120, 0, 1)),
     ),
-    "the channels next to the drums": Case(
-        one_track(on(0, 60, channel=8), on(0, 62, channel=10), off(240, 60, 8), off(240, 62, 10)),
-        {60: [(0, 4)], 62: [(0, 8)]},
-        notes=2,
-    ),
-    "one note-off ends both": Case(
-        one_track(on(0, 60, 70), on(120, 60, 90), off(120, 60), off(120, 60)), {60: [(0, 4)]}, notes=2
-    ),
-    "note-on of velocity 0 ends a note": Case(one_track(on(0, 60), on(240, 60, 0), off(240, 60)), {60: [(0, 4)]}),
-    "no length": Case(one_track(on(0, 60), off(0, 60), on(60, 62), off(60, 62)), {62: [(1, 2)]}),
-    "no length while one sounds": Case(
-        one_track(on(0, 60), on(240, 60), off(0, 60), off(240, 60)), {60: [(0, 8)]}, notes=2
-    ),
-    "no length, then a second note-off": Case(
-        one_track(on(0, 60), on(240, 60), off(0, 60), off(0, 60), off(240, 60)), {60: [(0, 4)]}
-    ),
-    "ends and begins on one tick": Case(
-        one_track(on(0, 60), off(240, 60), on(0, 60), off(240, 60)), {60: [(0, 8)]}, notes=2
-    ),
-    "begins before the other ends, on one tick": Case(
-        one_track(on(0, 60), on(240, 60), on(0, 60, 20), off(0, 60), off(240, 60)), {60: [(0, 8)]}, notes=3
-    ),
-    "never ended": Case(one_track(on(0, 60), on(0, 64), off(240, 64), control(240, 7, 0)), {64: [(0, 4)]}),
-    "never begun": Case(one_track(off(0, 60), on(60, 64), off(60, 60), off(60, 64), off(60, 64)), {64: [(1, 3)]}),
-    "note-off on another channel": Case(
-        one_track(on(0, 60), off(120, 60, 1), off(120, 60), on(60, 61, channel=1)), {60: [(0, 4)]}
-    ),
-    "note-off on another track": Case(midi([on(0, 60), off(480, 60)], [off(120, 60)]), {60: [(0, 8)]}),
-    "shorter than a frame": Case(one_track(on(10, 60), off(40, 60)), {}),
-    "across a frame border": Case(one_track(on(59, 60), off(2, 60)), {60: [(0, 1)]}),
-    "lowest and highest": Case(
-        one_track(on(0, 0), on(0, 127), off(60, 0), off(60, 127)), {0: [(0, 1)], 127: [(0, 2)]}, notes=2
-    ),
-    "all velocities in order": Case(
-        one_track(*(on(0, 60, velocity) for velocity in (3, 127, 1)), off(60, 60)), {60: [(0, 1)]}, notes=3
-    ),
-    "no length, a second one on its tick, then a later note-off": Case(
-        one_track(on(0, 60), on(60, 60), on(0, 60), off(0, 60), on(0, 60), off(0, 60), on(60, 60), off(60, 60)),
-        {60: [(0, 1), (2, 3)]},
-        notes=2,
-    ),
-    "kept on tick after tick": Case(
-        one_track(on(0, 60), *(message for _ in range(3) for message in (on(60, 60), off(0, 60))), off(60, 60)),
-        {60: [(0, 4)]},
-        notes=4,
-    ),
-}
-
-INSTRUMENT_CASES = {
-    "the pedal of one channel": Case(
-        one_track(pedal(0, 127, 1), on(0, 60), on(0, 64, channel=1), off(120, 60), off(0, 64, 1), pedal(120, 0, 1)),
-        {60: [(0, 2)], 64: [(0, 4)]},
-        notes=2,
-    ),
-    "the pedals of two channels": Case(
-        one_track(
-            *(pedal(0, 127, 0), pedal(0, 127, 1), on(0, 60), on(0, 64, channel=1), off(120, 60), off(0, 64, 1)),
-            *(pedal(60, 0, 0), pedal(120, 0, 1)),
-        ),
-        {60: [(0, 3)], 64: [(0, 5)]},
-        notes=2,
-    ),
-    "the bend of one track": Case(
-        midi([bend(0, 4096), *note(60, 240)], note(64, 240)), {61: [(0, 4)], 64: [(0, 4)]}, notes=2
-    ),
-    "the pedal of one track": Case(
-        midi([pedal(0, 127), *note(60, 120), pedal(120, 0)], note(64, 120)), {60: [(0, 4)], 64: [(0, 2)]}, notes=2
-    ),
-    "a program change during a note": Case(
-        one_track(pedal(0, 127), on(0, 60), program(60, 5), off(60, 60), pedal(120, 0)), {60: [(0, 4)]}
-    ),
+    "the bend of one track": midi([bend(0, 4096), *note(60, 240)], note(64, 240)),
+    "the pedal of one track": midi([pedal(0, 127), *note(60, 120), pedal(120, 0)], note(64, 120)),
+    "a program change during a note": one_track(pedal(0, 127), on(0, 60), program(60, 5), off(60, 60), pedal(120, 0)),
     # The pedal of the second program does not apply to the first, which got its instrument before.
-    "a separate pedal for each program": Case(
-        one_track(
-            *(*note(60, 60), on(0, 62), program(60, 5), pedal(0, 127), program(0, 0), off(60, 62)),
-            *(program(0, 5), pedal(180, 0)),
-        ),
-        {60: [(0, 1)], 62: [(1, 3)]},
-        notes=2,
+    "a separate pedal for each program": one_track(
+        *(*note(60, 60), on(0, 62), program(60, 5), pedal(0, 127), program(0, 0), off(60, 62)),
+        *(program(0, 5), pedal(180, 0)),
     ),
     # A control ahead of all notes opens a list which all instruments of the channel share from then on.
-    "a pedal that the programs share": Case(
-        one_track(
-            *(control(0, 7, 100), *note(60, 60), on(0, 62), program(60, 5), pedal(0, 127), program(0, 0)),
-            *(off(60, 62), program(0, 5), pedal(180, 0)),
-        ),
-        {60: [(0, 1)], 62: [(1, 6)]},
-        notes=2,
+    "a pedal that the programs share": one_track(
+        *(control(0, 7, 100), *note(60, 60), on(0, 62), program(60, 5), pedal(0, 127), program(0, 0)),
+        *(off(60, 62), program(0, 5), pedal(180, 0)),
     ),
-    "a pedal pressed under one program, released under the next": Case(
-        one_track(*note(60, 60), pedal(0, 127), on(0, 62), off(60, 62), program(0, 5), pedal(60, 0), *note(64, 60)),
-        {60: [(0, 1)], 62: [(1, 2)], 64: [(3, 4)]},
-        notes=3,
+    "a pedal pressed under one program, released under the next": one_track(
+        *note(60, 60), pedal(0, 127), on(0, 62), off(60, 62), program(0, 5), pedal(60, 0), *note(64, 60)
     ),
-    "a bend ahead of the second program": Case(
-        one_track(*note(60, 60), program(0, 5), bend(0, 4096), *note(64, 60), program(0, 0), *note(67, 60)),
-        {60: [(0, 1)], 65: [(1, 2)], 67: [(2, 3)]},
-        notes=3,
+    "a bend ahead of the second program": one_track(
+        *note(60, 60), program(0, 5), bend(0, 4096), *note(64, 60), program(0, 0), *note(67, 60)
     ),
-    "controls of a program that plays no note": Case(
-        one_track(*note(60, 60), program(0, 5), pedal(0, 127), control(960, 7, 1)), {60: [(0, 1)]}
+    "controls of a program that plays no note": one_track(
+        *note(60, 60), program(0, 5), pedal(0, 127), control(960, 7, 1)
     ),
-    "a program change on another channel": Case(
-        one_track(pedal(0, 127), on(0, 60), program(60, 5, 1), off(60, 60), pedal(120, 0)), {60: [(0, 4)]}
+    "a program change on another channel": one_track(
+        pedal(0, 127), on(0, 60), program(60, 5, 1), off(60, 60), pedal(120, 0)
     ),
-    "the same channel on two tracks": Case(
-        midi([pedal(0, 127), program(0, 5), *note(60, 60), pedal(120, 0)], [*note(62, 60), pedal(960, 127)]),
-        {60: [(0, 3)], 62: [(0, 1)]},
-        notes=2,
+    "the same channel on two tracks": midi(
+        [pedal(0, 127), program(0, 5), *note(60, 60), pedal(120, 0)], [*note(62, 60), pedal(960, 127)]
     ),
 }
 
 
-@pytest.mark.parametrize("case", named(tempo=TEMPO_CASES, note=NOTE_CASES, instrument=INSTRUMENT_CASES))
-def test_reads_what_pretty_midi_reads(case: Case, tmp_path: Path) -> None:
-    assert_read_as_by_pretty_midi(case, tmp_path)
+@pytest.mark.parametrize("content", CASES.values(), ids=CASES)
+def test_reads_what_pretty_midi_reads(content: bytes, tmp_path: Path) -> None:
+    assert_read_as_by_pretty_midi(content, tmp_path)
 
 
 # Few values, so that pedals, bends and notes of the same pitch, tick and frame meet often.

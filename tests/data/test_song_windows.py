@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from midi_files import control, example_song, midi, off, on, write
+from midi_files import example_song, midi, off, on, write
 
 from common.errors import UserError
 from data.song import read_song
@@ -59,7 +59,6 @@ def test_a_file_shorter_than_a_window_is_one_window(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"not MIDI", "song.mid: not a MIDI file"),
-        (midi([control(480, 7, 100)]), "song.mid: no note in it"),
         (midi([on(0, 36, 80, 9), off(480, 36, 9)]), "song.mid: no pitched note in it"),
         (None, "song.mid: cannot be read \\(No such file"),
     ],

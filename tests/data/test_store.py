@@ -1,6 +1,5 @@
 """The roll store: opened again, identified by its content, refused when damaged, with genres shuffled."""
 
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from corpus import ARRAYS, ROWS, change_a_file, content_of, make_store, write_labels
+from corpus import ARRAYS, ROWS, change_a_file, make_store, write_labels
 
 import train_cvae
 from common.errors import UserError
@@ -84,12 +83,6 @@ def test_a_damaged_store_is_refused(tiny_store: Path, tmp_path: Path, name: str)
         RollStore.open(folder)
 
 
-def test_verifying_changes_nothing(tiny_store: Path, store: RollStore) -> None:
-    before = content_of(tiny_store)
-    store.verify()
-    assert content_of(tiny_store) == before
-
-
 def test_shuffled_labels_are_as_many_for_other_songs(store: RollStore) -> None:
     shuffled = store.with_shuffled_labels()
     for split in ("train", "val", "test"):
@@ -119,11 +112,3 @@ def test_weights_record_shuffled_labels(store: RollStore, tmp_path: Path) -> Non
     assert facts["store_content"] == store.with_shuffled_labels().content_hash
     with pytest.raises(UserError, match=r"shuffle_labels \(was True, is False\)"):
         train_cvae.train_cvae(parse_options(train_cvae.Options, "", [*map(str, words), "--no-shuffle-labels"]))
-
-
-def test_an_older_format_is_refused(tiny_store: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(tiny_store, tmp_path / "copy")
-    info = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-    (folder / "store.json").write_text(json.dumps({**info, "format_version": 1}), encoding="utf-8")
-    with pytest.raises(UserError, match=r"roll store of format 1, but this code reads format 3; make it again"):
-        RollStore.open(folder)

@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +15,6 @@ from data import prepare
 from data.store import STORE, RollStore
 
 WHOLE = sorted([*STORE.files, STORE.info_file])
-
-
-@pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()], ids=["disk", "ctrl_c"])
-@pytest.mark.parametrize("method", ["append", "finish"])
-def test_an_interrupted_run_leaves_the_old_store(
-    corpus: Path, method: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, _ = make_store(corpus)
-    before = content_of(corpus / "store")
-    change_a_file(corpus)
-
-    def interrupt(*_) -> None:
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(prepare.StoreWriter, method, interrupt)
-        with pytest.raises(type(error)):
-            make_store(corpus)
-    assert content_of(corpus / "store") == before
-    assert names_in(corpus) == ["labels.csv", "midi", "store"]
-    store, made = make_store(corpus)
-    assert made and store.content_hash != first.content_hash
 
 
 class FullDisk(io.FileIO):
@@ -154,16 +131,6 @@ def test_a_damaged_store_is_made_again_with_unchanged_inputs(corpus: Path, name:
     store, made = make_store(corpus)
     assert made and content_of(store.folder) == content
     assert not make_store(corpus)[1]
-
-
-def test_a_half_copied_store_is_made_again(corpus: Path) -> None:
-    content = content_of(make_store(corpus)[0].folder)
-    for kept in range(1, len(content)):
-        shutil.rmtree(corpus / "store")
-        for name in sorted(content)[:kept]:
-            write(corpus / "store" / name, content[name])
-        store, made = make_store(corpus)
-        assert made and content_of(store.folder) == content
 
 
 def test_a_bit_that_flipped_is_found_by_the_same_command(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

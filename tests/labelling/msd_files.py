@@ -1,4 +1,4 @@
-"""Small HDF5 files laid out as those of the Million Song Dataset: of one song, aggregates, and summaries."""
+"""Write small HDF5 files in the layouts of the Million Song Dataset: of one song, aggregates, and summaries."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 from labelling.msd import Track
 
-# Tables have more columns than are read, in the order of the alphabet.
+# Tables have more columns than are read, in alphabetical order.
 METADATA = np.dtype([
     ("analyzer_version", "S32"), ("artist_familiarity", "f8"), ("artist_id", "S32"), ("artist_mbid", "S40"),
     ("artist_name", "S1024"), ("genre", "S1024"), ("idx_artist_terms", "i4"), ("idx_similar_artists", "i4"),
@@ -18,21 +18,9 @@ MUSICBRAINZ = np.dtype([("idx_artist_mbtags", "i4"), ("year", "i4")])
 ANALYSIS = np.dtype([("idx_bars_start", "i4"), ("key", "i4"), ("tempo", "f8"), ("track_id", "S32")])
 
 
-def write_single(
-    path: Path,
-    track_id: str,
-    artist: str,
-    title: str,
-    mbtags: Sequence[tuple[str, float]] = (),
-    terms: Sequence[tuple[str, float]] = (),
-) -> Path:
-    """Write the file of one song, and the folders above it; returns `path`."""
-    return write_aggregate(path, [Track(track_id, artist, title, tuple(mbtags), tuple(terms))])
-
-
-def write_aggregate(path: Path, tracks: Sequence[Track]) -> Path:
-    """Write one file with these songs and their tags; returns `path`."""
-    write_summary(path, tracks)
+def write_aggregate(path: Path, *tracks: Track) -> Path:
+    """Write a file with these songs and their tags; returns `path`."""
+    write_summary(path, *tracks)
     with h5py.File(path, "r+") as file:
         _write_tags(file, "metadata", "artist_terms", "weight", "f8", [track.terms for track in tracks])
         _write(file, "metadata/artist_terms_freq", np.full(len(file["metadata/artist_terms"]), 0.25))
@@ -40,8 +28,8 @@ def write_aggregate(path: Path, tracks: Sequence[Track]) -> Path:
     return path
 
 
-def write_summary(path: Path, tracks: Sequence[Track]) -> Path:
-    """Write one file with these songs without their tags; returns `path`."""
+def write_summary(path: Path, *tracks: Track) -> Path:
+    """Write a file with these songs without their tags; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata, musicbrainz, analysis = (np.zeros(len(tracks), kind) for kind in (METADATA, MUSICBRAINZ, ANALYSIS))
     metadata["artist_name"] = [track.artist.encode() for track in tracks]
@@ -54,12 +42,12 @@ def write_summary(path: Path, tracks: Sequence[Track]) -> Path:
     return path
 
 
-def _write_tags(file: h5py.File, group: str, name: str, number: str, kind: str, of_songs: Sequence) -> None:
-    """The array of all songs' tags, that of their numbers, and in the table of songs where each song's begin."""
+def _write_tags(file: h5py.File, group: str, name: str, number: str, kind: str, tags: Sequence) -> None:
+    """Write the tags of all songs, their numbers, and in the table of songs the first row of each song's tags."""
     songs = file[f"{group}/songs"][:]
-    songs[f"idx_{name}"] = np.cumsum([0, *map(len, of_songs)])[: len(songs)]
+    songs[f"idx_{name}"] = np.cumsum([0, *map(len, tags)])[: len(songs)]
     file[f"{group}/songs"][:] = songs
-    pairs = [pair for tags in of_songs for pair in tags]
+    pairs = [pair for own in tags for pair in own]
     _write(file, f"{group}/{name}", np.array([tag.encode() for tag, _ in pairs], "S256"))
     _write(file, f"{group}/{name}_{number}", np.array([value for _, value in pairs], kind))
 

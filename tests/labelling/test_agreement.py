@@ -1,4 +1,4 @@
-"""Agreement of sources, against figures that can be worked out by hand."""
+"""Agreement of sources against values that can be worked out by hand."""
 
 import math
 
@@ -11,20 +11,19 @@ CLASSES = ["pop", "rock"]
 
 
 def test_share_and_kappa_of_a_known_table() -> None:
-    """20 and 15 alike, 5 and 10 not: .7 agree, .5 would by chance, so kappa is .4 (Cohen 1960's formula)."""
+    """35 of 50 agree, 25 would by chance: kappa is (.7 - .5) / (1 - .5) = .4 (Cohen 1960)."""
     one = pd.Series(["pop"] * 25 + ["rock"] * 25)
     other = pd.Series(["pop"] * 20 + ["rock"] * 5 + ["pop"] * 10 + ["rock"] * 15)
-    told = agreement(one, other, CLASSES)
-    assert told["files"] == 50 and told["agreement"] == 0.7 and told["kappa"] == pytest.approx(0.4)
-    assert told["pop"] == pytest.approx(20 / 35) and told["rock"] == pytest.approx(15 / 30)
+    expected = {"files": 50, "agreement": 0.7, "kappa": 0.4, "pop": 20 / 35, "rock": 15 / 30}
+    assert agreement(one, other, CLASSES) == pytest.approx(expected)
 
 
-def test_one_genre_alone_has_no_kappa() -> None:
-    told = agreement(pd.Series(["pop"] * 3), pd.Series(["pop"] * 3), CLASSES)
-    assert told["agreement"] == 1 and math.isnan(told["kappa"]) and math.isnan(told["rock"])
+def test_a_single_genre_has_no_kappa() -> None:
+    row = agreement(pd.Series(["pop"] * 3), pd.Series(["pop"] * 3), CLASSES)
+    assert row["agreement"] == 1 and math.isnan(row["kappa"]) and math.isnan(row["rock"])
 
 
-def test_pairs_share_files() -> None:
+def test_only_pairs_with_common_files_are_compared() -> None:
     genres = pd.DataFrame({"a": ["pop", "rock", ""], "b": ["pop", "", "pop"], "c": ["", "rock", ""]})
-    told = agreement_of_pairs(genres, CLASSES)
-    assert told[["one", "other", "files", "agreement"]].to_numpy().tolist() == [["a", "b", 1, 1.0], ["a", "c", 1, 1.0]]
+    rows = agreement_of_pairs(genres, CLASSES)
+    assert rows[["one", "other", "files", "agreement"]].to_numpy().tolist() == [["a", "b", 1, 1.0], ["a", "c", 1, 1.0]]

@@ -1,11 +1,12 @@
-"""What catalogues say of files, by MD5 sum, by artist and title, by artist, by folder."""
+"""Tags of files from catalogues by MD5 sum, by artist and title, by artist, by folder; labels from these tags."""
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msd_files import write_aggregate, write_single
+from msd_files import write_aggregate
 
 from labelling.files import MidiFile
 from labelling.genre_map import GenreMap
@@ -23,28 +24,26 @@ FILES = [MATCHED, NAMED, UNKNOWN]
 
 @pytest.fixture
 def catalogues(tmp_path: Path) -> Catalogues:
-    """Three tracks of the Million Song Dataset, one of which a file matches by its sum, and one by its names."""
-    (tmp_path / "h5").mkdir()
-    write_single(tmp_path / "h5/one.h5", ONE, "Miles", "So What", mbtags=[("jazz", 5), ("american", 9)])
-    write_single(
-        tmp_path / "h5/two.h5", TWO, "The Kate Bush", "Cloudbusting (Live)", terms=[("art rock", 1.0), ("pop", 0.3)]
-    )
-    write_single(tmp_path / "h5/three.h5", THREE, "Kate Bush", "Babooshka", mbtags=[("pop", 3), ("rock", 1)])
+    """Three Million Song tracks: a file matches one by its MD5 sum and one by its names."""
+    write_aggregate(tmp_path / "h5/one.h5", Track(ONE, "Miles", "So What", (("jazz", 5), ("american", 9))))
+    terms = (("art rock", 1.0), ("pop", 0.3))
+    write_aggregate(tmp_path / "h5/two.h5", Track(TWO, "The Kate Bush", "Cloudbusting (Live)", (), terms))
+    write_aggregate(tmp_path / "h5/three.h5", Track(THREE, "Kate Bush", "Babooshka", (("pop", 3), ("rock", 1))))
     (tmp_path / "match_scores.json").write_text(json.dumps({ONE: {"aa": 0.7}, THREE: {"aa": 0.6}}), encoding="utf-8")
     (tmp_path / "some.cls").write_text(f"# \n{ONE}\tJazz\n{TWO}\tPop\tRock\n{THREE}\tPop\n", encoding="utf-8")
     return Catalogues(
-        msd=(tmp_path / "h5",), match_scores=tmp_path / "match_scores.json", annotations=(tmp_path / "some.cls",),
+        msd_h5=(tmp_path / "h5",), match_scores=tmp_path / "match_scores.json", annotations=(tmp_path / "some.cls",),
         folders=True,
     )  # fmt: skip
 
 
-def told(evidence: list[Evidence]) -> dict[str, dict[int, list]]:
+def tags_of(evidence: list[Evidence]) -> dict[str, dict[int, list]]:
     return {each.name: {number: sorted(tags) for number, tags in each.tags.items()} for each in evidence}
 
 
-def test_each_source_says_what_it_knows(catalogues: Catalogues) -> None:
+def test_tags_of_each_source(catalogues: Catalogues) -> None:
     problems: list[Problem] = []
-    assert told(gather(FILES, catalogues, MAP, problems)) == {
+    assert tags_of(gather(FILES, catalogues, MAP, problems)) == {
         "annotation some": {0: [("Jazz", 0.7), ("Pop", 0.6)]},
         "title some": {1: [("Pop", pytest.approx(2 / 3)), ("Rock", pytest.approx(1 / 3))]},
         "folder": {2: [("jazz", 1.0)]},
@@ -59,8 +58,8 @@ def test_each_source_says_what_it_knows(catalogues: Catalogues) -> None:
 
 
 def test_the_first_source_in_order_decides(catalogues: Catalogues) -> None:
-    judgements = judge(gather(FILES, catalogues, MAP, []), MAP, 0.5)
-    labels, unlabelled = label(FILES, in_order(judgements, KINDS), MAP.classes)
+    sources = judge(gather(FILES, catalogues, MAP, []), MAP, 0.5)
+    labels, unlabelled = label(FILES, in_order(sources, KINDS), MAP.classes)
     rows = labels[["genre", "genre_id", "source", "confidence", "agree", "disagree"]].to_numpy().tolist()
     assert rows == [
         ["jazz", 1, "annotation some", pytest.approx(0.7 / 1.3, abs=1e-4), 1, 0],
@@ -68,45 +67,44 @@ def test_the_first_source_in_order_decides(catalogues: Catalogues) -> None:
         ["jazz", 1, "folder", 1.0, 0, 0],
     ]
     assert json.loads(labels["tags"][0]) == ["Jazz", "Pop"] and not len(unlabelled)
-    labels, unlabelled = label(FILES, in_order(judgements, ["terms", "mbtags"]), MAP.classes)
-    assert labels[["path", "genre", "source"]].to_numpy().tolist() == [
-        [MATCHED.path, "jazz", "mbtags"], [NAMED.path, "rock", "terms"],
-    ]  # fmt: skip
+    labels, unlabelled = label(FILES, in_order(sources, ["terms", "mbtags"]), MAP.classes)
+    rows = labels[["path", "genre", "source"]].to_numpy().tolist()
+    assert rows == [[MATCHED.path, "jazz", "mbtags"], [NAMED.path, "rock", "terms"]]
     assert unlabelled.to_numpy().tolist() == [[UNKNOWN.path, "Nobody", "Nothing", "no source knows it"]]
 
 
-def test_a_tie_of_matched_tracks_is_no_label(catalogues: Catalogues) -> None:
+def test_a_tie_of_matched_tracks_gives_no_label(catalogues: Catalogues) -> None:
     catalogues.match_scores.write_text(json.dumps({ONE: {"aa": 0.6}, THREE: {"aa": 0.6}}), encoding="utf-8")
-    judgements = judge(gather(FILES, catalogues, MAP, []), MAP, 0.5)
-    _, unlabelled = label(FILES, in_order(judgements, ["annotation"]), MAP.classes)
+    sources = judge(gather(FILES, catalogues, MAP, []), MAP, 0.5)
+    _, unlabelled = label(FILES, in_order(sources, ["annotation"]), MAP.classes)
     assert unlabelled["reason"].tolist()[0] == "annotation some: undecided between jazz and pop"
 
 
 def test_the_order_of_files_and_songs_changes_no_label(catalogues: Catalogues, tmp_path: Path) -> None:
-    tracks = [
-        Track(f"TR{'D' * 5}{number:011d}", artist, f"Song {number}", ((tag, 1.0 + number), ("uk", 9.0)), ())
-        for number, (artist, tag) in enumerate(
-            [("Nobody", "rock"), ("Nobody", "pop"), ("Nobody", "rock"), ("Kate Bush", "rock")]
-        )
+    tags = [("Nobody", "rock"), ("Nobody", "pop"), ("Nobody", "rock"), ("Kate Bush", "rock")]
+    songs = [
+        Track(f"TRDDDDD{number:011d}", artist, f"Song {number}", ((tag, 1.0 + number), ("uk", 9.0)))
+        for number, (artist, tag) in enumerate(tags)
     ]
-    results = []
+    both, results = replace(catalogues, msd_h5=(*catalogues.msd_h5, tmp_path / "all.h5"), folders=False), []
     for seed in range(3):
-        generator = random.Random(seed)
-        files, songs = list(FILES), list(tracks)
-        generator.shuffle(files)
-        generator.shuffle(songs)
-        write_aggregate(tmp_path / "all.h5", songs)
-        both = Catalogues(
-            msd=(*catalogues.msd, tmp_path / "all.h5"), match_scores=catalogues.match_scores,
-            annotations=catalogues.annotations,
-        )  # fmt: skip
+        files = random.Random(seed).sample(FILES, len(FILES))
+        write_aggregate(tmp_path / "all.h5", *random.Random(seed).sample(songs, len(songs)))
         labels, _ = label(files, in_order(judge(gather(files, both, MAP, []), MAP, 0.5), KINDS), MAP.classes)
         results.append(labels.set_index("path").sort_index()[["genre", "source", "confidence"]].to_csv())
-        (tmp_path / "all.h5").unlink()
     assert len(set(results)) == 1 and "Nobody" in results[0]
 
 
-def test_lmd_matched_folders_name_their_track(tmp_path: Path) -> None:
-    write_single(tmp_path / "one.h5", ONE, "Miles", "So What", mbtags=[("jazz", 5)])
+def test_lmd_matched_folders_name_the_track(catalogues: Catalogues) -> None:
     file = MidiFile(f"A/A/A/{ONE}/{'a' * 32}.mid", "", "", "a" * 32, ONE)
-    assert told(gather([file], Catalogues(msd=(tmp_path / "one.h5",)), MAP, [])) == {"mbtags": {0: [("jazz", 5.0)]}}
+    assert tags_of(gather([file], Catalogues(catalogues.msd_h5), MAP, []))["mbtags"] == {
+        0: [("american", 9.0), ("jazz", 5.0)]
+    }
+
+
+def test_sources_of_one_name_are_numbered(catalogues: Catalogues, tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text(json.dumps({"some": {"cc": ["Rock"]}}), encoding="utf-8")
+    both = replace(catalogues, midi_genre_map=tmp_path / "map.json", annotations=catalogues.annotations * 2)
+    names = [each.name for each in gather(FILES, both, MAP, [])]
+    annotations = ["annotation some", "annotation some 2", "title some", "annotation some 3", "title some 2"]
+    assert names == [*annotations, "folder", "mbtags", "terms"]

@@ -1,4 +1,4 @@
-"""Runs of the three stages that the tests of training share."""
+"""Runs of the three stages, shared by the tests of training."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ import train_hybrid
 
 @pytest.fixture(scope="session")
 def pipeline(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run of all three scripts, as a user starts them. Tests must not write into it."""
+    """Folder of a run of the three scripts, started as a user starts them. Tests must not write into it."""
     folder = tmp_path_factory.mktemp("pipeline")
     for script in ("train_cvae.py", "train_cgan.py", "train_hybrid.py"):
         done = run_script(script, "--preset", "smoke", *arguments(tiny_store, folder))
@@ -22,13 +22,13 @@ def pipeline(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def copied(pipeline: Path, tmp_path: Path) -> Path:
-    """A copy of the finished pipeline that a test may change."""
+    """A copy of the pipeline that a test may change."""
     return shutil.copytree(pipeline, tmp_path / "run")
 
 
 @pytest.fixture(scope="session")
 def whole_cvae(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two epochs of stage 1 without interruption."""
+    """Two uninterrupted epochs of stage 1."""
     folder = tmp_path_factory.mktemp("whole")
     train_cvae.train_cvae(cvae_options(tiny_store, folder))
     return folder
@@ -36,7 +36,7 @@ def whole_cvae(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def whole_hybrid(pipeline: Path, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stage 3 at T = 32 and 64, an epoch each, without interruption."""
+    """Stage 3 at T = 32 and 64, one uninterrupted epoch each."""
     folder = pretrained(pipeline, tmp_path_factory.mktemp("hybrid") / "whole")
     train_hybrid.train_hybrid(hybrid_options(tiny_store, folder))
     return folder

@@ -1,6 +1,5 @@
-"""Preset large goes through the three stages, resumes bit for bit, and refuses what does not fit."""
+"""Preset large in the three stages: weights, exact resuming, fine-tuning, refusals."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from corpus import rewrite_store
-from stages import arguments, assert_same_result, draw_at, epochs_logged, opened, stopping, terminate
+from stages import arguments, assert_same_result, opened, stopping, terminate
 
 import train_cgan
 import train_cvae
@@ -21,7 +20,6 @@ from models import ConvGenerator, NoteCVAE, ProjectionCritic
 from models.checkpoint import CheckpointError
 from models.trained import load
 from models.weight_files import LAST, hybrid_file, pretrained_file
-from training.adversarial import Adversaries, GradientShare
 from training.stage import Position
 
 SMALL = {
@@ -55,45 +53,16 @@ def test_weights_of_all_stages(whole: Path) -> None:
         early = load(whole / "checkpoints" / pretrained_file(kind), kind, "").model
         late = load(whole / "checkpoints" / hybrid_file(name, 64), kind, "", seq_len=64).model
         assert type(early) is type(late) is network
+    assert early.latent.weight.any() and late.latent.weight.any(), "the critic scores pairs of a roll and its z"
     of_32 = load(whole / "checkpoints" / hybrid_file("G", 32, LAST), "generator", "").model
-    longer = of_32(torch.randn(2, of_32.noise_size(64)), torch.tensor([0, 1]))
-    assert longer.shape == (2, 128, 64), "its network knows windows of any length"
-
-
-def test_the_critic_learns_of_z_unless_told_not_to(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
-    for file_name in (pretrained_file("critic"), hybrid_file("D", 64)):
-        assert load(whole / "checkpoints" / file_name, "critic", "").model.latent.weight.any()
-    shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
-    deaf = options(train_cgan, tiny_store, tmp_path, "--no-critic-takes-z", "--restart")
-    training.loop.train(train_cgan.CGANStage(deaf))
-    assert load(tmp_path / "checkpoints" / pretrained_file("critic"), "critic", "").model.latent is None
-
-
-def test_the_gradient_of_the_generators_loss_flows_through_the_fakes_only(tiny_store: Path, tmp_path: Path) -> None:
-    critic = ProjectionCritic(2, 32, hidden=16, latent=2)
-    torch.nn.init.normal_(critic.latent.weight)
-    generator = ConvGenerator(2, 32, latent=2, hidden=16)
-    z, genre = torch.randn(2, 4, requires_grad=True), torch.arange(2)
-    loss = Adversaries(generator, critic, train_cgan.Options()).generator_loss(z, genre, draw=None)
-    fake = generator(z, genre)
-    torch.testing.assert_close(loss, -critic(fake, genre, z).mean())
-    (expected,) = torch.autograd.grad(-critic(fake, genre, z.detach()).mean(), z)
-    (found,) = torch.autograd.grad(loss, z)
-    torch.testing.assert_close(found, expected)
-
-
-def test_the_curriculum_keeps_every_tensor(whole: Path) -> None:
     log = (whole / "runs" / "hybrid" / "log.txt").read_text()
     assert ": kept" in log and ": grown" not in log and ": new" not in log
-
-
-def test_the_log_tells_how_much_of_the_gradient_is_the_generators(whole: Path) -> None:
-    shares = [epoch["train"]["generator_share"] for epoch in epochs_logged(whole / "runs" / "hybrid")]
-    assert all(0 < share < 1 for share in shares)
+    longer = of_32(torch.randn(2, of_32.noise_size(64)), torch.tensor([0, 1]))
+    assert longer.shape == (2, 128, 64), "its network takes windows of any length"
 
 
 @pytest.mark.parametrize(("program", "stage"), STAGES, ids=["cvae", "cgan", "hybrid"])
-def test_every_stage_goes_on_exactly(
+def test_every_stage_resumes_exactly(
     program: Any, stage: Any, whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     earlier = [each for each, _ in STAGES][: [each for each, _ in STAGES].index(program)]
@@ -110,20 +79,8 @@ def test_every_stage_goes_on_exactly(
         assert_same_result(tmp_path, whole, run)
 
 
-def test_learning_rates_rise_and_fall_by_the_schedule(tiny_store: Path, tmp_path: Path) -> None:
-    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, "--warm-up", "4")))
-    rates = []
-    for step in range(20):
-        stage.set_rates(Position(stage.phases[0], step // 10, 16 * (step % 10)))
-        rates.append([group["lr"] for group in stage.optimizers["cvae"].param_groups])
-    muon, adam = zip(*rates, strict=True)
-    assert adam[0] == pytest.approx(1.5e-3 / 4) and max(adam) < 1.5e-3 and adam[-1] < 0.02 * 1.5e-3
-    assert list(adam[4:]) == sorted(adam[4:], reverse=True)
-    assert [each / 0.02 for each in muon] == pytest.approx([each / 1.5e-3 for each in adam])
-
-
 @pytest.mark.parametrize("more", [("--optimizer", "muon"), ("--dropout", "0.1")])
-def test_what_is_for_note_decoders_is_refused_for_others(
+def test_options_of_note_decoders_are_refused_for_other_cvaes(
     more: tuple[str, str], tiny_store: Path, tmp_path: Path
 ) -> None:
     words = [*arguments(tiny_store, tmp_path), *more]
@@ -132,7 +89,7 @@ def test_what_is_for_note_decoders_is_refused_for_others(
         opened(stage)
 
 
-def test_every_epoch_cuts_windows_at_other_frames(tiny_store: Path, tmp_path: Path) -> None:
+def test_every_epoch_cuts_windows_at_new_frames(tiny_store: Path, tmp_path: Path) -> None:
     stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path)))
     drawn = []
     stage.iterate = lambda draw: drawn.append(draw.batch_of(torch.arange(stage.n_examples)).events) or {}
@@ -141,37 +98,6 @@ def test_every_epoch_cuts_windows_at_other_frames(tiny_store: Path, tmp_path: Pa
         stage.train_step(Position(stage.phases[0], epoch, example))
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[3])
     assert drawn[0].shape != drawn[2].shape or not torch.equal(drawn[0], drawn[2])
-
-
-def test_windows_are_transposed_to_every_key(tiny_store: Path, tmp_path: Path) -> None:
-    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path)))
-    draw = draw_at(stage)
-    index = torch.zeros(500, dtype=torch.int64)
-    moved, plain = draw.batch_of(index), stage.train_windows.batch(index)
-    pitches = moved.roll.amax(2).argmax(1) - plain.roll.amax(2).argmax(1)
-    assert pitches.unique().tolist() == list(range(-5, 7))
-    difference = (moved.events[:, 1] - plain.events[:, 1]) * 127
-    torch.testing.assert_close(difference, pitches[moved.event_window].float(), atol=1e-4, rtol=0)
-
-
-def test_some_fakes_are_of_the_prior(tiny_store: Path, whole: Path) -> None:
-    stage = opened(train_cgan.CGANStage(options(train_cgan, tiny_store, whole, "--prior-share", "1")))
-    drawn = []
-    stage.models["generator"].prior.sample = lambda noise, genre: drawn.append(len(noise)) or noise
-    stage.iterate(draw_at(stage))
-    assert drawn == [16] * 3, "two critic steps and one of the generator"
-
-
-def test_the_share_of_a_gradient() -> None:
-    z = torch.zeros(3, requires_grad=True) * 1
-    z_of_generator = z.view_as(z)
-    share = GradientShare(z, z_of_generator)
-    (3 * z[0] + 4 * z[1] + 5 * z_of_generator[2]).backward()
-    assert share.value().item() == pytest.approx(0.5)
-    z = torch.zeros(3, requires_grad=True) * 1
-    share = GradientShare(z, z.detach())
-    z.sum().backward()
-    assert share.value() == 0
 
 
 @pytest.mark.parametrize(
@@ -184,7 +110,7 @@ def test_the_share_of_a_gradient() -> None:
         (train_hybrid, ("--reconstruction", "squared-error"), "has no probabilities of cells: give --reconstruction"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_options_that_do_not_fit_are_refused(
     program: Any, more: tuple[str, ...], message: str, whole: Path, tiny_store: Path
 ) -> None:
     stage = dict(STAGES)[program](options(program, tiny_store, whole, "--restart", *more))
@@ -192,14 +118,16 @@ def test_what_does_not_fit_is_refused(
         opened(stage)
 
 
-def test_fine_tuning_on_other_genres_keeps_all_but_their_embeddings(
+def test_fine_tuning_on_other_genres_replaces_only_their_embeddings(
     whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=["tango", "waltz", "polka"]).folder
     initial = ["--init-from", str(whole / "checkpoints")]
     stages = {program: stage(options(program, store, tmp_path, *initial)) for program, stage in STAGES}
+    same = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, *initial))).models["cvae"]
     cvae = opened(stages[train_cvae]).models["cvae"]
     before = load(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
+    assert all(torch.equal(tensor, before.state_dict()[name]) for name, tensor in same.state_dict().items())
     for name, tensor in cvae.state_dict().items():
         if name in ("genre.weight", "prior.genre.weight"):
             expected = before.state_dict()[name].mean(0).expand_as(tensor)
@@ -217,7 +145,7 @@ def test_fine_tuning_on_other_genres_keeps_all_but_their_embeddings(
     assert trained.genres == ["tango", "waltz", "polka"]
 
 
-def test_a_prior_of_another_kind_begins_anew_and_is_the_generators_too(
+def test_a_prior_of_another_kind_is_new_in_cvae_and_generator(
     whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     more = ["--init-from", str(whole / "checkpoints"), "--prior", "standard-normal"]
@@ -233,7 +161,7 @@ def test_a_prior_of_another_kind_begins_anew_and_is_the_generators_too(
         for name, kind in (("cvae", "cvae"), ("G", "generator"))
     )
     assert generator.config["prior"] == "standard-normal" == cvae.config["prior"]
-    # And back, to one that learns.
+    # And back, to a trained prior.
     back = ["--init-from", str(tmp_path / "checkpoints"), "--prior", "autoregressive"]
     training.loop.train(train_hybrid.HybridStage(options(train_hybrid, tiny_store, tmp_path / "back", *back)))
     cvae, generator = (
@@ -241,14 +169,10 @@ def test_a_prior_of_another_kind_begins_anew_and_is_the_generators_too(
         for name, kind in (("cvae", "cvae"), ("G", "generator"))
     )
     assert torch.equal(generator.prior.moments.weight, cvae.prior.moments.weight)
-    assert cvae.prior.moments.weight.any(), "it has learned"
+    assert cvae.prior.moments.weight.any(), "it has been trained"
 
 
-def test_the_same_genres_are_kept_with_their_embeddings(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
-    initial = ["--init-from", str(whole / "checkpoints")]
-    cvae = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, *initial))).models["cvae"]
-    before = load(whole / "checkpoints" / pretrained_file("cvae"), "cvae", "").model
-    assert all(torch.equal(tensor, before.state_dict()[name]) for name, tensor in cvae.state_dict().items())
+def test_initial_weights_that_are_missing_are_refused(tiny_store: Path, tmp_path: Path) -> None:
     nowhere = options(train_cvae, tiny_store, tmp_path, "--init-from", str(tmp_path / "nowhere"))
     with pytest.raises(CheckpointError, match=r"nowhere/cvae_pretrained_best.pth: no such .*folder with --init"):
         opened(train_cvae.CVAEStage(nowhere))

@@ -1,4 +1,4 @@
-"""A step of each stage on the meta device: nothing mixes devices, nothing waits for one. No GPU is needed to see it."""
+"""A step of each stage on the meta device: it neither mixes devices nor waits for one. Needs no GPU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +20,12 @@ from training.roll_stage import Draw, RollStage
 from training.stage import Position
 
 META = torch.device("meta")
-# They give a number or a shape that depends on the values of a tensor, for which the host would have to wait.
+# Their result or its shape depends on the values of a tensor, so that the host would have to wait.
 WAITS = {"_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique_dim", "_unique2", "repeat_interleave"}
 
 
 class OneDevice(TorchDispatchMode):
-    """Refuses operations between devices, but for copies and for numbers that the host holds as tensors."""
+    """Rejects operations between devices, except for copies and scalars on the host."""
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
@@ -42,7 +42,7 @@ class OneDevice(TorchDispatchMode):
 
 
 class MetaDraw(Draw):
-    """There is no random generator for the meta device, whose tensors have no values."""
+    """Random numbers on the meta device, which has no torch.Generator."""
 
     def __init__(self, stage: RollStage, position: Position) -> None:
         self._source, self._order, self._position = stage.train_windows, stage.order, position
@@ -56,7 +56,7 @@ class MetaDraw(Draw):
 
 
 def on_meta(stage: RollStage) -> RollStage:
-    """`stage` ready for its first step, with all that would be on a GPU on the meta device."""
+    """`stage` ready for its first step, on the meta device in place of a GPU."""
     opened(stage)
     stage.device = META
     stage.train_windows = WindowSource(stage.store, "train", 32, META)
@@ -87,7 +87,7 @@ def test_a_step_stays_on_its_device_and_never_waits(
     assert losses and all(loss.device == META and loss.shape == () for loss in losses.values())
 
 
-def test_the_guard_sees_both_faults() -> None:
+def test_the_guard_detects_both_faults() -> None:
     numbers = torch.empty(3, device=META)
     with OneDevice(), pytest.raises(AssertionError, match="mixes meta and"):
         numbers.index_select(0, torch.tensor([1]))

@@ -1,6 +1,5 @@
-"""A run that was stopped, crashed or killed goes on bit for bit."""
+"""A stopped, crashed or killed run resumes bit for bit."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -44,7 +43,7 @@ def test_runs_are_repeatable_and_seeds_differ(whole_cvae: Path, tiny_store: Path
 
 # 160 training windows: ten batches an epoch.
 @pytest.mark.parametrize("at_step", [1, 4, 10, 13, 20])
-def test_stage_1_goes_on_exactly_after_sigterm(
+def test_stage_1_resumes_exactly_after_sigterm(
     at_step: int, whole_cvae: Path, tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage, options = stopping(train_cvae.CVAEStage, at_step, by=terminate), cvae_options(tiny_store, tmp_path)
@@ -58,17 +57,17 @@ def test_stage_1_goes_on_exactly_after_sigterm(
     examples = 16 * ((at_step - 1) % 10 + 1)
     assert (progress["epoch"], progress["example"]) == ((at_step - 1) // 10, examples)
     training.loop.train(stage(options))
-    assert stage.steps == 20, "no step is done twice"
+    assert stage.steps == 20, "no step is repeated"
     assert_same_result(tmp_path, whole_cvae, "cvae")
 
 
-def test_stage_1_goes_on_exactly_after_a_crash(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
+def test_stage_1_resumes_exactly_after_a_crash(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
     stage, options = stopping(train_cvae.CVAEStage, 3, 17, by=crash), cvae_options(tiny_store, tmp_path)
     for _ in range(2):
         with pytest.raises(MemoryError):
             training.loop.train(stage(options))
     training.loop.train(stage(options))
-    # Two steps before the first save and four of the second epoch are done again, and each crash costs one.
+    # After each crash the steps since the last save are repeated, and the one that it aborted.
     assert stage.steps == 20 + (2 + 1) + (3 + 1)
     assert_same_result(tmp_path, whole_cvae, "cvae")
 
@@ -80,7 +79,7 @@ def test_an_epoch_that_was_logged_but_not_saved_is_logged_once(
 
     def save(content: dict[str, Any], path: Path) -> None:
         saves.append(path)
-        if len(saves) == 3:  # after the first, before any step, and that of the first epoch
+        if len(saves) == 3:  # the state after the second epoch
             raise OSError("disk full")
         original(content, path)
 
@@ -112,8 +111,7 @@ train(Killed(parse_options(train_cvae.Options, "", sys.argv[1:])))
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a POSIX signal")
-def test_stage_1_goes_on_exactly_after_sigkill(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
+def test_stage_1_resumes_exactly_after_sigkill(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
     options = [*arguments(tiny_store, tmp_path), "--epochs", "2", "--save-minutes", "1e-9"]
     done = run_script("-c", KILLED_IN_STEP_7, *options)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -122,8 +120,7 @@ def test_stage_1_goes_on_exactly_after_sigkill(whole_cvae: Path, tiny_store: Pat
     assert_same_result(tmp_path, whole_cvae, "cvae")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process can answer")
-def test_a_running_script_stops_and_goes_on(tiny_store: Path, tmp_path: Path) -> None:
+def test_a_script_stops_at_sigterm_and_resumes(tiny_store: Path, tmp_path: Path) -> None:
     n_epochs = 8
     options = [*arguments(tiny_store, tmp_path / "stopped"), "--epochs", str(n_epochs)]
     log = tmp_path / "stopped" / "runs" / "cvae" / "epochs.jsonl"
@@ -142,12 +139,12 @@ def test_a_running_script_stops_and_goes_on(tiny_store: Path, tmp_path: Path) ->
     assert_same_result(tmp_path / "stopped", tmp_path / "whole", "cvae")
 
 
-# Ten batches at T = 32, five at T = 64, of 160 and 76 windows: where each of them ends.
+# The example after each step: ten batches of 160 windows at T = 32, five of 76 at T = 64.
 EXAMPLES = {4: 64, 10: 160, 11: 16, 12: 32, 15: 76}
 
 
 @pytest.mark.parametrize("at_steps", [(4, 12), (10, 11), (15,)])
-def test_stage_3_goes_on_exactly_across_the_curriculum(
+def test_stage_3_resumes_exactly_across_the_curriculum(
     at_steps: tuple[int, ...], pipeline: Path, whole_hybrid: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     options = hybrid_options(tiny_store, pretrained(pipeline, tmp_path / "stopped"))
@@ -163,7 +160,7 @@ def test_stage_3_goes_on_exactly_across_the_curriculum(
     assert_same_result(tmp_path / "stopped", whole_hybrid, "hybrid")
 
 
-def test_stage_3_goes_on_exactly_after_a_crash_between_lengths(
+def test_stage_3_resumes_exactly_after_a_crash_between_lengths(
     pipeline: Path, whole_hybrid: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     class Crashing(train_hybrid.HybridStage):
@@ -179,7 +176,7 @@ def test_stage_3_goes_on_exactly_after_a_crash_between_lengths(
     assert_same_result(tmp_path / "stopped", whole_hybrid, "hybrid")
 
 
-def test_stage_2_goes_on_exactly(pipeline: Path, tiny_store: Path, tmp_path: Path) -> None:
+def test_stage_2_resumes_exactly(pipeline: Path, tiny_store: Path, tmp_path: Path) -> None:
     folders = [pretrained(pipeline, tmp_path / name) for name in ("stopped", "whole")]
     for folder in folders:
         for name in ("generator", "critic"):

@@ -1,4 +1,4 @@
-"""What a run finds in its folders: complete, changed, damaged, of another run, in use."""
+"""Folders of runs that are complete, changed, damaged or of another run."""
 
 import json
 import math
@@ -56,24 +56,24 @@ def test_changed_options_are_named_and_refused(copied: Path, tiny_store: Path) -
 
 def test_a_changed_store_is_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
     other = shutil.copytree(tiny_store, tmp_path / "store")
-    train_cvae.train_cvae(smoke_options(other, copied))  # moved, but the same
+    train_cvae.train_cvae(smoke_options(other, copied))  # moved, same content
     another = make_store(tmp_path / "another", first_song=10)
     was, now = (RollStore.open(store).content_hash for store in (tiny_store, another))
     with pytest.raises(UserError, match=rf"store_content \(was {was}, is {now}\)"):
         train_cvae.train_cvae(smoke_options(another, copied))
 
 
-def test_allow_changes_goes_on_with_the_new_options(copied: Path, tiny_store: Path) -> None:
+def test_allow_changes_resumes_with_the_new_options(copied: Path, tiny_store: Path) -> None:
     first = epochs_logged(copied / "runs" / "cvae")
     train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2", "--allow-changes"))
     records = epochs_logged(copied / "runs" / "cvae")
     assert len(records) == 2 and records[:1] == first
-    # The changed options are the run's own from now on.
+    # The state now has the changed options.
     train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2"))
     assert epochs_logged(copied / "runs" / "cvae") == records
 
 
-def test_a_learning_rate_that_changed_counts_from_the_resumption_on(tiny_store: Path, tmp_path: Path) -> None:
+def test_a_changed_learning_rate_takes_effect_when_resumed(tiny_store: Path, tmp_path: Path) -> None:
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, learning_rate=1e-2))
     before = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")["weights"]
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=2, learning_rate=1e-9, allow_changes=True))
@@ -85,17 +85,17 @@ def test_a_learning_rate_that_changed_counts_from_the_resumption_on(tiny_store: 
     assert (options["epochs"], options["learning_rate"]) == (2, 1e-9)
 
 
-def test_restart_begins_anew(copied: Path, tiny_store: Path) -> None:
+def test_restart_discards_the_earlier_run(copied: Path, tiny_store: Path) -> None:
     (copied / "runs" / "cvae" / "of the user").touch()
     train_cvae.train_cvae(smoke_options(tiny_store, copied, "--restart", "--seed", "5"))
     assert len(epochs_logged(copied / "runs" / "cvae")) == 1
     assert (copied / "runs" / "cvae" / "of the user").exists()
     assert len(list((copied / "runs" / "cvae").glob("events.out.tfevents.*"))) == 1
     assert json.loads((copied / "runs" / "cvae" / "options.json").read_text())["seed"] == 5
-    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--seed", "5"))  # complete, and not refused
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--seed", "5"))  # complete: does nothing
 
 
-def test_a_damaged_state_names_the_remedy(copied: Path, tiny_store: Path) -> None:
+def test_a_damaged_state_is_refused(copied: Path, tiny_store: Path) -> None:
     state = copied / "runs" / "cvae" / "state.pth"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"state\.pth: not a readable checkpoint .*; begin anew with --restart"):
@@ -123,7 +123,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     assert (contents(tmp_path / "checkpoints"), (tmp_path / "runs" / "cvae" / "state.pth").read_bytes()) == before
 
 
-def test_other_weights_of_an_earlier_stage_are_noticed(tiny_store: Path, tmp_path: Path) -> None:
+def test_changed_weights_of_an_earlier_stage_are_refused(tiny_store: Path, tmp_path: Path) -> None:
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
     options = cgan_options(tiny_store, tmp_path)
     train_cgan.train_cgan(options)
@@ -132,7 +132,7 @@ def test_other_weights_of_an_earlier_stage_are_noticed(tiny_store: Path, tmp_pat
         train_cgan.train_cgan(options)
 
 
-def test_weights_that_are_gone_are_missed(copied: Path, tiny_store: Path) -> None:
+def test_missing_weights_of_the_run_are_refused(copied: Path, tiny_store: Path) -> None:
     (copied / "checkpoints" / "cvae_pretrained_last.pth").unlink()
     with pytest.raises(UserError, match=r"cvae_pretrained_last.pth: not there, although this run has written it"):
         train_cvae.train_cvae(smoke_options(tiny_store, copied))
