@@ -22,35 +22,23 @@ def test_embeddings_come_from_the_cache_and_are_the_same(tmp_path: Path) -> None
     assert np.array_equal(made.numpy().astype(np.float32), expected)
 
 
-@pytest.mark.parametrize(
-    ("renderer", "embedder"),
-    [(FakeRenderer("another SoundFont"), FakeEmbedder()), (FakeRenderer(), FakeEmbedder(identity="fake 2"))],
-)
-def test_another_renderer_or_embedder_has_its_own_embeddings(
-    tmp_path: Path, renderer: FakeRenderer, embedder: FakeEmbedder
-) -> None:
-    embedder_of(tmp_path).embed(clips(4))
-    embedder_of(tmp_path, embedder, renderer=renderer).embed(clips(4))
-    assert renderer.rendered == 4
-
-
-def test_a_changed_cell_or_length_is_another_clip(tmp_path: Path) -> None:
+def test_embeddings_are_shared_only_by_equal_clips_renderers_and_embedders(tmp_path: Path) -> None:
     rolls = clips(4)
-    embedder = embedder_of(tmp_path)
-    embedder.embed(rolls)
+    embedder_of(tmp_path).embed(rolls)
     changed = rolls.copy()
     changed[2, 60, 3] ^= True
-    embedder.embed(changed)
-    assert embedder.renderer.rendered == 5
     longer = np.pad(rolls, ((0, 0), (0, 0), (0, 8)))  # packs into other bytes, but silence is the same music
-    embedder.embed(longer)
-    assert embedder.renderer.rendered == 9
-
-
-def test_equal_clips_are_rendered_once_and_keep_their_places(tmp_path: Path) -> None:
-    embedder = embedder_of(tmp_path)
-    made = embedder.embed(clips(3)[[0, 1, 0, 2, 0]])["fake"]
-    assert embedder.renderer.rendered == 3
+    for own, embedder, renderer, n_rendered in (
+        (rolls, FakeEmbedder(), FakeRenderer("another SoundFont"), 4),
+        (rolls, FakeEmbedder(identity="fake 2"), FakeRenderer(), 4),
+        (changed, FakeEmbedder(), FakeRenderer(), 1),
+        (longer, FakeEmbedder(), FakeRenderer(), 4),
+    ):
+        embedder_of(tmp_path, embedder, renderer=renderer).embed(own)
+        assert renderer.rendered == n_rendered
+    twice = embedder_of(tmp_path / "other")
+    made = twice.embed(clips(3)[[0, 1, 0, 2, 0]])["fake"]
+    assert twice.renderer.rendered == 3
     assert torch.equal(made[0], made[2]) and torch.equal(made[0], made[4]) and not torch.equal(made[0], made[1])
 
 

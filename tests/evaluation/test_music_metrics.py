@@ -65,11 +65,17 @@ def test_a_clip_with_known_answers() -> None:
     assert values["repetition"] == 0
 
 
-def test_silence_has_no_notes_to_describe() -> None:
-    values = features_of(clip())
+def test_silence_has_no_notes_to_describe_nor_an_effect_on_other_clips() -> None:
+    rolls = random_rolls(5)
+    rolls[4] = False
+    together = musical_features(rolls, 16)
+    values = {name: value[4].item() for name, value in together.items()}
     assert {name for name, value in values.items() if math.isnan(value)} == UNDEFINED_IN_SILENCE
     assert values["empty"] == values["silent_frames"] == 1
     assert values["note_density"] == values["pitch_classes"] == 0
+    for index in range(len(rolls)):
+        for name, alone in musical_features(rolls[index : index + 1], 16).items():
+            torch.testing.assert_close(alone, together[name][index : index + 1], equal_nan=True)
 
 
 def test_repetition_needs_no_beat_and_forgives_a_frame() -> None:
@@ -95,16 +101,6 @@ def test_repetition_is_of_earlier_onsets() -> None:
     assert math.isnan(features_of(clip((60, 0, 4)))["repetition"])
 
 
-def test_features_of_a_clip_do_not_depend_on_the_others() -> None:
-    rolls = random_rolls(9)
-    rolls[4] = False
-    together = musical_features(rolls, 16)
-    for index in range(len(rolls)):
-        for name, alone in musical_features(rolls[index : index + 1], 16).items():
-            torch.testing.assert_close(alone, together[name][index : index + 1], equal_nan=True)
-    assert (together["repetition"].nan_to_num().clamp(0, 1) == together["repetition"].nan_to_num()).all()
-
-
 def test_features_agree_with_muspy() -> None:
     import muspy
 
@@ -124,9 +120,7 @@ def test_features_agree_with_muspy() -> None:
         for name, function in theirs.items():
             assert ours[name][index].item() == pytest.approx(function(music)), name
         assert ours["note_density"][index].item() == len(notes) / 2
-        assert ours["note_length"][index].item() == pytest.approx(
-            sum(note.duration for note in notes) / len(notes) / 16
-        )
+        assert ours["note_length"][index].item() == pytest.approx(np.mean([note.duration for note in notes]) / 16)
 
 
 def test_overlap_of_known_samples() -> None:
@@ -243,8 +237,6 @@ def test_rows_over_all_genres_pool_their_clips(options: eval_music.Options) -> N
     pooled = torch.cat([genre.real["pitch_range"] for genre in genres])
     assert row["real"] == pytest.approx(pooled.nanmean().item())
     assert row["real_std"] == pytest.approx(pooled[~pooled.isnan()].std(correction=0).item())
-    alone = by_feature(records(compare_features(genres[1:2], source.genres, seed=0)), genre_id=1)
-    assert alone == by_feature(records(compare_features(genres, source.genres, seed=0)), genre_id=1)
 
 
 def test_a_genre_needs_two_real_clips(options: eval_music.Options, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Tables of results: written, read, grouped, shown."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +37,8 @@ def test_a_table_as_text() -> None:
         "all         1235  2",
     ]
     assert "reported" in format_table(frame.assign(published=[None, 3.0]), columns)
-
-
-def test_control_characters_in_names_are_escaped() -> None:
     shown = format_table(frame_of(genre_name=["\x1b[2J", "{condition} {0}"]), TABLE.columns[:1])
-    assert shown.splitlines()[1:] == ["\\x1b[2J", "{condition} {0}"]
+    assert shown.splitlines()[1:] == ["\\x1b[2J", "{condition} {0}"], "control characters are escaped"
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -70,13 +66,3 @@ def test_other_files_are_named(content: str, message: str, tmp_path: Path) -> No
     (tmp_path / "things-T32.csv").write_text(content)
     with pytest.raises(UserError, match=rf"things-T32.csv: {message}"):
         TABLE.read(tmp_path, 32)
-
-
-def test_a_failed_write_leaves_the_earlier_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (path,) = TABLE.write(frame_of(), tmp_path)
-    before = path.read_bytes()
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left") as caught:
-        TABLE.write(frame_of(x=2.0), tmp_path)
-    assert caught.value.filename == str(path)
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

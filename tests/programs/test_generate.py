@@ -15,7 +15,6 @@ from weights import save_weights
 import generate as script
 from audio.synthesis import open_renderer
 from common.errors import run_command
-from common.files import save_plain
 from common.options import parse_options
 from data.song import read_song
 from data.song_windows import read_song_windows
@@ -23,7 +22,7 @@ from evaluation.samples.sampling import interpolate, play_latents, sample_noise
 from generate import generate
 from generation.music import SOURCES, Options, load_encoder, load_player
 from models import CVAE, Critic, Generator
-from models.checkpoint import CheckpointError, weights_content
+from models.checkpoint import CheckpointError
 
 GENRES = ["Classical", "jazz", "R&B / soul"]
 BIAS = torch.full((128,), -100.0)
@@ -55,10 +54,6 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_weights(cvae, folder / "hybrid_cvae_best_T32.pth", **facts)
     save_weights(CVAE(len(GENRES), latent=8), folder / "small_cvae.pth", **facts)
     save_weights(Critic(len(GENRES), 32), folder / "critic.pth", **facts)
-    save_plain(weights_content(Generator(2, 32), {"seq_len": 32}), folder / "no_genres.pth")
-    with torch.no_grad():
-        model.roll.bias[3] = torch.nan
-    save_weights(model, folder / "nan.pth", **facts)
     return folder
 
 
@@ -94,20 +89,10 @@ def has_color(path: Path, color: tuple[int, int, int]) -> bool:
     return bool((image == color).all(axis=2).any())
 
 
-def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of a command that fails with exit code 2."""
-    with pytest.raises(SystemExit) as stopped:
-        run_command(lambda: generate(parse_options(Options, "", list(map(str, arguments)))), CheckpointError)
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
 def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str]) -> None:
     *files, sheet = generate(Options(**options))
     names = [f"{genre}_T32_seed0_00{number}.mid" for genre in ("classical", "jazz", "r_b_soul") for number in range(3)]
     assert [path.name for path in files] == names
-    assert sorted(path.name for path in options["output"].iterdir()) == sorted([*names, "sheet_T32_seed0.png"])
     assert sheet.name == "sheet_T32_seed0.png"
     assert has_color(sheet, FIRST_COLOR)
     model = load_player(Options(**options), "generator", SOURCES).model
@@ -116,11 +101,8 @@ def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str
         assert 0.01 < expected.mean() < 0.05
         for number, roll in enumerate(expected):
             np.testing.assert_array_equal(read_roll(files[3 * genre_id + number], 32), roll)
-    header, *rows = capsys.readouterr().out.splitlines()[:4]
-    assert header.split() == ["genre", "clips", "empty", "notes/clip", "polyphony"]
-    assert rows[2].startswith("R&B / soul")
-    *_, n_clips, n_empty, notes, polyphony = rows[2].split()
-    assert (n_clips, n_empty) == ("3", "0")
+    *name, n_clips, n_empty, notes, polyphony = capsys.readouterr().out.splitlines()[3].split()
+    assert (" ".join(name), n_clips, n_empty) == ("R&B / soul", "3", "0")
     midis = [pretty_midi.PrettyMIDI(str(path)) for path in files[6:]]
     assert float(notes) == pytest.approx(np.mean([len(midi.instruments[0].notes) for midi in midis]), abs=0.06)
     assert float(polyphony) == pytest.approx(expected.sum(axis=1).mean(), abs=0.006)
@@ -135,11 +117,9 @@ def test_a_clip_depends_on_its_seed_and_number_alone(options: dict, tmp_path: Pa
     clips = contents(windows=2)
     assert len(set(clips.values())) == len(clips)
     assert contents(windows=2, batch_size=1) == clips
-    assert contents(windows=2, batch_size=5, count=3) == clips
     fewer = contents(windows=2, count=1, genre="jazz", seed=0)
     assert fewer == {"jazz_T32x2_seed0_000.mid": clips["jazz_T32x2_seed0_000.mid"]}
-    other = contents(windows=2, seed=1)
-    assert not set(other.values()) & set(clips.values())
+    assert not set(contents(windows=2, seed=1).values()) & set(clips.values())
 
 
 @pytest.mark.usefixtures("no_sheet")
@@ -149,39 +129,30 @@ def test_windows_are_joined_to_a_longer_piece(options: dict) -> None:
     assert three.name == "jazz_T32x3_seed0_000.mid"
     parts = np.split(read_roll(three, 96), 3, axis=1)
     np.testing.assert_array_equal(parts[0], read_roll(one, 32))
-    shares = [(part != parts[0]).mean() for part in parts]
-    assert min(shares[1:]) > 0
+    assert all((part != parts[0]).any() for part in parts[1:])
     same, *_ = generate(Options(**options, genre="jazz", windows=3, correlation=1.0))
     np.testing.assert_array_equal(read_roll(same, 96), np.tile(parts[0], 3))
 
 
 def test_empty_clips_are_counted(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
     *files, sheet = generate(Options(**options, genre="jazz", checkpoint=checkpoints / "silent.pth"))
-    assert [path.name for path in files] == [f"jazz_T128_seed0_00{number}.mid" for number in range(3)]
     assert not read_roll(files[0], 128).any()
     out = capsys.readouterr().out
     assert ["jazz", "3", "3", "0", "0"] in [line.split() for line in out.splitlines()]
     assert "3 of the 3 MIDI files have no notes, because nothing sounds there" in out
-    assert sheet.is_file()
     assert not has_color(sheet, FIRST_COLOR)
 
 
 @pytest.mark.usefixtures("no_sheet")
-def test_wav_files(options: dict, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    renderer = open_renderer("tinysoundfont")
+def test_wav_files(options: dict) -> None:
     options |= {"wav": True, "synth": "tinysoundfont", "genre": "jazz"}
     *files, _ = generate(Options(**options))
     names = [f"jazz_T32_seed0_00{number}" for number in range(3)]
     assert [path.name for path in files] == [f"{name}.mid" for name in names] + [f"{name}.wav" for name in names]
-    assert "3 MIDI files, each with a WAV file, and sheet_T32_seed0.png shows them" in capsys.readouterr().out
+    renderer = open_renderer("tinysoundfont")
     for midi_path, wav_path in zip(files[:3], files[3:], strict=True):
         expected = renderer.render_roll(read_roll(midi_path, 32), 16)
         np.testing.assert_allclose(read_wav(wav_path), expected, atol=1 / 32767)
-        assert len(expected) == 48_000
-    *_, wav_path, _ = generate(Options(**options, checkpoint=checkpoints / "silent.pth"))
-    silence = read_wav(wav_path)
-    assert len(silence) == 144_000
-    assert not silence.any()
 
 
 def test_reconstruction(options: dict, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,19 +170,16 @@ def test_reconstruction(options: dict, songs: tuple[Path, Path], capsys: pytest.
     assert f"frame F1 {f1:.3f} over {n_frames} frames in {n_frames // 32 + 1} windows" in capsys.readouterr().out
 
 
-def test_interpolation(options: dict, songs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpolation(options: dict, songs: tuple[Path, Path]) -> None:
     *files, sheet = generate(Options(**options, genre="jazz", interpolate=songs, steps=4))
     names = [f"a_to_b_T32_{model}_00{step}.mid" for model in ("G", "cvae") for step in range(4)]
     assert [path.name for path in files] == names
     assert has_color(sheet, FIRST_COLOR)
     rolls = [read_roll(path, 32) for path in files]
-    assert all((rolls[step] != rolls[step + 1]).any() for step in (0, 1, 2))
     # A step away from A is a step nearer to B, and the way back is the same way.
-    assert (rolls[0] != rolls[1]).sum() < (rolls[0] != rolls[3]).sum()
-    monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
+    assert 0 < (rolls[0] != rolls[1]).sum() < (rolls[0] != rolls[3]).sum()
     *back, _ = generate(Options(**options, genre="jazz", interpolate=songs[::-1], steps=4))
-    np.testing.assert_array_equal(read_roll(back[0], 32), rolls[3])
-    np.testing.assert_array_equal(read_roll(back[3], 32), rolls[0])
+    np.testing.assert_array_equal([read_roll(back[step], 32) for step in (0, 3)], [rolls[3], rolls[0]])
 
 
 @pytest.mark.usefixtures("no_sheet")
@@ -224,7 +192,6 @@ def test_interpolation_by_default_is_played_by_the_generator_and_by_the_cvae(
     *files, _ = generate(options)
     rolls = [read_roll(path, 128) for path in files]
     assert [path.name for path in files] == [f"a_to_b_T128_{by}_00{n}.mid" for by in ("G", "cvae") for n in range(8)]
-    assert not any((by_g == by_cvae).all() for by_g, by_cvae in zip(rolls[:8], rolls[8:], strict=True))
     ends = []
     for song in songs:
         batch, _ = read_song_windows(song, 128, 1, frames_per_second=16)
@@ -238,29 +205,27 @@ def test_interpolation_by_default_is_played_by_the_generator_and_by_the_cvae(
 def test_errors_are_one_line(
     options: dict, checkpoints: Path, songs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def error(*arguments: object) -> str:
-        return error_line(capsys, *arguments)
-
-    assert f"{tmp_path}/hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py first" in error(
-        "--checkpoints", tmp_path, "--seq-len", 64
-    )
-    nowhere = ("--checkpoints", tmp_path, "--seq-len", 64, "--source", "generator")
-    assert "hybrid_G_best_T64.pth: no such" in error(*nowhere)
-    known = ("--checkpoints", checkpoints, "--seq-len", 32, "--output", options["output"], "--source", "generator")
-    assert "critic.pth: holds critic, but generator or cvae is" in error("--checkpoint", checkpoints / "critic.pth")
-    assert "no_genres.pth: damaged or of another" in error("--checkpoint", checkpoints / "no_genres.pth")
-    assert "nan.pth: its weights are not finite (roll.bias)" in error("--checkpoint", checkpoints / "nan.pth")
-    assert "a.mid: not a readable checkpoint" in error("--checkpoint", songs[0])
-    assert "music of one genre: choose one of Classical, jazz, R&B / soul" in error(*known, "--reconstruct", songs[0])
-    assert "one genre" in error(*known, "--interpolate", *songs, "--genre", "jazz,0")
-    assert "give only one of" in error(*known, "--interpolate", *songs, "--reconstruct", songs[0])
-    assert "none.mid: cannot be read" in error(*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid")
+    song, output = songs[0], ("--output", options["output"])
+    nowhere = ("--checkpoints", tmp_path, "--seq-len", 64)
+    known = ("--checkpoints", checkpoints, "--seq-len", 32, *output, "--source", "generator")
     small = ("--cvae", checkpoints / "small_cvae.pth")
-    assert "differ in genres or latents" in error(*known, *small, "--genre", 1, "--interpolate", *songs)
-    assert "--correlation must be at most 1, but is 1.5" in error(*known, "--correlation", 1.5)
-    assert f"{songs[0]}: File exists" in error(*known, "--output", songs[0])
-    assert "none.sf2: cannot be read" in error(*known, "--wav", "--soundfont", tmp_path / "none.sf2")
-    assert "invalid choice: 'organ'" in error(*known, "--synth", "organ")
+    for message, arguments in {
+        f"{tmp_path}/hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py first": nowhere,
+        "hybrid_G_best_T64.pth: no such": (*nowhere, "--source", "generator"),
+        "critic.pth: holds critic, but generator or cvae is": ("--checkpoint", checkpoints / "critic.pth"),
+        "music of one genre: choose one of Classical, jazz, R&B / soul": (*known, "--reconstruct", song),
+        "one genre": (*known, "--interpolate", *songs, "--genre", "jazz,0"),
+        "known are 0 Classical, 1 jazz, 2 R&B / soul": (*known, "--genre", "blues"),
+        "give only one of": (*known, "--interpolate", *songs, "--reconstruct", song),
+        "none.mid: cannot be read": (*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid"),
+        "differ in genres or latents": (*known, *small, "--genre", 1, "--interpolate", *songs),
+        f"{song}: File exists": (*known, "--output", song),
+    }.items():
+        with pytest.raises(SystemExit) as stopped:
+            words = [str(word) for word in arguments]
+            run_command(lambda words=words: generate(parse_options(Options, "", words)), CheckpointError)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert stopped.value.code == 2 and message in line
     assert not options["output"].exists()
 
 
