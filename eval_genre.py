@@ -45,10 +45,9 @@ it does not describe; with its 4 genres that IS is impossible."""
 
 def eval_genre(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    device = select_device(options.device)
 
     def measure(source: ClipSource) -> pd.DataFrame:
-        classifier = open_classifier(source.real, options, device)
+        classifier = open_classifier(source.real, options, select_device(options.device))
         return measure_genre_accuracy(source, classifier, options.clips)
 
     def show(rows: pd.DataFrame) -> Iterator[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.music import MUSIC_TABLE, measure_music, overlap_by_genre
-from evaluation.samples.clips import ClipOptions, open_clip_sources
+from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
 from evaluation.tables import format_table, of_all, run_table
 from models.checkpoint import CheckpointError
 
@@ -49,13 +49,10 @@ def eval_music(options: Options) -> pd.DataFrame:
         title = f"\noverlap by {every['condition'].iloc[0]}"
         return [format_table(every, MUSIC_TABLE.columns), title, format_table(overlap, columns), legend]
 
-    return run_table(
-        MUSIC_TABLE,
-        open_clip_sources(options),
-        lambda source: measure_music(source, options.clips, options.novelty_clips),
-        options.metrics,
-        show,
-    )
+    def measure(source: ClipSource) -> pd.DataFrame:
+        return measure_music(source, options.clips, options.novelty_clips)
+
+    return run_table(MUSIC_TABLE, open_clip_sources(options), measure, options.metrics, show)
 
 
 if __name__ == "__main__":

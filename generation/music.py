@@ -140,16 +140,11 @@ def make_clips(options: Options) -> Music:
         clips = source.pieces(genre_id, options.count, options.windows, options.correlation)
         rolls |= {f"{file_name}_{run}_{number:03d}": clip for number, clip in enumerate(clips)}
         rows.append([RollPanel(f"{genre} {number:03d}", clip) for number, clip in enumerate(clips[:SHEET_CLIPS])])
-        table.append(
-            {
-                "genre": genre,
-                "clips": options.count,
-                "empty": sum(not clip.any() for clip in clips),
-                "notes": float(np.mean([len(roll_notes(clip).pitch) for clip in clips])),
-                "polyphony": float(np.mean([clip.sum(axis=0).mean() for clip in clips])),
-            }
-        )
-    print(format_table(pd.DataFrame(table).assign(condition=trained.condition), CLIP_COLUMNS))
+        n_empty = sum(not clip.any() for clip in clips)
+        notes = float(np.mean([len(roll_notes(clip).pitch) for clip in clips]))
+        table.append((genre, options.count, n_empty, notes, float(np.mean([clip.sum(axis=0).mean() for clip in clips]))))
+    frame = pd.DataFrame(table, columns=[column.key for column in CLIP_COLUMNS])
+    print(format_table(frame.assign(condition=trained.condition), CLIP_COLUMNS))
     print("polyphony: sounding keys, mean over all frames; empty clips count in both means")
     shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
     title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"

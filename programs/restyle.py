@@ -37,11 +37,10 @@ song of the original's genre."""
 
 def eval_restyling(options: Options) -> pd.DataFrame:
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
-    device = select_device(options.device)
 
     def measure(subject: Subject) -> pd.DataFrame:
         real = RealClips(subject.windows, options.seed, options.min_note_frames)
-        classifier = open_classifier(real, options, device)
+        classifier = open_classifier(real, options, select_device(options.device))
         return measure_restyling(subject, classifier, options.windows, options.min_note_frames)
 
     return run_table(

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from evaluation.statistics.rolls import FrameBaselines
+from evaluation.metrics.elbo import FrameBaselines
 from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable
 from models import rebuild
 from models.checkpoint import read_checkpoint

@@ -1,7 +1,8 @@
 """The evidence lower bound: the report's form, and the true bound."""
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -11,7 +12,7 @@ from common.randomness import rng_at
 from data.windows import PITCHES, Batch, WindowSource
 from evaluation.published import ELBO, published_for
 from evaluation.samples.evaluated import Subject
-from evaluation.statistics.rolls import FrameBaselines
+from evaluation.statistics.features import previous_frame
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models import Posterior
 
@@ -42,6 +43,34 @@ LATENTS_TABLE = ResultTable(
         *columns(OURS, KL_nats="KL, nats", posterior_mean_variance="variance of the posterior's mean", active="active"),
     ),
 )
+
+
+class FrameBaselines(NamedTuple):
+    """Bernoulli models: `rate` (keys,) of each key; `rate_after` (2, keys), after silence and after sound."""
+
+    rate: Tensor
+    rate_after: Tensor
+
+    @classmethod
+    def fit(cls, rolls: Iterable[Tensor]) -> "FrameBaselines":
+        """Count over `rolls`, (B, keys, T) each. Half a cell is added to every count, so that no rate is 0 or 1."""
+        frames = sounding = torch.zeros((), dtype=torch.float64)  # (2, keys)
+        for roll in rolls:
+            before = previous_frame(roll)
+            after = torch.stack([1 - before, before])  # (2, B, keys, T)
+            frames = frames + after.sum((1, 3)).cpu()
+            sounding = sounding + (after * roll).sum((1, 3)).cpu()
+        rate = (sounding.sum(0) + 0.5) / (frames.sum(0) + 1)
+        rate_after = (sounding + 0.5) / (frames + 1)
+        return cls(rate.float().to(roll.device), rate_after.float().to(roll.device))
+
+    def nats(self, roll: Tensor) -> dict[str, Tensor]:
+        """Code length in nats, (B,), of rolls (B, keys, T) under each model."""
+        after = torch.lerp(self.rate_after[0, :, None], self.rate_after[1, :, None], previous_frame(roll))
+        return {
+            name: -(roll * rate.log() + (1 - roll) * torch.log1p(-rate)).sum((1, 2))
+            for name, rate in (("pitch_mean", self.rate[:, None]), ("previous_frame", after))
+        }
 
 
 @torch.no_grad()
@@ -120,8 +149,6 @@ def _summary(rows: pd.DataFrame, beta: float, bits: float) -> dict[str, Any]:
         "n": len(rows),
         "bernoulli_ELBO_nats": -(mean["nll"] + mean["kl"]),
         "bits_per_cell": (mean["nll"] + mean["kl"]) * bits,
-        "bits_per_cell_importance": mean["importance"] * bits,
-        "bits_per_cell_pitch_mean": mean["pitch_mean"] * bits,
-        "bits_per_cell_previous_frame": mean["previous_frame"] * bits,
+        **{f"bits_per_cell_{name}": mean[name] * bits for name in ("importance", "pitch_mean", "previous_frame")},
         "active_units": (variances > ACTIVE_VARIANCE).sum() if len(rows) > 1 else float("nan"),
     }

@@ -35,7 +35,7 @@ from evaluation.statistics.distances import (
     random_halves,
     required_rows,
 )
-from evaluation.statistics.rolls import onsets
+from evaluation.statistics.features import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, REPORTED, Column, ResultTable, columns
 
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")

@@ -111,27 +111,22 @@ def genre_features(source: ClipSource, clips: int, novelty_clips: int = 0) -> li
 
 
 def measure_music(source: ClipSource, clips: int, novelty_clips: int = 0) -> pd.DataFrame:
-    """`compare_features` of `genre_features`, with the facts of the source."""
-    genres = genre_features(source, clips, novelty_clips)
-    return compare_features(genres, source.genres, source.seed).assign(**source.facts)
-
-
-def compare_features(genres: Sequence[GenreFeatures], names: Sequence[str], seed: int) -> pd.DataFrame:
-    """A row for each genre and feature, then one for each feature over all genres (genre_id -1).
+    """A row for each genre and feature, then one for each feature over all genres; see `genre_features`.
 
     `n_real`, `n_fake`, `n_training`: clips that have the feature; means and standard deviations are over those.
     `difference`: generated - real. *_halves: random halves of the real clips, each of the size of the generated sample;
     mean absolute difference and mean overlap over ten halvings, which is the effect of chance. *_training: real clips
     of the training songs against the real clips, the score of a generator that replays them. NaN if a side is empty.
     """
-    groups = [(genre.genre_id, names[genre.genre_id], [genre]) for genre in genres]
+    genres = genre_features(source, clips, novelty_clips)
+    groups = [(genre.genre_id, source.genres[genre.genre_id], [genre]) for genre in genres]
     rows = [
-        {"genre_id": genre_id, "genre_name": name, "feature": feature, **_compare(members, feature, seed)}
-        for genre_id, name, members in [*groups, (ALL_ID, ALL_NAME, list(genres))]
+        {"genre_id": genre_id, "genre_name": name, "feature": feature, **_compare(members, feature, source.seed)}
+        for genre_id, name, members in [*groups, (ALL_ID, ALL_NAME, genres)]
         for feature in ALL_FEATURES
         if all(feature in genre.generated for genre in genres)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(**source.facts)
 
 
 def overlap_by_genre(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:

@@ -11,7 +11,7 @@ from common.randomness import rng_at
 from data.windows import Batch, WindowSource
 from evaluation.published import MSE, published_for
 from evaluation.samples.evaluated import Subject
-from evaluation.statistics.rolls import onsets, previous_frame
+from evaluation.statistics.features import onsets, previous_frame
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models.playing import THRESHOLD
 

@@ -6,7 +6,7 @@ random. We therefore also measure with neighbours of other songs only, and with 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,10 +74,8 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
     genre = windows.genre.cpu()[index]
     chosen = torch.arange(len(index)) < count
     if balanced:
-        present = genre.unique()
-        for genre_id in present:
-            members = (genre == genre_id).nonzero()[:, 0]
-            chosen[members] = torch.arange(len(members)) < count // len(present)
+        rank = pd.Series(genre).groupby(genre.numpy()).cumcount()  # among the windows of its genre
+        chosen = torch.from_numpy((rank < count // max(len(genre.unique()), 1)).to_numpy())
     index, genre = index[chosen], genre[chosen]
     number = genre.bincount()
     facts = {
@@ -113,21 +111,14 @@ def latent_views(cvae: nn.Module, sample: WindowSample, batch_size: int) -> dict
     return {view: torch.cat(parts).cpu().double() for view, parts in views.items()}
 
 
-class Neighbourhoods(NamedTuple):
-    """Of n windows: the k nearest of any song and of other songs, int64 (n, k), nearest first; silhouettes (n,)."""
-
-    any_song: Tensor
-    other_songs: Tensor
-    silhouette: Tensor
-
-
-def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> Neighbourhoods:
+def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> list[Tensor]:
     """Compare n windows `points` (n, D) by Euclidean distance; `genre` and `song` are int64 (n,).
 
-    Computed in the dtype of `points` from inner products: float32 is exact for cells of 0 and 1, other points should be
-    float64. Silhouette (Rousseeuw 1987): (b - a) / max(a, b), where a is the mean distance to the windows of the same
-    genre and b that to the nearest other genre; 0 for the only window of a genre. Raises `UserError` for a single
-    genre, or if a window has fewer than k windows of other songs.
+    Returns the k nearest of any song and of other songs, int64 (n, k), nearest first, and silhouettes (n,). Computed in
+    the dtype of `points` from inner products: float32 is exact for cells of 0 and 1, other points should be float64.
+    Silhouette (Rousseeuw 1987): (b - a) / max(a, b), where a is the mean distance to the windows of the same genre and
+    b that to the nearest other genre; 0 for the only window of a genre. Raises `UserError` for a single genre, or if a
+    window has fewer than k windows of other songs.
     """
     present, place, count = genre.unique(return_inverse=True, return_counts=True)
     if len(present) < 2:
@@ -137,7 +128,7 @@ def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> 
         raise UserError(f"{k} neighbours: a window has only {others} of other songs; show more windows")
     members = F.one_hot(place).to(points.dtype)  # (n, genres)
     square = points.square().sum(1)
-    blocks: list[Neighbourhoods] = []
+    blocks = []
     for index in torch.arange(len(points)).split(_BLOCK):
         own = torch.arange(len(index)), index  # the distance of a window to itself
         squared = torch.addmm(square, points[index], points.t(), alpha=-2)
@@ -153,8 +144,8 @@ def find_neighbourhoods(points: Tensor, genre: Tensor, song: Tensor, k: int) -> 
         any_song = squared.topk(k, largest=False).indices
         squared[song[index, None] == song] = torch.inf
         other_songs = squared.topk(k, largest=False).indices
-        blocks.append(Neighbourhoods(any_song, other_songs, silhouette))
-    return Neighbourhoods(*map(torch.cat, zip(*blocks, strict=True)))
+        blocks.append((any_song, other_songs, silhouette))
+    return [torch.cat(parts) for parts in zip(*blocks, strict=True)]
 
 
 def vote(genre: Tensor, neighbours: Tensor) -> Tensor:
@@ -177,7 +168,7 @@ def measure_separation(
     *_floor: means over `SHUFFLES` shuffles of the genres among the songs. A genre of a single song has no neighbours of
     other songs: NaN, for it and for all.
     """
-    found = find_neighbourhoods(points, genre, song, neighbors)
+    any_song, other_songs, silhouette = find_neighbourhoods(points, genre, song, neighbors)
     songs, song_place = song.unique(return_inverse=True)
     genre_of_song = torch.empty_like(songs).index_put_((song_place,), genre)
     shuffled = [
@@ -188,9 +179,9 @@ def measure_separation(
     def summary(rows: pd.DataFrame) -> dict[str, Any]:
         return {"n": len(rows), "n_songs": rows["song"].nunique(), "silhouette": rows["silhouette"].mean()}
 
-    of_window = pd.DataFrame({"genre_id": genre, "song": song, "silhouette": found.silhouette})
+    of_window = pd.DataFrame({"genre_id": genre, "song": song, "silhouette": silhouette})
     frame = by_genre(of_window, names, summary)
-    for column, neighbours in (("kNN_other_songs", found.other_songs), ("kNN_any_song", found.any_song)):
+    for column, neighbours in (("kNN_other_songs", other_songs), ("kNN_any_song", any_song)):
         frame[column] = frame["genre_id"].map(found_shares([genre], neighbours))
         frame[f"{column}_floor"] = frame["genre_id"].map(found_shares(shuffled, neighbours))
     alone = frame["n_songs"] == 1

@@ -53,12 +53,8 @@ class ClipEmbedder:
 
     def facts(self, embedder: Embedder) -> dict[str, str]:
         """Facts for the result rows of these embeddings."""
-        return {
-            "embedder": embedder.identity,
-            "synth": self.renderer.synth,
-            "soundfont": self.renderer.soundfont,
-            "soundfont_sha256": self.renderer.soundfont_sha256,
-        }
+        names = ("synth", "soundfont", "soundfont_sha256")
+        return {"embedder": embedder.identity} | {name: getattr(self.renderer, name) for name in names}
 
     def embed(self, rolls: np.ndarray, title: str = "clips") -> dict[str, Tensor]:
         """Embeddings of clips, bool (n, 128, T): float64 (n, dimension) by embedder name.

@@ -20,8 +20,8 @@ Position = tuple[int | str, ...]
 def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int = 0) -> Tensor:
     """Standard normal noise of samples `first`, `first` + 1, ..., float64 (count, latent).
 
-    Each row depends on its sample's number, `seed` and `window` only. In float64, because the random numbers of
-    float32 come from vector instructions that not all processors have.
+    A row depends on its sample's number, `seed` and `window` only. Random numbers of float32 would come from vector
+    instructions that not all processors have.
     """
     rows = torch.empty(count, latent, dtype=torch.float64)
     for row, sample in zip(rows, range(first, first + count), strict=True):

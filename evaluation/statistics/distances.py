@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.song import OCTAVE
-from evaluation.statistics.rolls import onsets
+from evaluation.statistics.features import onsets
 
 # FAD-infinity uses samples of half the rows and more; below twice the dimension they are too small for its line.
 ROWS_PER_DIMENSION = 2

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from data.song import OCTAVE
 from data.windows import TRANSPOSITIONS, transposed
-from evaluation.statistics.rolls import onsets
 
 # The pitch classes of each scale, float64 (12 scales, 12 pitch classes) of 0 and 1.
 MAJOR_SCALES = torch.tensor(
@@ -54,6 +53,16 @@ NOVELTY = {
     "nearest_note_share": Feature("share of notes", 0.05),
     "memorised": Feature("share of clips", 1),
 }
+
+
+def previous_frame(roll: Tensor) -> Tensor:
+    """A roll (B, 128, T) shifted by one frame: silence, then all frames except the last."""
+    return F.pad(roll[:, :, :-1], (1, 0))
+
+
+def onsets(roll: Tensor) -> Tensor:
+    """Cells of a boolean roll (B, 128, T) that sound but did not in the previous frame, or in the first frame."""
+    return roll & ~previous_frame(roll)
 
 
 def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tensor]:

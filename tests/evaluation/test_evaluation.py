@@ -13,11 +13,11 @@ import eval_elbo
 import eval_mse
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.metrics.elbo import measure_elbo
+from evaluation.metrics.elbo import FrameBaselines, measure_elbo
 from evaluation.metrics.reconstruction import another_song, baseline_errors, count, f1, measure_reconstruction
 from evaluation.published import ELBO, MSE, published_for
 from evaluation.samples.evaluated import open_subjects
-from evaluation.statistics.rolls import FrameBaselines, onsets
+from evaluation.statistics.features import onsets
 from models.playing import FEEDBACK
 
 
