@@ -57,10 +57,9 @@ _ByGenre = dict[int, Answers]
 @torch.no_grad()
 def classify(model: GenreClassifier, batches: Iterable[np.ndarray]) -> Answers:
     """Classify batches of clips, bool (B, 128, T)."""
-    device = model.temperature.device
     answers = []
     for rolls in batches:
-        probability = model(torch.from_numpy(rolls).float().to(device)).cpu().double().softmax(1)
+        probability = model(torch.from_numpy(rolls).float().to(model.temperature.device)).cpu().double().softmax(1)
         predicted, n_genres = probability.argmax(1), probability.shape[1]
         silent = torch.from_numpy(~rolls.any(axis=(1, 2)))
         probability[silent], predicted[silent] = 1 / n_genres, n_genres

@@ -55,7 +55,8 @@ def measure_restyling(
         order = torch.randperm(len(index), generator=rng_at("restyling", subject.options.seed, genre_id))
         index = index[order][: 2 * windows]
         index = index[source.rolls(index).amax((1, 2)).cpu() > 0][:windows]
-        chosen |= {genre_id: index} if len(index) else {}
+        if len(index):
+            chosen[genre_id] = index
     originals = {genre_id: (source.rolls(index) > 0).cpu() for genre_id, index in chosen.items()}
 
     def predicted(rolls: Tensor) -> np.ndarray:

@@ -75,7 +75,7 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
     chosen = torch.arange(len(index)) < count
     if balanced:
         rank = pd.Series(genre).groupby(genre.numpy()).cumcount()  # among the windows of its genre
-        chosen = torch.from_numpy((rank < count // max(len(genre.unique()), 1)).to_numpy())
+        chosen = torch.tensor((rank < count // max(len(genre.unique()), 1)).to_numpy())
     index, genre = index[chosen], genre[chosen]
     number = genre.bincount()
     facts = {

@@ -193,7 +193,6 @@ def test_a_generator_short_of_clips_is_compared_with_as_many(
 
 
 def test_clips_are_saved_for_other_tools(options: FadOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (source,) = open_clip_sources(options)
     written = {}
 
     def write(folder: Path, rolls: dict, rate: int, renderer: object, wav_folder: Path) -> None:
@@ -206,4 +205,4 @@ def test_clips_are_saved_for_other_tools(options: FadOptions, tmp_path: Path, mo
     assert (real, training, len(generated)) == ("real", "training", 2)
     assert all(name.endswith(f"checkpoints_generator_mlp_normal_seed{n}") for n, name in enumerate(generated))
     assert all(len([name for name in rolls if name.startswith("chords_")]) >= 6 for rolls in written.values())
-    np.testing.assert_array_equal(written["real"]["chords_000"], source.real.clips(0, 0, 1)[0])
+    np.testing.assert_array_equal(written["real"]["chords_000"], open_clip_sources(options)[0].real.clips(0, 0, 1)[0])

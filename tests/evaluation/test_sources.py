@@ -102,29 +102,25 @@ def test_the_importance_weighted_bound_is_the_likelihood_where_z_is_ignored(
 def test_restyling_of_a_decoder_that_plays_the_genre_alone(
     folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It plays windows of the target genre: all are classified as the target."""
-    how = options(CvaeOptions, tiny_store, folders[1:], tmp_path)
-    subject = next(open_subjects(how))
+    """It plays windows of the target genre, and the classifier finds the nearest of all windows."""
+    subject = next(open_subjects(options(CvaeOptions, tiny_store, folders[1:], tmp_path)))
     windows = subject.windows
 
-    def decode(z: torch.Tensor, genre: torch.Tensor, index: torch.Tensor) -> Decoded:
+    def decode(self: object, z: torch.Tensor, genre: torch.Tensor, index: torch.Tensor) -> Decoded:
         of_genre = (windows.genre == genre[0]).nonzero()[:, 0]
         roll = windows.rolls(of_genre[torch.arange(len(index)) % len(of_genre)]) > 0
         return Decoded(roll.float(), roll)
 
-    class OfChords(torch.nn.Module):
-        """Predicts the genre of the nearest of all windows."""
-
+    class Nearest(torch.nn.Module):
         temperature = torch.ones(())
 
         def forward(self, rolls: torch.Tensor) -> torch.Tensor:
             known = windows.rolls(torch.arange(len(windows)))
             nearest = torch.cdist(rolls.flatten(1), known.flatten(1)).argmin(1)
-            return 9.0 * torch.nn.functional.one_hot(windows.genre[nearest], len(subject.genres))
+            return 9.0 * torch.nn.functional.one_hot(windows.genre[nearest], 3)
 
-    monkeypatch.setattr(type(subject), "decode_free", lambda self, *arguments: decode(*arguments))
-    frame = measure_restyling(subject, TrainedClassifier(OfChords(), {"classifier": "x"}), 3, 1)
-    rows = frame.set_index(["from_name", "to_name"])
+    monkeypatch.setattr(type(subject), "decode_free", decode)
+    rows = measure_restyling(subject, TrainedClassifier(Nearest(), {"classifier": "x"}), 3, 1)
     assert len(rows) == 9 and (rows["n"] == 3).all() and (rows["target_after"] == 1).all()
     assert (rows["target_before"] == [1, 0, 0, 0, 1, 0, 0, 0, 1]).all() and (rows["target_real"] == 1).all()
-    assert (rows["chroma_F1"] >= rows["frame_F1"]).all() and (frame["frame_F1"] <= 1).all()
+    assert (rows["chroma_F1"] >= rows["frame_F1"]).all() and (rows["frame_F1"] <= 1).all()

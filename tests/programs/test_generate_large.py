@@ -9,11 +9,10 @@ from midi_files import example_song, write
 from weights import save_weights
 
 import generate as script
-from common.errors import UserError
 from data.song_windows import read_song_roll
 from generate import generate
 from generation.music import Options
-from models import CVAE, LARGE, adopt, build
+from models import LARGE, adopt, build
 from models.prior import STANDARD_NORMAL
 
 GENRES = ["classical", "jazz"]
@@ -45,7 +44,6 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generator.roll.weight.mul_(20)
         generator.roll.bias.fill_(-2)
     save_weights(generator, folder / "hybrid_G_best_T32.pth", **facts)
-    save_weights(CVAE(2), folder / "frames.pth", **facts)
     return folder
 
 
@@ -101,11 +99,6 @@ def test_a_file_is_continued(file: str, options: dict, song: Path, checkpoints: 
         np.testing.assert_array_equal(roll[:, : n - 1], original[:, : n - 1])
         assert roll[:, n:].any()
     assert (continued[0] != continued[1]).any()
-
-
-def test_a_decoder_of_frames_cannot_continue(options: dict, song: Path, checkpoints: Path) -> None:
-    with pytest.raises(UserError, match="decodes single windows; --continue needs weights of --preset large"):
-        generate(Options(**options, continue_file=song, cvae=checkpoints / "frames.pth"))
 
 
 def test_a_reconstruction_is_one_piece(options: dict, song: Path) -> None:
