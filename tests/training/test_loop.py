@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ class LineStage(Stage):
         chosen = slice(position.example, position.example + self.options.batch_size)
         error = (self.models["line"](self.x[chosen]) - self.y[chosen]).square().mean()
         self.update(error, "line")
-        return {"error": error, "one": torch.ones(())}
+        return {"error": error, "first": torch.tensor(float(position.example))}
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         with torch.no_grad():
@@ -111,16 +112,9 @@ def test_every_epoch_of_every_phase_trains_on_every_example_once(tmp_path: Path)
     places = [("near", 0), ("near", 1), ("far", 0)]
     assert stage.seen == [(*place, first) for place in places for first in range(0, N_POINTS, 4)]
     assert [(record["phase"], record["epoch"]) for record in logged(tmp_path)] == [("near", 1), ("near", 2), ("far", 1)]
+    # The mean is over examples, not over steps: the last step has one example.
+    assert logged(tmp_path)[0]["train"]["first"] == pytest.approx((4 * (4 + 8 + 12 + 16) + 20) / 21)
     assert read_checkpoint(tmp_path / "checkpoints" / "line_near_best.pth")["facts"]["distance"] == "near"
-
-
-def test_logged_losses_are_means_over_examples(tmp_path: Path) -> None:
-    class Counting(LineStage):
-        def train_step(self, position: Position) -> dict[str, Tensor]:
-            return {**super().train_step(position), "first": torch.tensor(float(position.example))}
-
-    train(Counting(options_in(tmp_path, batch_size=16)))
-    assert logged(tmp_path)[0]["train"]["first"] == pytest.approx(16 * 5 / 21)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -156,35 +150,32 @@ def test_a_run_resumes_at_the_next_example_with_another_batch_size(tmp_path: Pat
     stage = LineStage(options_in(tmp_path, batch_size=5, allow_changes=True))
     train(stage)
     assert stage.seen[:3] == [("near", 0, 12), ("near", 0, 17), ("near", 1, 0)]
-    assert all(record["train"]["one"] == pytest.approx(1.0) for record in logged(tmp_path))
+    assert logged(tmp_path)[0]["train"]["first"] == pytest.approx((4 * (4 + 8) + 5 * 12 + 4 * 17) / 21)
 
 
+@pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signals_stop_training_after_a_save(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Stopped(LineStage):
+def test_signals_stop_training_after_a_save_unless_they_are_ignored(
+    name: str, ignored: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = getattr(signal, name)
+
+    class Signalled(LineStage):
         def train_step(self, position: Position) -> dict[str, Tensor]:
-            os.kill(os.getpid(), getattr(signal, name))
+            os.kill(os.getpid(), number)
             return super().train_step(position)
 
-    with pytest.raises(SystemExit) as caught:
-        train(Stopped(options_in(tmp_path)))
-    assert caught.value.code == 128 + getattr(signal, name)
-    assert f"stopped by {name}; the same command goes on from here" in capsys.readouterr().err
-    assert read_checkpoint(tmp_path / "runs" / "line" / "state.pth")["progress"]["example"] == 4
-
-
-def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
-    class HungUp(LineStage):
-        def train_step(self, position: Position) -> dict[str, Tensor]:
-            os.kill(os.getpid(), signal.SIGHUP)
-            return super().train_step(position)
-
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    handler = signal.SIG_IGN if ignored else signal.SIG_DFL  # nohup ignores SIGHUP
+    before = signal.signal(number, handler)
     try:
-        train(HungUp(options_in(tmp_path)))
+        with nullcontext() if ignored else pytest.raises(SystemExit, match=f"^{128 + number}$"):
+            train(Signalled(options_in(tmp_path)))
+        assert signal.getsignal(number) == handler
     finally:
-        signal.signal(signal.SIGHUP, before)
-    assert len(logged(tmp_path)) == 3
+        signal.signal(number, before)
+    stopped = f"stopped by {name}; the same command goes on from here" in capsys.readouterr().err
+    saved = read_checkpoint(tmp_path / "runs" / "line" / "state.pth")["progress"]["example"]
+    assert (stopped, saved) == ((False, 0) if ignored else (True, 4))
 
 
 def test_weights_that_are_not_finite_never_replace_good_ones(tmp_path: Path) -> None:
@@ -217,23 +208,18 @@ def test_an_incomplete_last_line_of_the_log_is_dropped(tmp_path: Path) -> None:
     assert log.read_text().startswith(whole) and len(logged(tmp_path)) == 4
 
 
-def test_the_weights_of_another_run_are_not_overwritten(tmp_path: Path) -> None:
+def test_another_run_is_not_overwritten(tmp_path: Path) -> None:
     train(LineStage(options_in(tmp_path)))
     before = weights(tmp_path)["linear.weight"]
-    elsewhere = dataclasses.replace(options_in(tmp_path), runs=tmp_path / "other runs", seed=3)
+    elsewhere = options_in(tmp_path, runs=tmp_path / "other runs", seed=3)
     with pytest.raises(UserError, match=r"line_near_best.pth and 3 more: of another run, for there is no .*state.pth"):
         train(LineStage(elsewhere))
-    assert torch.equal(weights(tmp_path)["linear.weight"], before)
-    train(LineStage(dataclasses.replace(elsewhere, restart=True)))
-    assert not torch.equal(weights(tmp_path)["linear.weight"], before)
-
-
-def test_a_log_without_a_state_is_not_overwritten(tmp_path: Path) -> None:
-    train(LineStage(options_in(tmp_path)))
     (tmp_path / "runs" / "line" / "state.pth").unlink()
     with pytest.raises(UserError, match=r"line: holds the log of another run, for there is no .*state.pth to resume"):
-        train(LineStage(dataclasses.replace(options_in(tmp_path), checkpoints=tmp_path / "other")))
-    assert len(logged(tmp_path)) == 3
+        train(LineStage(options_in(tmp_path, checkpoints=tmp_path / "other")))
+    assert torch.equal(weights(tmp_path)["linear.weight"], before) and len(logged(tmp_path)) == 3
+    train(LineStage(dataclasses.replace(elsewhere, restart=True)))
+    assert not torch.equal(weights(tmp_path)["linear.weight"], before)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -123,9 +123,7 @@ def run(
     return stage, {name: read_checkpoint(options.checkpoints / file)["weights"] for name, file in files.items()}, record
 
 
-def assert_same_training(
-    found: dict[str, Tensor], expected: dict[str, Tensor], before: dict[str, Tensor]
-) -> None:
+def assert_same_training(found: dict[str, Tensor], expected: dict[str, Tensor], before: dict[str, Tensor]) -> None:
     """Every tensor has moved as expected."""
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():

@@ -1,13 +1,11 @@
-"""The three stages end to end: files, logs, options and refusals."""
+"""The three stages from end to end: what they write, what they require, and their options."""
 
 import json
 import math
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -70,10 +68,10 @@ def test_the_log_lists_kept_and_grown_tensors(pipeline: Path) -> None:
     assert "cvae: all tensors kept from cvae_pretrained_best.pth" in first
     assert "G.roll.weight: kept" in first and "D.linear1.weight: kept" in first
     for phase in (second, third):
-        carried = dict(re.findall(r"^([GD]\.\S+): (\w+)$", phase, re.MULTILINE))
-        grown = {name for name, how in carried.items() if how == "grown"}
+        listed = dict(re.findall(r"^([GD]\.\S+): (\w+)$", phase, re.MULTILINE))
+        grown = {name for name, how in listed.items() if how == "grown"}
         assert grown == {"G.roll.weight", "G.roll.bias", "D.linear1.weight"}
-        assert set(carried.values()) == {"grown", "kept"} and len(carried) == 7 + 9
+        assert set(listed.values()) == {"grown", "kept"} and len(listed) == 7 + 9
 
 
 def test_stage_3_starts_from_the_weights_of_stages_1_and_2(copied: Path, tiny_store: Path) -> None:
@@ -86,13 +84,13 @@ def test_stage_3_starts_from_the_weights_of_stages_1_and_2(copied: Path, tiny_st
 
 
 def test_best_is_the_epoch_with_the_lowest_metric(tiny_store: Path, tmp_path: Path) -> None:
-    class Scored(train_cvae.CVAEStage):
-        scores = iter([3.0, 1.0, 2.0])
+    class Judged(train_cvae.CVAEStage):
+        verdicts = iter([3.0, 1.0, 2.0])
 
         def validate(self, models: Mapping[str, torch.nn.Module]) -> dict[str, float]:
-            return {"negative_elbo": next(self.scores)}
+            return {"negative_elbo": next(self.verdicts)}
 
-    training.loop.train(Scored(cvae_options(tiny_store, tmp_path, epochs=3)))
+    training.loop.train(Judged(cvae_options(tiny_store, tmp_path, epochs=3)))
     files = (tmp_path / "checkpoints" / f"cvae_pretrained_{which}.pth" for which in ("best", "last"))
     best, last = map(read_checkpoint, files)
     assert (best["facts"]["epoch"], best["facts"]["metrics"]) == (2, {"negative_elbo": 1.0})
@@ -120,37 +118,15 @@ def test_stage_3_without_stage_2_logs_new_generator_and_critic(copied: Path, tin
     assert "kept from cvae_pretrained_best.pth" in log
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seq_lens": (64, 32), "epochs": (1, 1)}, "--seq-len must rise"),
-        ({"epochs": (1, 1, 1)}, "--seq-len has 2 numbers, --epochs 3"),
-        ({"hidden": 64, "restart": True}, "hidden 32 and 64; give --hidden 32 and a T that fits"),
-        ({"device": "cuda"}, "device cuda: not available here; use cpu or auto"),
-        ({"store": Path("nowhere")}, "nowhere: no roll store there; make one with prepare_data.py"),
-    ],
-)
-def test_wrong_options_are_refused(
-    changes: dict[str, Any], message: str, copied: Path, tiny_store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=message):
-        train_hybrid.train_hybrid(replace(hybrid_options(tiny_store, copied), **changes))
-
-
-def test_weights_for_other_genres_are_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
-    other = make_store(tmp_path / "other", ("waltz", "tango", "polka"))
-    with pytest.raises(CheckpointError, match=r"trained on the genre names chords, .* has the genre names waltz"):
-        train_cgan.train_cgan(cgan_options(other, copied, restart=True))
-
-
-def test_weights_of_other_songs_are_refused_unless_allowed(copied: Path, tmp_path: Path) -> None:
-    grown = make_store(tmp_path / "grown", splits=[(*SPLIT_OF_SONG, "train")] * len(GENRES))
-    train_cgan.train_cgan(cgan_options(grown, copied, restart=True))  # more songs are no other songs
+def test_weights_that_do_not_fit_are_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hidden 32 and 64; give --hidden 32 and a T that fits"):
+        train_hybrid.train_hybrid(hybrid_options(tiny_store, copied, hidden=64, restart=True))
     other = make_store(tmp_path / "other", first_song=10)
     with pytest.raises(CheckpointError, match="12 of the 12 songs it was trained on are not among"):
         train_cgan.train_cgan(cgan_options(other, copied, restart=True))
     train_cgan.train_cgan(cgan_options(other, copied, restart=True, allow_other_songs=True))
+    grown = make_store(tmp_path / "grown", splits=[(*SPLIT_OF_SONG, "train")] * len(GENRES))
+    train_cgan.train_cgan(cgan_options(grown, copied, restart=True))  # its songs, and others
 
 
 def test_a_split_without_windows_is_refused(tmp_path: Path) -> None:
@@ -171,31 +147,39 @@ def test_dry_run_prints_the_options(
         "train_cgan.py": {"seq_len": 32, "epochs": 20, "learning_rate": 1e-4, "critic_steps": 5, "penalty": 10.0},
         "train_hybrid.py": {
             "seq_lens": [32, 64, 128], "epochs": [10, 10, 15], "cvae_learning_rate": 5e-5, "gan_learning_rate": 1e-4,
-            "alpha": 1.0, "beta": 0.01, "gamma": 0.5, "critic_steps": 5, "penalty": 10.0,
+            "alpha": 1.0, "beta": 0.01, "gamma": 0.5, "critic_steps": 5, "penalty": 10.0, "encoder_gradient": True,
         },
     }[script]  # fmt: skip
     assert {**options, **published, "batch_size": 512, "seed": 7} == options
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("wrong", ["critic_pretrained_best.pth", "state.pth"])
-def test_a_wrong_file_of_an_earlier_stage_is_refused(wrong: str, tiny_store: Path, tmp_path: Path) -> None:
-    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
-    options = cgan_options(tiny_store, tmp_path)
-    train_cgan.train_cgan(options)
-    shutil.copy(tmp_path / "runs" / "cgan" / "state.pth", tmp_path / "checkpoints")
-    shutil.copy(tmp_path / "checkpoints" / wrong, tmp_path / "checkpoints" / "cvae_pretrained_best.pth")
+@pytest.mark.parametrize(
+    ("script", "options", "message"),
+    [
+        ("train_hybrid.py", ["--seq-len", "64,32", "--epochs", "1,1"], "--seq-len must rise: models grow from one T"),
+        ("train_hybrid.py", ["--seq-len", "32,64"], "--seq-len has 2 numbers, --epochs 3: give one of each for each T"),
+        ("train_cvae.py", ["--store", "nowhere"], "nowhere: no roll store there; make one with prepare_data.py"),
+        ("train_cvae.py", ["--device", "cuda"], "device cuda: not available here; use cpu or auto"),
+        ("train_cvae.py", ["--runs", "file"], "/file: File exists; name another place, or mend this one"),
+        ("train_cvae.py", ["--checkpoints", "file"], "file: File exists; name another place, or mend this one"),
+    ],
+)
+def test_wrong_values_end_with_one_line_before_any_work(
+    script: str, options: list[str], message: str,
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(RollStage, "open_phase", lambda *_: pytest.fail("began to work"))
+    assert exit_code(monkeypatch, script, "--store", str(tiny_store), "--device", "cpu", *options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("wrong", ["checkpoints/critic_pretrained_best.pth", "runs/cgan/state.pth"])
+def test_a_wrong_file_of_an_earlier_stage_is_refused(wrong: str, copied: Path, tiny_store: Path) -> None:
+    shutil.copy(copied / wrong, copied / "checkpoints" / "cvae_pretrained_best.pth")
     with pytest.raises(CheckpointError, match=r"cvae_pretrained_best.pth: holds .*, but cvae is .*; run train_cvae.py"):
-        train_cgan.train_cgan(replace(options, restart=True))
-
-
-@pytest.mark.parametrize("option", ["--runs", "--checkpoints"])
-def test_a_folder_that_cannot_be_written_is_refused_before_training(
-    option: str, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(RollStage, "open_phase", lambda *_: pytest.fail("opened the windows"))
-    options = [*arguments(tiny_store, tmp_path), option, str(tmp_path / "file")]
-    assert exit_code(monkeypatch, "train_cvae.py", *options) == 2
-    printed = capsys.readouterr().err
-    assert printed.count("\n") == 1 and str(tmp_path / "file") in printed
+        train_cgan.train_cgan(cgan_options(tiny_store, copied, restart=True))
