@@ -89,7 +89,7 @@ def _export(path: Path, options: Options) -> Path:
         name=path.stem, kind=model.kind, network=model.network, onnx=onnx, seq_len=trained.seq_len,
         frames_per_second=trained.frames_per_second, condition=trained.condition.capitalize(),
         parameters=sum(parameter.numel() for parameter in model.parameters()), genres=", ".join(trained.genres),
-        dtype=str(dtype).removeprefix("torch."), n_songs=len(trained.training_songs), labels=trained.labels,
+        dtype=str(dtype).removeprefix("torch."), n_songs=len(trained.training_songs), labels=trained.facts["labels"],
         epoch=facts["epoch"], chosen_by=facts["chosen_by"],
         metrics=", ".join(f"{name} {value:.4g}" for name, value in facts["metrics"].items()),
     )  # fmt: skip

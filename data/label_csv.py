@@ -23,18 +23,13 @@ def read_label_csv(path: Path, needed: list[str]) -> tuple[pd.DataFrame, pd.Seri
     text = _read_text(path)
     header = next(iter(io.StringIO(text)), "").rstrip("\n")
     separator = _separator(path, header, needed)
-    lines, width = _first_lines(path, text, separator)
-    # By default, pandas would turn fields such as "007" and "NA" into numbers and NaN.
-    table = pd.read_csv(
-        io.StringIO(text, newline=""), sep=separator, header=None, names=range(width), dtype=str, na_filter=False,
-        skipinitialspace=True, skip_blank_lines=False, index_col=False,
-    )  # fmt: skip
-    if len(table) != len(lines):
-        raise UserError(f"{path}: no clear table (pandas finds {len(table)} rows, Python {len(lines)}); save it anew")
-    table.index = pd.Index(lines, name="line")
+    records = _records(path, text, separator)
     columns = _names(header, separator)
-    too_many = (table.iloc[1:, len(columns) :] != "").any(axis=1)
-    table = table.iloc[1:, : len(columns)].set_axis(columns, axis=1).apply(lambda column: column.str.strip())
+    n = len(columns)
+    index = pd.Index([line for line, _ in records[1:]], name="line")
+    rows = [[*map(str.strip, record[:n]), *[""] * (n - len(record))] for _, record in records[1:]]
+    table = pd.DataFrame(rows, index, columns, dtype=str)
+    too_many = pd.Series([any(record[n:]) for _, record in records[1:]], index, dtype=bool)
     filled = (table != "").any(axis=1)
     return table[filled], too_many[filled]
 
@@ -73,24 +68,20 @@ def _separator(path: Path, header: str, needed: list[str]) -> str:
     return best
 
 
-def _first_lines(path: Path, text: str, separator: str) -> tuple[list[int], int]:
-    """Return the line on which each record begins, and the largest number of fields of a record.
-
-    pandas gives no line numbers, and joins rows where a quote opens in one and happens to close in a later one.
-    """
+def _records(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Return the fields of each record, and the line on which it begins."""
     lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    first_lines, width, first = [], 1, 1
+    records, first = [], 1
     try:
         for record in reader:
             if reader.line_num > first:  # a record of several lines: check its quotes strictly
                 own = lines[first - 1 : reader.line_num]
                 list(csv.reader(own, delimiter=separator, skipinitialspace=True, strict=True))
-            first_lines.append(first)
-            width = max(width, len(record))
+            records.append((first, record))
             first = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
             f"{path}: the row of line {first} is not CSV ({error}); is a quote opened there and never closed?"
         ) from error
-    return first_lines, width
+    return records

@@ -1,9 +1,10 @@
-"""Named sizes of the networks: presets name them, training stages build them."""
+"""New models: of named sizes, or with the weights of a model for other genres, another prior or a shorter T."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
+
+from torch import nn
 
 from .base import Model
 from .notes.conv_generator import ConvGenerator
@@ -13,30 +14,21 @@ from .rolls.critic import Critic
 from .rolls.cvae import CVAE
 from .rolls.generator import Generator
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network and its sizes, which are arguments of its constructor."""
-
-    network: type[Model]
-    sizes: Mapping[str, int | str]
-
-
 PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"
-ARCHITECTURES: dict[str, dict[str, Architecture]] = {
+ARCHITECTURES: dict[str, dict[str, tuple[type[Model], Mapping[str, int | str]]]] = {
     "cvae": {
-        PAPER: Architecture(CVAE, {"latent": 32, "hidden": 16, "event_size": 16, "genre_size": 4}),
-        LARGE: Architecture(NoteCVAE, {"latent": 16, "hidden": 256, "depth": 4, "genre_size": 32}),
+        PAPER: (CVAE, {"latent": 32, "hidden": 16, "event_size": 16, "genre_size": 4}),
+        LARGE: (NoteCVAE, {"latent": 16, "hidden": 256, "depth": 4, "genre_size": 32}),
     },
     "generator": {
-        PAPER: Architecture(Generator, {"hidden": 32, "genre_size": 4}),
-        PAPER_512: Architecture(Generator, {"hidden": 512, "genre_size": 4}),  # as the published code's stage 3
-        LARGE: Architecture(ConvGenerator, {"hidden": 128, "genre_size": 32}),
+        PAPER: (Generator, {"hidden": 32, "genre_size": 4}),
+        PAPER_512: (Generator, {"hidden": 512, "genre_size": 4}),  # as the published code's stage 3
+        LARGE: (ConvGenerator, {"hidden": 128, "genre_size": 32}),
     },
     "critic": {
-        PAPER: Architecture(Critic, {"hidden": 32, "genre_size": 4}),
-        PAPER_512: Architecture(Critic, {"hidden": 512, "genre_size": 4}),
-        LARGE: Architecture(ProjectionCritic, {"hidden": 128}),
+        PAPER: (Critic, {"hidden": 32, "genre_size": 4}),
+        PAPER_512: (Critic, {"hidden": 512, "genre_size": 4}),
+        LARGE: (ProjectionCritic, {"hidden": 128}),
     },
 }
 
@@ -47,11 +39,60 @@ def build(kind: str, architecture: str, **arguments: Any) -> Model:
     Raises ValueError for an unknown kind or architecture, or an argument that the network does not have.
     """
     try:
-        chosen = ARCHITECTURES[kind][architecture]
+        network, sizes = ARCHITECTURES[kind][architecture]
     except KeyError:
         known = "; ".join(f"{name}: {', '.join(named)}" for name, named in ARCHITECTURES.items())
         raise ValueError(f"no {kind} of architecture {architecture!r}; known are {known}") from None
     given = {name: value for name, value in arguments.items() if value is not None}
-    for name in given.keys() - signature(chosen.network).parameters.keys():
+    for name in given.keys() - signature(network).parameters.keys():
         raise ValueError(f"a {kind} of architecture {architecture} has no {name}")
-    return chosen.network(**{**chosen.sizes, **given})
+    return network(**{**sizes, **given})
+
+
+def adopt(source: Model, n_genres: int, *, same_genres: bool, prior: str | None = None) -> tuple[Model, dict[str, str]]:
+    """A copy of `source` for `n_genres` genres, and for each tensor "kept" or "new".
+
+    Without `same_genres` the genre embeddings are new, all equal to the mean of the old ones. With another `prior` all
+    tensors of the prior are new.
+    """
+    changes = {"n_genres": n_genres} | ({"prior": prior} if prior else {})
+    target = type(source)(**{**source.config, **changes})
+    weights, new = source.state_dict(), set()
+    if not same_genres:
+        new = {
+            f"{name}.weight" for name, module in target.named_modules()
+            if name.rpartition(".")[2] == "genre" and isinstance(module, nn.Embedding)
+        }  # fmt: skip
+        for name in new:
+            weights[name] = weights[name].mean(0, keepdim=True).expand(n_genres, -1)
+    if prior not in (None, source.config.get("prior")):
+        of_prior = {name: tensor for name, tensor in target.state_dict().items() if name.startswith("prior.")}
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("prior.")} | of_prior
+        new |= set(of_prior)
+    target.load_state_dict(weights, strict=True)
+    return target, {name: "new" if name in new else "kept" for name in weights}
+
+
+def carry_over(source: Model, target: Model) -> dict[str, str]:
+    """Copy the weights of `source` into `target`, the same network with the same sizes for the same or a longer T.
+
+    Returns for each tensor "kept" (copied) or "grown" (computed for the longer T).
+    Raises ValueError where the two differ in more than T, or the longer T is not a multiple.
+    """
+    if type(source) is not type(target):
+        raise ValueError(f"cannot carry a {source.kind} over from {source.network} to {target.network}")
+    differences = {
+        name: (source.config[name], value) for name, value in target.config.items() if source.config[name] != value
+    }
+    old, new = differences.pop("seq_len", (1, 1))
+    if differences:
+        listed = ", ".join(f"{name} {was} and {now}" for name, (was, now) in differences.items())
+        raise ValueError(f"cannot carry a {source.kind} over: {listed}")
+    if new % old:
+        raise ValueError(f"cannot carry a {source.kind} over from T={old} to T={new}: not a multiple")
+    grown = set() if old == new else set(target.grown_tensors)
+    kept = {name: tensor for name, tensor in source.state_dict().items() if name not in grown}
+    target.load_state_dict({**target.state_dict(), **kept}, strict=True)
+    if grown:
+        target.grow_from(source)
+    return {name: "grown" if name in grown else "kept" for name in target.state_dict()}

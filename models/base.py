@@ -1,4 +1,4 @@
-"""Base classes of the networks, with a default for everything that callers use, and constants of piano rolls."""
+"""Base classes and table of the networks, with a default for everything that callers use; constants of piano rolls."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,7 +17,9 @@ SLOPE = 0.2  # of the critics' LeakyReLU
 
 
 class Model(nn.Module):
-    """A network that a weights file can name. `config` is set to the arguments of the constructor.
+    """A network that a weights file can name: a subclass with `kind` and `network` enters `NETWORKS`.
+
+    `config` is set to the arguments of the constructor.
 
     `any_length`: one model for windows of any T; z has `latent` numbers for every second instead of for the window.
     `plays_by`: fields of `Playing` that change what the decoder plays, besides the threshold.
@@ -38,6 +40,8 @@ class Model(nn.Module):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = _recording(cls.__init__)
+        if "network" in vars(cls):
+            NETWORKS[cls.kind, cls.network] = cls
 
     def noise_size(self, seq_len: int) -> int:
         """Numbers in z for a window of `seq_len` frames."""
@@ -49,6 +53,9 @@ class Model(nn.Module):
 
     def grow_from(self, shorter: "Model") -> None:
         """Compute `grown_tensors` from those of a model for T / k frames."""
+
+
+NETWORKS: dict[tuple[str, str], type[Model]] = {}  # by kind and network
 
 
 def _recording(build: Callable[..., None]) -> Callable[..., None]:

@@ -1,19 +1,43 @@
-"""Content of weights files, and reading it with torch only."""
+"""Content of weights files: plain data from a model and back, with torch only."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .base import Model
-from .registry import describe
+from .base import NETWORKS, Model
 
 FORMAT_VERSION = 2
 
 
 class CheckpointError(ValueError):
     """A missing or unusable weights file; the message names the file and the remedy."""
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """All that `rebuild` needs, as plain data: kind, network, arguments of the constructor, weights on the CPU."""
+    weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    return {"kind": model.kind, "network": model.network, "config": model.config, "weights": weights}
+
+
+def rebuild(description: Mapping[str, Any]) -> Model:
+    """The model of a `description` by `describe`, in eval mode on the CPU.
+
+    Raises ValueError for an unknown network or weights that are not finite; KeyError, TypeError or RuntimeError where
+    the description is incomplete or its parts do not fit together.
+    """
+    name, weights = (description["kind"], description["network"]), description["weights"]
+    if name not in NETWORKS:
+        known = ", ".join(" ".join(pair) for pair in NETWORKS)
+        raise ValueError(f"unknown network {' '.join(map(str, name))}; known are {known}")
+    model = NETWORKS[name](**description["config"])
+    model.load_state_dict(weights, strict=True)
+    for tensor_name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"its weights are not finite ({tensor_name}): training went wrong, train it again")
+    return model.eval()
 
 
 def weights_content(model: Model, facts: dict[str, Any]) -> dict[str, Any]:

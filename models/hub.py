@@ -6,8 +6,7 @@ from inspect import signature
 from pathlib import Path
 
 from .architectures import build
-from .base import Model, StudyVAE
-from .registry import NETWORKS
+from .base import NETWORKS, Model, StudyVAE
 from .trained import load
 from .weight_files import FOLDERS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
 

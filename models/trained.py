@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from .base import Model, StudyVAE
-from .checkpoint import CheckpointError, read_checkpoint
-from .registry import rebuild
+from .checkpoint import CheckpointError, read_checkpoint, rebuild
 
 _ROLL_FACTS = "genres", "condition", "frames_per_second", "seq_len", "labels", "trained_on", "training_songs"
 _STUDY_FACTS = "attributes", "form"
@@ -22,8 +21,8 @@ class Trained:
 
     `seq_len`: frames of the windows that it was trained on, or loaded for; None for a model of the study.
     The properties are for models of rolls. `genres`: the position is the genre id; `condition`: genre, composer, mood,
-    ...; `labels`: "given", or "shuffled" for random genres; `trained_on`: a short hash of the training songs;
-    `training_songs`: their ids, int64 (n,), sorted.
+    ...; `training_songs`: their ids, int64 (n,), sorted. Other facts: `labels`, "given", or "shuffled" for random
+    genres; `trained_on`, a short hash of the training songs.
     """
 
     path: Path
@@ -43,14 +42,6 @@ class Trained:
     @property
     def frames_per_second(self) -> int:
         return int(self.facts["frames_per_second"])
-
-    @property
-    def labels(self) -> str:
-        return self.facts["labels"]
-
-    @property
-    def trained_on(self) -> str:
-        return self.facts["trained_on"]
 
     @property
     def training_songs(self) -> Tensor:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from .base import RollCritic, RollGenerator
+from .base import NETWORKS, RollCritic, RollGenerator
 from .checkpoint import CheckpointError, read_checkpoint
-from .registry import NETWORKS
 
 BEST, LAST = "best", "last"
 # Folders of trained weights by preset, and the folder of the weights that come with the repository.

@@ -16,7 +16,6 @@ from common.options import as_plain
 from common.randomness import seed_at
 from models import describe, rebuild
 from models.checkpoint import weights_content
-from models.registry import is_finite
 from models.weight_files import BEST, LAST
 from training.run_folder import RunFolder, require_writable
 from training.running_losses import RunningLosses
@@ -282,5 +281,5 @@ class _Run:
     def _require_finite_weights(self) -> None:
         """Raise `UserError` for weights that are not finite, before they replace good ones on disk."""
         for name, model in self.stage.models.items():
-            if not all(is_finite(tensor) for tensor in model.state_dict().values()):
+            if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
                 raise UserError(f"the weights of {name} are not finite any more. {_REMEDY}")

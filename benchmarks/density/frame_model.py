@@ -4,11 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from models.base import PITCHES, Model
-from models.registry import register
 from models.rolls.cvae import CVAE
 
 
-@register
 class FrameModel(Model):
     """Density of rolls (B, pitches, T): exact with `latent` 0, otherwise a bound with one latent for each block.
 

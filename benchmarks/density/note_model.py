@@ -9,13 +9,11 @@ from models.notes.note_decoder import NoteDecoder
 from models.notes.notes import by_length, roll_to_notes
 from models.notes.plan import LatentPlan
 from models.prior import Autoregressive, Posterior
-from models.registry import register
 
 _HEAD_SIZE = 32
 _GENRE_SIZE = 8  # the CVAE's parts take a genre; here all music has the same one
 
 
-@register
 class NoteModel(Model):
     """Density of rolls (B, pitches, T) of up to `horizon` frames.
 

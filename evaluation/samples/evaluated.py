@@ -159,8 +159,8 @@ def weights_facts(trained: Trained | None) -> dict[str, str | None]:
     return {
         "checkpoint": trained and trained.path.as_posix(),
         "checkpoint_sha256": trained and trained.sha256,
-        "trained_on": trained and trained.trained_on,
-        "labels": trained and trained.labels,
+        "trained_on": trained and trained.facts["trained_on"],
+        "labels": trained and trained.facts["labels"],
     }
 
 

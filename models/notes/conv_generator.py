@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 from ..base import MINIMUM_RATE, PITCHES, RollGenerator
 from ..prior import AUTOREGRESSIVE, PRIORS
-from ..registry import register
 from .plan import LatentPlan
 
 _GROUPS = 4
@@ -32,7 +31,6 @@ class Level(nn.Module):
         return self.skip(features) + self.again(F.gelu(mixed))
 
 
-@register
 class ConvGenerator(RollGenerator):
     """One column of features for each second, doubled in time four times to its 16 frames; any number of seconds."""
 

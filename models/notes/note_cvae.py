@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Model
 from ..playing import Decoded, Playing
 from ..prior import AUTOREGRESSIVE, LOG_VARIANCE_BOUND, PRIORS, Posterior
-from ..registry import register
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
 from .notes import by_length, notes_to_roll, roll_to_notes
@@ -39,7 +38,6 @@ class RollEncoder(nn.Module):
         return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
 
 
-@register
 class NoteCVAE(Model):
     """q(z | X, y), p(z | y) and p(X | z, y); z has `latent` numbers for every second, 16 frames, of a window.
 

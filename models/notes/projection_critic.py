@@ -6,12 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic
-from ..registry import register
 
 _STRIDED = 4
 
 
-@register
 class ProjectionCritic(RollCritic):
     """Strided convolutions over the roll and its change from frame to frame; scores windows of any length.
 

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic
-from ..registry import register
 
 
 class Activations(NamedTuple):
@@ -19,7 +18,6 @@ class Activations(NamedTuple):
     score: Tensor
 
 
-@register
 class Critic(RollCritic):
     """Two strided convolutions over time and two linear layers; the genre embedding is appended to every frame."""
 

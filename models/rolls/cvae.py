@@ -7,7 +7,6 @@ from ..base import MINIMUM_RATE, PITCHES, Model
 from ..gru import FrameGRU
 from ..playing import PROBABILITIES, SAMPLED, Decoded, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIORS, STANDARD_NORMAL, Posterior
-from ..registry import register
 
 
 def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
@@ -33,7 +32,6 @@ class EventEncoder(nn.Module):
         return total / count[:, None]
 
 
-@register
 class CVAE(Model):
     """q(z | X, E, y) and p(X | z, y); the decoder predicts frame t from z, y and the frames up to t - 1."""
 

@@ -5,10 +5,8 @@ from torch import Tensor, nn
 
 from ..base import MINIMUM_RATE, PITCHES, RollGenerator
 from ..prior import PRIORS, STANDARD_NORMAL
-from ..registry import register
 
 
-@register
 class Generator(RollGenerator):
     """[z, genre embedding] -> Linear ReLU Linear ReLU Linear -> sigmoid of a whole window."""
 

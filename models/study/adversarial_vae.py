@@ -11,11 +11,9 @@ from torch.nn import functional as F
 from ..base import Model, StudyVAE
 from ..gru import FrameGRU, Steps
 from ..prior import Posterior
-from ..registry import register
 from .token_gru import StepWeights, TokenGRU
 
 
-@register
 class AdversarialVAE(StudyVAE):
     """Encoder, sampling and decoder of rows of tokens, int64 (B, T), of `n_tokens` tokens.
 
@@ -90,7 +88,6 @@ class AdversarialVAE(StudyVAE):
         return torch.stack(logits).permute(2, 0, 1), torch.stack(tokens, dim=1), (low, high)
 
 
-@register
 class AttributeClassifier(Model):
     """Predicts the class of each attribute from z: the adversary of an `AdversarialVAE`."""
 

@@ -11,13 +11,11 @@ from torch.nn import functional as F
 
 from ..base import Model
 from ..prior import Posterior
-from ..registry import register
 from .measure_vae import MeasureVAE
 
 _CERTAIN = -80.0  # log-variance of the given latents
 
 
-@register
 class AttributeVAE(MeasureVAE):
     """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
 
@@ -46,7 +44,6 @@ class AttributeVAE(MeasureVAE):
         return Posterior(torch.cat([scores, others.mean], dim=1), torch.cat([certain, others.log_variance], dim=1))
 
 
-@register
 class AttributeRegressor(Model):
     """Predicts the attributes' normal scores from the other latents: the adversary of an `AttributeVAE`."""
 
@@ -78,7 +75,6 @@ class AttributeRegressor(Model):
         return (covariance.square() / variances.clamp_min(1e-6)).mean()
 
 
-@register
 class AttributeReader(Model):
     """Differentiable predictor of the attributes' normal scores from tokens, or from probabilities of tokens.
 

@@ -10,13 +10,11 @@ from torch.nn import functional as F
 from ..base import StudyVAE
 from ..gru import FrameGRU, Steps
 from ..prior import Posterior
-from ..registry import register
 from .token_gru import StepWeights
 
 _LAYERS = 2
 
 
-@register
 class MeasureVAE(StudyVAE):
     """Encoder, sampling and decoder of measures, int64 (B, beats * ticks), of `n_tokens` tokens.
 

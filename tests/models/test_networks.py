@@ -13,9 +13,9 @@ from weights import save_weights
 import benchmarks.density.frame_model
 import benchmarks.density.note_model  # noqa: F401 (registers its network)
 from models import CVAE, Critic, Generator, Model, carry_over, rebuild
+from models.base import NETWORKS
 from models.checkpoint import read_checkpoint
 from models.playing import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, Playing
-from models.registry import NETWORKS
 from models.rolls.cvae import EventEncoder
 
 # All networks

@@ -16,7 +16,7 @@ from stages import run_script, terminate
 from torch import Tensor, nn
 
 from common.errors import UserError
-from models import registry
+from models import base
 from models.checkpoint import read_checkpoint
 from training.loop import train
 from training.stage import Phase, Position, Stage, TrainingOptions
@@ -90,7 +90,7 @@ class LineStage(Stage):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.NETWORKS, ("line", "linear"), Line)
+    monkeypatch.setitem(base.NETWORKS, ("line", "linear"), Line)
 
 
 def options_in(folder: Path, **changes: Any) -> Options:
