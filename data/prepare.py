@@ -17,7 +17,7 @@ from common.files import hash_of_file
 from common.splits import SPLITS
 from common.text import printable
 from data.labels import Labels, read_labels
-from data.midi_files import find_files
+from data.midi_files import FoundFiles, find_files
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
 from data.splits import assign_splits, song_key, split_warnings, versions_hint
@@ -42,25 +42,21 @@ class StoreSettings:
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """All inputs of a store. `files`: of each row of the label table, None if missing, with the reason in `problems`.
-
-    `record`: how the labels were made, or None.
-    """
+    """All inputs of a store: labels, the files of the rows of their table, and how the labels were made, or None."""
 
     labels: Labels
-    files: list[Path | None]
-    problems: list[str]
+    found: FoundFiles
     warnings: list[str]
     settings: StoreSettings
     record: dict[str, Any] | None
 
     def hash(self) -> str:
         """Return a hash of all inputs; files count by size and time of change."""
-        stats = [file.stat() if file else None for file in self.files]
+        stats = [file.stat() if file else None for file in self.found.files]
         table = self.labels.table.assign(
             size=[stat.st_size if stat else -1 for stat in stats],
             changed=[stat.st_mtime_ns if stat else -1 for stat in stats],
-            problem=self.problems,
+            problem=self.found.problems,
         )
         facts = [asdict(self.settings), self.labels.names, self.labels.condition, self.warnings, self.record]
         digest = hashlib.sha256(json.dumps(facts).encode())
@@ -106,7 +102,7 @@ def prepare_store(
         )
     record, warnings = _record_of(labels_csv)
     warnings = [*labels.warnings, *found.warnings, *warnings]
-    inputs = _Inputs(labels, found.files, found.problems, warnings, settings, record)
+    inputs = _Inputs(labels, found, warnings, settings, record)
     inputs_hash = inputs.hash()
     STORE.require_place(folder)
     if not rebuild and not STORE.has_unfinished(folder) and (unchanged := _unchanged(folder, inputs_hash)):
@@ -155,7 +151,7 @@ def _write_store(
     labels, names = inputs.labels, inputs.labels.names
     songs, unreadable = _read_all(writer, inputs, workers, progress)
     warnings = _divide(songs, labels)
-    absent = labels.table[["path"]].assign(reason=inputs.problems)[[file is None for file in inputs.files]]
+    absent = labels.table[["path"]].assign(reason=inputs.found.problems)[[file is None for file in inputs.found.files]]
     rejected = [labels.rejected, absent, unreadable]
     if labels.made_ids:
         trained = songs["genre_id"].isin(songs["genre_id"][songs["split"] == "train"])
@@ -184,9 +180,9 @@ def _read_all(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read all files into the store's arrays. Returns the table of songs, still without splits, and rejected files."""
     settings = inputs.settings
-    present = inputs.labels.table[[file is not None for file in inputs.files]]
+    present = inputs.labels.table[[file is not None for file in inputs.found.files]]
     results = read_songs(
-        [file for file in inputs.files if file is not None],
+        [file for file in inputs.found.files if file is not None],
         min_frames=WINDOW_LENGTHS[0],
         max_minutes=settings.max_minutes,
         frames_per_second=settings.frames_per_second,

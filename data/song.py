@@ -6,6 +6,7 @@ rules say which note-off ends which note, which notes the sustain pedal holds, a
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,8 +42,7 @@ class Song:
     velocity: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Notes:
+class _Notes(NamedTuple):
     """Positions of the two events of each note, (notes,) each."""
 
     on: np.ndarray
@@ -67,8 +67,15 @@ def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_sec
     instruments = _Instruments.assign(events, notes)
     frame = (seconds * frames_per_second).astype(np.int64)
     n_frames = int(frames_per_second * instruments.end_seconds(seconds, notes))
-    sounding, list_of_note = _sounding_notes(events, notes, instruments, frame)
-    frames = packed_roll(sounding, list_of_note, _bends(events, instruments, frame), n_frames)
+    audible = (events.channel[notes.on] != DRUM_CHANNEL) & (frame[notes.off] > frame[notes.on])
+    on, off, list_of_note = (
+        field[audible] for field in (notes.on, notes.off, instruments.controls_of[instruments.of_note])
+    )
+    end = _hold_pedal(events, instruments, frame, list_of_note, frame[off])
+    sounding = Intervals(events.data1[on].astype(np.int64), frame[on], end)
+    lists, bend = instruments.controls(events.kind == PITCH_BEND)
+    value = events.data2[bend].astype(np.int64) * 128 + events.data1[bend] - 8192
+    frames = packed_roll(sounding, list_of_note, Bends(lists, frame[bend], value), n_frames)
 
     on = notes.on[np.argsort((events.tick[notes.on] * PITCHES + events.data1[notes.on]) * 128 + events.data2[notes.on])]
     return Song(frames, seconds[on], events.data1[on], events.data2[on])
@@ -183,6 +190,13 @@ class _Instruments:
         control_list = np.where(known, controls_of[instrument], part_list)
         return _Instruments(of_note, controls_of, control, control_list)
 
+    def controls(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return list and position of the controls among the `chosen` events, bool (n,), by list and then time."""
+        ours = chosen[self.control]
+        lists, position = self.control_list[ours], self.control[ours]
+        by_list = np.argsort(lists, kind="stable")
+        return lists[by_list], position[by_list]
+
     def end_seconds(self, seconds: np.ndarray, notes: _Notes) -> float:
         """Return the time of the last note end or control of any instrument."""
         if not len(self.control):
@@ -207,30 +221,13 @@ def _programs(events: MidiEvents, part: np.ndarray) -> np.ndarray:
     return program
 
 
-def _sounding_notes(
-    events: MidiEvents, notes: _Notes, instruments: _Instruments, frame: np.ndarray
-) -> tuple[Intervals, np.ndarray]:
-    """Return the frames of notes that sound in the roll, pedal applied, and the list of controls of each note."""
-    pitch = events.data1[notes.on].astype(np.int64)
-    start, end = frame[notes.on], frame[notes.off]
-    follows = instruments.controls_of[instruments.of_note]
-    audible = (events.channel[notes.on] != DRUM_CHANNEL) & (end > start)
-    pitch, start, end, follows = pitch[audible], start[audible], end[audible], follows[audible]
-    return Intervals(pitch, start, _hold_pedal(events, instruments, frame, follows, end)), follows
-
-
 def _hold_pedal(
     events: MidiEvents, instruments: _Instruments, frame: np.ndarray, follows: np.ndarray, end: np.ndarray
 ) -> np.ndarray:
     """Return the ends of notes, moved to the release of a pedal that is down in their last frame."""
-    chosen = (events.kind[instruments.control] == CONTROL_CHANGE) & (
-        events.data1[instruments.control] == SUSTAIN_PEDAL
-    )
-    if not chosen.any():
+    lists, position = instruments.controls((events.kind == CONTROL_CHANGE) & (events.data1 == SUSTAIN_PEDAL))
+    if not len(lists):
         return end
-    lists, position = instruments.control_list[chosen], instruments.control[chosen]
-    by_list = np.argsort(lists, kind="stable")
-    lists, position = lists[by_list], position[by_list]
     down = events.data2[position] >= PEDAL_THRESHOLD
     new_list = np.diff(lists, prepend=-1) != 0
     # Keep presses and releases only. The pedal is up at the start of a list; one never released holds nothing.
@@ -245,12 +242,3 @@ def _hold_pedal(
     last = np.searchsorted(press_key, follows * span + end - 1, side="right") - 1
     held = (last >= 0) & (lists[press][last] == follows) & (release[last] > end - 1)
     return np.where(held, release[last], end)
-
-
-def _bends(events: MidiEvents, instruments: _Instruments, frame: np.ndarray) -> Bends:
-    chosen = events.kind[instruments.control] == PITCH_BEND
-    position, lists = instruments.control[chosen], instruments.control_list[chosen]
-    by_list = np.argsort(lists, kind="stable")
-    lists, position = lists[by_list], position[by_list]
-    value = events.data2[position].astype(np.int64) * 128 + events.data1[position] - 8192
-    return Bends(lists, frame[position], value)
