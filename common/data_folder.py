@@ -54,7 +54,8 @@ class DataFolder:
             if sorted(info["files"]) != sorted(self.files) or self._content_hash(info) != info["content_hash"]:
                 raise ValueError(f"{self.info_file} has changed")
             for name, entry in info["files"].items() if self.sampled else ():
-                _check_sample(folder / name, entry)
+                if (entry["bytes"], entry["sample"]) != ((folder / name).stat().st_size, _sample(folder / name)):
+                    raise ValueError(f"{name} has changed")
         return info
 
     def verify(self, folder: Path, info: dict[str, Any], names: Collection[str] | None = None) -> None:
@@ -153,14 +154,6 @@ class DataFolder:
         for name in (*self.files, self.info_file):
             if (complete / name).exists():
                 (complete / name).replace(folder / name)
-
-
-def _check_sample(path: Path, expected: dict[str, Any]) -> None:
-    size = path.stat().st_size
-    if size != expected["bytes"]:
-        raise ValueError(f"{path.name} has {size:,} bytes instead of {expected['bytes']:,}")
-    if _sample(path) != expected["sample"]:
-        raise ValueError(f"{path.name} has changed")
 
 
 def _sample(path: Path) -> str:

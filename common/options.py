@@ -37,8 +37,7 @@ def option(
     `flag` is the option's name on the command line (default: the field's name).
     """
     ranges = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    metadata = {"help": help, "flag": flag, **ranges}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata={"help": help, "flag": flag, **ranges})
 
 
 class CheckedOptions:
@@ -56,14 +55,8 @@ class CheckedOptions:
                     _check(flag_of(field), item, field.metadata)
 
 
-class Parser(argparse.ArgumentParser):
-    """Show the program's docstring unchanged; report a wrong option in one line with exit code 2."""
-
-    def __init__(self, description: str, epilog: str | None = None) -> None:
-        super().__init__(
-            usage="%(prog)s [options]", description=description, epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+class _Parser(argparse.ArgumentParser):
+    """Report a wrong option in one line with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
@@ -83,7 +76,10 @@ def parse_options(
     and `UserError` for a value out of range.
     """
     types = get_type_hints(cls)
-    parser = Parser(description, _presets_help(cls, presets) if presets else None)
+    parser = _Parser(
+        usage="%(prog)s [options]", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_presets_help(cls, presets) if presets else None,
+    )  # fmt: skip
     if presets:
         first = next(iter(presets))
         preset_help = f"named changes of the defaults, listed below (default: {first})"
@@ -139,18 +135,12 @@ def _check(flag: str, value: Any, metadata: Mapping[str, Any]) -> None:
 
 def as_plain(options: Any) -> dict[str, Any]:
     """Options as numbers, strings and lists, for JSON and checkpoints."""
-    return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return json.loads(json.dumps(dataclasses.asdict(options), default=str))
 
 
 def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: Any) -> None:
     shown = "" if field.default is None else f" (default: {_as_typed(field.default)})"
-    help_text = _percent(field.metadata["help"] + (shown if _as_typed(field.default) else ""))
+    help_text = (field.metadata["help"] + (shown if _as_typed(field.default) else "")).replace("%", "%%")
     # Only options that the user gives reach the namespace, so that presets can supply the others.
     common = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
     if type(None) in get_args(kind):  # X | None
@@ -208,7 +198,3 @@ def _as_typed(value: Any) -> str:
     """A value as the command line takes it: the items of a list with commas, those of a pair of floats with spaces."""
     items = value if isinstance(value, tuple) else (value,)
     return (" " if isinstance(next(iter(items), None), float) else ",").join(map(str, items))
-
-
-def _percent(text: str) -> str:
-    return text.replace("%", "%%")
