@@ -15,13 +15,19 @@ from data.windows import Batch, WindowSource
 def read_song_windows(
     path: Path, seq_len: int, genre_id: int, *, frames_per_second: int = FRAMES_PER_SECOND
 ) -> tuple[Batch, int]:
-    """Return all windows of a MIDI file, the last padded with silence, and the number of frames of the file.
+    """Return all windows of a MIDI file, with the same values as from a store, and the number of frames of the file.
 
-    Raises `UserError` where the file cannot be read or has no pitched note.
+    The windows are on the CPU, in order; the last one is padded with silence. Raises `UserError` where the file cannot
+    be read or has no pitched note.
     """
     song = _read(path, frames_per_second)
-    batch = song_windows(song, seq_len, genre_id, frames_per_second=frames_per_second, pad_end=True)
-    return batch, len(song.frames)
+    frames = np.pad(song.frames, ((0, -len(song.frames) % seq_len), (0, 0)))
+    # A store of this song in memory, so that only `WindowSource` cuts windows and scales their notes.
+    row = SongRow("", genre_id, "all", "", "", "", 0, len(frames), 0, len(song.pitch))
+    info = {"frames_per_second": frames_per_second}
+    store = RollStore(Path(), info, [row], frames, song.onset_seconds, song.pitch, song.velocity)
+    windows = WindowSource(store, "all", seq_len)
+    return windows.batch(torch.arange(len(windows))), len(song.frames)
 
 
 def read_song_roll(path: Path, frames_per_second: int = FRAMES_PER_SECOND) -> np.ndarray:
@@ -39,20 +45,3 @@ def _read(path: Path, frames_per_second: int) -> Song:
     if not song.frames.any():
         raise UserError(f"{path}: no pitched note in it")
     return song
-
-
-def song_windows(
-    song: Song, seq_len: int, genre_id: int, *, frames_per_second: int = FRAMES_PER_SECOND, pad_end: bool = False
-) -> Batch:
-    """Return all windows of `seq_len` frames of a song in order, on the CPU, with the same values as from a store.
-
-    Frames after the last whole window are dropped, as in training, or padded with silence to one more (`pad_end`).
-    """
-    n_missing = -len(song.frames) % seq_len if pad_end else 0
-    frames = np.pad(song.frames, ((0, n_missing), (0, 0)))
-    # A store of this song in memory, so that only `WindowSource` cuts windows and scales their notes.
-    row = SongRow("", genre_id, "all", "", "", "", 0, len(frames), 0, len(song.pitch))
-    info = {"frames_per_second": frames_per_second}
-    store = RollStore(Path(), info, [row], frames, song.onset_seconds, song.pitch, song.velocity)
-    windows = WindowSource(store, "all", seq_len)
-    return windows.batch(torch.arange(len(windows)))

@@ -82,18 +82,15 @@ def notes_to_roll(notes: Notes, pitches: int, n_frames: int) -> Tensor:
 
 
 def by_length(lengths: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """`compute(rows)` for all rows, in order, in batches of rows with similar `lengths` (B,), to save padding."""
-    parts = split_by_length(lengths, _AT_ONCE)
-    return torch.cat([compute(rows) for rows in parts])[torch.cat(parts).argsort()]
+    """`compute(rows)` for all rows, in order, in batches of rows with similar `lengths` (B,), to save padding.
 
-
-def split_by_length(lengths: Tensor, most: int) -> list[Tensor]:
-    """Row numbers, int64, in parts by ascending length; a padded part has at most `most` elements, or one row."""
+    A padded batch has at most `_AT_ONCE` elements, or one row.
+    """
     order = lengths.argsort()
     parts, first = [], 0
-    sorted_lengths = lengths[order].tolist()
-    for last, length in enumerate(sorted_lengths):
-        if last > first and length * (last - first + 1) > most:
+    for last, length in enumerate(lengths[order].tolist()):
+        if last > first and length * (last - first + 1) > _AT_ONCE:
             parts.append(order[first:last])
             first = last
-    return [*parts, order[first:]]
+    parts.append(order[first:])
+    return torch.cat([compute(rows) for rows in parts])[order.argsort()]

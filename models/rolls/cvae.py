@@ -9,12 +9,6 @@ from ..playing import PROBABILITIES, SAMPLED, Decoded, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIORS, STANDARD_NORMAL, Posterior
 
 
-def bernoulli_nll(logits: Tensor, roll: Tensor) -> Tensor:
-    """Binary cross-entropy summed over a window's cells, in nats, (B,). Both inputs (B, 128, T)."""
-    # -log p(x) = softplus(l) - x l takes fewer passes over the roll than the library's function.
-    return nn.functional.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
-
-
 class EventEncoder(nn.Module):
     """A small network of each note, and its mean over a window's notes (report, section 2.1.1)."""
 
@@ -84,7 +78,9 @@ class CVAE(Model):
 
     def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """-log p(X | z, y) in nats, (B,): binary cross-entropy of the cells, teacher-forced."""
-        return bernoulli_nll(self.decode(z, genre, roll), roll)
+        logits = self.decode(z, genre, roll)
+        # -log p(x) = softplus(l) - x l takes fewer passes over the roll than the library's function.
+        return nn.functional.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """Squared error of the teacher-forced probabilities, summed over a window's cells, (B,)."""

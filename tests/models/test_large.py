@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
+from models.notes import notes
 from models.notes.note_cvae import NoteCVAE
-from models.notes.notes import split_by_length
 from models.prior import Autoregressive, Posterior, StandardNormal
 
 GENRE = torch.tensor([0, 2, 1, 0])
@@ -45,9 +45,13 @@ def test_the_likelihood_does_not_depend_on_the_batch(cvae: NoteCVAE) -> None:
     torch.testing.assert_close(together, alone)
 
 
-def test_rows_are_split_by_length() -> None:
-    parts = split_by_length(torch.tensor([5, 1, 9, 2, 3]), 6)
-    assert [part.tolist() for part in parts] == [[1, 3], [4], [0], [2]]
+def test_rows_are_computed_by_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "_AT_ONCE", 6)
+    parts = []
+    assert notes.by_length(torch.tensor([5, 1, 9, 2, 3]), lambda rows: parts.append(rows.tolist()) or rows).equal(
+        torch.arange(5)
+    )
+    assert parts == [[1, 3], [4], [0], [2]]
 
 
 def test_the_autoregressive_prior_is_standard_normal_at_first() -> None:

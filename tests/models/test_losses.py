@@ -1,6 +1,5 @@
 """The losses against closed forms and plain references."""
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +12,6 @@ from models import Critic, Posterior
 from models.base import RollCritic
 from models.losses import NLL, RECONSTRUCTIONS, critic_loss, elbo_terms, straight_through
 from models.prior import StandardNormal, gaussian_kl
-from models.rolls.cvae import bernoulli_nll
 
 GENRE = torch.zeros(1, dtype=torch.int64)
 
@@ -27,17 +25,6 @@ def test_kl_divergence_is_that_of_torch_distributions() -> None:
     torch.testing.assert_close(StandardNormal(3, 3).kl(Posterior(*first), first[0], GENRE), expected)
     posterior, z = Posterior(*first), torch.randn(5, 3)
     torch.testing.assert_close(posterior.log_density(z), normals[0].log_prob(z).sum(1))
-
-
-def test_bernoulli_nll_is_torchs_cross_entropy() -> None:
-    logits, roll = 5 * torch.randn(3, 128, 8), binary_rolls(3, 8)
-    each = F.binary_cross_entropy_with_logits(logits, roll, reduction="none")
-    torch.testing.assert_close(bernoulli_nll(logits, roll), each.sum((1, 2)))
-    # Uniform predictions cost one bit for each cell, certain ones their logit if they are wrong.
-    assert bernoulli_nll(torch.zeros_like(logits), roll)[0].item() == pytest.approx(128 * 8 * math.log(2))
-    certain = 200 * (2 * roll - 1)
-    assert torch.equal(bernoulli_nll(certain, roll), torch.zeros(3))
-    torch.testing.assert_close(bernoulli_nll(-certain, roll), torch.full((3,), 200.0 * 128 * 8))
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS)
