@@ -119,9 +119,7 @@ def load_encoder(options: Options, seq_len: int) -> Trained:
     return _load(options, options.cvae, (CVAE.kind,), CVAE.kind, seq_len, remedy)
 
 
-def _load(
-    options: Options, file: Path | None, kinds: tuple[str, ...], kind: str, seq_len: int, remedy: str
-) -> Trained:
+def _load(options: Options, file: Path | None, kinds: tuple[str, ...], kind: str, seq_len: int, remedy: str) -> Trained:
     if file:
         return load(file, kinds, remedy)
     folder = options.checkpoints or folder_of(options.preset)
@@ -131,8 +129,7 @@ def _load(
 def make_clips(options: Options) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
     trained = load_player(options, options.source, SOURCES)
-    how = options.latents, options.performance, options.seed, options.min_note_frames
-    source = ClipSource(trained, {}, *how)
+    source = ClipSource(trained, {}, options.latents, options.performance, options.seed, options.min_note_frames)
     run = f"T{source.seq_len}{f'x{options.windows}' if options.windows > 1 else ''}_seed{options.seed}"
     rolls, rows, table = {}, [], []
     for genre_id in choose_genres(options.genre, trained.genres, trained.condition):

@@ -175,12 +175,9 @@ def measure_separation(
         genre_of_song[torch.randperm(len(songs), generator=rng_at("shuffled genres", seed, number))][song_place]
         for number in range(SHUFFLES)
     ]
-
-    def summary(rows: pd.DataFrame) -> dict[str, Any]:
-        return {"n": len(rows), "n_songs": rows["song"].nunique(), "silhouette": rows["silhouette"].mean()}
-
     of_window = pd.DataFrame({"genre_id": genre, "song": song, "silhouette": silhouette})
-    frame = by_genre(of_window, names, summary)
+    frame = by_genre(of_window, names, lambda rows: {"n": len(rows), "n_songs": rows["song"].nunique(),
+                                                     "silhouette": rows["silhouette"].mean()})  # fmt: skip
     for column, neighbours in (("kNN_other_songs", other_songs), ("kNN_any_song", any_song)):
         frame[column] = frame["genre_id"].map(found_shares([genre], neighbours))
         frame[f"{column}_floor"] = frame["genre_id"].map(found_shares(shuffled, neighbours))
