@@ -83,18 +83,13 @@ def test_a_damaged_store_is_refused(tiny_store: Path, tmp_path: Path, name: str)
         RollStore.open(folder)
 
 
-def test_shuffled_labels_are_as_many_for_other_songs(store: RollStore) -> None:
+def test_shuffled_labels_are_as_many_for_other_songs_of_the_same_music(store: RollStore) -> None:
     shuffled = store.with_shuffled_labels()
     for split in ("train", "val", "test"):
         before, after = ([song.genre_id for song in view.songs if song.split == split] for view in (store, shuffled))
         assert Counter(after) == Counter(before)
     pairs = list(zip(store.songs, shuffled.songs, strict=True))
-    assert any(song.genre_id != other.genre_id for song, other in pairs)
     assert all(vars(song) | {"genre_id": 0} == vars(other) | {"genre_id": 0} for song, other in pairs)
-
-
-def test_shuffled_labels_share_the_music(store: RollStore) -> None:
-    shuffled = store.with_shuffled_labels()
     assert all(getattr(shuffled, name) is getattr(store, name) for name in ARRAYS)
     windows, others = (WindowSource(view, "train", 32) for view in (store, shuffled))
     every = torch.arange(len(windows))

@@ -97,18 +97,6 @@ def test_free_nats_stop_the_gradient_of_cheap_latents_to_the_encoder_only(cvae: 
             torch.testing.assert_close(found[0], expected[0])
 
 
-def test_generator_and_critic_take_windows_of_any_length() -> None:
-    generator = build("generator", LARGE, n_genres=3, seq_len=32, latent=4, hidden=32)
-    critic = build("critic", LARGE, n_genres=3, seq_len=32, hidden=16)
-    for seq_len in (32, 128):
-        z = torch.randn(4, generator.noise_size(seq_len))
-        fake = generator(z, GENRE)
-        assert fake.shape == (4, 128, seq_len) and fake.min() >= 0 and fake.max() <= 1
-        loss, _, norm = critic_loss(critic, rolls(seq_len), fake, GENRE, torch.rand(4), 10.0, drift=1e-3)
-        loss.backward()
-        assert norm.isfinite() and critic.first.weight.grad.any()
-
-
 def test_the_critics_first_layer_is_a_convolution_of_the_roll_and_its_change() -> None:
     critic = build("critic", LARGE, n_genres=3, seq_len=32, hidden=16)
     padded = F.pad(rolls(32), (1, 1))
@@ -143,8 +131,8 @@ def test_latents_are_mixed_like_the_rolls() -> None:
 
 
 def test_a_latent_changes_its_own_second_and_the_genre_all_of_the_roll() -> None:
-    generator = build("generator", LARGE, n_genres=3, seq_len=128, latent=4, hidden=32)
-    z = torch.zeros(1, generator.noise_size(128))
+    generator = build("generator", LARGE, n_genres=3, seq_len=32, latent=4, hidden=32)
+    z = torch.zeros(1, generator.noise_size(128))  # windows may be of any length
     later = z.clone()
     later[:, -4:] = 3.0
     plain, changed, other = (generator(*pair) for pair in ((z, GENRE[:1]), (later, GENRE[:1]), (z, GENRE[1:2])))

@@ -132,9 +132,6 @@ def test_a_file_of_another_model_is_refused(checkpoints: Path, tmp_path: Path) -
     (tmp_path / "hybrid_G_best_T64.pth").write_bytes((checkpoints / "hybrid_G_best_T32.pth").read_bytes())
     with pytest.raises(ValueError, match="trained on windows of T = 32, not 64; put the right file there"):
         load("generator_hybrid", seq_len=64, checkpoint_dir=tmp_path)
-    (tmp_path / "critic_pretrained_best.pth").write_bytes((checkpoints / "cvae_pretrained_best.pth").read_bytes())
-    with pytest.raises(ValueError, match="holds cvae, but critic is needed"):
-        load("critic_standalone", checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match="holds adversarial_vae, but measure_vae is needed"):
         load("measure_vae", checkpoint_dir=checkpoints / "adversarial_vae")
     save_weights(MeasureVAE(FORM.size, 4, hidden=8), tmp_path / "vae_best.pth")
