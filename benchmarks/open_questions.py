@@ -1,23 +1,24 @@
-"""What the report left open, by small trainings of preset large: one row for each way of training, seed and source.
+"""Answer the report's open questions with small trainings of preset large: a row per variant, seed and source of clips.
 
-    python -m benchmarks.open_questions --store store --question labels         # given labels against labels at random
-    python -m benchmarks.open_questions --store store --question prior          # N(0, I), the prior, the encoder's z
-    python -m benchmarks.open_questions --store store --question curriculum     # 32, 64, 128 frames, or 128 alone
+    python -m benchmarks.open_questions --store store --question labels         # given or shuffled labels
+    python -m benchmarks.open_questions --store store --question prior          # N(0, I), the prior, the posterior
+    python -m benchmarks.open_questions --store store --question curriculum     # 32, 64, 128 frames, or only 128
     python -m benchmarks.open_questions --store store --question epochs         # of stage 3
     python -m benchmarks.open_questions --store store --question weights        # gamma of L_G (alpha is 1)
-    python -m benchmarks.open_questions --store store --question encoder        # L_G reaches the encoder, or not
-    python -m benchmarks.open_questions --store store --question critic         # it takes z, or rolls and genres alone
+    python -m benchmarks.open_questions --store store --question encoder        # L_G with or without gradient to it
+    python -m benchmarks.open_questions --store store --question critic         # with or without z as an input
 
-Each way of training goes through the three stages, at a reduced size and schedule, which every row tells. Stages 1 and
-2 of a seed are trained once for all ways that share them. Measured at T = 128, z of the prior (and of N(0, I) and the
-encoder where training is as published): audio distance and kernel distance to test clips, share of clips whose genre is
-told right, bits a cell of the CVAE. Interrupted, the same command goes on where it was. Writes
-metrics/open_questions.csv; weights and logs are in questions/.
+Each variant is trained in the three stages, with reduced sizes and schedules; the table has the schedule. Variants of a
+seed share stages 1 and 2 where these are equal. Metrics at T = 128, with z of the prior (as published also with z of
+N(0, I) and of the posterior): Frechet and kernel audio distance to test clips, genre accuracy of a classifier, bits per
+cell of the CVAE. The same command continues an interrupted run. Writes metrics/open_questions.csv; weights and logs are
+in questions/.
 """
 
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,13 @@ from models.weight_files import pretrained_file
 from training.loop import train
 
 SEQ_LEN = 128
-# Reduced sizes and schedules of the stages; what is not here is preset large's.
+# Changes of preset large.
 COMMON = {"epoch_windows": 4000, "schedule": "cosine", "warm_up": 50, "ema": 0.99}
 SMALL_CVAE = {**COMMON, "hidden": 128, "depth": 2, "epochs": 6}
 SMALL_CGAN = {**COMMON, "hidden": 64, "epochs": 8, "learning_rate": 1e-3, "critic_learning_rate": 2e-3}
 SMALL_HYBRID = {**COMMON, "hidden": 64, "epochs": (2, 2, 4)}
 BASE, RANDOM = "as published", "labels at random"
-# What each way of training changes in stage 3; labels in all stages, the critic's inputs in stage 2, too.
+# Changes of stage 3 by variant; shuffle_labels changes all stages, critic_takes_z also stage 2.
 WAYS: dict[str, dict[str, Any]] = {
     BASE: {},
     RANDOM: {"shuffle_labels": True},
@@ -72,7 +73,7 @@ QUESTIONS = {
 }
 TABLE = ResultTable(
     "open_questions.csv",
-    "benchmarks/open_questions.py",
+    "-m benchmarks.open_questions",
     (
         Column("way", "trained", LABEL),
         Column("origin", "made by", LABEL),
@@ -93,120 +94,115 @@ TABLE = ResultTable(
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """Which questions, on which music, and how often."""
+    """Questions, music, seeds and places."""
 
     store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    question: tuple[str, ...] = option(tuple(QUESTIONS), "which, with commas", choices=tuple(QUESTIONS))
-    seeds: tuple[int, ...] = option((0, 1), "of training; at least two tell a spread", minimum=0)
+    question: tuple[str, ...] = option(tuple(QUESTIONS), "questions, with commas", choices=tuple(QUESTIONS))
+    seeds: tuple[int, ...] = option((0, 1), "seeds of training; at least two give a spread", minimum=0)
     clips: int = option(100, "clips of each genre", minimum=2)
     embedder: str = option("MTT_musicnn", "network that embeds the sound")
-    temperature: float = option(0.8, "of the note decoder", minimum=0, maximum=100)
+    temperature: float = option(0.8, "temperature of the note decoder", minimum=0, maximum=100)
     synth: str = option("fluidsynth", "synthesiser")
     work: Path = option(Path("questions"), "folder for weights and logs")
     metrics: Path = option(Path("metrics"), "folder for the table")
-    cache: Path = option(Path("cache"), "folder of embeddings and classifiers, which are used again")
+    cache: Path = option(Path("cache"), "folder that keeps embeddings and classifiers")
     bf16: bool = option(False, "train in bfloat16 where that is safe")
 
 
 def train_way(options: Options, way: str, seed: int) -> Path:
-    """The folder of stage 3's weights of a way of training, which is trained unless it is there."""
+    """Train a variant unless it is trained already; returns the folder of its weights."""
     changes = WAYS[way]
-    labels = {name: changes[name] for name in ("shuffle_labels",) if name in changes}
-    critic = {name: changes[name] for name in ("critic_takes_z",) if name in changes}
+    labels, critic = (
+        {name: changes[name] for name in names if name in changes} for names in (["shuffle_labels"], ["critic_takes_z"])
+    )
     own = options.work / f"seed{seed}" / way.replace(" ", "_").replace("/", "by")
-    shared = own if labels else own.parent
-    _train(train_cvae, train_cvae.CVAEStage, shared, options, seed, SMALL_CVAE | labels)
-    second = own if critic else shared
-    _hand_on(shared, second, CVAE.kind)
+    first = own if labels else own.parent
+    second = own if critic else first
+    _train(train_cvae, train_cvae.CVAEStage, first, options, seed, SMALL_CVAE | labels)
+    _copy_weights(first, second, CVAE.kind)
     _train(train_cgan, train_cgan.CGANStage, second, options, seed, SMALL_CGAN | labels | critic)
-    _hand_on(second, own, CVAE.kind, Generator.kind, Critic.kind)
+    _copy_weights(second, own, CVAE.kind, Generator.kind, Critic.kind)
     _train(train_hybrid, train_hybrid.HybridStage, own, options, seed, SMALL_HYBRID | changes)
     return own / "checkpoints"
 
 
-def _hand_on(source: Path, target: Path, *kinds: str) -> None:
-    """Copy weights of earlier stages to where the next one looks for them."""
+def _copy_weights(source: Path, target: Path, *kinds: str) -> None:
+    """Copy weights of earlier stages to where the next stage reads them."""
     (target / "checkpoints").mkdir(parents=True, exist_ok=True)
     for kind in kinds if source != target else ():
         shutil.copy(source / "checkpoints" / pretrained_file(kind), target / "checkpoints")
 
 
-def _train(
-    program: Any, stage: Any, folder: Path, options: Options, seed: int, changes: Mapping[str, Any]
-) -> None:
+def _train(program: Any, stage: Any, folder: Path, options: Options, seed: int, changes: Mapping[str, Any]) -> None:
     places = {"store": options.store, "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
-    how = {"seed": seed, "bf16": options.bf16, "save_minutes": 2.0}
-    train(stage(program.Options(**{**program.PRESETS[LARGE], **places, **how, **changes})))
+    common = {"seed": seed, "bf16": options.bf16, "save_minutes": 2.0}
+    train(stage(program.Options(**{**program.PRESETS[LARGE], **places, **common, **changes})))
 
 
 def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...]) -> pd.DataFrame:
-    """Train and measure: a row for generator and decoder and each of `latents`."""
+    """Train and evaluate a variant: a row for each source of clips and each of `latents`."""
     folder = train_way(options, way, seed)
-    common = {"store": options.store, "checkpoints": (folder,), "seq_lens": (SEQ_LEN,), "metrics": options.metrics}
-    playing = {"temperature": options.temperature}
-    how = {"sources": SOURCES, "latents": latents, "generation_seeds": 1, "clips": options.clips}
-    sound = {"embedders": (options.embedder,), "synth": options.synth, "cache": options.cache}
-    fad_options = FadOptions(**common, **playing, **how, **sound)
+    common = {
+        "store": options.store, "checkpoints": (folder,), "seq_lens": (SEQ_LEN,), "metrics": options.metrics,
+        "temperature": options.temperature,
+    }  # fmt: skip
+    fad_options = FadOptions(
+        **common, sources=SOURCES, latents=latents, generation_seeds=1, clips=options.clips,
+        embedders=(options.embedder,), synth=options.synth, cache=options.cache,
+    )  # fmt: skip
     sources = open_clip_sources(fad_options)
     embedder = open_clip_embedder(fad_options, sources[0].trained.frames_per_second)
     classifier = open_classifier(sources[0].real, ClassifierOptions(cache=options.cache))
-    (subject,) = open_subjects(CvaeOptions(**common, **playing))
+    (subject,) = open_subjects(CvaeOptions(**common))
     bits = of_all(measure_elbo(subject, beta=1.0)[0]).iloc[0]["bits_per_cell"]
     rows = []
     for source in sources:
         distance = of_all(measure_fad(source, fad_options, embedder)).iloc[0]
         genre = of_all(measure_genre_accuracy(source, classifier, options.clips)).iloc[0]
-        rows.append(
-            {
-                "way": way,
-                "seed": seed,
-                "origin": source.facts["origin"].removeprefix(f"{folder}: "),
-                **distance[["FAD", "FAD_train", "FAD_floor", "KAD", "n_fake", "n_empty", "embedder"]],
-                "genre_accuracy": genre["accuracy_generated"],
-                "genre_accuracy_real": genre["accuracy_real"],
-                "bits_per_cell": bits if source.trained.model.kind == CVAE.kind else float("nan"),
-                "schedule": _schedule(way),
-                "temperature": options.temperature,
-                "store_content": source.facts["store_content"],
-            }
-        )
+        rows.append({
+            "way": way,
+            "seed": seed,
+            "origin": source.facts["origin"].removeprefix(f"{folder}: "),
+            **distance[["FAD", "FAD_train", "FAD_floor", "KAD", "n_fake", "n_empty", "embedder"]],
+            "genre_accuracy": genre["accuracy_generated"],
+            "genre_accuracy_real": genre["accuracy_real"],
+            "bits_per_cell": bits if source.trained.model.kind == CVAE.kind else float("nan"),
+            "schedule": _schedule(way),
+            "temperature": options.temperature,
+            "store_content": source.facts["store_content"],
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _schedule(way: str) -> str:
-    """Windows that stage 3 trains on at each T."""
+    """The number of windows of stage 3 at each T."""
     stage = SMALL_HYBRID | WAYS[way]
     epochs = dict(zip(stage.get("seq_lens", WINDOW_LENGTHS), stage["epochs"], strict=True))
     return ", ".join(str(epochs.get(seq_len, 0) * stage["epoch_windows"]) for seq_len in WINDOW_LENGTHS)
 
 
 def summary(frame: pd.DataFrame, ways: list[str]) -> pd.DataFrame:
-    """Means over seeds, and half the range between them, way after way."""
+    """Return means over seeds, with half the range over seeds, by source of clips in the order of `ways`."""
     numbers = ["FAD", "KAD", "genre_accuracy", "genre_accuracy_real", "n_empty", "bits_per_cell"]
-    rows = []
-    for (way, origin), of_seeds in frame[frame["way"].isin(ways)].groupby(["way", "origin"], sort=False):
-        spread = of_seeds[numbers].max() - of_seeds[numbers].min()
-        row = {"way": way, "origin": origin, "seeds": len(of_seeds), "schedule": of_seeds["schedule"].iloc[0]}
-        ranges = {f"{name}_range": spread[name] / 2 for name in ("FAD", "genre_accuracy")}
-        rows.append(row | of_seeds[numbers].mean().to_dict() | ranges)
-    order = pd.DataFrame(rows).sort_values("way", key=lambda names: names.map(ways.index), kind="stable")
-    return order.sort_values("origin", kind="stable")
+    groups = frame[frame["way"].isin(ways)].groupby(["way", "origin"], sort=False)
+    ranges = (groups[numbers].max() - groups[numbers].min())[["FAD", "genre_accuracy"]] / 2
+    means = groups[numbers].mean().join(ranges.add_suffix("_range"))
+    means = means.assign(seeds=groups.size(), schedule=groups["schedule"].first()).reset_index()
+    means = means.sort_values("way", key=lambda names: names.map(ways.index), kind="stable")
+    return means.sort_values("origin", kind="stable")
 
 
 def answer(options: Options) -> pd.DataFrame:
-    """Train what is not there, measure, print and write the table. Raises `UserError` or `CheckpointError`."""
+    """Train and evaluate what the table lacks, print and write it. Raises `UserError` or `CheckpointError`."""
     path = TABLE.path(options.metrics)
     frame = read_csv(path) if path.exists() else pd.DataFrame(columns=TABLE.key)
     for question in options.question:
-        for seed in options.seeds:
-            for way in QUESTIONS[question]:
+        for seed, way in product(options.seeds, QUESTIONS[question]):
+            if not ((frame["way"] == way) & (frame["seed"] == seed)).any():
                 latents = LATENTS if way == BASE else (PRIOR,)
-                if ((frame["way"] == way) & (frame["seed"] == seed)).any():
-                    continue
                 frame = TABLE.add(measure_way(options, way, seed, latents), options.metrics)
-        print(f"\n{question}")
-        print(format_table(summary(frame, QUESTIONS[question]), TABLE.columns))
-    print(f"mean over seeds, +- half of the range between them\n{path}")
+        print(f"\n{question}\n{format_table(summary(frame, QUESTIONS[question]), TABLE.columns)}")
+    print(f"means over seeds, +- half of the range\n{path}")
     return frame
 
 

@@ -1,21 +1,19 @@
-"""Files a second of preparation, against one process that reads the same files with pretty_midi.
+"""Files per second of preparation, compared with pretty_midi in one process; memory of prepare_data.py.
 
     python -m benchmarks.preparation --midi-dir path/to/midi
     python -m benchmarks.preparation                        # the built-in corpus
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pretty_midi
 
-from benchmarks.timing import machine, print_table
+from benchmarks.timing import machine, parse_arguments, print_table, rate
 from data.builtin import export_builtin_corpus
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
@@ -23,6 +21,14 @@ from data.store import WINDOW_LENGTHS
 
 MIN_FRAMES = WINDOW_LENGTHS[0]
 ROOT = Path(__file__).resolve().parents[1]
+# Linux counts the memory of this process, before the child becomes a program, as the child's: it reads its own status.
+MEASURED = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+marks = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(marks["VmHWM"].split()[0])
+"""
 
 
 def read_with_pretty_midi(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -33,18 +39,8 @@ def read_with_pretty_midi(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return roll, np.array(events)
 
 
-# What the system tells of a child's memory includes that of this process, from before the child became a program.
-MEASURED = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-marks = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(marks["VmHWM"].split()[0])
-"""
-
-
 def peak_memory_mb(files: list[Path], folder: Path) -> float:
-    """High-water mark of a whole preparation of `files`, of its main process, in MiB. Linux alone."""
+    """High-water mark in MiB of the main process of a whole preparation of `files`. Linux only."""
     labels = folder / "labels.csv"
     labels.write_text("path,genre_id,split\n" + "".join(f'"{file.resolve()}",0,train\n' for file in files))
     command = [sys.executable, "-c", MEASURED, "prepare_data.py", "--labels", str(labels), "--allow-outside"]
@@ -54,36 +50,26 @@ def peak_memory_mb(files: list[Path], folder: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--midi-dir", type=Path, help="folder of MIDI files (default: the built-in corpus)")
-    parser.add_argument("--baseline-files", type=int, default=100, help="files read with pretty_midi")
-    options = parser.parse_args()
+    options = parse_arguments(
+        __doc__,
+        midi_dir=(None, "folder of MIDI files (default: the built-in corpus)"),
+        baseline_files=(100, "files to read with pretty_midi"),
+    )
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
         midi_dir = options.midi_dir or export_builtin_corpus(temporary / "midi").parent
         files = sorted(midi_dir.rglob("*.mid"))
         sample = files[:: max(1, len(files) // options.baseline_files)]
-
-        def timed(label: str, work: object) -> tuple[str, float]:
-            started = time.perf_counter()
-            count = sum(1 for _ in work)
-            return label, count / (time.perf_counter() - started)
-
-        # The two baselines enclose ours, since the machine's speed drifts.
-        _, before = timed("", map(read_with_pretty_midi, sample))
-        ours = [
-            timed("ours, one process", read_songs(sample * 5, min_frames=MIN_FRAMES, workers=1)),
-            timed("ours, a process a core", read_songs(files * max(1, 2000 // len(files)), min_frames=MIN_FRAMES)),
-        ]
-        _, after = timed("", map(read_with_pretty_midi, sample))
-        baseline = (before + after) / 2
-        rows = [["pretty_midi, one process", baseline, "1"]]
-        rows += [[label, rate, f"{rate / baseline:.0f}"] for label, rate in ours]
+        # Half of the baseline before ours and half after, because the machine's speed drifts.
+        before = rate(map(read_with_pretty_midi, sample))
+        one = rate(read_songs(sample * 5, min_frames=MIN_FRAMES, workers=1))
+        all_cores = rate(read_songs(files * max(1, 2000 // len(files)), min_frames=MIN_FRAMES))
+        baseline = (before + rate(map(read_with_pretty_midi, sample))) / 2
+        rates = {"pretty_midi, one process": baseline, "ours, one process": one, "ours, a process a core": all_cores}
+        rows = [[label, of, f"{of / baseline:.0f}"] for label, of in rates.items()]
         print_table(f"Preparation, {len(files)} files; {machine()}", ["", "files/s", "ratio"], rows)
-        quarter = peak_memory_mb(files[::4], temporary)
-        whole = peak_memory_mb(files, temporary)
-        memory = [[len(files[::4]), quarter], [len(files), whole]]
+        memory = [[len(part), peak_memory_mb(part, temporary)] for part in (files[::4], files)]
         print_table("Memory high-water mark of prepare_data.py", ["files", "MiB"], memory)
 
 

@@ -1,13 +1,11 @@
-"""Windows a second of every stage and T, and what our CPU kernels gain over the library's.
+"""Windows per second of each stage and T, and the speed of our CPU kernels compared with the library's.
 
     python -m benchmarks.training --store demo/store
     python -m benchmarks.training --store demo/store --device cuda
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.timing import machine, print_table, seconds
+from benchmarks.timing import machine, parse_arguments, print_table, seconds, speeds
 from common.device import peak_memory_mb, prepare_process
 from common.files import save_plain
 from models import CVAE, Critic, Generator, ProjectionCritic
@@ -34,11 +32,11 @@ from train_hybrid import Options as HybridOptions
 from training.roll_stage import RollPhase, RollStage
 from training.stage import Position
 
-BATCH, LARGE_BATCH = 512, 64
+BATCH, LARGE_BATCH, SEQ_LENS = 512, 64, (32, 64, 128)
 
 
 def stage_rate(stage: RollStage, seq_len: int) -> float:
-    """Windows a second of whole iterations, batches included."""
+    """Windows per second of whole iterations, with the making of batches."""
     phase = RollPhase.of(seq_len, 1)
     stage.open_phase(phase)
     stage.models = {}
@@ -51,7 +49,7 @@ def stage_rate(stage: RollStage, seq_len: int) -> float:
 def stages(store: Path, device: str, folder: Path) -> None:
     common = {"store": store, "checkpoints": folder, "device": device, "batch_size": BATCH}
     cvae_stage = CVAEStage(CVAEOptions(**common))
-    told = prepare_process(cvae_stage.device)
+    process = prepare_process(cvae_stage.device)
     cvae_stage.open()
     content = weights_content(CVAE(len(cvae_stage.genres)), cvae_stage.facts(cvae_stage.phases[0]))
     save_plain(content, folder / pretrained_file("cvae"))
@@ -59,25 +57,19 @@ def stages(store: Path, device: str, folder: Path) -> None:
     cgan_stage.open()
     hybrid.open()
     rows = [["stage 1, T = 32", stage_rate(cvae_stage, 32)], ["stage 2, T = 32", stage_rate(cgan_stage, 32)]]
-    rows += [[f"stage 3, T = {seq_len}", stage_rate(hybrid, seq_len)] for seq_len in (32, 64, 128)]
+    rows += [[f"stage 3, T = {seq_len}", stage_rate(hybrid, seq_len)] for seq_len in SEQ_LENS]
     cvae = CVAE(len(hybrid.genres)).to(hybrid.device)
-    z, genre = torch.randn(BATCH, cvae.latent, device=hybrid.device), torch.zeros(BATCH, dtype=torch.long)
-    genre = genre.to(hybrid.device)
-    for seq_len in (32, 64, 128):
+    z, genre = torch.randn(BATCH, cvae.latent), torch.zeros(BATCH, dtype=torch.long)
+    z, genre = z.to(hybrid.device), genre.to(hybrid.device)
+    for seq_len in SEQ_LENS:
         decode = seconds(lambda seq_len=seq_len: cvae.decode_free(z, genre, seq_len))
         rows.append([f"free-running decode, T = {seq_len}", BATCH / decode])
-    print_table(f"Batches of {BATCH}, paper preset; {machine()}; {told}", ["", "windows/s"], rows)
+    print_table(f"Batches of {BATCH}, paper preset; {machine()}; {process}", ["", "windows/s"], rows)
     print(f"\nMemory high-water marks of all this: {peak_memory_mb(hybrid.device)}")
 
 
-def plain_critic_loss(scores: Callable[..., tuple[Tensor, Tensor, Tensor]], *batch: Any) -> Tensor:
-    """The baseline: the gradient penalty by autograd's double backward, as `scores` does it."""
-    score_real, score_fake, norm = scores(*batch)
-    return score_fake.mean() - score_real.mean() + 10 * (norm - 1).square().mean()
-
-
 class StackedCritic(ProjectionCritic):
-    """The baseline: the critic of preset large as it is described, the change stacked on the roll."""
+    """The baseline of the critic of preset large: the change of the roll is stacked on the roll, as described."""
 
     def _of_roll_and_change(self, roll: Tensor) -> Tensor:
         padded = F.pad(roll, (1, 1))
@@ -85,60 +77,59 @@ class StackedCritic(ProjectionCritic):
         return F.conv1d(torch.cat([padded, change], dim=1), self.first.weight, self.first.bias)
 
 
-def scores_of_all_together(
+def scores_in_one_batch(
     critic: nn.Module, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The baseline: real, fake and mixed rolls in one batch, through all of which the double backward goes."""
+    """The baseline of preset large: the double backward runs over real, fake and mixed rolls in one batch."""
     mixed = torch.lerp(fake, real, mix[:, None, None]).requires_grad_()
     score_real, score_fake, score_mixed = critic(torch.cat([real, fake, mixed]), genre.repeat(3)).chunk(3)
     (gradient,) = torch.autograd.grad(score_mixed.sum(), mixed, create_graph=True)
     return score_real, score_fake, gradient.square().flatten(1).sum(1).sqrt()
 
 
-def kernels() -> None:
-    """Forward and backward on the CPU, against torch.nn.GRU and autograd's double backward."""
-    rows = []
-    for seq_len in (32, 128):
-        roll = (torch.rand(BATCH, seq_len, 128) < 0.04).float()
-        genre = torch.randint(4, (BATCH,))
-        gru = FrameGRU(128, 0, 16, bidirectional=True)
-        theirs = seconds(lambda roll=roll, gru=gru: gru.gru(roll)[0].sum().backward())
-        ours = seconds(lambda roll=roll, gru=gru: gru(roll).sum().backward())
-        rows.append([f"bidirectional GRU, T = {seq_len}", f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])
-        with torch.no_grad():
-            decoder = nn.GRU(132, 16, batch_first=True)
-            cvae = CVAE(4)
-            z, frame = torch.randn(BATCH, 32), torch.zeros(BATCH, 1, 132)
-            steps = range(seq_len)
-            theirs = seconds(lambda decoder=decoder, steps=steps, frame=frame: [decoder(frame) for _ in steps])
-            ours = seconds(lambda cvae=cvae, z=z, genre=genre, n=seq_len: cvae.decode_free(z, genre, n))
-        name = f"free-running decode, T = {seq_len} (baseline: GRU steps alone)"
-        rows.append([name, f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])
-        critic, fake = Critic(4, seq_len), Generator(4, seq_len)(torch.randn(BATCH, 32), genre).detach()
-        real, mix = roll.transpose(1, 2), torch.rand(BATCH)
-        batch = (critic, real, fake, genre, mix)
-        theirs = seconds(lambda batch=batch: plain_critic_loss(RollCritic.scores_and_gradient_norm, *batch).backward())
-        ours = seconds(lambda batch=batch: critic_loss(*batch, 10.0)[0].backward())
-        rows.append([f"critic step, T = {seq_len}", f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])
-        few = [field[:LARGE_BATCH] for field in batch[1:]]
-        stacked, critic = StackedCritic(4, seq_len), ProjectionCritic(4, seq_len)
-        plain = partial(plain_critic_loss, scores_of_all_together, stacked, *few)
-        theirs = seconds(lambda plain=plain: plain().backward())
-        ours = seconds(lambda critic=critic, few=few: critic_loss(critic, *few, 10.0)[0].backward())
-        name = f"critic step of preset large, T = {seq_len} (baseline: as described, all in one batch)"
-        rows.append([name, f"{1e3 * theirs:.0f}", f"{1e3 * ours:.0f}", theirs / ours])
-    rows = [[*row[:3], f"{row[3]:.1f}"] for row in rows]
-    print_table("CPU kernels, milliseconds for a batch", ["", "library", "ours", "ratio"], rows)
+def kernel_rows(seq_len: int) -> list[list[str]]:
+    roll, genre = (torch.rand(BATCH, seq_len, 128) < 0.04).float(), torch.randint(4, (BATCH,))
+    gru = FrameGRU(128, 0, 16, bidirectional=True)
+    library = seconds(lambda: gru.gru(roll)[0].sum().backward())
+    rows = [speeds(f"bidirectional GRU, T = {seq_len}", library, seconds(lambda: gru(roll).sum().backward()))]
+
+    decoder, cvae = nn.GRU(132, 16, batch_first=True), CVAE(4)
+    z, frame = torch.randn(BATCH, 32), torch.zeros(BATCH, 1, 132)
+    with torch.no_grad():
+        library = seconds(lambda: [decoder(frame) for _ in range(seq_len)])
+        ours = seconds(lambda: cvae.decode_free(z, genre, seq_len))
+    rows.append(speeds(f"free-running decode, T = {seq_len} (baseline: GRU steps alone)", library, ours))
+
+    fake = Generator(4, seq_len)(torch.randn(BATCH, 32), genre).detach()
+    batch = [roll.transpose(1, 2), fake, genre, torch.rand(BATCH)]
+    critic, name = Critic(4, seq_len), f"critic step, T = {seq_len}"
+    rows.append(critic_row(name, RollCritic.scores_and_gradient_norm, critic, critic, batch))
+    few, name = [field[:LARGE_BATCH] for field in batch], f"critic step of preset large, T = {seq_len}"
+    stacked, critic = StackedCritic(4, seq_len), ProjectionCritic(4, seq_len)
+    rows.append(critic_row(f"{name} (baseline: all in one batch)", scores_in_one_batch, stacked, critic, few))
+    return rows
+
+
+def critic_row(
+    name: str, scores: Callable[..., Any], baseline: nn.Module, critic: nn.Module, batch: list[Tensor]
+) -> list[str]:
+    """Compare the step with autograd's double backward in `scores` with ours."""
+
+    def baseline_step() -> None:
+        score_real, score_fake, norm = scores(baseline, *batch)
+        (score_fake.mean() - score_real.mean() + 10 * (norm - 1).square().mean()).backward()
+
+    return speeds(name, seconds(baseline_step), seconds(lambda: critic_loss(critic, *batch, 10.0)[0].backward()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, default=Path("demo/store"))
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
+    options = parse_arguments(
+        __doc__, store=(Path("demo/store"), "roll store"), device=("auto", "device of the stages: auto, cpu, cuda")
+    )
     with tempfile.TemporaryDirectory() as folder:
         stages(options.store, options.device, Path(folder))
-    kernels()
+    rows = [row for seq_len in (32, 128) for row in kernel_rows(seq_len)]
+    print_table("CPU kernels, forward and backward, milliseconds per batch", ["", "library", "ours", "ratio"], rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A stage that trains a decoder as a model of density on a frame-level benchmark."""
+"""A stage that trains a decoder as a density model on a frame-level benchmark."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,31 +20,31 @@ from training.stage import Phase, Position, Stage, TrainingOptions
 
 MODEL = "density"
 NOTES, FRAMES = DECODERS = ("notes", "frames")
-_AT_ONCE = 32  # blocks, where nothing is trained
+_EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
 class DensityOptions(TrainingOptions, OptimizerOptions):
-    """Which decoder, and how it is trained."""
+    """The benchmark and the decoder."""
 
     frames: Path = option(Path("frames"), "folder with the MATLAB files of the benchmarks")
-    benchmark: str = option("jsb", "which of them", choices=tuple(BENCHMARKS))
+    benchmark: str = option("jsb", "benchmark", choices=tuple(BENCHMARKS))
     epochs: int = option(20, "passes over the training pieces", minimum=1, maximum=1_000_000)
-    decoder: str = option(NOTES, "of notes, or the published one of frames", choices=DECODERS)
+    decoder: str = option(NOTES, "decoder of notes, or the published one of frames", choices=DECODERS)
     latent: int = option(
-        0, "numbers of a latent, for every 16 frames (notes) or a block (frames): a bound; 0 none",
+        0, "size of the latent for every 16 frames (notes) or a block (frames), which gives a bound; 0: no latent",
         minimum=0, maximum=4096,
-    )
-    learning_rate: float = option(1.5e-3, "Adam's", above=0)
+    )  # fmt: skip
+    learning_rate: float = option(1.5e-3, "learning rate", above=0)
     block: int = option(128, "frames whose notes are modelled together", minimum=2, maximum=4096)
-    before: int = option(64, "frames before a block that it is given", minimum=0, maximum=4096)
+    before: int = option(64, "frames before a block that the decoder gets as context", minimum=0, maximum=4096)
     transpose: bool = option(True, "transpose every training block at random, by -5 to +6 semitones")
     hidden: int = option(192, "width of the attention or recurrent layers", minimum=4, maximum=4096)
     depth: int = option(4, "attention layers", minimum=1, maximum=100)
 
 
 class DensityStage(Stage):
-    """Blocks of a benchmark's pieces, cut anew in every epoch, each given the frames before it."""
+    """Trains on blocks of a benchmark's pieces, which are cut at other frames in each epoch."""
 
     name, examples = MODEL, "blocks"
     best_by = {MODEL: "nats_per_frame"}
@@ -53,7 +53,7 @@ class DensityStage(Stage):
     fixed_options = frozenset(("benchmark", "decoder", "latent", "block", "hidden", "depth"))
 
     def __init__(self, options: DensityOptions) -> None:
-        """Raises `UserError` where the device is not there."""
+        """Raises `UserError` for a missing device."""
         place = f"{options.benchmark}_{options.decoder}_latent{options.latent}_seed{options.seed}"
         folder, checkpoints = options.runs / MODEL / place, options.checkpoints / MODEL / place
         phases = [Phase("train", options.epochs)]
@@ -64,7 +64,7 @@ class DensityStage(Stage):
 
     def open_phase(self, phase: Phase) -> None:
         self._n_blocks = len(FrameBlocks.of(self.pieces["train"], self.options.block))
-        self._cut: tuple[int, FrameBlocks, Tensor] | None = None
+        self._cut: tuple[int, FrameBlocks, Tensor] | None = None  # of an epoch
 
     @property
     def n_examples(self) -> int:
@@ -90,32 +90,30 @@ class DensityStage(Stage):
         return {MODEL: optimizer_of(self.models[MODEL], self.options.learning_rate, self.options)}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
+        seed, place = self.options.seed, (position.epoch, position.example)
         blocks, order = self._blocks_of(position.epoch)
         index = order[position.example : position.example + self.options.batch_size]
         roll, lengths, before = blocks.batch(index, self.options.before)
         if self.options.transpose:
-            at = rng_at("transpose", self.options.seed, position.epoch, position.example)
-            semitones = draw_semitones(len(index), at)
+            semitones = draw_semitones(len(index), rng_at("transpose", seed, *place))
             roll, before = transposed(roll, semitones), transposed(before, semitones)
-        at = rng_at("latent", self.options.seed, position.epoch, position.example)
-        loss = self._nats(self.models[MODEL], (roll, lengths, before), at).sum() / lengths.sum().to(self.device)
+        nats = self._nats(self.models[MODEL], (roll, lengths, before), rng_at("latent", seed, *place))
+        loss = nats.sum() / lengths.sum().to(self.device)
         self.update(loss, MODEL)
         return {"nats_per_frame": loss}
 
-    def _nats(self, model: nn.Module, blocks: tuple[Tensor, Tensor, Tensor], at: torch.Generator) -> Tensor:
-        """Nats (B,) of rolls, their lengths and the frames before them; `at` draws the noise of latents."""
-        noise = torch.randn(len(blocks[0]), model.noise_size(blocks[0].shape[2]), generator=at)
+    def _nats(self, model: nn.Module, blocks: tuple[Tensor, Tensor, Tensor], rng: torch.Generator) -> Tensor:
+        """Nats (B,) of rolls, lengths and the frames before them; `rng` draws the noise of latents."""
+        noise = torch.randn(len(blocks[0]), model.noise_size(blocks[0].shape[2]), generator=rng)
         return model.nats(*(each.to(self.device) for each in (*blocks, noise)))
 
     def _blocks_of(self, epoch: int) -> tuple[FrameBlocks, Tensor]:
-        """The blocks of an epoch, and `n_examples` of them in a random order."""
+        """The blocks of an epoch, and `n_examples` of them in random order."""
         if self._cut is None or self._cut[0] != epoch:
-            at = rng_at("blocks", self.options.seed, epoch)
-            pieces = self.pieces["train"]
-            blocks = FrameBlocks.of(
-                pieces, self.options.block, torch.randint(self.options.block, (len(pieces),), generator=at)
-            )
-            order = torch.randperm(max(len(blocks), self._n_blocks), generator=at) % len(blocks)
+            rng, pieces = rng_at("blocks", self.options.seed, epoch), self.pieces["train"]
+            phase = torch.randint(self.options.block, (len(pieces),), generator=rng)
+            blocks = FrameBlocks.of(pieces, self.options.block, phase)
+            order = torch.randperm(max(len(blocks), self._n_blocks), generator=rng) % len(blocks)
             self._cut = epoch, blocks, order[: self._n_blocks]
         return self._cut[1:]
 
@@ -124,11 +122,11 @@ class DensityStage(Stage):
 
     @torch.no_grad()
     def nats_per_frame(self, model: nn.Module, split: str) -> float:
-        """Mean negative log-likelihood of a frame, or its bound, over all pieces of a split."""
+        """Return the mean negative log-likelihood (or its bound) of a frame of a split."""
         blocks = FrameBlocks.of(self.pieces[split], self.options.block)
-        total, at = 0.0, rng_at("latent", self.options.seed, split)
-        for index in torch.arange(len(blocks)).split(_AT_ONCE):
-            total += self._nats(model, blocks.batch(index, self.options.before), at).double().sum().item()
+        total, rng = 0.0, rng_at("latent", self.options.seed, split)
+        for index in torch.arange(len(blocks)).split(_EVALUATION_BATCH):
+            total += self._nats(model, blocks.batch(index, self.options.before), rng).double().sum().item()
         return total / int(blocks.length.sum())
 
     def facts(self, phase: Phase) -> dict[str, Any]:

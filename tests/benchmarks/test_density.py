@@ -1,4 +1,4 @@
-"""Decoders as models of density: trained on a benchmark, measured beside what needs no training, exactly resumed."""
+"""Decoders as density models: training, evaluation with baselines, exact resume."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import scipy.io
 import torch
 from stages import stopping, terminate
 
+from benchmarks.density.__main__ import DENSITY_TABLE, evaluate_density
 from benchmarks.density.frames import BENCHMARKS
 from benchmarks.density.stage import DensityOptions, DensityStage
-from benchmarks.density.table import DENSITY_TABLE, measure_density
 from common.options import parse_options
 from models.checkpoint import read_checkpoint
 from training.loop import train
@@ -18,13 +18,13 @@ from training.loop import train
 
 @pytest.fixture
 def frames(tmp_path: Path) -> Path:
-    """Pieces of held chords that repeat: 6 to train, 2 to validate, 2 to test."""
-    chance = np.random.default_rng(0)
+    """A benchmark of repeated held chords: 6 pieces for training, 2 for validation, 2 for the test."""
+    rng = np.random.default_rng(0)
     content = {}
     for split, count in (("traindata", 6), ("validdata", 2), ("testdata", 2)):
         content[split] = np.empty((1, count), object)
         for number in range(count):
-            chords = (chance.random((3, 88)) < 0.05).repeat(4, axis=0)
+            chords = (rng.random((3, 88)) < 0.05).repeat(4, axis=0)
             content[split][0, number] = np.tile(chords, (4, 1))[: 30 + 5 * number].astype(np.uint8)
     scipy.io.savemat(tmp_path / BENCHMARKS["jsb"], content)
     return tmp_path
@@ -39,21 +39,21 @@ def options(frames: Path, folder: Path, *more: str) -> DensityOptions:
 
 @pytest.mark.parametrize("latent", [0, 2])
 @pytest.mark.parametrize("decoder", ["notes", "frames"])
-def test_a_decoder_is_trained_and_measured(decoder: str, latent: int, frames: Path, tmp_path: Path) -> None:
+def test_training_lowers_the_nats_of_the_test_split(decoder: str, latent: int, frames: Path, tmp_path: Path) -> None:
     stage = DensityStage(options(frames, tmp_path, "--decoder", decoder, "--latent", str(latent)))
     stage.open()
     stage.open_phase(stage.phases[0])
     stage.build_models(stage.phases[0])
     before = stage.nats_per_frame(stage.models["density"].eval(), "test")
     train(stage)
-    row = DENSITY_TABLE.add(measure_density(stage), tmp_path / "metrics").iloc[0]
+    row = DENSITY_TABLE.add(evaluate_density(stage), tmp_path / "metrics").iloc[0]
     assert row["nats_per_frame"] < before and row["latent"] == latent
-    assert 0 < row["previous_frame"] < row["key_rate"], "chords are held"
+    assert 0 < row["previous_frame"] < row["key_rate"], "the chords are held"
     assert row["RNN_NADE"] == 5.56
 
 
 @pytest.mark.parametrize("more", [("--dropout", "0.1", "--latent", "2"), ("--decoder", "frames")])
-def test_a_training_goes_on_exactly(more: tuple[str, ...], frames: Path, tmp_path: Path) -> None:
+def test_an_interrupted_training_is_resumed_exactly(more: tuple[str, ...], frames: Path, tmp_path: Path) -> None:
     for name, stage in (("whole", DensityStage), ("stopped", stopping(DensityStage, 4, by=terminate))):
         try:
             train(stage(options(frames, tmp_path / name, *more)))

@@ -1,4 +1,4 @@
-"""The report's open questions: every way is trained once, measured at T = 128, and told with its spread."""
+"""The report's open questions: each variant is trained once and evaluated at T = 128; the table has the spread."""
 
 import dataclasses
 from pathlib import Path
@@ -30,31 +30,31 @@ def options(tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return Options(store=tiny_store, question=("labels",), seeds=(3,), clips=2, **folders)
 
 
-def test_ways_are_trained_once_and_measured(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variants_are_trained_once_and_evaluated(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = answer(options)
     counts = frame.groupby(["way", "seed"]).size().to_dict()
-    assert counts == {(BASE, 3): 6, (RANDOM, 3): 2}, "the base has z of N(0, I) and of the encoder, too"
+    assert counts == {(BASE, 3): 6, (RANDOM, 3): 2}, "the base also has z of N(0, I) and of the posterior"
     assert frame["genre_accuracy"].notna().all()
-    assert (frame["FAD"].notna() == (frame["n_fake"] >= 2)).all(), "clips of hardly trained generators are empty"
-    assert frame["bits_per_cell"].notna().sum() == len(frame) / 2, "of the CVAEs"
+    assert (frame["FAD"].notna() == (frame["n_fake"] >= 2)).all(), "a generator without training makes empty clips"
+    assert frame["bits_per_cell"].notna().sum() == len(frame) / 2, "only of the CVAE"
     assert set(frame["schedule"]) == {"0, 0, 20"}
     bits = frame.dropna(subset=["bits_per_cell"]).groupby(["way", "seed"])["bits_per_cell"].first()
-    assert bits.nunique() == 2, "every way is a training of its own"
+    assert bits.nunique() == 2, "each variant is a separate training"
     monkeypatch.setattr(script, "train", lambda stage: pytest.fail("trained again"))
     again = answer(options)
     pd.testing.assert_frame_equal(again, frame, check_dtype=False, rtol=1e-5)
 
 
-def test_a_way_that_changes_stage_2_begins_there(options: Options) -> None:
+def test_a_change_of_stage_2_shares_only_stage_1(options: Options) -> None:
     frame = answer(dataclasses.replace(options, question=("critic",)))
     assert set(frame["way"]) == {BASE, "critic without z"}
-    without_z = options.work / "seed3" / "critic_without_z" / "checkpoints"
-    assert load(without_z / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
-    of_shared = (options.work / "seed3" / "checkpoints" / pretrained_file(CVAE.kind)).read_bytes()
-    assert of_shared == (without_z / pretrained_file(CVAE.kind)).read_bytes()
+    own = options.work / "seed3" / "critic_without_z" / "checkpoints"
+    assert load(own / pretrained_file(Critic.kind), Critic.kind, "").model.latent is None
+    shared = (options.work / "seed3" / "checkpoints" / pretrained_file(CVAE.kind)).read_bytes()
+    assert shared == (own / pretrained_file(CVAE.kind)).read_bytes()
 
 
-def test_the_spread_is_half_the_range_over_seeds() -> None:
+def test_the_spread_is_half_of_the_range_over_seeds() -> None:
     columns = {"KAD": 0.0, "genre_accuracy": 0.5, "genre_accuracy_real": 0.7, "n_empty": 0, "bits_per_cell": 0.03}
     rows = [
         {"way": way, "origin": "cvae", "FAD": distance, "schedule": "1, 1, 1", **columns}
