@@ -4,19 +4,17 @@ import os
 import platform
 import statistics
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from common.options import Parser
-
 
 def parse_arguments(description: str, **options: tuple[Any, ...]) -> Namespace:
     """Parse the command line; each option is (default, help) or (default, help, choices). False makes a flag."""
-    parser = Parser(description)
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     for name, (default, text, *choices) in options.items():
         if default is False:
             typed: dict[str, Any] = {"action": "store_true"}
