@@ -63,18 +63,28 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def cvae_options(store: Path, folder: Path, **changes: Any) -> train_cvae.Options:
-    options = parse_options(train_cvae.Options, "", [*arguments(store, folder), "--epochs", "2"])
-    return replace(options, **changes)
+    return _short_options(train_cvae, store, folder, changes, "--epochs", "2")
 
 
 def cgan_options(store: Path, folder: Path, **changes: Any) -> train_cgan.Options:
-    short = ["--epochs", "1", "--critic-steps", "2"]
-    return replace(parse_options(train_cgan.Options, "", [*arguments(store, folder), *short]), **changes)
+    return _short_options(train_cgan, store, folder, changes, "--epochs", "1", "--critic-steps", "2")
 
 
 def hybrid_options(store: Path, folder: Path, **changes: Any) -> train_hybrid.Options:
-    short = ["--seq-len", "32,64", "--epochs", "1,1", "--critic-steps", "2"]
-    return replace(parse_options(train_hybrid.Options, "", [*arguments(store, folder), *short]), **changes)
+    words = ["--seq-len", "32,64", "--epochs", "1,1", "--critic-steps", "2"]
+    return _short_options(train_hybrid, store, folder, changes, *words)
+
+
+def _short_options(program: Any, store: Path, folder: Path, changes: dict[str, Any], *words: str) -> Any:
+    return replace(parse_options(program.Options, "", [*arguments(store, folder), *words]), **changes)
+
+
+STAGES = {
+    "cvae": (train_cvae.CVAEStage, cvae_options), "cgan": (train_cgan.CGANStage, cgan_options),
+    "hybrid": (train_hybrid.HybridStage, hybrid_options),
+}  # fmt: skip
+# The names of a stage's weights begin with these.
+WEIGHTS = {"cvae": ("cvae_",), "cgan": ("generator_", "critic_"), "hybrid": ("hybrid_",)}
 
 
 def smoke_options(store: Path, folder: Path, *more: str) -> train_cvae.Options:
@@ -121,23 +131,23 @@ def crash() -> None:
     raise MemoryError("nothing is saved on the way out, as in a power cut")
 
 
-def assert_same_result(folder: Path, expected: Path, run: str) -> None:
-    """Weights, metrics and logged losses are equal bit for bit."""
-    names = {path.name for path in (expected / "checkpoints").iterdir()}
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == names
-    for name in names:
-        found, wanted = (read_checkpoint(place / "checkpoints" / name) for place in (folder, expected))
-        assert found["weights"].keys() == wanted["weights"].keys()
+def assert_same_result(folder: Path, expected: Path, stage: str) -> None:
+    """Weights, metrics and logged losses of a stage are equal bit for bit."""
+    weights = [sorted((place / "checkpoints").iterdir()) for place in (folder, expected)]
+    of_stage = [[path for path in paths if path.name.startswith(WEIGHTS[stage])] for paths in weights]
+    assert of_stage[1]
+    for path, expected_path in zip(*of_stage, strict=True):
+        found, wanted = read_checkpoint(path), read_checkpoint(expected_path)
+        assert path.name == expected_path.name and found["weights"].keys() == wanted["weights"].keys()
         for key, tensor in wanted["weights"].items():
-            assert torch.equal(found["weights"][key], tensor), f"{name}: {key}"
+            assert torch.equal(found["weights"][key], tensor), f"{path.name}: {key}"
         assert all(found["facts"][key] == wanted["facts"][key] for key in ("epoch", "metrics"))
-    for found, wanted in zip(*(epochs_logged(place / "runs" / run) for place in (folder, expected)), strict=True):
+    for found, wanted in zip(*(epochs_logged(place / "runs" / stage) for place in (folder, expected)), strict=True):
         assert all(found[key] == wanted[key] for key in ("phase", "epoch", "train", "val"))
 
 
-def pretrained(pipeline: Path, folder: Path) -> Path:
-    """`folder` with the weights of stages 1 and 2."""
-    (folder / "checkpoints").mkdir(parents=True)
-    for name in STAGE_1_AND_2:
-        shutil.copy(pipeline / "checkpoints" / name, folder / "checkpoints")
+def ready_for(stage: str, finished: Path, folder: Path) -> Path:
+    """`folder` with the weights of a finished run, except those that `stage` writes."""
+    unwanted = shutil.ignore_patterns(*(f"{prefix}*" for prefix in WEIGHTS[stage]))
+    shutil.copytree(finished / "checkpoints", folder / "checkpoints", ignore=unwanted)
     return folder

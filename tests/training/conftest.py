@@ -4,10 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stages import arguments, cvae_options, hybrid_options, pretrained, run_script
+from stages import STAGES, arguments, run_script
 
-import train_cvae
-import train_hybrid
+from training.loop import train
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +26,9 @@ def copied(pipeline: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole_cvae(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two uninterrupted epochs of stage 1."""
+def whole(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The short runs of the three stages without interruption."""
     folder = tmp_path_factory.mktemp("whole")
-    train_cvae.train_cvae(cvae_options(tiny_store, folder))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def whole_hybrid(pipeline: Path, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stage 3 at T = 32 and 64, one uninterrupted epoch each."""
-    folder = pretrained(pipeline, tmp_path_factory.mktemp("hybrid") / "whole")
-    train_hybrid.train_hybrid(hybrid_options(tiny_store, folder))
+    for stage, options in STAGES.values():
+        train(stage(options(tiny_store, folder)))
     return folder

@@ -1,19 +1,16 @@
 """A step of each stage on the meta device: it neither mixes devices nor waits for one. Needs no GPU."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from stages import BATCH, cgan_options, cvae_options, hybrid_options, opened, pretrained
+from stages import BATCH, STAGES, opened
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import train_cgan
-import train_cvae
-import train_hybrid
 from data.windows import WindowSource
 from models import Posterior
 from training.roll_stage import Draw, RollStage
@@ -68,22 +65,12 @@ def on_meta(stage: RollStage) -> RollStage:
     return stage
 
 
-@pytest.mark.parametrize(
-    ("make", "options"),
-    [
-        (train_cvae.CVAEStage, cvae_options),
-        (train_cgan.CGANStage, cgan_options),
-        (train_hybrid.HybridStage, hybrid_options),
-    ],
-    ids=["cvae", "cgan", "hybrid"],
-)
-def test_a_step_stays_on_its_device_and_never_waits(
-    make: type[RollStage], options: Callable[..., Any], pipeline: Path, tiny_store: Path, tmp_path: Path
-) -> None:
-    stage = on_meta(make(options(tiny_store, pretrained(pipeline, tmp_path / "run"))))
-    position = Position(stage.phases[0], 0, BATCH)
+@pytest.mark.parametrize("name", STAGES)
+def test_a_step_stays_on_its_device_and_never_waits(name: str, tiny_store: Path, copied: Path) -> None:
+    make, options = STAGES[name]
+    stage = on_meta(make(options(tiny_store, copied)))
     with OneDevice():
-        losses = stage.iterate(MetaDraw(stage, position))
+        losses = stage.iterate(MetaDraw(stage, Position(stage.phases[0], 0, BATCH)))
     assert losses and all(loss.device == META and loss.shape == () for loss in losses.values())
 
 

@@ -10,20 +10,19 @@ from typing import Any
 import pytest
 from stages import (
     REPOSITORY,
+    STAGES,
     arguments,
     assert_same_result,
-    cgan_options,
     crash,
     cvae_options,
     epochs_logged,
     hybrid_options,
-    pretrained,
+    ready_for,
     run_script,
     stopping,
     terminate,
 )
 
-import train_cgan
 import train_cvae
 import train_hybrid
 import training.loop
@@ -32,36 +31,38 @@ from models.checkpoint import read_checkpoint
 from training.roll_stage import RollPhase
 
 
-def test_runs_are_repeatable_and_seeds_differ(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
+def test_runs_are_repeatable_and_seeds_differ(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path / "again"))
-    assert_same_result(tmp_path / "again", whole_cvae, "cvae")
+    assert_same_result(tmp_path / "again", whole, "cvae")
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path / "other", seed=1))
-    assert epochs_logged(tmp_path / "other" / "runs" / "cvae") != epochs_logged(whole_cvae / "runs" / "cvae")
+    assert epochs_logged(tmp_path / "other" / "runs" / "cvae") != epochs_logged(whole / "runs" / "cvae")
     with pytest.raises(AssertionError):
-        assert_same_result(tmp_path / "other", whole_cvae, "cvae")
+        assert_same_result(tmp_path / "other", whole, "cvae")
 
 
-# 160 training windows: ten batches an epoch.
-@pytest.mark.parametrize("at_step", [1, 4, 10, 13, 20])
-def test_stage_1_resumes_exactly_after_sigterm(
-    at_step: int, whole_cvae: Path, tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+# Ten steps an epoch, five at T = 64.
+@pytest.mark.parametrize(
+    ("name", "at_steps", "n_steps"),
+    [
+        *(("cvae", (step,), 20) for step in (1, 4, 10, 13, 20)),
+        ("cgan", (5,), 10),
+        *(("hybrid", steps, 15) for steps in ((4, 12), (10, 11), (15,))),
+    ],
+)
+def test_every_stage_resumes_exactly_after_sigterm(
+    name: str, at_steps: tuple[int, ...], n_steps: int, whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
-    stage, options = stopping(train_cvae.CVAEStage, at_step, by=terminate), cvae_options(tiny_store, tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as caught:
-        training.loop.train(stage(options))
-    assert caught.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) == handler
-    assert "stopped by SIGTERM; the same command goes on from here" in capsys.readouterr().err
-    progress = read_checkpoint(tmp_path / "runs" / "cvae" / "state.pth")["progress"]
-    examples = 16 * ((at_step - 1) % 10 + 1)
-    assert (progress["epoch"], progress["example"]) == ((at_step - 1) // 10, examples)
+    stage, options_of = STAGES[name]
+    stage, options = stopping(stage, *at_steps, by=terminate), options_of(tiny_store, ready_for(name, whole, tmp_path))
+    for _ in at_steps:
+        with pytest.raises(SystemExit):
+            training.loop.train(stage(options))
     training.loop.train(stage(options))
-    assert stage.steps == 20, "no step is repeated"
-    assert_same_result(tmp_path, whole_cvae, "cvae")
+    assert stage.steps == n_steps, "no step is repeated"
+    assert_same_result(tmp_path, whole, name)
 
 
-def test_stage_1_resumes_exactly_after_a_crash(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
+def test_stage_1_resumes_exactly_after_a_crash(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     stage, options = stopping(train_cvae.CVAEStage, 3, 17, by=crash), cvae_options(tiny_store, tmp_path)
     for _ in range(2):
         with pytest.raises(MemoryError):
@@ -69,11 +70,11 @@ def test_stage_1_resumes_exactly_after_a_crash(whole_cvae: Path, tiny_store: Pat
     training.loop.train(stage(options))
     # After each crash the steps since the last save are repeated, and the one that it aborted.
     assert stage.steps == 20 + (2 + 1) + (3 + 1)
-    assert_same_result(tmp_path, whole_cvae, "cvae")
+    assert_same_result(tmp_path, whole, "cvae")
 
 
 def test_an_epoch_that_was_logged_but_not_saved_is_logged_once(
-    whole_cvae: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options, saves = cvae_options(tiny_store, tmp_path), []
 
@@ -89,7 +90,7 @@ def test_an_epoch_that_was_logged_but_not_saved_is_logged_once(
         train_cvae.train_cvae(options)
     assert len(epochs_logged(tmp_path / "runs" / "cvae")) == 2
     train_cvae.train_cvae(options)
-    assert_same_result(tmp_path, whole_cvae, "cvae")
+    assert_same_result(tmp_path, whole, "cvae")
 
 
 KILLED_IN_STEP_7 = """
@@ -111,13 +112,13 @@ train(Killed(parse_options(train_cvae.Options, "", sys.argv[1:])))
 """
 
 
-def test_stage_1_resumes_exactly_after_sigkill(whole_cvae: Path, tiny_store: Path, tmp_path: Path) -> None:
+def test_stage_1_resumes_exactly_after_sigkill(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     options = [*arguments(tiny_store, tmp_path), "--epochs", "2", "--save-minutes", "1e-9"]
     done = run_script("-c", KILLED_IN_STEP_7, *options)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert read_checkpoint(tmp_path / "runs" / "cvae" / "state.pth")["progress"]["example"] == 6 * 16
     train_cvae.train_cvae(cvae_options(tiny_store, tmp_path))
-    assert_same_result(tmp_path, whole_cvae, "cvae")
+    assert_same_result(tmp_path, whole, "cvae")
 
 
 def test_a_script_stops_at_sigterm_and_resumes(tiny_store: Path, tmp_path: Path) -> None:
@@ -139,53 +140,15 @@ def test_a_script_stops_at_sigterm_and_resumes(tiny_store: Path, tmp_path: Path)
     assert_same_result(tmp_path / "stopped", tmp_path / "whole", "cvae")
 
 
-# The example after each step: ten batches of 160 windows at T = 32, five of 76 at T = 64.
-EXAMPLES = {4: 64, 10: 160, 11: 16, 12: 32, 15: 76}
-
-
-@pytest.mark.parametrize("at_steps", [(4, 12), (10, 11), (15,)])
-def test_stage_3_resumes_exactly_across_the_curriculum(
-    at_steps: tuple[int, ...], pipeline: Path, whole_hybrid: Path, tiny_store: Path, tmp_path: Path
-) -> None:
-    options = hybrid_options(tiny_store, pretrained(pipeline, tmp_path / "stopped"))
-    stage = stopping(train_hybrid.HybridStage, *at_steps, by=terminate)
-    for step in at_steps:
-        with pytest.raises(SystemExit):
-            training.loop.train(stage(options))
-        progress = read_checkpoint(options.runs / "hybrid" / "state.pth")["progress"]
-        phase = int(step > 10)
-        assert (progress["phase"], progress["epoch"], progress["example"]) == (phase, 0, EXAMPLES[step])
-    training.loop.train(stage(options))
-    assert stage.steps == 15
-    assert_same_result(tmp_path / "stopped", whole_hybrid, "hybrid")
-
-
-def test_stage_3_resumes_exactly_after_a_crash_between_lengths(
-    pipeline: Path, whole_hybrid: Path, tiny_store: Path, tmp_path: Path
-) -> None:
+def test_stage_3_resumes_exactly_after_a_crash_between_lengths(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     class Crashing(train_hybrid.HybridStage):
         def build_models(self, phase: RollPhase) -> list[str]:
             if phase.seq_len == 64:
                 crash()
             return super().build_models(phase)
 
-    options = hybrid_options(tiny_store, pretrained(pipeline, tmp_path / "stopped"))
+    options = hybrid_options(tiny_store, ready_for("hybrid", whole, tmp_path))
     with pytest.raises(MemoryError):
         training.loop.train(Crashing(options))
     train_hybrid.train_hybrid(options)
-    assert_same_result(tmp_path / "stopped", whole_hybrid, "hybrid")
-
-
-def test_stage_2_resumes_exactly(pipeline: Path, tiny_store: Path, tmp_path: Path) -> None:
-    folders = [pretrained(pipeline, tmp_path / name) for name in ("stopped", "whole")]
-    for folder in folders:
-        for name in ("generator", "critic"):
-            for which in ("best", "last"):
-                (folder / "checkpoints" / f"{name}_pretrained_{which}.pth").unlink()
-    stopped, whole = (cgan_options(tiny_store, folder) for folder in folders)
-    train_cgan.train_cgan(whole)
-    stage = stopping(train_cgan.CGANStage, 5, by=terminate)
-    with pytest.raises(SystemExit):
-        training.loop.train(stage(stopped))
-    training.loop.train(stage(stopped))
-    assert_same_result(*folders, "cgan")
+    assert_same_result(tmp_path, whole, "hybrid")
