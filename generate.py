@@ -14,7 +14,7 @@ column of the sheet shows the effect of the genre. Empty clips are counted and w
 
 from pathlib import Path
 
-from audio.roll_files import write_roll_files
+from audio.files import write_roll_files
 from common.errors import run_command
 from common.options import parse_options
 from figures.roll_sheet import save_roll_sheet

@@ -2,7 +2,7 @@
 
     renderer = open_renderer()
     audio = renderer.render_roll(roll, frames_per_second=16)
-    write_wav(Path("song.wav"), renderer.render_midi(Path("song.mid")))
+    audio = renderer.render_midi(Path("song.mid"))
 
 All clips are rendered with the same gain and none is normalised: scaling clips to one peak would make a single note as
 loud as a chord.
@@ -11,11 +11,9 @@ loud as a chord.
 import hashlib
 import importlib.resources
 import os
-import wave
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -25,8 +23,6 @@ import pretty_midi
 from audio.backends import FluidSynth, TinySoundFont
 from audio.messages import VELOCITY, Messages, midi_messages, roll_messages
 from common.errors import UserError
-from common.files import written_atomically
-from common.options import CheckedOptions, option
 
 SAMPLE_RATE = 16_000
 _BACKENDS = {"fluidsynth": FluidSynth, "tinysoundfont": TinySoundFont}
@@ -111,26 +107,3 @@ def open_renderer(synth: str = "fluidsynth", soundfont: Path | None = None) -> R
     if content[:4] != b"RIFF" or content[8:12] != b"sfbk":
         raise UserError(f"{path}: not a SoundFont; name a .sf2 file")
     return Renderer(_BACKENDS[synth](path, SAMPLE_RATE), path.name, hashlib.sha256(content).hexdigest()[:12])
-
-
-@dataclass(frozen=True)
-class SoundFileOptions(CheckedOptions):
-    """Files."""
-
-    output: Path = option(Path("samples"), "folder to write to")
-    wav: bool = option(False, "also write each MIDI file as a WAV file")
-    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav (default: the one that pretty_midi ships)")
-
-    def open_renderer(self) -> Renderer | None:
-        """Open the synthesiser, or return None without --wav. Raises `UserError` like the function."""
-        return open_renderer(self.synth, self.soundfont) if self.wav else None
-
-
-def write_wav(path: Path, audio: np.ndarray) -> None:
-    """Write samples, float (n_samples,), as a mono 16-bit WAV at SAMPLE_RATE, clipped to [-1, 1]. Atomic."""
-    with written_atomically(path) as output, wave.open(output, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.rint(audio.clip(-1, 1) * 32767).astype("<i2").tobytes())

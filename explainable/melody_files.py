@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
-from audio.synthesis import Renderer, write_wav
+from audio.files import write_wav
+from audio.synthesis import Renderer
 from common.files import written_atomically
 from data.pianoroll import QUARTERS_PER_MINUTE, VELOCITY
 from data.song import PITCHES

@@ -9,8 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from common.files import write_bytes
-from figures.colors import ALL_COLOR, GENRE_COLORS, INK, LINES, style_axis
-from figures.png import png
+from figures.style import ALL_COLOR, GENRE_COLORS, INK, LINES, png, style_axis
 
 _REPORTED, _BAR_WIDTH, _PANEL_INCHES = "#9a958a", 0.27, (4.6, 3.6)
 

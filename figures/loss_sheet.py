@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.colors import GENRE_COLORS, GREY, LINES, style_axis
+from figures.style import GENRE_COLORS, GREY, LINES, style_axis
 
 _COLUMNS, _PANEL_INCHES = 4, (3.0, 1.9)
 _COLORS = {"train": GREY, "val": GENRE_COLORS[0]}

@@ -14,9 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from common.files import write_bytes
 from data.pianoroll import roll_notes
 from data.song import OCTAVE
-from figures.colors import GENRE_COLORS, GREY, INK, LINES, style_axis
 from figures.pitch_range import note_name, pitch_range
-from figures.png import png
+from figures.style import GENRE_COLORS, GREY, INK, LINES, png, style_axis
 
 MAX_COLUMNS, MAX_SECONDS = 8, 60.0
 _JOINTS = "#b9b5a8"

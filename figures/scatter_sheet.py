@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from common.files import write_bytes
-from figures.colors import GENRE_COLORS, style_axis
-from figures.png import png
+from figures.style import GENRE_COLORS, png, style_axis
 
 _PANEL_INCHES, _LINE_INCHES, _MARGIN_INCHES = 5.0, 0.17, 0.8
 # Share of outliers at each end of an axis that the frame may leave out.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from audio.synthesis import SoundFileOptions
+from audio.files import SoundFileOptions
 from common.device import DEVICES, select_device
 from common.errors import UserError
 from common.genres import ALL, choose_genres, choose_one_genre, genre_file_names

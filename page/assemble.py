@@ -16,11 +16,9 @@ from evaluation.metrics.fad import FAD_TABLE
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import ClipOptions, open_clip_sources
 from evaluation.tables import of_all
-from figures.colors import GENRE_COLORS
 from figures.loss_sheet import draw_losses
-from figures.png import png
-from page.explainable_panel import read_panel
-from page.explainable_results import explainable_parts
+from figures.style import GENRE_COLORS, png
+from page.explainable import explainable_parts, read_panel
 from page.listening import choose_listening, data_uri, note_path
 from page.parts import PARTS, merge_absent
 from page.result_folder import FACTS, SHARED, AbsentFile, Part, Picture, ResultFolder

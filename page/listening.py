@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio.mp3 import encode_mp3
+from audio.files import encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
 from data.pianoroll import roll_notes
 from evaluation.samples.clips import ClipSource

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from audio.synthesis import SoundFileOptions
+from audio.files import SoundFileOptions
 from common.errors import UserError, run_command
 from common.options import flag_of, option, parse_options
 from common.text import printable, short_name

@@ -27,7 +27,7 @@ from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
 from explainable.sweeps import read_test_rows
 from explainable.trained import StudyWeightsOptions, TrainedVAE, around_mean
-from figures.png import png
+from figures.style import png
 from models.checkpoint import CheckpointError
 
 _PANEL_INCHES = 3.4

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from audio.roll_files import write_roll_files
+from audio.files import write_roll_files
 from audio.synthesis import Renderer
 from common.genres import genre_file_names
 from common.options import CheckedOptions, option

@@ -14,10 +14,9 @@ import soundfile
 from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, write
 
 from audio.backends import FluidSynth
+from audio.files import encode_mp3, write_roll_files, write_wav
 from audio.messages import midi_messages, roll_messages
-from audio.mp3 import encode_mp3
-from audio.roll_files import write_roll_files
-from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer, write_wav
+from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer
 from common.errors import UserError
 from data.pianoroll import pianoroll_to_pretty_midi
 from data.smf import NOTE_OFF, NOTE_ON

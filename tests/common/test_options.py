@@ -64,11 +64,22 @@ def test_a_value_out_of_range_is_refused_where_the_object_is_made(changes: dict,
     assert str(caught.value) == message
 
 
-def test_a_value_out_of_range_on_the_command_line_or_in_a_preset() -> None:
-    with pytest.raises(UserError, match="--epochs must be at least 1"):
-        parse_options(Example, "", ["--epochs", "0"])
-    with pytest.raises(UserError, match="--threads must be at most 8"):
-        parse_options(Example, "", [], presets={"wild": {"threads": 9}})
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+        (["--kind", "c"], "argument --kind: invalid choice: 'c' (choose from"),
+        (["--lengths", "1,x"], "argument --lengths: '1,x' is not a list of whole numbers with commas"),
+        (["--learning-speed", "1"], "unrecognized arguments: --learning-speed 1"),
+    ],
+)
+def test_an_unreadable_option_ends_the_program_with_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        parse_options(Example, "", words)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}") and error.endswith("(--help lists the options)\n")
 
 
 def test_the_command_line_wins_over_the_preset_and_that_over_the_default() -> None:

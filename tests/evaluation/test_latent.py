@@ -26,8 +26,8 @@ from evaluation.metrics.separation import (
     measure_separation,
     vote,
 )
-from figures.colors import GENRE_COLORS
 from figures.scatter_sheet import Scatter, save_scatter_sheet
+from figures.style import GENRE_COLORS
 from models import CVAE
 from models.checkpoint import CheckpointError
 from programs import latent_plots

@@ -15,7 +15,7 @@ from common.options import parse_options
 from explainable.measures import MeasureSet
 from explainable.result_tables import BY_ATTRIBUTE_TABLE, BY_SIZE_TABLE, BY_TRAINING_SET_TABLE, RUNS_TABLE
 from explainable.tokens import MEASURE
-from page.explainable_results import CAPTIONS, PICTURES, explainable_parts
+from page.explainable import CAPTIONS, PICTURES, explainable_parts
 from page.result_folder import AbsentFile, Part, Picture
 from programs import study_compare
 from programs.study_compare import FOUR, SIZES, TWO, Options, list_runs

@@ -10,7 +10,7 @@ from pages import Page, options_for
 
 from common.errors import UserError
 from page.assemble import make_page
-from page.explainable_panel import read_panel
+from page.explainable import read_panel
 
 NAMES = ["rhythmic_complexity", "note_range", "note_density", "average_interval_jump"]
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,9 @@ def test_a_complete_run_is_left_alone(
 
 def test_changed_options_are_named_and_refused(copied: Path, tiny_store: Path) -> None:
     before = contents(copied)
-    with pytest.raises(UserError) as caught:
+    changed = r"options: epochs \(was 1, is 2\); learning_rate \(was 5e-05, is 0.25\)\. .*--allow-changes .*--restart"
+    with pytest.raises(UserError, match=changed):
         train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2", "--learning-rate", "0.25"))
-    message = str(caught.value)
-    assert "epochs (was 1, is 2); learning_rate (was 5e-05, is 0.25)" in message or (
-        "learning_rate (was 5e-05, is 0.25); epochs (was 1, is 2)" in message
-    )
-    assert "--allow-changes" in message and "--restart" in message
-    assert "batch_size" not in message
     assert contents(copied) == before
 
 
@@ -65,24 +61,19 @@ def test_a_changed_store_is_refused(copied: Path, tiny_store: Path, tmp_path: Pa
 
 def test_allow_changes_resumes_with_the_new_options(copied: Path, tiny_store: Path) -> None:
     first = epochs_logged(copied / "runs" / "cvae")
-    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2", "--allow-changes"))
-    records = epochs_logged(copied / "runs" / "cvae")
+    weights = copied / "checkpoints" / "cvae_pretrained_last.pth"
+    before = read_checkpoint(weights)["weights"]
+    changes = ["--epochs", "2", "--learning-rate", "1e-9"]
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, *changes, "--allow-changes"))
+    records, after = epochs_logged(copied / "runs" / "cvae"), read_checkpoint(weights)
     assert len(records) == 2 and records[:1] == first
-    # The state now has the changed options.
-    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--epochs", "2"))
-    assert epochs_logged(copied / "runs" / "cvae") == records
-
-
-def test_a_changed_learning_rate_takes_effect_when_resumed(tiny_store: Path, tmp_path: Path) -> None:
-    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, learning_rate=1e-2))
-    before = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")["weights"]
-    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=2, learning_rate=1e-9, allow_changes=True))
-    after = read_checkpoint(tmp_path / "checkpoints" / "cvae_pretrained_last.pth")
-    assert after["facts"]["epoch"] == 2 and after["facts"]["options"]["learning_rate"] == 1e-9
     for name, tensor in before.items():
         torch.testing.assert_close(after["weights"][name], tensor, rtol=0, atol=1e-6)
-    options = json.loads((tmp_path / "runs" / "cvae" / "options.json").read_text())
-    assert (options["epochs"], options["learning_rate"]) == (2, 1e-9)
+    saved = json.loads((copied / "runs" / "cvae" / "options.json").read_text())
+    for options in (saved, after["facts"]["options"]):
+        assert (options["epochs"], options["learning_rate"]) == (2, 1e-9)
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, *changes))  # complete: does nothing
+    assert epochs_logged(copied / "runs" / "cvae") == records
 
 
 def test_restart_discards_the_earlier_run(copied: Path, tiny_store: Path) -> None:
@@ -123,16 +114,12 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     assert (contents(tmp_path / "checkpoints"), (tmp_path / "runs" / "cvae" / "state.pth").read_bytes()) == before
 
 
-def test_changed_weights_of_an_earlier_stage_are_refused(tiny_store: Path, tmp_path: Path) -> None:
-    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1))
-    options = cgan_options(tiny_store, tmp_path)
+def test_changed_or_missing_weights_are_refused(copied: Path, tiny_store: Path) -> None:
+    options = cgan_options(tiny_store, copied, restart=True)
     train_cgan.train_cgan(options)
-    train_cvae.train_cvae(cvae_options(tiny_store, tmp_path, epochs=1, seed=1, restart=True))
+    (copied / "checkpoints" / "generator_pretrained_last.pth").unlink()
+    with pytest.raises(UserError, match=r"generator_pretrained_last.pth: not there, although this run has written it"):
+        train_cgan.train_cgan(replace(options, restart=False))
+    train_cvae.train_cvae(smoke_options(tiny_store, copied, "--seed", "1", "--restart"))
     with pytest.raises(UserError, match=r"begun with other options: earlier_weights .*cvae_pretrained_best.pth"):
-        train_cgan.train_cgan(options)
-
-
-def test_missing_weights_of_the_run_are_refused(copied: Path, tiny_store: Path) -> None:
-    (copied / "checkpoints" / "cvae_pretrained_last.pth").unlink()
-    with pytest.raises(UserError, match=r"cvae_pretrained_last.pth: not there, although this run has written it"):
-        train_cvae.train_cvae(smoke_options(tiny_store, copied))
+        train_cgan.train_cgan(replace(options, restart=False))

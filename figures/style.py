@@ -1,6 +1,9 @@
-"""Colours and axis style of all figures."""
+"""Colours, axis style and file format of all figures."""
+
+from io import BytesIO
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # By genre id, repeated if there are more genres. The first four are distinguishable (at least 27 apart in CIELAB) with
 # each of the three kinds of dichromacy, as simulated by Machado, Oliveira and Fernandes (2009).
@@ -14,3 +17,10 @@ def style_axis(axis: Axes) -> None:
     axis.set_facecolor(PAPER)
     for spine in axis.spines.values():
         spine.set_color(LINES)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file in memory, to be written atomically."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,73 @@
+"""Sound and MIDI files of piano rolls: WAV, MP3, and the options of programs that write them."""
+
+import io
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer
+from common.files import written_atomically
+from common.options import CheckedOptions, option
+from data.pianoroll import pianoroll_to_pretty_midi
+
+_MP3_COMPRESSION = 0.4  # from 0 (largest, best) to below 1; about 5 kB per second of piano
+
+
+@dataclass(frozen=True)
+class SoundFileOptions(CheckedOptions):
+    """Files."""
+
+    output: Path = option(Path("samples"), "folder to write to")
+    wav: bool = option(False, "also write each MIDI file as a WAV file")
+    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
+    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav (default: the one that pretty_midi ships)")
+
+    def open_renderer(self) -> Renderer | None:
+        """Open the synthesiser, or return None without --wav. Raises `UserError` like the function."""
+        return open_renderer(self.synth, self.soundfont) if self.wav else None
+
+
+def write_roll_files(
+    folder: Path,
+    rolls: dict[str, np.ndarray],
+    frames_per_second: int,
+    renderer: Renderer | None = None,
+    wav_folder: Path | None = None,
+) -> list[Path]:
+    """Write each roll, bool (128, T), as NAME.mid and, with a renderer, as NAME.wav.
+
+    WAV files go to `wav_folder`, by default `folder`; both are created. Returns the paths, all MIDI files first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    midi_paths = [folder / f"{name}.mid" for name in rolls]
+    for path, roll in zip(midi_paths, rolls.values(), strict=True):
+        with written_atomically(path) as file:
+            pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second).write(file)
+    if renderer is None:
+        return midi_paths
+    wav_folder = wav_folder or folder
+    wav_folder.mkdir(parents=True, exist_ok=True)
+    wav_paths = [wav_folder / f"{name}.wav" for name in rolls]
+    for path, audio in zip(wav_paths, renderer.render_rolls(rolls.values(), frames_per_second), strict=True):
+        write_wav(path, audio)
+    return midi_paths + wav_paths
+
+
+def write_wav(path: Path, audio: np.ndarray) -> None:
+    """Write samples, float (n_samples,), as a mono 16-bit WAV at SAMPLE_RATE, clipped to [-1, 1]. Atomic."""
+    with written_atomically(path) as output, wave.open(output, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(np.rint(audio.clip(-1, 1) * 32767).astype("<i2").tobytes())
+
+
+def encode_mp3(audio: np.ndarray) -> bytes:
+    """Encode float32 (n_samples,) in [-1, 1] at `SAMPLE_RATE` as a mono MP3 file of variable bit rate."""
+    file = io.BytesIO()
+    settings = {"bitrate_mode": "VARIABLE", "compression_level": _MP3_COMPRESSION}
+    soundfile.write(file, audio, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III", **settings)
+    return file.getvalue()
