@@ -17,7 +17,7 @@ import pandas as pd
 from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
 from common.splits import SPLITS
-from evaluation.tables import LABEL, Column, format_table
+from evaluation.tables import LABEL, OURS, Column, columns, format_table
 from labelling.agreement import agreement
 from labelling.annotations import iter_metadata_csv, read_md5_labels
 from labelling.dgm import dgm_genre
@@ -29,11 +29,9 @@ from labelling.names import artist_keys, key, song_keys
 from labelling.sources import MBTAGS, Catalogues, gather
 
 COLUMNS = (
-    Column("what", "what", LABEL),
-    Column("of", "of", LABEL),
+    *columns(LABEL, what="what", of="of"),
     Column("files", "files", alone=True),
-    Column("share", "share"),
-    Column("kappa", "kappa"),
+    *columns(OURS, share="share", kappa="kappa"),
 )
 FILES = ["lakh_clean.csv", "metadata.csv", "clean_midi.txt", "midi_genre_map.json"]
 LABELS = [f"lakh_clean_merged_homologado_{split}.csv" for split in SPLITS]

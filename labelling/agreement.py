@@ -8,14 +8,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
-from evaluation.tables import LABEL, Column
+from evaluation.tables import LABEL, OURS, columns
 
 COLUMNS = (
-    Column("one", "one source", LABEL),
-    Column("other", "another", LABEL),
-    Column("files", "files"),
-    Column("agreement", "agree"),
-    Column("kappa", "Cohen's kappa"),
+    *columns(LABEL, one="one source", other="another"),
+    *columns(OURS, files="files", agreement="agree", kappa="Cohen's kappa"),
 )
 
 

@@ -126,7 +126,7 @@ def ask(
             with _Server(options) as server:
                 try:
                     _ask_missing(missing, options, stored, server, progress)
-                except _ServerError as error:
+                except UserError as error:
                     kept = f"answers so far are kept in {answer_file}, and the same command goes on from there"
                     raise UserError(f"{error}; {kept}") from None
     return {song.key: answer for song in wanted if (answer := stored.answers[song.key])}
@@ -151,7 +151,7 @@ def _ask_missing(
                 in_vain.clear()
             elif len(in_vain) >= _MAX_SONGS_IN_VAIN:
                 # Not recorded: with another server or smaller requests these songs are asked for again.
-                raise _ServerError(
+                raise UserError(
                     f"model {options.model!r} gave no valid answer for {len(in_vain)} songs in a row; name another, or "
                     "ask for fewer in a request"
                 )
@@ -226,10 +226,6 @@ def _utf8_bytes(text: str) -> int:
     return len(text.encode())
 
 
-class _ServerError(UserError):
-    """The server or the model gives no usable answer."""
-
-
 class _Server:
     """Chat completions by the package `openai`, which retries and limits the time of a request."""
 
@@ -250,7 +246,7 @@ class _Server:
         self._client.close()
 
     def complete(self, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> str:
-        """Return the model's text at temperature 0; "" for a refusal. Raises `_ServerError` without an answer.
+        """Return the model's text at temperature 0; "" for a refusal. Raises `UserError` without an answer.
 
         A server that rejects the schema gets none from then on; the messages contain it, too.
         """
@@ -263,7 +259,7 @@ class _Server:
         else:
             return content if isinstance(content, str) else ""
         # Raised here, not above: the client's error contains the key and must not be the cause of this one.
-        raise _ServerError(message)
+        raise UserError(message)
 
     def _complete(self, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> object:
         request: dict[str, Any] = {"model": self._model, "messages": messages, "temperature": 0}

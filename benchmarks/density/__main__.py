@@ -21,7 +21,7 @@ from benchmarks.density.stage import FRAMES, MODEL, DensityOptions, DensityStage
 from common.errors import run_command
 from common.options import option, parse_options
 from evaluation.metrics.elbo import FrameBaselines
-from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, format_table
+from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, columns, format_table
 from models import rebuild
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.weight_files import BEST
@@ -49,19 +49,11 @@ DENSITY_TABLE = ResultTable(
     "density.csv",
     "-m benchmarks.density",
     (
-        Column("benchmark", "benchmark", LABEL),
-        Column("model", "decoder", LABEL),
-        Column("latent", "latent"),
-        Column("seed", "seed"),
-        Column("parameters", "parameters"),
-        Column("epochs", "epochs"),
-        Column("nats_per_frame", "nats a frame"),
-        Column("nats_per_frame_val", "validation"),
-        Column("key_rate", "each key's rate", BASELINE),
-        Column("previous_frame", "previous frame", BASELINE),
-        Column("independent_keys", "independent keys", REPORTED),
-        Column("RNN_RBM", "RNN-RBM", REPORTED),
-        Column("RNN_NADE", "RNN-NADE", REPORTED),
+        *columns(LABEL, benchmark="benchmark", model="decoder"),
+        *columns(OURS, latent="latent", seed="seed", parameters="parameters", epochs="epochs"),
+        *columns(OURS, nats_per_frame="nats a frame", nats_per_frame_val="validation"),
+        *columns(BASELINE, key_rate="each key's rate", previous_frame="previous frame"),
+        *columns(REPORTED, independent_keys="independent keys", RNN_RBM="RNN-RBM", RNN_NADE="RNN-NADE"),
     ),
     key=("benchmark", "model", "latent", "seed"),
 )

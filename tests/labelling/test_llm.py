@@ -75,14 +75,11 @@ def test_requests_and_stored_answers(llm: FakeLlm, cache: Path) -> None:
     assert all(datetime.fromisoformat(row["time"]).utcoffset().total_seconds() == 0 for row in kept)
 
 
-def test_a_second_run_sends_nothing_and_needs_no_key(
-    llm: FakeLlm, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_run_sends_nothing_and_needs_no_key(llm: FakeLlm, cache: Path, monkeypatch) -> None:
     llm.faults = [changed(lambda rows: rows[1:])] * 2  # the first song gets no answer, twice
-    first = run(cache)
-    requests = len(llm.bodies)
+    answers, requests = run(cache), len(llm.bodies)
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert run(cache) == first == {song.key: RIGHT[song.key] for song in SONGS[1:]} and len(llm.bodies) == requests
+    assert run(cache) == answers == {song.key: RIGHT[song.key] for song in SONGS[1:]} and len(llm.bodies) == requests
     assert plan(SONGS, OPTIONS, cache).requests == 0
 
 
@@ -263,7 +260,6 @@ FAILURES = {
     "page": (lambda body, rows: Reply(200, "<html>", {"Content-Type": "text/html"}), "no chat completion", "/v1", 1),
     "half": (lambda body, rows: Reply(200, '{"choices": ['), "no chat completion", "/v1", 1),
     "error as an answer": (lambda body, rows: Reply(200, {"error": {"message": KEY}}), "no chat completion", "/v1", 1),
-    "no choice": (lambda body, rows: Reply(200, {"choices": []}), "no chat completion", "/v1", 1),
 }
 
 
@@ -288,7 +284,6 @@ def test_failures_are_one_line_without_the_key(
     ("variables", "message"),
     [
         ({"OPENAI_API_KEY": ""}, "no key .*set OPENAI_API_KEY .*local server takes any"),
-        ({"OPENAI_API_KEY": f"{KEY}\n"}, "OPENAI_API_KEY holds characters"),
         ({"OPENAI_API_KEY": f"{KEY}é"}, "OPENAI_API_KEY holds characters"),
         ({"OPENAI_BASE_URL": "localhost:8000"}, "OPENAI_BASE_URL is not the address"),
         ({"OPENAI_BASE_URL": f"http://[{KEY}"}, "OPENAI_BASE_URL is not the address"),

@@ -41,8 +41,8 @@ def options(folder: Path, **changes: object) -> Options:
     return Options(**{**common, "cache": folder / "cache", "metadata": folder / "metadata.csv", **changes})
 
 
-def prepare(folder: Path, labels: str = "labels.csv", **more: object) -> RollStore:
-    return prepare_store(folder / "midi", folder / labels, folder / "store", workers=1, progress=False, **more)[0]
+def prepare(folder: Path, **more: object) -> RollStore:
+    return prepare_store(folder / "midi", folder / "labels.csv", folder / "store", workers=1, progress=False, **more)[0]
 
 
 def test_labels_go_into_a_store_with_source_and_confidence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,16 +123,6 @@ def test_the_published_rules(folder: Path) -> None:
     (folder / "metadata.csv").write_text("artist,title,mbtags\nSlow,A,\"['latin jazz']\"\n", encoding="utf-8")
     labels = label_data(options(folder, genre_map=Path("dgm")))
     assert set(labels["genre"]) == {"pop"} and set(labels["genre_id"]) == {3}
-
-
-def test_published_csvs_load(folder: Path) -> None:
-    """The published CSVs have both `Rock` and `rock`: one genre, and a warning."""
-    rows = ["0,slow,song 0,slow/song 0.mid,Rock,rock,0", "1,fast,song 0,fast/song 0.mid,Rock,Rock,0"]
-    text = "\n".join([",artist,title,path,mbtags,genre,genre_id", *rows])
-    (folder / "published.csv").write_text(text, encoding="utf-8")
-    store = prepare(folder, "published.csv")
-    assert store.genres == ["rock"] and any("differ in case" in note for note in store.info["warnings"])
-    assert {song.confidence for song in store.songs} == {None}
 
 
 def run_with_model(folder: Path, *arguments: str, server: FakeLlm) -> subprocess.CompletedProcess[str]:
