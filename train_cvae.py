@@ -104,7 +104,7 @@ class CVAEStage(RollStage):
         terms = elbo_terms(cvae, batch, noise, NLL, options.free_nats)
         kl = terms.kl.sum(1)
         # L_ELBO (report, section 2.1.3), each window weighted by its genre
-        loss = self.weighted_mean(terms.reconstruction + options.beta * kl, batch.genre)
+        loss = (self.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()
         self.update(loss, "cvae")
         return {"loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean()}
 

@@ -143,7 +143,7 @@ class HybridStage(RollStage):
         noise = draw.normal(len(batch.genre), cvae.noise_size(self.train_windows.seq_len))
         terms = elbo_terms(cvae, batch, noise, options.reconstruction, options.free_nats)
         kl = terms.kl.sum(1)
-        elbo_loss = self.weighted_mean(terms.reconstruction + options.beta * kl, batch.genre)
+        elbo_loss = (self.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()
         z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
         share = GradientShare(terms.z, z)
         generator_loss = self.gan.generator_loss(z, batch.genre, draw)

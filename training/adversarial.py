@@ -20,8 +20,8 @@ _SIZE = "default: of the architecture"
 
 
 @dataclass(frozen=True)
-class WganModelOptions(CheckedOptions):
-    """Generator and critic: models."""
+class WganOptions(CheckedOptions):
+    """Generator and critic."""
 
     architecture: str = option(PAPER, "named sizes of generator and critic", choices=tuple(ARCHITECTURES["generator"]))
     hidden: int | None = option(None, f"width ({_SIZE})", minimum=2, maximum=16_384)
@@ -29,12 +29,6 @@ class WganModelOptions(CheckedOptions):
     critic_takes_z: bool = option(
         False, "the critic scores pairs of a roll and its z, not rolls alone (architecture large)"
     )
-
-
-@dataclass(frozen=True)
-class WganOptions(WganModelOptions):
-    """Generator and critic: training."""
-
     critic_steps: int = option(5, "critic updates per generator update", minimum=1, maximum=1000)
     critic_learning_rate: float | None = option(
         None, "learning rate of the critic (default: that of the generator)", above=0

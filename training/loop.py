@@ -4,9 +4,11 @@ import dataclasses
 import math
 import sys
 import time
+from signal import Signals
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from common.device import peak_memory_mb, prepare_process
@@ -18,9 +20,8 @@ from models import describe, rebuild
 from models.checkpoint import weights_content
 from models.weight_files import BEST, LAST
 from training.run_folder import RunFolder, require_writable
-from training.running_losses import RunningLosses
 from training.stage import Phase, Position, Stage
-from training.stop_signals import StopRequest, stop_signals
+from training.stop_signals import stop_signals
 
 _CHECK_EVERY = 20  # steps between checks of the losses, each of which waits for the device
 _REMEDY = (
@@ -39,6 +40,40 @@ class Progress:
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+
+
+class _EpochLosses:
+    """Sums of the losses over the examples of an epoch, on the device, so that no step waits for it."""
+
+    def __init__(self, sums: dict[str, float], device: torch.device) -> None:
+        """`sums` of an interrupted epoch to go on with, or empty."""
+        self._names = list(sums)
+        self._sums = torch.tensor(list(sums.values()), device=device, dtype=torch.float32)
+        self._bad_example = torch.tensor(-1, device=device)
+
+    def add(self, losses: dict[str, Tensor], example: int, count: int) -> None:
+        """Add the losses of a step, means over the `count` examples from `example` on."""
+        if not self._names:
+            self._names, self._sums = list(losses), self._sums.new_zeros(len(losses))
+        self._latest = torch.stack([losses[name].detach().float() for name in self._names])
+        self._sums = self._sums + count * self._latest
+        fresh = (self._bad_example < 0) & ~self._latest.isfinite()
+        self._bad_example = torch.where(fresh, example, self._bad_example)
+
+    def error(self) -> str | None:
+        """A message about the first step with a loss that is not finite, or None."""
+        steps = dict(zip(self._names, self._bad_example.tolist(), strict=True))
+        first = min((example for example in steps.values() if example >= 0), default=None)
+        if first is None:
+            return None
+        names = ", ".join(name for name, example in steps.items() if example == first)
+        return f"the loss {names} is not finite in the step from example {first} of this epoch on"
+
+    def latest(self) -> dict[str, float]:
+        return dict(zip(self._names, self._latest.tolist(), strict=True))
+
+    def sums(self) -> dict[str, float]:
+        return dict(zip(self._names, self._sums.tolist(), strict=True))
 
 
 def train(stage: Stage) -> None:
@@ -125,7 +160,7 @@ class _Run:
             for phase in stage.phases for model in stage.best_by for which in (BEST, LAST)
         ]  # fmt: skip
         used = [path for path in paths if path.exists()]
-        if not used and not self.folder.has_log():
+        if not used and not self.folder.epochs_path.exists():
             return
         more = f" and {len(used) - 1} more" if len(used) > 1 else ""
         what = f"{used[0]}{more}: of another run" if used else f"{stage.folder}: holds the log of another run"
@@ -148,7 +183,7 @@ class _Run:
 
     # Training
 
-    def _train_phases(self, state: dict[str, Any] | None, stop: StopRequest) -> None:
+    def _train_phases(self, state: dict[str, Any] | None, stop: list[Signals]) -> None:
         stage = self.stage
         for index in range(self.progress.phase, len(stage.phases)):
             if index > self.progress.phase:
@@ -167,12 +202,11 @@ class _Run:
                 self._finish_epoch()
         self.folder.note(f"complete; weights are in {stage.checkpoints}")
 
-    def _train_epoch(self, stop: StopRequest) -> None:
+    def _train_epoch(self, stop: list[Signals]) -> None:
         stage, progress = self.stage, self.progress
         title = f"{stage.name} {self.phase.name} epoch {progress.epoch + 1}/{self.phase.epochs}"
-        unit = f" {stage.examples}"
-        bar = tqdm(total=stage.n_examples, initial=progress.example, desc=title, unit=unit, mininterval=1.0)
-        losses = RunningLosses(progress.sums, stage.device)
+        bar = tqdm(None, title, stage.n_examples, initial=progress.example, unit=f" {stage.examples}", mininterval=1.0)
+        losses = _EpochLosses(progress.sums, stage.device)
         started = saved = time.perf_counter()
         seconds_before, steps = progress.seconds, 0
         for model in stage.models.values():
@@ -185,23 +219,23 @@ class _Run:
             now = time.perf_counter()
             progress.seconds = seconds_before + now - started
             save = now - saved > 60 * self.options.save_minutes
-            if steps % _CHECK_EVERY == 0 or progress.example == stage.n_examples or save or stop.signal:
+            if steps % _CHECK_EVERY == 0 or progress.example == stage.n_examples or save or stop:
                 if error := losses.error():
                     raise UserError(f"{error}. {_REMEDY}")
                 progress.sums = losses.sums()
                 bar.set_postfix({name: f"{value:.4g}" for name, value in losses.latest().items()}, refresh=False)
             bar.update(count)
-            if save or stop.signal:
+            if save or stop:
                 self._save_state()
                 saved = now
-            if stop.signal:
+            if stop:
                 bar.close()
                 command = "the same command without --restart" if self.options.restart else "the same command"
-                print(f"stopped by {stop.signal.name}; {command} goes on from here", file=sys.stderr)
-                raise SystemExit(128 + stop.signal)
+                print(f"stopped by {stop[0].name}; {command} goes on from here", file=sys.stderr)
+                raise SystemExit(128 + stop[0])
         bar.close()
 
-    def _step(self) -> dict[str, torch.Tensor]:
+    def _step(self) -> dict[str, Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
         self.stage.set_rates(position)
         # Dropout draws from torch's global rng: seeded by position, it resumes exactly.

@@ -153,9 +153,7 @@ class RollStage(Stage):
                     "frames, but needs at least two; give it more or longer songs"
                 )
         genre = self.train_windows.genre_on_host
-        self.order = WindowOrder(
-            genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler"
-        )
+        self.order = WindowOrder(genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler")
         weights = torch.ones(len(self.genres))
         if self._balance == "weights":
             weights = inverse_frequency_weights(genre, len(self.genres))
@@ -205,10 +203,6 @@ class RollStage(Stage):
 
     def weights_file(self, model: str, phase: Phase, which: str) -> str:
         return pretrained_file(model, which)
-
-    def weighted_mean(self, loss: Tensor, genre: Tensor) -> Tensor:
-        """Mean of a loss (B,), each window weighted by its `genre`, int64 (B,)."""
-        return (self.genre_weights[genre] * loss).mean()
 
     def load_earlier(self, kind: str, program: str) -> nn.Module:
         """The best weights of an earlier stage; the hash of the file becomes part of the run's identity.

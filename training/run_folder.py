@@ -17,8 +17,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.state_path = path / "state.pth"
-        self._epochs, self._log, self._options = path / "epochs.jsonl", path / "log.txt", path / "options.json"
+        self.state_path, self.epochs_path = path / "state.pth", path / "epochs.jsonl"
+        self._log, self._options = path / "log.txt", path / "options.json"
 
     def open(self, options: dict[str, Any]) -> None:
         """Make the folder and write the options."""
@@ -28,12 +28,8 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run."""
         scalars = self.path.glob("events.out.tfevents.*")
-        for path in (self.state_path, self._epochs, self._log, self._options, *scalars):
+        for path in (self.state_path, self.epochs_path, self._log, self._options, *scalars):
             path.unlink(missing_ok=True)
-
-    def has_log(self) -> bool:
-        """Whether a run has logged epochs here."""
-        return self._epochs.exists()
 
     def read_state(self) -> dict[str, Any] | None:
         """The saved state, or None. Raises `CheckpointError` for a file that cannot be read."""
@@ -51,7 +47,7 @@ class RunFolder:
             file.write(line + "\n")
 
     def log_epoch(self, record: dict[str, Any]) -> None:
-        with self._epochs.open("a", encoding="utf-8") as file:
+        with self.epochs_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def drop_epochs_after(self, phases: Sequence[str], phase: int, epoch: int) -> None:
@@ -60,18 +56,12 @@ class RunFolder:
         An epoch that was logged, but whose state was not saved, is trained and logged again. An incomplete last line,
         left by a killed process, is dropped.
         """
-        if not self._epochs.exists():
+        if not self.epochs_path.exists():
             return
-        kept = []
-        for line in self._epochs.read_text(encoding="utf-8").splitlines(keepends=True):
-            try:
-                record = json.loads(line) if line.endswith("\n") else None
-                place = record and (phases.index(record["phase"]), record["epoch"])
-            except (ValueError, KeyError, TypeError):
-                place = None
-            if place and place <= (phase, epoch):
-                kept.append(line)
-        write_text(self._epochs, "".join(kept))
+        lines = self.epochs_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        records = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+        kept = [line for line, each in records if (phases.index(each["phase"]), each["epoch"]) <= (phase, epoch)]
+        write_text(self.epochs_path, "".join(kept))
 
 
 def require_writable(folder: Path) -> None:

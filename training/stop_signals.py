@@ -9,31 +9,24 @@ from typing import Any
 _SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
 
-class StopRequest:
-    """The first signal that arrived, or None."""
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-
-
 @contextmanager
-def stop_signals() -> Iterator[StopRequest]:
-    """Turn signals into a request within the block; a second signal interrupts at once."""
-    stop, previous = StopRequest(), {}
+def stop_signals() -> Iterator[list[signal.Signals]]:
+    """Yield a list that gets the first signal within the block; a second signal interrupts at once."""
+    received, previous = [], {}
 
-    def request(number: int, _: Any) -> None:
-        if stop.signal:
+    def receive(number: int, _: Any) -> None:
+        if received:
             raise KeyboardInterrupt
-        stop.signal = signal.Signals(number)
+        received.append(signal.Signals(number))
 
     try:
         for number in _SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
-                previous[number] = signal.signal(number, request)
+                previous[number] = signal.signal(number, receive)
     except ValueError:  # not the main thread, as in some notebooks: signals stay unchanged
         pass
     try:
-        yield stop
+        yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
