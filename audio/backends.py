@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +22,6 @@ CHANNELS = 16
 MAX_VOICES = 256
 _FLUID_WARNING = 2  # FLUID_WARN of fluidsynth/log.h
 _REVERB_OFFSET = 1e-7  # FluidSynth's reverb adds a constant below this; it is removed, so that silence is all zeros
-
-
-class Synthesizer(Protocol):
-    """A new synthesiser, with program 0 on every channel and drums on channel 9."""
-
-    def send(self, kind: int, channel: int, data1: int, data2: int) -> None:
-        """Process a message; `kind` is one of `data.smf`. Unsupported kinds are ignored."""
-
-    def render(self, audio: np.ndarray) -> None:
-        """Fill `audio`, float32 (n,) and contiguous, with the next n samples."""
 
 
 class FluidSynth:
@@ -73,8 +63,8 @@ class FluidSynth:
         self._idle_fonts = [self._load_font()]
 
     @contextmanager
-    def synthesizer(self) -> Iterator[Synthesizer]:
-        """Open a new synthesiser. Several threads can each hold one."""
+    def synthesizer(self) -> Iterator["_FluidSynthesizer"]:
+        """Open a new synthesiser, with program 0 on every channel and drums on channel 9. Threads can each hold one."""
         # One SoundFont per synthesiser at a time: FluidSynth counts references without a lock.
         try:
             font = self._idle_fonts.pop()
@@ -108,6 +98,7 @@ class _FluidSynthesizer:
         self._synth, self._write = synth, write
 
     def send(self, kind: int, channel: int, data1: int, data2: int) -> None:
+        """Process a message; `kind` is one of `data.smf`. Unsupported kinds are ignored."""
         if kind == NOTE_ON:
             self._synth.noteon(channel, data1, data2)
         elif kind == NOTE_OFF:
@@ -120,6 +111,7 @@ class _FluidSynthesizer:
             self._synth.pitch_bend(channel, data2 * 128 + data1 - 8192)
 
     def render(self, audio: np.ndarray) -> None:
+        """Fill `audio`, float32 (n,) and contiguous, with the next n samples."""
         stereo = np.empty((2, len(audio)), np.float32)
         left, right = (side.ctypes.data for side in stereo)
         self._write(self._synth.synth, len(audio), left, 0, 1, right, 0, 1)
@@ -148,7 +140,7 @@ class TinySoundFont:
             raise UserError(f"{soundfont}: not a SoundFont that TinySoundFont can read; name another") from error
 
     @contextmanager
-    def synthesizer(self) -> Iterator[Synthesizer]:
+    def synthesizer(self) -> Iterator["_TinySynthesizer"]:
         """As `FluidSynth.synthesizer`."""
         font = self._library.SoundFont(self._font)  # a copy that shares the samples
         font.set_output(self._library.OutputMode.Mono, self._sample_rate, self._GAIN_DECIBEL)
@@ -163,8 +155,7 @@ class _TinySynthesizer:
     """Adds the sustain pedal, which the library lacks: note-offs while it is down are sent when it comes up."""
 
     def __init__(self, font: Any) -> None:
-        self._font = font
-        self._pedal_down = [False] * CHANNELS
+        self._font, self._pedal_down = font, [False] * CHANNELS
         self._held: list[list[int]] = [[] for _ in range(CHANNELS)]
 
     def send(self, kind: int, channel: int, data1: int, data2: int) -> None:

@@ -34,8 +34,6 @@ def open_embedder(name: str, *, ast_dir: Path | None = None, device: torch.devic
 
     `ast_dir`: folder with the weights of "ast", by default the Hugging Face cache.
     """
-    if name not in EMBEDDERS:
-        raise ValueError(f"no embedder {name}; there are {', '.join(EMBEDDERS)}")
     if name == "ast":  # importing transformers takes seconds, and musicnn does not need it
         from audio.embedders.spectrogram_transformer import SpectrogramTransformerEmbedder
 

@@ -63,18 +63,16 @@ def semitones_from_a4(audio: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("n_frames", [1, 33, 128])
-def test_length_depends_on_the_roll_shape_alone(renderer: Renderer, n_frames: int) -> None:
-    rolls = [roll_of(n_frames=n_frames), roll_of((A4, 0, 1), n_frames=n_frames), np.ones((128, n_frames), bool)]
-    for roll in rolls:
+def test_length_depends_on_the_roll_shape_alone_and_silence_is_all_zeros(
+    renderer: Renderer, n_frames: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    empty = roll_of(n_frames=n_frames)
+    for roll in (empty, roll_of((A4, 0, 1), n_frames=n_frames), np.ones((128, n_frames), bool)):
         audio = renderer.render_roll(roll, FRAMES_PER_SECOND)
         assert audio.shape == (1000 * n_frames + 16_000,) and audio.dtype == np.float32
-        assert np.abs(audio).max() <= 1
-    assert renderer.render_roll(rolls[0], 8).shape == (2000 * n_frames + 16_000,)
-
-
-def test_silence_is_all_zeros_and_logs_nothing(renderer: Renderer, capfd: pytest.CaptureFixture[str]) -> None:
-    assert not renderer.render_roll(roll_of(), FRAMES_PER_SECOND).any()
-    assert capfd.readouterr() == ("", "")
+        assert np.abs(audio).max() <= 1 and audio.any() == roll.any()
+    assert renderer.render_roll(empty, 8).shape == (2000 * n_frames + 16_000,)
+    assert capfd.readouterr() == ("", ""), "nothing is logged"
 
 
 def test_a_roll_always_gives_the_same_samples(renderer: Renderer) -> None:
@@ -122,13 +120,12 @@ def test_notes_have_their_pitch_and_time(renderer: Renderer) -> None:
 
 
 def test_energy_grows_with_notes_and_velocity(renderer: Renderer, tmp_path: Path) -> None:
-    notes = [(pitch, 0, 16) for pitch in (60, 64, 67)]
-    energies = [energy(renderer.render_roll(roll_of(*notes[:count]), FRAMES_PER_SECOND)) for count in (1, 2, 3)]
-    assert 0 < energies[0] < energies[1] < energies[2]
-    energies = [
-        energy(render(midi([on(0, 60, velocity), off(480, 60)]), renderer, tmp_path)) for velocity in (20, 80, 127)
-    ]
-    assert 0 < 2 * energies[0] < energies[1] < energies[2] / 2
+    chords = [roll_of(*((pitch, 0, 16) for pitch in pitches)) for pitches in ((60,), (60, 64), (60, 64, 67))]
+    one, two, three = (energy(renderer.render_roll(roll, FRAMES_PER_SECOND)) for roll in chords)
+    assert 0 < one < two < three
+    notes = [midi([on(0, 60, velocity), off(480, 60)]) for velocity in (20, 80, 127)]
+    soft, medium, loud = (energy(render(content, renderer, tmp_path)) for content in notes)
+    assert 0 < 2 * soft < medium < loud / 2
 
 
 def test_programs_and_drums(renderer: Renderer, tmp_path: Path) -> None:
@@ -302,6 +299,6 @@ def test_mp3_is_small_and_sounds_the_same() -> None:
     assert len(content) < 0.25 * 2 * len(audio)
     decoded, rate = soundfile.read(io.BytesIO(content))
     assert rate == 16_000 and len(decoded) == pytest.approx(len(audio), abs=1200)
-    n = min(len(audio), len(decoded))
-    assert np.corrcoef(audio[:n], decoded[:n])[0, 1] > 0.99
+    n_samples = min(len(audio), len(decoded))
+    assert np.corrcoef(audio[:n_samples], decoded[:n_samples])[0, 1] > 0.99
     assert encode_mp3(audio) == content
