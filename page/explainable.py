@@ -67,7 +67,9 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
         return None
     try:
         sweeps = json.loads(path.read_text(encoding="utf-8"))
-        rows = [row for model in sweeps["models"] for row in _rows(model)]
+        rows = [row for model in sweeps["models"] for row in model["originals"]]
+        controls = [control for model in sweeps["models"] for control in model["controls"]]
+        rows += [row for control in controls for steps in control["measures"] for row in steps]
         sounding = np.zeros((PITCHES, 1), bool)
         sounding[[pitch for row in rows for _, _, pitch in row["notes"]]] = True
         largest = np.array([row["attributes"] for row in rows], float).max(axis=0).tolist()
@@ -75,9 +77,3 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
         return {**known, "pitches": pitch_range([sounding])._asdict(), "largest": largest}
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path}: not what programs.study_sweeps writes; make it again, or delete it") from error
-
-
-def _rows(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """All measures of a model: the originals, and those decoded for each value of each control."""
-    decoded = [row for control in model["controls"] for steps in control["measures"] for row in steps]
-    return [*model["originals"], *decoded]

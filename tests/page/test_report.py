@@ -1,7 +1,6 @@
 """report.py: the page shows all results and clips, names what is missing, and marks what is out of date."""
 
 import base64
-import csv
 import dataclasses
 import io
 import json
@@ -9,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import soundfile
 from pages import Page, options_for, save_models
@@ -33,10 +33,12 @@ from page.listening import note_path
 
 def write(path: Path, *rows: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows).to_csv(path, index=False)
+
+
+def places(options: ReportOptions) -> dict[str, object]:
+    """The folders of a page, for the options of an evaluation."""
+    return {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
 
 
 def row_of(columns: Sequence[Column], **known: object) -> dict[str, object]:
@@ -132,12 +134,12 @@ def test_published_values_are_shown_and_marked(tiny_store: Path, tmp_path: Path)
 
 def test_the_page_shows_what_the_evaluations_write(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path)
-    places = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
-    mse = eval_mse.eval_mse(eval_mse.Options(**places, seq_lens=(32,), device="cpu"))
-    elbo = eval_elbo.eval_elbo(eval_elbo.Options(**places, seq_lens=(32,), device="cpu"))
-    music = eval_music.eval_music(eval_music.Options(**places, seq_lens=(32,), clips=4))
-    genre_options = eval_genre.Options(**places, seq_lens=(32,), clips=4, classifier_steps=2, cache=tmp_path / "cache")
-    genre = eval_genre.eval_genre(genre_options)
+    given = {**places(options), "seq_lens": (32,)}
+    mse = eval_mse.eval_mse(eval_mse.Options(**given, device="cpu"))
+    elbo = eval_elbo.eval_elbo(eval_elbo.Options(**given, device="cpu"))
+    music = eval_music.eval_music(eval_music.Options(**given, clips=4))
+    quick = {"clips": 4, "classifier_steps": 2, "cache": tmp_path / "cache"}
+    genre = eval_genre.eval_genre(eval_genre.Options(**given, **quick))
     page = made(options)
     page.assert_sound()
     numbers = [float(cell) for cell in page.cells if re.fullmatch(r"[\d.]+\d", cell)]
@@ -152,8 +154,7 @@ def test_two_trainings_of_one_preset_are_shown_apart(tiny_store: Path, tmp_path:
     options = options_for(tiny_store, tmp_path, real_clips=0, generated_clips=1)
     other = save_models(tiny_store, tmp_path / "other", seed=1)
     options = dataclasses.replace(options, checkpoints=(*options.checkpoints, other), seq_lens=(32,))
-    places = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
-    eval_music.eval_music(eval_music.Options(**places, seq_lens=(32,), clips=4))
+    eval_music.eval_music(eval_music.Options(**places(options), seq_lens=(32,), clips=4))
     page = made(options)
     assert "Out of date" not in page.text
     assert all(page.text.count(f"made by {folder}") == 1 for folder in options.checkpoints)
@@ -161,10 +162,9 @@ def test_two_trainings_of_one_preset_are_shown_apart(tiny_store: Path, tmp_path:
 
 def test_results_of_other_weights_or_settings_are_marked(tiny_store: Path, tmp_path: Path) -> None:
     options = options_for(tiny_store, tmp_path)
-    places = {name: getattr(options, name) for name in ("store", "checkpoints", "metrics")}
-    eval_music.eval_music(eval_music.Options(**places, seq_lens=(32,), clips=4, seed=5))
+    eval_music.eval_music(eval_music.Options(**places(options), seq_lens=(32,), clips=4, seed=5))
     assert "Out of date: seed 5, on this page 0. Make it again." in made(options).text
-    eval_music.eval_music(eval_music.Options(**places, seq_lens=(32,), clips=4))
+    eval_music.eval_music(eval_music.Options(**places(options), seq_lens=(32,), clips=4))
     options_for(tiny_store, tmp_path)  # the same weights again
     assert "Out of date" not in made(options).text
     trained = open_clip_sources(options)[0].trained

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,35 +43,26 @@ def test_runs_are_repeatable_and_seeds_differ(whole: Path, tiny_store: Path, tmp
 
 # Ten steps an epoch, five at T = 64.
 @pytest.mark.parametrize(
-    ("name", "at_steps", "n_steps"),
+    ("name", "by", "at_steps", "n_steps"),
     [
-        *(("cvae", (step,), 20) for step in (1, 4, 10, 13, 20)),
-        ("cgan", (5,), 10),
-        *(("hybrid", steps, 15) for steps in ((4, 12), (10, 11), (15,))),
+        *(("cvae", terminate, (step,), 20) for step in (1, 4, 10, 13, 20)),
+        ("cgan", terminate, (5,), 10),
+        *(("hybrid", terminate, steps, 15) for steps in ((4, 12), (10, 11), (15,))),
+        # After each crash the steps since the last save are repeated, and the one that it aborted.
+        ("cvae", crash, (3, 17), 20 + (2 + 1) + (3 + 1)),
     ],
 )
-def test_every_stage_resumes_exactly_after_sigterm(
-    name: str, at_steps: tuple[int, ...], n_steps: int, whole: Path, tiny_store: Path, tmp_path: Path
+def test_a_stopped_or_crashed_stage_resumes_exactly(
+    name: str, by: Callable, at_steps: tuple[int, ...], n_steps: int, whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     stage, options_of = STAGES[name]
-    stage, options = stopping(stage, *at_steps, by=terminate), options_of(tiny_store, ready_for(name, whole, tmp_path))
+    stage, options = stopping(stage, *at_steps, by=by), options_of(tiny_store, ready_for(name, whole, tmp_path))
     for _ in at_steps:
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit if by is terminate else MemoryError):
             training.loop.train(stage(options))
     training.loop.train(stage(options))
-    assert stage.steps == n_steps, "no step is repeated"
+    assert stage.steps == n_steps
     assert_same_result(tmp_path, whole, name)
-
-
-def test_stage_1_resumes_exactly_after_a_crash(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
-    stage, options = stopping(train_cvae.CVAEStage, 3, 17, by=crash), cvae_options(tiny_store, tmp_path)
-    for _ in range(2):
-        with pytest.raises(MemoryError):
-            training.loop.train(stage(options))
-    training.loop.train(stage(options))
-    # After each crash the steps since the last save are repeated, and the one that it aborted.
-    assert stage.steps == 20 + (2 + 1) + (3 + 1)
-    assert_same_result(tmp_path, whole, "cvae")
 
 
 def test_an_epoch_that_was_logged_but_not_saved_is_logged_once(
