@@ -127,12 +127,6 @@ def transpose(tokens: np.ndarray, shift: np.ndarray, form: TokenForm) -> np.ndar
     return moved.astype(tokens.dtype)
 
 
-def vocabulary(form: TokenForm) -> list[str]:
-    """The name of each token: a MIDI number, rest, hold or padding."""
-    pitches = [str(pitch) for pitch in range(form.lowest, form.highest + 1)]
-    return [*pitches, "rest", "hold", *(["padding"] if form.has_padding else [])]
-
-
 def write_measures(
     folder: Path, info: dict[str, Any], arrays: dict[str, np.ndarray], tunes: pd.DataFrame, dropped: pd.DataFrame
 ) -> MeasureSet:

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from explainable.melodies.tunes import MEASURE_QUARTERS, Note, Reason, TuneError
 
 BEATS = MEASURE_QUARTERS
-SIXTEENTHS_AND_TRIPLETS = tuple(Fraction(*part) for part in ((0, 1), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4)))
 SIXTEENTHS = tuple(Fraction(step, 4) for step in range(4))
+TRIPLETS = tuple(Fraction(step, 3) for step in range(3))
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,15 @@ class TokenForm:
         return self.measures * self.measure_ticks
 
     @cached_property
-    def places(self) -> dict[tuple[int, int], "_Place"]:
-        """Cache of places in a beat, by numerator and denominator."""
+    def places(self) -> dict[tuple[int, int], tuple[int, int, Fraction]]:
+        """Cache of `ticks_near` for places in the first beat, by numerator and denominator."""
         return {}
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The name of each token: a MIDI number, rest, hold or padding."""
+        pitches = map(str, range(self.lowest, self.highest + 1))
+        return [*pitches, "rest", "hold", *(["padding"] if self.has_padding else [])]
 
     def with_range(self, lowest: int, highest: int) -> "TokenForm":
         """The same form over other pitches."""
@@ -81,7 +87,7 @@ class TokenForm:
         return cls(**{**plain, "ticks": tuple(map(Fraction, plain["ticks"]))})
 
 
-MEASURE = TokenForm("measure", SIXTEENTHS_AND_TRIPLETS, 55, 84, has_padding=True)
+MEASURE = TokenForm("measure", tuple(sorted({*SIXTEENTHS, *TRIPLETS})), 55, 84, has_padding=True)
 PHRASE = TokenForm("phrase", SIXTEENTHS, 50, 94, has_padding=False, measures=4)
 FORMS = {form.name: form for form in (MEASURE, PHRASE)}
 
@@ -97,16 +103,21 @@ def encode(notes: Sequence[Note], form: TokenForm, *, start: Fraction, end: Frac
     origin = first * form.measure_ticks
     n_ticks = (last - first) * form.measure_ticks
     tokens = np.full(n_ticks, form.hold, np.int16)
-    begin, stop = tick_from(start, form) - origin, tick_from(end, form) - origin
+    begin, stop = (ticks_near(time, form)[0] - origin for time in (start, end))
     tokens[:1] = form.rest
     if form.padding is not None:
         tokens[begin : begin + 1] = form.rest
     for note in notes:
         if not form.lowest <= note.pitch <= form.highest:
             raise ValueError(f"pitch {note.pitch} is outside {form.lowest} to {form.highest}")
-        after = tick_from(note.end, form) - origin
+        after = ticks_near(note.end, form)[0] - origin
         tokens[after : after + 1] = form.rest
-        tokens[_tick_at(note.onset, form) - origin] = note.pitch - form.lowest
+        tick, _, distance = ticks_near(note.onset, form)
+        if distance:
+            beat, within = divmod(note.onset, 1)
+            where = f"{within} of beat {beat % BEATS + 1} in measure {beat // BEATS + 1}"
+            raise TuneError(Reason.OFF_GRID, f"an onset at {where}")
+        tokens[tick - origin] = note.pitch - form.lowest
     if form.padding is not None:
         tokens[:begin] = tokens[stop:] = form.padding
     return tokens.reshape(-1, form.measure_ticks)
@@ -133,40 +144,14 @@ def tick_time(tick: int, form: TokenForm) -> Fraction:
     return beat + form.ticks[place]
 
 
-def tick_from(time: Fraction, form: TokenForm) -> int:
-    """The first tick at or after a time in quarters."""
-    beat, place = _place(time, form)
-    return beat * len(form.ticks) + place.tick_from
-
-
-def nearest_tick(time: Fraction, form: TokenForm) -> tuple[int, Fraction]:
-    """The tick nearest to a time (the earlier of two equally near) and its distance in quarters."""
-    beat, place = _place(time, form)
-    return beat * len(form.ticks) + place.nearest, place.distance
-
-
-class _Place(NamedTuple):
-    """A place in a beat: the first tick at or after it, the nearest tick, and the distance of that one."""
-
-    tick_from: int
-    nearest: int
-    distance: Fraction
-
-
-def _place(time: Fraction, form: TokenForm) -> tuple[int, _Place]:
-    """The beat of a time and its place in that beat. Places are few, so each is computed once."""
+def ticks_near(time: Fraction, form: TokenForm) -> tuple[int, int, Fraction]:
+    """The first tick at or after a time in quarters, the nearest tick (the earlier of two), and its distance."""
     beat, rest = divmod(time.numerator, time.denominator)
-    key = rest, time.denominator
-    if key not in form.places:
-        within, ticks = Fraction(*key), (*form.ticks, Fraction(1))  # the next beat's first tick follows the last
+    place = rest, time.denominator
+    if place not in form.places:  # places are few, so each is computed once
+        within, ticks = Fraction(*place), (*form.ticks, Fraction(1))  # the next beat's first tick follows the last
         distance, nearest = min((abs(own - within), tick) for tick, own in enumerate(ticks))
-        form.places[key] = _Place(next(tick for tick, own in enumerate(ticks) if own >= within), nearest, distance)
-    return beat, form.places[key]
-
-
-def _tick_at(time: Fraction, form: TokenForm) -> int:
-    beat, place = _place(time, form)
-    if place.distance:
-        within = f"{time % 1} of beat {beat % BEATS + 1} in measure {beat // BEATS + 1}"
-        raise TuneError(Reason.OFF_GRID, f"an onset at {within}")
-    return beat * len(form.ticks) + place.nearest
+        form.places[place] = next(tick for tick, own in enumerate(ticks) if own >= within), nearest, distance
+    after, nearest, distance = form.places[place]
+    first = beat * len(form.ticks)
+    return first + after, first + nearest, distance

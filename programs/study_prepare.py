@@ -27,7 +27,7 @@ from common.options import CheckedOptions, option, parse_options
 from common.splits import SPLITS
 from common.text import printable
 from explainable.attributes import attributes
-from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, MeasureSet, vocabulary, write_measures
+from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, MeasureSet, write_measures
 from explainable.melodies.cut import Cut, cut
 from explainable.melodies.sources import (
     NAMED_SETS,
@@ -151,7 +151,7 @@ def prepare_measures(
     info = {
         "name": name or folder.name,
         "form": form.as_plain(),
-        "vocabulary": vocabulary(form),
+        "vocabulary": form.vocabulary,
         "settings": {**asdict(settings), "metres": list(settings.metres)},
         "counts": {
             "tunes": len(tunes),

@@ -66,7 +66,7 @@ def read_tune(name: str, text: str, reading: Reading = Reading()) -> Tune:
     fields, music = _split_tune(text)
     metre, parts = metre_of(fields.get("M", "")), fields.get("P", "")
     reader = _Reader(metre, _unit_of(fields.get("L", ""), metre), signature_of(fields["K"]))
-    bar = require_metre(metre, reading.metres)
+    bar = require_metre(reading.metres, metre)
     for line in music:
         if found := _FIELD_LINE.match(line):
             reader.set_field(found[1], found[2].strip())

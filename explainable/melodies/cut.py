@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 
 import numpy as np
 
 from explainable.melodies.tunes import Note, Reason, Tune, TuneError
-from explainable.tokens import BEATS, PHRASE, TokenForm, encode, nearest_tick, tick_time
+from explainable.tokens import BEATS, PHRASE, TokenForm, encode, tick_time, ticks_near
 
 # Transpositions of the published AdversarialVAE; those of MeasureVAE are all that stay in the range of pitches.
 _PHRASE_SHIFTS = (-5, 6)
@@ -41,7 +42,14 @@ def cut(tune: Tune, form: TokenForm, *, tolerance: Fraction, drop_tune_off_grid:
     `drop_tune_off_grid` the whole tune is. Measures without an onset are left out unless `keep_empty`. Raises
     `TuneError` if nothing is left.
     """
-    shift, shifts = _shifts(tune.notes, form)
+    lowest, highest = min(note.pitch for note in tune.notes), max(note.pitch for note in tune.notes)
+    if highest - lowest > form.highest - form.lowest:
+        raise TuneError(Reason.TOO_WIDE, f"{highest - lowest} semitones")
+    down, up = form.lowest - lowest, form.highest - highest  # down <= shift <= up
+    shift = min(max(0, down), up)
+    shifts = down - shift, up - shift
+    if form.name == PHRASE.name:
+        shifts = max(shifts[0], _PHRASE_SHIFTS[0]), min(shifts[1], _PHRASE_SHIFTS[1])
     notes, off = quantise(tune.notes, form, tolerance)
     if off and drop_tune_off_grid:
         raise TuneError(Reason.OFF_GRID, f"in measure {min(off) + 1}")
@@ -52,20 +60,20 @@ def cut(tune: Tune, form: TokenForm, *, tolerance: Fraction, drop_tune_off_grid:
     on_grid = ~np.isin(number, sorted(off))
     is_kept = on_grid & (keep_empty | (tokens < form.rest).any(axis=1))
     tokens, number = tokens[is_kept], number[is_kept] - first
-    rows = len(tokens) // form.measures
-    whole = rows * form.measures
+    rows, left_over = divmod(len(tokens), form.measures)
     dropped = {
         OFF_GRID_MEASURE: int((~on_grid).sum()),
         EMPTY_MEASURE: int((on_grid & ~is_kept).sum()),
-        OPEN_PHRASE: len(tokens) - whole,
+        OPEN_PHRASE: left_over,
     }
-    if not rows and len(tokens):
-        raise TuneError(Reason.TOO_SHORT, f"{len(tokens)} measures with a note")
-    if dropped[OFF_GRID_MEASURE] and not rows:
+    if not rows and left_over:
+        raise TuneError(Reason.TOO_SHORT, f"{left_over} measures with a note")
+    if not rows and dropped[OFF_GRID_MEASURE]:
         raise TuneError(Reason.OFF_GRID, "every measure with a note")
     if not rows:
         raise TuneError(Reason.NO_NOTE)
-    return Cut(tokens[:whole].reshape(rows, form.length), number[: whole : form.measures], shift, shifts, dropped)
+    whole = slice(rows * form.measures)
+    return Cut(tokens[whole].reshape(rows, form.length), number[whole][:: form.measures], shift, shifts, dropped)
 
 
 def quantise(notes: Sequence[Note], form: TokenForm, tolerance: Fraction) -> tuple[list[Note], set[int]]:
@@ -77,30 +85,16 @@ def quantise(notes: Sequence[Note], form: TokenForm, tolerance: Fraction) -> tup
     placed: list[tuple[int, Note]] = []
     off: set[int] = set()
     for note in notes:
-        tick, distance = nearest_tick(note.onset, form)
+        _, tick, distance = ticks_near(note.onset, form)
         if distance > tolerance or (placed and tick <= placed[-1][0]):
             off |= {int(note.onset // BEATS), int(tick_time(tick, form) // BEATS)}
             continue
         placed.append((tick, note))
-    following = [tick for tick, _ in placed[1:]]
+    if not tolerance:  # the ends of scores stay: encode() lets a rest begin on the first tick at or after the end
+        return [note._replace(onset=tick_time(tick, form)) for tick, note in placed], off
     moved = []
-    for place, (tick, note) in enumerate(placed):
-        # The ends of scores stay: encode() lets a rest begin on the first tick at or after the end.
-        end = max(nearest_tick(note.end, form)[0], tick + 1) if tolerance else None
-        if end is not None and place < len(following):
-            end = min(end, following[place])
-        moved.append(Note(tick_time(tick, form), note.pitch, note.end if end is None else tick_time(end, form)))
+    for (tick, note), following in zip_longest(placed, (tick for tick, _ in placed[1:])):
+        end = max(ticks_near(note.end, form)[1], tick + 1)
+        end = end if following is None else min(end, following)
+        moved.append(Note(tick_time(tick, form), note.pitch, tick_time(end, form)))
     return moved, off
-
-
-def _shifts(notes: Sequence[Note], form: TokenForm) -> tuple[int, tuple[int, int]]:
-    """The smallest shift into the range, and the lowest and highest further transposition."""
-    lowest, highest = min(note.pitch for note in notes), max(note.pitch for note in notes)
-    if highest - lowest > form.highest - form.lowest:
-        raise TuneError(Reason.TOO_WIDE, f"{highest - lowest} semitones")
-    down, up = form.lowest - lowest, form.highest - highest  # down <= shift <= up
-    shift = min(max(0, down), up)
-    limits = down - shift, up - shift
-    if form.name == PHRASE.name:
-        limits = max(limits[0], _PHRASE_SHIFTS[0]), min(limits[1], _PHRASE_SHIFTS[1])
-    return shift, limits

@@ -57,32 +57,19 @@ def _read_file(name: str, path: Path, reading: Reading) -> Tune:
     midi = mido.MidiFile(path, clip=True)
     if midi.ticks_per_beat <= 0:
         raise TuneError(Reason.UNREADABLE, "its time division is not in ticks per quarter")
-    _check_metre(midi, reading)
-    notes = _one_voice(_melody(_parts(midi), reading.guess_melody), midi.ticks_per_beat)
-    return Tune(name, notes, Fraction(0), notes[-1].end)
-
-
-def _check_metre(midi: mido.MidiFile, reading: Reading) -> None:
-    """Raises `TuneError` unless the file has one accepted metre.
-
-    A time signature begins a bar, so one that is repeated must stand on a bar line.
-    """
-    metres = []  # (ticks, metre)
-    for track in midi.tracks:
-        time = 0
-        for message in track:
-            time += message.time
-            if message.type == "time_signature":
-                metres.append((time, f"{message.numerator}/{message.denominator}"))
+    metres, time = [], 0  # (ticks, metre)
+    for message in mido.merge_tracks(midi.tracks):
+        time += message.time
+        if message.type == "time_signature":
+            metres.append((time, f"{message.numerator}/{message.denominator}"))
     metres.sort()
-    names = list(dict.fromkeys(name for _, name in metres)) or ["4/4"]
-    if len(names) > 1:
-        raise TuneError(Reason.METRE_CHANGES, f"{names[0]} to {names[1]}")
-    bar = require_metre(names[0], reading.metres)
-    for time, _ in metres:
+    bar = require_metre(reading.metres, *([metre for _, metre in metres] or ["4/4"]))
+    for time, _ in metres:  # a time signature begins a bar
         if time % (bar * midi.ticks_per_beat):
             quarters = time / midi.ticks_per_beat
             raise TuneError(Reason.IRREGULAR_BARS, f"a time signature at quarter {quarters:g}, within a bar")
+    notes = _one_voice(_melody(_parts(midi), reading.guess_melody), midi.ticks_per_beat)
+    return Tune(name, notes, Fraction(0), notes[-1].end)
 
 
 def _parts(midi: mido.MidiFile) -> list[_MidiPart]:
@@ -112,7 +99,7 @@ def _melody(parts: list[_MidiPart], guess: bool) -> _MidiPart:
         raise TuneError(Reason.NO_NOTE)
     named = [part for part in parts if _MELODY_NAME.search(part.name)]
     if len(parts) == 1 or named:
-        chosen = named[0] if named else parts[0]
+        chosen = (named or parts)[0]
         if chosen.monophony < _LEAST_MONOPHONY and not guess:
             raise TuneError(Reason.SEVERAL_VOICES, f"notes overlap (monophony {chosen.monophony:.2f})")
         return chosen
@@ -125,10 +112,9 @@ def _melody(parts: list[_MidiPart], guess: bool) -> _MidiPart:
 
 
 def _one_voice(part: _MidiPart, ticks_per_quarter: int) -> tuple[Note, ...]:
-    highest = {onset: (onset, pitch, end) for onset, pitch, end in part.notes}  # sorted: the highest is the last
-    ordered = list(highest.values())
-    following = [*(onset for onset, _, _ in ordered[1:]), ordered[-1][2]]
+    highest = {note[0]: note for note in part.notes}  # sorted: the highest is the last
+    following = [*highest, part.notes[-1][2]][1:]
     return tuple(
         Note(Fraction(onset, ticks_per_quarter), pitch, Fraction(min(end, after), ticks_per_quarter))
-        for (onset, pitch, end), after in zip(ordered, following, strict=True)
+        for (onset, pitch, end), after in zip(highest.values(), following, strict=True)
     )

@@ -26,10 +26,8 @@ def read_musicxml(path: Path, reading: Reading = Reading()) -> Iterator[Tune | D
 def _read_score(name: str, path: Path, reading: Reading) -> Tune:
     part = parse_score(_keep_top_part(ElementTree.fromstring(_read_text(path))), "musicxml").parts[0]
     part.toSoundingPitch(inPlace=True)
-    metres = list(dict.fromkeys(own.ratioString for own in part.recurse().getElementsByClass("TimeSignature")))
-    if len(metres) > 1:
-        raise TuneError(Reason.METRE_CHANGES, f"{metres[0]} to {metres[1]}")
-    bar = require_metre(metres[0] if metres else "", reading.metres)
+    metres = (own.ratioString for own in part.recurse().getElementsByClass("TimeSignature"))
+    bar = require_metre(reading.metres, *metres)
     jumps = [own.getText() for own in part.recurse().getElementsByClass("RepeatExpressionCommand")]
     if reading.repeats and jumps:
         raise TuneError(Reason.OTHER_ORDER, jumps[0])

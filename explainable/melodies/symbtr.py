@@ -41,7 +41,7 @@ def read_symbtr(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dro
 def _read_piece(name: str, row: dict[str, str], reading: Reading) -> Tune:
     if row["usul"] not in METRE_OF_USUL:
         raise TuneError(Reason.OTHER_METRE, f"usul {row['usul'][:30]}")
-    require_metre(METRE_OF_USUL[row["usul"]], reading.metres)
+    require_metre(reading.metres, METRE_OF_USUL[row["usul"]])
     notes: list[Note] = []
     time = Fraction(0)
     for token in row["notes"].split():

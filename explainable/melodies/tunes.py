@@ -103,14 +103,18 @@ def detail_of(error: Exception) -> str:
     return " ".join((getattr(error, "strerror", None) or str(error)).split())[:80] or type(error).__name__
 
 
-def require_metre(metre: str, accepted: Sequence[str]) -> Fraction:
-    """The length in quarters of a bar of `metre`, as in "4/4"; "" if the file names none.
+def require_metre(accepted: Sequence[str], *metres: str) -> Fraction:
+    """The length in quarters of a bar of the one metre of a tune, such as "4/4"; "" if the file names none.
 
-    Accepted metres have bars of 4 quarters, or of 2, which are taken in pairs. Raises `TuneError` for all others.
+    Accepted metres have bars of 4 quarters, or of 2, which are taken in pairs. Raises `TuneError` for all others and
+    for several metres.
     """
-    if metre not in accepted:
-        raise TuneError(Reason.OTHER_METRE, metre or "no metre")
-    return bar_quarters(metre)
+    first, *others = dict.fromkeys(metres) or ("",)
+    if others:
+        raise TuneError(Reason.METRE_CHANGES, f"{first} to {others[0]}")
+    if first not in accepted:
+        raise TuneError(Reason.OTHER_METRE, first or "no metre")
+    return bar_quarters(first)
 
 
 def bar_quarters(metre: str) -> Fraction:
