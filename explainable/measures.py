@@ -27,8 +27,6 @@ from explainable.tokens import TokenForm
 
 TUNES, DROPPED = "tunes.csv", "dropped.csv"
 ARRAYS = {"tokens": np.uint8, "attributes": np.float32, "tune": np.int32, "number": np.int32}
-TUNE_COLUMNS = ("name", "title", "split", "shift", "lowest_shift", "highest_shift", "rows")
-DROPPED_COLUMNS = ("tune", "reason", "detail")
 MEASURES = DataFolder(
     name="data set of measures",
     program="python -m programs.study_prepare",

@@ -1,41 +1,37 @@
 """The tables and pictures that `programs.study_evaluate` and `programs.study_compare` write, and their columns."""
 
-from evaluation.tables import BASELINE, LABEL, Column, ResultTable
+from evaluation.tables import BASELINE, LABEL, OURS, Column, ResultTable, columns
 
 _COMPARE = "-m programs.study_compare"
 
 
-def _with_range(name: str, heading: str) -> tuple[Column, ...]:
+def _with_range(name: str, heading: str) -> list[Column]:
     """A mean over seeds with its lowest and highest value."""
-    return Column(name, heading), Column(f"{name}_lowest", "lowest"), Column(f"{name}_highest", "highest")
+    return columns(OURS, **{name: heading, f"{name}_lowest": "lowest", f"{name}_highest": "highest"})
 
 
-_SETTING = (
-    Column("data", "data", LABEL),
-    Column("model", "model", LABEL),
-    Column("controls", "controls", LABEL),
-    Column("latent", "z", alone=True),
-)
+_LATENT = Column("latent", "z", alone=True)
+_SETTING = (*columns(LABEL, data="data", model="model", controls="controls"), _LATENT)
 _ACCURACY = (*_with_range("accuracy", "accuracy"), Column("floor", "always hold", BASELINE))
+_INDEPENDENCE = (
+    Column("output_independence", "independence of controls"),
+    Column("data_output_independence", "in the data", BASELINE),
+)
 _TRAININGS = (Column("trainings", "trainings"), Column("trained_with", "trained with", LABEL))
 
 RUNS_TABLE = ResultTable(
     "explainable.csv",
     "-m programs.study_evaluate",
     (
-        Column("run", "run", LABEL),
-        Column("data", "data", LABEL),
-        Column("latent", "z", alone=True),
+        *columns(LABEL, run="run", data="data"),
+        _LATENT,
         Column("accuracy", "accuracy"),
         Column("floor", "always hold", BASELINE),
-        Column("accuracy_onsets", "onsets"),
-        Column("accuracy_measures", "measures"),
-        Column("interpretability", "interpretability"),
+        *columns(OURS, accuracy_onsets="onsets", accuracy_measures="measures", interpretability="interpretability"),
         Column("latent_independence_nonlinear", "not elsewhere in z"),
         Column("data_independence_nonlinear", "in the data", BASELINE),
         Column("free_independence_nonlinear", "not outside all controls"),
-        Column("output_independence", "independence of controls"),
-        Column("data_output_independence", "in the data", BASELINE),
+        *_INDEPENDENCE,
     ),
     key=("data", "run"),
 )
@@ -49,8 +45,7 @@ BY_SIZE_TABLE = ResultTable(
         Column("control_leakage", "not elsewhere in z"),
         Column("data_leakage", "in the data", BASELINE),
         Column("control_leakage_beside_controls", "not outside all controls"),
-        Column("output_independence", "independence of controls"),
-        Column("data_output_independence", "in the data", BASELINE),
+        *_INDEPENDENCE,
         *_TRAININGS,
     ),
 )
@@ -72,8 +67,7 @@ BY_TRAINING_SET_TABLE = ResultTable(
     _COMPARE,
     (
         *_SETTING,
-        Column("training_rows_untransposed", "training rows"),
-        Column("training_rows", "with transpositions"),
+        *columns(OURS, training_rows_untransposed="training rows", training_rows="with transpositions"),
         Column("transposed", "transposed", LABEL),
         *_ACCURACY,
         *_with_range("control_interpretability", "interpretability"),

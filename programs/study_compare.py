@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,9 +55,6 @@ from explainable.stages import MODELS
 from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, StudyOptions, run_place
 from explainable.trained import load_vae
 from models.checkpoint import CheckpointError, read_checkpoint
-from models.study.adversarial_vae import AdversarialVAE
-from models.study.attribute_vae import AttributeVAE
-from models.study.measure_vae import MeasureVAE
 from models.weight_files import BEST, LAST
 from programs import study_evaluate
 from programs.study_train import train_model
@@ -158,7 +156,7 @@ class Run(NamedTuple):
 
 def grid(sets: Sequence[MeasureSet]) -> dict[str, list[dict[str, Any]]]:
     """The trainings of each part: options of programs.study_train without the seed, and the model."""
-    measure, adversarial, attribute = MeasureVAE.network, AdversarialVAE.network, AttributeVAE.network
+    measure, adversarial, attribute = MODELS
     irish = next((own for own in sets if own.name == "irish_folk"), sets[0])
     n_training = {own.name: len(own.rows("train")) * own.form.measures for own in sets}
     fewest = min(n_training.values())
@@ -169,8 +167,8 @@ def grid(sets: Sequence[MeasureSet]) -> dict[str, list[dict[str, Any]]]:
     ) -> list[dict[str, Any]]:  # fmt: skip
         return [
             {"model": model, "data": own.folder, "latent": size, "attributes": number, **more}
-            for own in sets for size in sizes for number in numbers for model in models
-        ]  # fmt: skip
+            for own, size, number, model in product(sets, sizes, numbers, models)
+        ]
 
     both = (TWO, FOUR)
     makam = [own for own in sets if own.name == "turkish_makam"]
@@ -217,18 +215,16 @@ def list_runs(options: Options) -> list[Run]:
 
 
 def _run(run: dict[str, Any], sets: dict[Path, MeasureSet], options: Options) -> Run:
-    model, arguments = run["model"], ["--threads", "1"]
+    model, arguments = run.pop("model"), ["--threads", "1"]
     for name in ("train_options", f"{model.removesuffix('_vae')}_options"):
         try:
             arguments += shlex.split(getattr(options, name))
         except ValueError as error:
             raise UserError(f"--{name.replace('_', '-')}: {str(error).lower()}; check its quotes") from error
     # The last value of an option counts, so the grid's own come last.
-    places = {"checkpoints": options.checkpoints, "runs": options.runs}
-    for name, value in {**run, **places}.items():
+    for name, value in {**run, "checkpoints": options.checkpoints, "runs": options.runs}.items():
         flag = name.replace("_", "-")
-        if name != "model":
-            arguments += [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
+        arguments += [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
     parsed = parse_options(MODELS[model][0], f"Options of {model}", arguments)
     return Run([model, *arguments], model, parsed, sets[run["data"]].content_hash)
 
@@ -333,14 +329,17 @@ def make_tables(metrics: Path) -> None:
     if not path.exists():
         raise UserError(f"{path}: no such table; make it with {PROGRAM}, without --only-tables")
     runs = with_controls(read_csv(path))
-    tables = {BY_SIZE_TABLE: size_means, BY_ATTRIBUTE_TABLE: attribute_means, BY_TRAINING_SET_TABLE: training_set_means}
-    frames = [means(runs) for means in tables.values()]
-    for table, frame in zip(tables, frames, strict=True):
+    tables = {
+        BY_SIZE_TABLE: size_means(runs),
+        BY_ATTRIBUTE_TABLE: attribute_means(runs),
+        BY_TRAINING_SET_TABLE: training_set_means(runs),
+    }
+    for table, frame in tables.items():
         if frame.empty:
             table.path(metrics).unlink(missing_ok=True)
         else:
             print(*table.write(frame, metrics), sep="\n")
-    by_size, by_attribute = (frame.assign(controls=frame["controls"] + " controls") for frame in frames[:2])
+    by_size, by_attribute, _ = (frame.assign(controls=frame["controls"] + " controls") for frame in tables.values())
     panels = ["data", "controls"], "attribute", "model"
     plot(metrics / ACCURACY_PLOT, by_size, [ACCURACY], ["data"], "model", "controls")
     plot(metrics / INTERPRETABILITY_PLOT, by_attribute, [INTERPRETABILITY], *panels)
@@ -354,9 +353,8 @@ def with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     `CONTROL_MEANS`: means over the controlled attributes. Interpretability becomes NaN where controls lie outside z,
     because it is defined for dimensions of z.
     """
-    for name in ("controls_in_z", "training_measures", "transposed", "trained_with"):
-        if name not in frame:
-            raise UserError(f"explainable.csv has no column {name}; make it again with {PROGRAM}")
+    if missing := {"controls_in_z", "training_measures", "transposed", "trained_with"} - {*frame}:
+        raise UserError(f"explainable.csv has no column {min(missing)}; make it again with {PROGRAM}")
     outside = frame["controls_in_z"].eq(False)
     frame.loc[outside, [INTERPRETABILITY, *(f"{INTERPRETABILITY}_{name}" for name in ATTRIBUTES)]] = np.nan
     rows = frame.to_dict("records")
@@ -407,13 +405,7 @@ def over_seeds(runs: pd.DataFrame, by: list[str], values: list[str], others: lis
 
 # Plots
 
-LABELS = {
-    ACCURACY: "accuracy of test tokens",
-    INTERPRETABILITY: "interpretability",
-    LEAKAGE: "not elsewhere in z",
-    LEAKAGE_BESIDE_CONTROLS: "not outside all controls",
-    CROSS_TALK: "independence of the control",
-}
+LABELS = {column.key: column.heading for column in BY_ATTRIBUTE_TABLE.columns} | {ACCURACY: "accuracy of test tokens"}
 # Line and marker. A setting with a single size of z shows as a marker only.
 LOOKS = (("-", "o"), ("--", "^"), (":", "s"), ("-.", "D"))
 PANEL_INCHES, LEGEND_INCHES, PANELS_A_LINE = (3.4, 2.7), 0.8, 4

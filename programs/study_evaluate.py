@@ -125,15 +125,14 @@ def describe_options(network: str, options: Mapping[str, Any]) -> str:
     """The options of a training as text: the main ones, and others that differ from the published recipe."""
     kind, stage = MODELS[network]
     usual, passed = as_plain(kind()), {*_MAIN_OPTIONS, *_OF_THE_RUN, *stage.free_options}
-    names = [name for name, value in options.items() if name not in passed and value != usual.get(name)]
-    return ", ".join(_in_words(name, options[name]) for name in (*_MAIN_OPTIONS, *names))
+    shown = [name for name, value in options.items() if name not in passed and value != usual.get(name)]
 
+    def in_words(name: str, value: Any) -> str:
+        if value is None or isinstance(value, bool):
+            return name if value else f"no {name}"
+        return f"{name} {value}"
 
-def _in_words(name: str, value: Any) -> str:
-    name = name.replace("_", " ")
-    if value is None or isinstance(value, bool):
-        return name if value else f"no {name}"
-    return f"{name} {value}"
+    return ", ".join(in_words(name.replace("_", " "), options[name]) for name in (*_MAIN_OPTIONS, *shown))
 
 
 def controls(

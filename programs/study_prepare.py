@@ -11,6 +11,7 @@ are split about 70/20/10 into train, val and test (whole tunes, with all their v
 A tune that cannot be used is listed with its reason in dropped.csv; the others are not affected.
 """
 
+import re
 import sys
 import time
 from collections import Counter
@@ -27,23 +28,13 @@ from common.options import CheckedOptions, option, parse_options
 from common.splits import SPLITS
 from common.text import printable
 from explainable.attributes import attributes
-from explainable.measures import DROPPED_COLUMNS, TUNE_COLUMNS, MeasureSet, write_measures
+from explainable.measures import MeasureSet, write_measures
+from explainable.melodies import sources
 from explainable.melodies.cut import Cut, cut
-from explainable.melodies.sources import (
-    NAMED_SETS,
-    PERFORMED_TOLERANCE,
-    builtin_files,
-    drops_tune_off_grid,
-    is_performed,
-    named_set,
-    own_files,
-    read_tunes,
-)
+from explainable.melodies.sources import NAMED_SETS, PERFORMED_TOLERANCE, named_set
 from explainable.melodies.tune_splits import assign_tune_splits
 from explainable.melodies.tunes import Dropped, Reading, Tune, TuneError, bar_quarters
 from explainable.tokens import FORMS, TokenForm
-
-_FOLDER = Path("measures")
 
 
 @dataclass(frozen=True)
@@ -92,8 +83,7 @@ class Options(CheckedOptions):
         if self.name is not None:
             named_set(self.name)
         for metre in self.metres:
-            beats, _, unit = metre.partition("/")
-            if not (beats.isdecimal() and unit.isdecimal() and int(unit) and bar_quarters(metre) in (2, 4)):
+            if not re.fullmatch("[0-9]+/0*[1-9][0-9]*", metre) or bar_quarters(metre) not in (2, 4):
                 raise UserError(f"--metres takes metres of 4 or 2 quarters a bar, as in 4/4,2/2,2/4, but got {metre!r}")
         form = self.token_form
         if form.lowest >= form.highest:
@@ -124,20 +114,25 @@ def prepare_measures(
     """
     settings = settings or MeasureSettings()
     tunes, cuts, dropped = _read(files, form, settings)
-    reasons = Counter(tune.reason for tune in dropped)
+    reasons = Counter(dropped["reason"])
     if not tunes:
-        if not dropped:
+        if dropped.empty:
             raise UserError("no tune was found in the files")
         ((reason, times),) = reasons.most_common(1)
-        detail = next(tune.detail for tune in dropped if tune.reason == reason)
+        detail = dropped["detail"][dropped["reason"] == reason].iloc[0]
         why = f"{reason} ({detail})" if detail else reason
         raise UserError(f"no measure is left of {len(dropped)} tunes, for this reason most often ({times}): {why}")
-    splits = assign_tune_splits(tunes)
-    rows = [
-        (tune.name, tune.title, split, own.shift, *own.shifts, len(own.tokens))
-        for tune, split, own in zip(tunes, splits, cuts, strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=list(TUNE_COLUMNS))
+    table = pd.DataFrame(
+        {
+            "name": [tune.name for tune in tunes],
+            "title": [tune.title for tune in tunes],
+            "split": assign_tune_splits(tunes),
+            "shift": [own.shift for own in cuts],
+            "lowest_shift": [own.shifts[0] for own in cuts],
+            "highest_shift": [own.shifts[1] for own in cuts],
+            "rows": [len(own.tokens) for own in cuts],
+        }
+    )
     tokens = np.concatenate([own.tokens for own in cuts])
     arrays = {
         "tokens": tokens,
@@ -158,38 +153,35 @@ def prepare_measures(
             "tunes_dropped": dict(reasons.most_common()),
             "rows": len(tokens),
             "measures_dropped": dict(lost.most_common()),
-            "tunes_of_split": {split: splits.count(split) for split in SPLITS},
+            "tunes_of_split": {split: int((table["split"] == split).sum()) for split in SPLITS},
             "rows_of_split": {split: int(table["rows"][table["split"] == split].sum()) for split in SPLITS},
             "training_rows_transposed": int((in_training["rows"] * copies).sum()),
             "hold_share": round(float((tokens == form.hold).mean()), 6),
         },
     }
-    lines = [(tune.name, tune.reason, tune.detail) for tune in dropped]
-    return write_measures(folder, info, arrays, table, pd.DataFrame(lines, columns=list(DROPPED_COLUMNS)))
+    return write_measures(folder, info, arrays, table, dropped)
 
 
 def _read(
     files: Sequence[Path], form: TokenForm, settings: MeasureSettings
-) -> tuple[list[Tune], list[Cut], list[Dropped]]:
-    """The tunes that can be used, their rows, and the others."""
+) -> tuple[list[Tune], list[Cut], pd.DataFrame]:
+    """The tunes that can be used, their rows, and a table of the others: tune, reason, detail."""
     tunes: list[Tune] = []
     cuts: list[Cut] = []
-    dropped: list[Dropped] = []
+    dropped: list[tuple[str, str, str]] = []
     performed_tolerance = Fraction(settings.tolerance).limit_denominator(1 << 10)
-    for path, tune in read_tunes(files, Reading(settings.metres, settings.repeats, settings.guess_melody)):
+    for path, tune in sources.read_tunes(files, Reading(settings.metres, settings.repeats, settings.guess_melody)):
         if isinstance(tune, Dropped):
-            dropped.append(tune)
+            dropped.append((tune.name, tune.reason, tune.detail))
             continue
-        tolerance = performed_tolerance if is_performed(path) else Fraction(0)
-        drop_tune = drops_tune_off_grid(path) if settings.off_grid == "auto" else settings.off_grid == "tune"
+        tolerance = performed_tolerance if sources.is_performed(path) else Fraction(0)
+        whole = sources.drops_tune_off_grid(path) if settings.off_grid == "auto" else settings.off_grid == "tune"
         try:
-            cuts.append(
-                cut(tune, form, tolerance=tolerance, drop_tune_off_grid=drop_tune, keep_empty=settings.keep_empty)
-            )
+            cuts.append(cut(tune, form, tolerance=tolerance, drop_tune_off_grid=whole, keep_empty=settings.keep_empty))
             tunes.append(tune)
         except TuneError as error:
-            dropped.append(Dropped(tune.name, error.reason, error.detail))
-    return tunes, cuts, dropped
+            dropped.append((tune.name, error.reason, error.detail))
+    return tunes, cuts, pd.DataFrame(dropped, columns=["tune", "reason", "detail"])
 
 
 def summary(measures: MeasureSet) -> str:
@@ -210,9 +202,9 @@ def summary(measures: MeasureSet) -> str:
 def prepare(options: Options) -> None:
     """Make the data set and print its counts. Raises `UserError`."""
     started = time.perf_counter()
-    files = own_files(options.input) if options.input else builtin_files(options.name or "")
+    files = sources.own_files(options.input) if options.input else sources.builtin_files(options.name or "")
     name = options.name or (options.input.stem if options.input else "")
-    folder = options.out or _FOLDER / name
+    folder = options.out or Path("measures") / name
     measures = prepare_measures(files, folder, options.token_form, options.settings, name=name)
     print(summary(measures))
     seconds = time.perf_counter() - started

@@ -27,7 +27,7 @@ _ALTERATION = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 _NOTES_OF_TUPLET = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
 _MAX_FACTOR = 1 << 10
 
-_FIELD_LINE = re.compile(r"([A-Za-z]):(?![|:])(.*)")
+_FIELD_LINE = re.compile(r"^([A-Za-z]):(?![|:])(.*)", re.MULTILINE)
 _NOTE = r"(\^{1,2}|_{1,2}|=)?([A-Ga-gzx])([',]*)(\d*(?:/+\d*)?)"
 _TOKENS = re.compile(
     r"""
@@ -93,7 +93,7 @@ def _split_tune(tune: str) -> tuple[dict[str, str], list[str]]:
     if not rest:
         raise TuneError(Reason.UNREADABLE, "no key (K:) in its header")
     fields = {"K": rest[0].strip()}
-    for name, value in re.findall(r"^([A-Za-z]):(?![|:])(.*)", header, flags=re.MULTILINE):
+    for name, value in _FIELD_LINE.findall(header):
         if name != "T" or "T" not in fields:  # the first title is the tune's name
             fields[name] = value.strip()
     # The music ends at the first blank line after a line of music.
@@ -168,20 +168,25 @@ class _Reader:
 
     def read(self, line: str) -> None:
         for found in _TOKENS.finditer(line):
-            kind = found.lastgroup
             if found["field"]:
                 self.set_field(found["field"], found["value"].strip())
             elif found["bar"] or found["endings"]:
                 self._bar_line(found["bar"] or "", found["bar_endings"] or found["endings"] or "")
             elif found["tuplet"]:
-                self._begin_tuplet(found)
+                notes = int(found["tuplet"])
+                time = int(found["time"] or _NOTES_OF_TUPLET.get(notes, 0))
+                if not notes or not time:
+                    raise TuneError(Reason.UNREADABLE, f"tuplet {found[0]!r}")
+                self._tuplet, self._tuplet_left = Fraction(time, notes), int(found["count"] or notes)
             elif found["note"] or found["chord"]:
                 self._sound(found)
-            elif kind == "bars_of_rest":
+            elif found.lastgroup == "bars_of_rest":
                 bars = int(found["bars_of_rest"][:3] or 1)
                 self.items.append(Sound(None, bars * 4 * Fraction(self.metre or "1")))
             elif found["tie"]:
-                self._tie()
+                if self.items and isinstance(self.items[-1], Sound) and self.items[-1].pitch is not None:
+                    self.items[-1] = replace(self.items[-1], tied=True)
+                    self._tied = self._last
             elif found["broken"]:
                 self._break_rhythm(found["broken"])
             elif found["overlay"]:
@@ -190,20 +195,12 @@ class _Reader:
                 raise TuneError(Reason.UNREADABLE, f"{found['unknown']!r} in its music")
 
     def _bar_line(self, text: str, endings: str) -> None:
-        turns: list[int] = []
-        for first, last in re.findall(r"(\d)(?:-(\d))?", endings):
-            turns += range(int(first), int(last or first) + 1)
+        ranges = re.findall(r"(\d)(?:-(\d))?", endings)
+        turns = [turn for first, last in ranges for turn in range(int(first), int(last or first) + 1)]
         is_double = "||" in text or "]" in text or "[" in text
         repeats = len(text) - len(text.lstrip(":")) if "|" in text else int(text.startswith(":"))  # "::|" is twice
         self.items.append(BarLine(repeats, text.endswith(":"), is_double, tuple(turns)))
         self._in_bar = {}
-
-    def _begin_tuplet(self, found: re.Match[str]) -> None:
-        notes = int(found["tuplet"])
-        time = int(found["time"] or _NOTES_OF_TUPLET.get(notes, 0))
-        if not notes or not time:
-            raise TuneError(Reason.UNREADABLE, f"tuplet {found[0]!r}")
-        self._tuplet, self._tuplet_left = Fraction(time, notes), int(found["count"] or notes)
 
     def _sound(self, found: re.Match[str]) -> None:
         """A note, a rest, or the highest note of a chord."""
@@ -234,11 +231,6 @@ class _Reader:
         self._last = (name, octave, altered)
         self._tied = None
         return _OCTAVE_OF_CAPITALS + 12 * octave + _SEMITONES[name] + altered
-
-    def _tie(self) -> None:
-        if self.items and isinstance(self.items[-1], Sound) and self.items[-1].pitch is not None:
-            self.items[-1] = replace(self.items[-1], tied=True)
-            self._tied = self._last
 
     def _break_rhythm(self, signs: str) -> None:
         if not self.items or not isinstance(self.items[-1], Sound):

@@ -107,10 +107,12 @@ def lay_out(name: str, played: Written, bar: Fraction, title: str = "") -> Tune:
     Raises `TuneError` if another bar does not last `bar` quarters or a multiple.
     """
     bars = _bars(played)
+    if not bars:
+        raise TuneError(Reason.NO_NOTE)
     placed: list[tuple[Fraction, _Bar]] = []
-    time, place = Fraction(0), 0
-    if bars and bars[0].length < bar:
-        time = MEASURE_QUARTERS - bar  # so that the first full bar begins a measure
+    place = 0
+    # Before a short bar, so that the first full bar begins a measure.
+    time = MEASURE_QUARTERS - bar if bars[0].length < bar else Fraction(0)
     while place < len(bars):
         here = bars[place]
         length = here.length
@@ -129,9 +131,7 @@ def lay_out(name: str, played: Written, bar: Fraction, title: str = "") -> Tune:
         else:
             raise TuneError(Reason.IRREGULAR_BARS, f"{length} quarters in bar {place + 1} as played")
         place += 1
-    start = placed[0][0] if placed else Fraction(0)
-    end = placed[-1][0] + placed[-1][1].length if placed else Fraction(0)
-    return Tune(name, _join_ties(placed), start, end, title)
+    return Tune(name, _join_ties(placed), placed[0][0], placed[-1][0] + placed[-1][1].length, title)
 
 
 def _bars(played: Written) -> list[_Bar]:
