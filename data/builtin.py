@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pretty_midi
@@ -94,7 +94,7 @@ def export_builtin_corpus(
 ) -> Path:
     """Write `folder/<genre>/<name>.mid` and `folder/labels.csv`; returns the path of labels.csv.
 
-    Its columns are LABEL_COLUMNS; paths are relative to `folder`. A finished export with the same settings is kept;
+    Paths in labels.csv are relative to `folder`. A finished export with the same settings is kept;
     any other is replaced, but MIDI files of an earlier export stay, without a row in labels.csv. Scores that cannot be
     read are skipped and counted. `full`: whole collections (minutes) instead of a balanced part (seconds). `workers`:
     processes, by default one per core. `pieces_per_collection` replaces `Collection.pieces`.
@@ -110,8 +110,9 @@ def export_builtin_corpus(
         "full": full,
         "pieces_per_collection": pieces_per_collection,
     }
-    if labels_path.exists() and _finished_settings(record_path) == settings:
-        return labels_path
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+        if json.loads(record_path.read_text(encoding="utf-8"))["settings"] == settings and labels_path.exists():
+            return labels_path
     record_path.unlink(missing_ok=True)
 
     pieces: list[Piece] = []
@@ -124,10 +125,8 @@ def export_builtin_corpus(
         if not minutes[genre]:
             raise UserError(f"no score of genre '{genre}' could be exported from the corpus in {corpus}.")
 
-    table = pd.DataFrame(rows, columns=LABEL_COLUMNS)
-    record = json.dumps({"settings": settings, "minutes": minutes}, indent=2)
-    write_text(labels_path, table.to_csv(index=False, lineterminator="\n"))
-    write_text(record_path, record)
+    write_text(labels_path, pd.DataFrame(rows, columns=LABEL_COLUMNS).to_csv(index=False, lineterminator="\n"))
+    write_text(record_path, json.dumps({"settings": settings, "minutes": minutes}, indent=2))
     amounts = ", ".join(f"{genre} {amount:.0f} min" for genre, amount in minutes.items())
     print(f"Exported {len(rows)} pieces to {folder} ({amounts}), skipped {len(pieces) - len(rows)}.")
     return labels_path
@@ -141,18 +140,10 @@ def corpus_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "corpus"
 
 
-def _finished_settings(record_path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(record_path.read_text(encoding="utf-8"))["settings"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
-
-
 def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator[Piece]:
     """The pieces of a collection, by file name. An ABC file is split into its tunes, which start at `X:`."""
-    for source in sorted((corpus / collection.folder).glob(collection.pattern)):
-        if re.match(collection.exclude, source.stem):
-            continue
+    sources = sorted((corpus / collection.folder).glob(collection.pattern))
+    for source in (source for source in sources if not re.match(collection.exclude, source.stem)):
         name = re.sub(r"[^A-Za-z0-9]+", "_", source.stem)
         tunes: list[str | None] = [None]
         if source.suffix == ".abc":
@@ -195,7 +186,16 @@ def _export_piece(piece: Piece) -> tuple[str, float] | None:
     end = max((onset + duration for _, notes in parts for onset, duration, _ in notes), default=0.0)
     if not end:
         return None
-    _write_midi(piece.midi_path, parts, tempo)
+    midi, seconds = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=tempo), 60 / tempo
+    for name, notes in parts:
+        track = pretty_midi.Instrument(program=0, name=name)
+        track.notes = [
+            pretty_midi.Note(VELOCITY, pitch, onset * seconds, (onset + duration) * seconds)
+            for onset, duration, pitch in notes
+        ]
+        midi.instruments.append(track)
+    with written_atomically(piece.midi_path) as file:
+        midi.write(file)
     return " ".join(title.split()) or piece.source.stem, end / tempo * 60
 
 
@@ -241,16 +241,3 @@ def _quarters_per_minute(score: "music21.stream.Score", collection: Collection) 
         return collection.beats_per_minute
     in_two = collection.alla_breve and metre.ratioString == "4/4"
     return collection.beats_per_minute * (2.0 if in_two else metre.beatDuration.quarterLength)
-
-
-def _write_midi(path: Path, parts: list[tuple[str, list[TimedNote]]], quarters_per_minute: float) -> None:
-    midi = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=quarters_per_minute)
-    seconds_per_quarter = 60 / quarters_per_minute
-    for name, notes in parts:
-        track = pretty_midi.Instrument(program=0, name=name)
-        for onset, duration, pitch in notes:
-            start, end = onset * seconds_per_quarter, (onset + duration) * seconds_per_quarter
-            track.notes.append(pretty_midi.Note(VELOCITY, pitch, start, end))
-        midi.instruments.append(track)
-    with written_atomically(path) as file:
-        midi.write(file)

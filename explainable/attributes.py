@@ -8,22 +8,12 @@ from common.errors import UserError
 from explainable.tokens import MEASURE, TokenForm
 
 # In the order of the latent dimensions that are regularised for them.
-RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP = ATTRIBUTES = (
-    "rhythmic_complexity",
-    "note_range",
-    "note_density",
-    "average_interval_jump",
-)
+ATTRIBUTES = ("rhythmic_complexity", "note_range", "note_density", "average_interval_jump")
+RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP = ATTRIBUTES
 _RANGE_SEMITONES = 26
 # An onset on a weaker metrical position is more complex. The weights of a measure of 24 ticks sum to 27.79.
 _WEIGHT_OF_BEAT = (0.20, 0.67, 0.25, 0.67)
-_WEIGHT_OF_PLACE = {
-    Fraction(1, 4): 1.0,
-    Fraction(1, 3): 2.0,
-    Fraction(1, 2): 0.5,
-    Fraction(2, 3): 2.0,
-    Fraction(3, 4): 1.0,
-}
+_WEIGHT_OF_PLACE = {Fraction(place, 12): weight for place, weight in ((3, 1.0), (4, 2.0), (6, 0.5), (8, 2.0), (9, 1.0))}
 
 
 def attributes(tokens: np.ndarray, form: TokenForm = MEASURE) -> np.ndarray:

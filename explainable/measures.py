@@ -111,18 +111,14 @@ class MeasureSet:
             before = np.cumsum(counts) - counts
             shift = (np.arange(counts.sum()) + np.repeat(lowest - before, counts)).astype(np.int8)
             rows = np.repeat(rows, counts)
-        return SplitRows(transpose(self.tokens[rows], shift, self.form), self.attributes[rows], self.tune[rows], shift)
+        tokens = self.tokens[rows]
+        tokens = (tokens + np.where(tokens < self.form.rest, shift[:, None], 0)).astype(np.uint8)
+        return SplitRows(tokens, self.attributes[rows], self.tune[rows], shift)
 
     def hold_share(self, split: str | None = None) -> float:
         """Share of the most frequent token, hold: the accuracy of predicting nothing else."""
         rows = self.rows(split) if split else slice(None)
         return float((self.tokens[rows] == self.form.hold).mean())
-
-
-def transpose(tokens: np.ndarray, shift: np.ndarray, form: TokenForm) -> np.ndarray:
-    """Rows of tokens (N, length), each moved by `shift` (N,) semitones. The pitches must stay in the range."""
-    moved = tokens + np.where(tokens < form.rest, shift[:, None], 0)
-    return moved.astype(tokens.dtype)
 
 
 def write_measures(

@@ -206,10 +206,8 @@ def list_runs(options: Options) -> list[Run]:
     }
     chosen = [run for part in options.parts for run in parts[part] if all(run[key] in kept[key] for key in kept)]
     if not chosen:
-        raise UserError(
-            f"no training is left in {', '.join(options.parts)}; give more --parts or --data, or drop "
-            "--latents, --attributes or --models"
-        )
+        narrowing = "give more --parts or --data, or drop --latents, --attributes or --models"
+        raise UserError(f"no training is left in {', '.join(options.parts)}; {narrowing}")
     unique = {tuple(run.items()): run for run in chosen}.values()
     return [_run({**run, "seed": seed}, sets, options) for seed in range(options.seeds) for run in unique]
 
@@ -249,10 +247,10 @@ def train_runs(runs: Sequence[Run], options: Options) -> list[Run]:
     failed = set()
     results = map_in_processes(_train, unfinished, options.jobs, died=(DIED, 0.0))
     for number, (run, (trouble, seconds)) in enumerate(zip(unfinished, results, strict=True), 1):
-        if trouble:
-            failed.add(run.place)
         result = f"failed: {printable(trouble)}" if trouble else f"trained in {seconds:.0f} s"
         print(f"[{number}/{len(unfinished)}] {run.name}: {result}", flush=True)
+        if trouble:
+            failed.add(run.place)
     return [run for run in runs if run.place not in failed]
 
 
@@ -279,12 +277,10 @@ def measure_runs(runs: Sequence[Run], options: Options) -> int:
     failed = 0
     rows = map_in_processes(partial(_measure, options), waiting, options.jobs, died=DIED)
     for number, (run, row) in enumerate(zip(waiting, rows, strict=True), 1):
-        if isinstance(row, str):
-            failed += 1
-            result = f"failed: {printable(row)}"
-        else:
+        if isinstance(row, dict):
             RUNS_TABLE.add(pd.DataFrame([row]), options.metrics)
-            result = f"accuracy {row['accuracy']:.4f}"
+        failed += isinstance(row, str)
+        result = f"failed: {printable(row)}" if isinstance(row, str) else f"accuracy {row['accuracy']:.4f}"
         print(f"[{number}/{len(waiting)}] {run.name}: {result}", flush=True)
     return len(runs) - failed
 

@@ -62,9 +62,7 @@ def builtin_files(name: str) -> list[Path]:
     wanted = named_set(name)
     if not wanted.corpus:
         available = ", ".join(name for name, known in NAMED_SETS.items() if known.corpus)
-        raise UserError(
-            f"{name}: no package has {wanted.about} (only {available}); give a folder or file with --input"
-        )
+        raise UserError(f"{name}: no package has {wanted.about} (only {available}); give a folder or file with --input")
     corpus = corpus_folder()
     files = [path for pattern in wanted.corpus for path in sorted(corpus.glob(pattern))]
     files = [path for path in files if not re.fullmatch(wanted.exclude, path.stem)]
