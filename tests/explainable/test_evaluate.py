@@ -59,8 +59,6 @@ def test_the_description_of_a_training_lists_what_differs_from_the_recipe() -> N
 class Obedient(StudyVAE):
     """Decodes onsets of one pitch: 12, and 3 more for each unit of the first dimension of z."""
 
-    network = "measure_vae"
-
     def decode_free(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         onsets = (12 + 3 * z[:, 0]).round().long()
         tokens = torch.where(torch.arange(24) < onsets[:, None], 5, MEASURE.hold)
