@@ -1,12 +1,12 @@
-"""What each control does to a few measures, from low to high: notes for the page, which plays them.
+"""Decode a few test measures with nine values of each control, for the control panel of the page.
 
     python -m programs.study_sweeps --data measures/irish_folk              # all runs on that data set
     python -m programs.study_sweeps --data measures/irish_folk,measures/bach --measures 2
     python -m programs.study_sweeps --data measures/irish_folk --weights RUN_A/vae_best.pth,RUN_B/vae_best.pth
 
-Writes metrics/explainable_sweeps.json: for each model, control and test measure the measures decoded at nine positions
-of the control. report.py shows them. A dimension of z goes three standard deviations of the test measures' latents to
-either side of their mean; what a decoder is told, as far in the training measures, but not beyond their values.
+Writes metrics/explainable_sweeps.json, which report.py shows. A control moves three standard deviations to either side
+of its mean: that of the test measures' latents for a dimension of z; that of the training attributes, clipped to their
+range, for an input of the decoder.
 """
 
 import json
@@ -27,19 +27,19 @@ from models.weight_files import STUDY
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
-    """Which models and measures, and where the file goes."""
+    """Models and measures."""
 
-    data: tuple[Path, ...] = option((Path("measures/irish_folk"),), "data sets that programs.study_prepare made")
-    weights: tuple[Path, ...] = option((), "of models; without it, all runs on these data sets below --checkpoints")
-    checkpoints: Path = option(Path("checkpoints"), "folder of your own runs")
+    data: tuple[Path, ...] = option((Path("measures/irish_folk"),), "data sets made by programs.study_prepare")
+    weights: tuple[Path, ...] = option((), "weights files (default: all runs on the data sets)")
+    checkpoints: Path = option(Path("checkpoints"), "folder of your runs")
     measures: int = option(3, "test rows for each model", minimum=1, maximum=100)
-    seed: int = option(0, "decides which they are", minimum=0)
+    seed: int = option(0, "seed that selects the test rows", minimum=0)
     metrics: Path = option(Path("metrics"), "folder for the file")
 
 
 def make_sweeps(options: Options) -> Path:
-    """Write the sweeps; returns their path. Raises `UserError` or `CheckpointError` where something is missing."""
-    sets = [MeasureSet.open(folder) for folder in options.data]
+    """Write the sweeps; returns their path. Raises `UserError` or `CheckpointError` if no usable weights are found."""
+    sets = {measures.content_hash: measures for measures in map(MeasureSet.open, options.data)}
     paths = options.weights or [path for data in options.data for path in run_weights(options.checkpoints, data)]
     if not paths:
         places = [str(options.checkpoints / STUDY / folder.name) for folder in options.data]
@@ -47,10 +47,9 @@ def make_sweeps(options: Options) -> Path:
     models = []
     for path in paths:
         trained = load_vae(path)
-        content = trained.facts["measures_content"]
-        measures = next((own for own in sets if own.content_hash == content), None)
+        measures = sets.get(trained.facts["measures_content"])
         if measures is None:
-            raise CheckpointError(f"{path}: trained on other measures ({trained.facts['data']}); name them with --data")
+            raise CheckpointError(f"{path}: trained on another data set ({trained.facts['data']}); name it with --data")
         models.append(sweep_model(trained, measures, options.measures, options.seed))
     content = {"attributes": ATTRIBUTES, "frames_per_second": FRAMES_PER_SECOND, "models": models}
     path = options.metrics / SWEEPS_FILE

@@ -5,8 +5,8 @@
     python -m programs.study_train attribute_vae --data measures/irish_folk --latent 32
     python -m programs.study_train measure_vae --hidden 128 --epochs 5      # smaller and shorter than published
 
-The defaults are the published recipes. The same command resumes a run that was stopped, on the CPU bit for bit. Weights
-go to checkpoints/explainable/<data>/<run>/vae_{best,last}.pth, logs to runs/ in the same manner.
+The default options are the published recipes. The same command resumes a stopped run, on the CPU bit for bit. Weights
+are checkpoints/explainable/DATA/RUN/vae_{best,last}.pth, logs are in runs/explainable/DATA/RUN.
 """
 
 import sys
@@ -22,7 +22,7 @@ from training.loop import train
 
 
 def train_model(model: str, options: StudyOptions) -> None:
-    """Train `model`, one of `MODELS`. Raises `UserError` with a sentence where something is missing."""
+    """Train `model`, one of `MODELS`. Raises `UserError` as `training.loop.train` does."""
     _, stage = MODELS[model]
     train(stage(options))
 
@@ -30,12 +30,12 @@ def train_model(model: str, options: StudyOptions) -> None:
 def split_model(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """The model that a command line names, first or after --model, and its other words.
 
-    Raises `UserError` for an unknown one.
+    Raises `UserError` for an unknown model.
     """
     words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--model=") else [word])]
     if "--model" in words[:-1]:
-        at = words.index("--model")
-        _, model = words.pop(at), words.pop(at)
+        index = words.index("--model")
+        _, model = words.pop(index), words.pop(index)
     else:
         model = words.pop(0) if words and not words[0].startswith("-") else MeasureVAE.network
     if model not in MODELS:

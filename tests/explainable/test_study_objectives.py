@@ -8,6 +8,7 @@ losses, gradients, learning rates, clipping, moving averages and validation. The
 import copy
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,26 @@ from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages import MODELS
 from models.checkpoint import read_checkpoint
+from models.prior import Posterior
 from training.loop import train
 
 SEED, LATENT, BATCH, EPOCH_ROWS, EPOCHS = 4, 5, 8, 14, 2  # the second batch of an epoch has 6 rows
 RATE, CLIP, EMA, WARM_UP, FORCED = 3e-3, 0.05, 0.3, 3, 0.58
 NAMES = ("note_range", "note_density")
+COLUMNS = [attribute_index(name) for name in NAMES]
 SHARED = {
     "seed": SEED, "latent": LATENT, "hidden": 8, "attributes": NAMES, "batch_size": BATCH, "epoch_rows": EPOCH_ROWS,
     "epochs": EPOCHS, "validation_rows": 5, "learning_rate": RATE, "clip_norm": CLIP, "ema": EMA, "warm_up": WARM_UP,
     "schedule": "cosine", "device": "cpu", "threads": 1,
 }  # fmt: skip
-STEPS = [(epoch, example) for epoch in range(EPOCHS) for example in range(0, EPOCH_ROWS, BATCH)]
+PLACES = [(epoch, example) for epoch in range(EPOCHS) for example in range(0, EPOCH_ROWS, BATCH)]
+Losses = dict[str, Tensor]
 
 
 class Plain:
     """A model with a plain optimizer; `average` is the moving average of its state."""
 
-    def __init__(self, model: nn.Module, rate: float = RATE) -> None:
+    def __init__(self, model: nn.Module, rate: float) -> None:
         self.model, self.rate, self.average = model.train(), rate, None
         self.before, self.optimizer = copy.deepcopy(model.state_dict()), torch.optim.Adam(model.parameters())
 
@@ -52,165 +56,143 @@ class Plain:
         cosine = 0.5 + 0.5 * math.cos(math.pi * done / (EPOCHS * EPOCH_ROWS))
         self.optimizer.param_groups[0]["lr"] = self.rate * cosine * min(1.0, (done // BATCH + 1) / WARM_UP)
         self.optimizer.step()
-        state = copy.deepcopy(self.model.state_dict())
-        if self.average is not None:
-            state = {name: EMA * self.average[name] + (1 - EMA) * tensor for name, tensor in state.items()}
-        self.average = state
+        state, before = copy.deepcopy(self.model.state_dict()), self.average
+        self.average = state if before is None else {k: EMA * before[k] + (1 - EMA) * state[k] for k in state}
 
 
 class Run:
     """A training: plain copies of its initial models, its rows, and what it has saved and logged."""
 
-    def __init__(self, network: str, measures: MeasureSet, folder: Path, rates: dict[str, float], **odd: Any) -> None:
+    def __init__(self, network: str, measures: MeasureSet, folder: Path, helper_rate: float, **odd: Any) -> None:
         make_options, make_stage = MODELS[network]
-        places = {"data": measures.folder, "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
-        options = make_options(**SHARED, **odd, **places)
+        options = make_options(**SHARED, **odd, data=measures.folder, checkpoints=folder / "weights", runs=folder)
         stage = make_stage(options)
         stage.open()
         stage.open_phase(stage.phases[0])
         stage.build_models(stage.phases[0])
-        self.models = {name: Plain(model, rates.get(name, RATE)) for name, model in stage.models.items()}
-        columns = [attribute_index(name) for name in NAMES]
-        self.rows = {}
-        for split in ("train", "val"):
-            rows = measures.split(split)
-            values = torch.from_numpy(rows.attributes[:, columns])
-            self.rows[split] = torch.from_numpy(rows.tokens).long(), values
+        self.plain = {name: Plain(each, RATE if name == "vae" else helper_rate) for name, each in stage.models.items()}
+        self.vae = self.plain["vae"].model
         train(make_stage(options))
         self.log = [json.loads(line) for line in (stage.folder / "epochs.jsonl").read_text().splitlines()]
         self.saved = {name: read_checkpoint(stage.checkpoints / f"{name}_last.pth")["weights"] for name in stage.models}
+        train_rows, val_rows = measures.split("train"), measures.split("val")
+        self.tokens, self.values = torch.from_numpy(train_rows.tokens).long(), train_rows.attributes[:, COLUMNS]
+        chosen = np.sort(np.random.default_rng(0).permutation(len(val_rows))[:5])
+        self.val_tokens = torch.from_numpy(val_rows.tokens[chosen]).long()
+        self.val_values = torch.from_numpy(val_rows.attributes[chosen][:, COLUMNS])
 
     def batch(self, epoch: int, example: int) -> tuple[Tensor, Tensor]:
-        tokens, values = self.rows["train"]
-        order = torch.randperm(len(tokens), generator=rng_at("rows", SEED, epoch))[:EPOCH_ROWS]
+        order = torch.randperm(len(self.tokens), generator=rng_at("rows", SEED, epoch))[:EPOCH_ROWS]
         torch.manual_seed(seed_at("step", SEED, "train", epoch, example))  # for dropout
-        return tuple(field[order[example : example + BATCH]] for field in (tokens, values))
+        index = order[example : example + BATCH]
+        return self.tokens[index], torch.from_numpy(self.values)[index]
 
-    def validation(self) -> tuple[Tensor, Tensor]:
-        tokens, values = self.rows["val"]
-        index = np.sort(np.random.default_rng(0).permutation(len(tokens))[:5])
-        model = self.models["vae"].model.eval()
-        model.load_state_dict(self.models["vae"].average)
-        return tokens[index], values[index]
+    def decoded(self, z: Tensor, tokens: Tensor, place: tuple[int, int]) -> Tensor:
+        """Logits of MeasureVAE or AttributeVAE in a training step."""
+        is_forced = float(torch.rand((), generator=rng_at("teacher", SEED, *place))) < FORCED
+        return self.vae.decode(z, tokens) if is_forced else self.vae.decode_free(z)[0]
 
-    def check(self, steps: list[dict[str, Tensor]], validation: dict[str, Tensor], decoded: Tensor) -> None:
+    def check(self, steps: list[Losses], validation: Callable[[Tensor, Tensor], tuple[Losses, Tensor]]) -> None:
         """All weights have moved as expected; the log has the means of the losses over rows, and the validation."""
-        for name, plain in self.models.items():
+        for name, plain in self.plain.items():
             expected = plain.average if name == "vae" else plain.model.state_dict()
             assert expected.keys() == self.saved[name].keys()
             for key, tensor in expected.items():
                 tolerance = 1e-3 * (tensor - plain.before[key]).norm() + 1e-8
                 assert (self.saved[name][key] - tensor).norm() <= tolerance, f"{name} {key}"
         for epoch, record in enumerate(self.log):
-            first, second = steps[2 * epoch : 2 * epoch + 2]
-            assert record["train"] == {
-                name: pytest.approx((8 * first[name].item() + 6 * second[name].item()) / 14, rel=1e-4, abs=1e-6)
-                for name in first
-            }
-        validation["accuracy"] = (decoded == self.validation()[0]).float().mean()
-        expected = {name: pytest.approx(value.item(), rel=1e-4, abs=1e-6) for name, value in validation.items()}
-        assert self.log[-1]["val"] == {f"val_{name}": value for name, value in expected.items()}
+            of_batches = zip(*(each.items() for each in steps[2 * epoch : 2 * epoch + 2]), strict=True)
+            means = {name: (8 * first.item() + 6 * second.item()) / 14 for (name, first), (_, second) in of_batches}
+            assert record["train"] == pytest.approx(means, rel=1e-4, abs=1e-6)
+        self.vae.eval().load_state_dict(self.plain["vae"].average)
+        losses, decoded = validation(self.val_tokens, self.val_values)
+        losses["accuracy"] = (decoded == self.val_tokens).float().mean()
+        expected = {f"val_{name}": value.item() for name, value in losses.items()}
+        assert self.log[-1]["val"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def noise(n: int, *place: int | str) -> Tensor:
-    return torch.randn(n, LATENT, generator=rng_at("noise", SEED, *place))
+def sample(posterior: Posterior, *place: int | str) -> Tensor:
+    noise = torch.randn(posterior.mean.shape, generator=rng_at("noise", SEED, *place))
+    return posterior.mean + (posterior.log_variance / 2).exp() * noise
 
 
-def sample(posterior: tuple[Tensor, Tensor], noise: Tensor) -> Tensor:
-    return posterior[0] + (posterior[1] / 2).exp() * noise
-
-
-def kl_of_dimensions(posterior: tuple[Tensor, Tensor]) -> Tensor:
-    normal = torch.distributions.Normal(posterior[0], (posterior[1] / 2).exp())
-    return torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0))
-
-
-def cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
-    return -logits.log_softmax(2).gather(2, tokens[:, :, None]).mean()
-
-
-def is_forced(share: float, place: tuple[int, int]) -> bool:
-    return float(torch.rand((), generator=rng_at("teacher", SEED, *place))) < share
+def elbo_terms(logits: Tensor, tokens: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of a token, and the KL divergence of each dimension of z, (B, latent)."""
+    kl = (posterior.mean.square() + posterior.log_variance.exp() - 1 - posterior.log_variance) / 2
+    return -logits.log_softmax(2).gather(2, tokens[:, :, None]).mean(), kl
 
 
 def test_measure_vae(measures: MeasureSet, tmp_path: Path) -> None:
-    odd = {
-        "beta": 0.37, "gamma": 1.9, "delta": 0.8, "teacher_forcing": FORCED, "dropout": 0.3, "relu_logits": False,
-    }  # fmt: skip
-    run = Run("measure_vae", measures, tmp_path, {}, **odd)
-    vae = run.models["vae"]
+    odd = {"beta": 0.37, "gamma": 1.9, "delta": 0.8, "teacher_forcing": FORCED, "dropout": 0.3, "relu_logits": False}
+    run = Run("measure_vae", measures, tmp_path, 0.0, **odd)
 
-    def losses(values: Tensor, tokens: Tensor, posterior: Any, z: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        distances = [
-            (torch.tanh(0.8 * (z[:, None, k] - z[None, :, k])) - (values[:, None, k] - values[None, :, k]).sign()).abs()
-            for k in range(2)
-        ]
-        parts = {"reconstruction": cross_entropy(logits, tokens), "kl": kl_of_dimensions(posterior).sum(1).mean()}
-        parts["attribute"] = distances[0].mean() + distances[1].mean()
-        return {**parts, "loss": parts["reconstruction"] + 0.37 * parts["kl"] + 1.9 * parts["attribute"]}
+    def losses(tokens: Tensor, values: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
+        reconstruction, kl = elbo_terms(logits, tokens, posterior)
+        difference = torch.tanh(0.8 * (z[:, None, :2] - z[None, :, :2])) - (values[:, None] - values[None]).sign()
+        attribute, kl = difference.abs().mean((0, 1)).sum(), kl.sum(1).mean()
+        loss = reconstruction + 0.37 * kl + 1.9 * attribute
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "attribute": attribute}
+
+    def validation(tokens: Tensor, values: Tensor) -> tuple[Losses, Tensor]:
+        posterior = run.vae.encode(tokens)
+        z = sample(posterior, "validation")
+        logits, decoded = run.vae.decode_free(z)
+        return losses(tokens, values, posterior, z, logits), decoded
 
     steps = []
-    for place in STEPS:
+    for place in PLACES:
         tokens, values = run.batch(*place)
-        posterior = vae.model.encode(tokens)
-        z = sample(posterior, noise(len(tokens), *place))
-        logits = vae.model.decode(z, tokens) if is_forced(FORCED, place) else vae.model.decode_free(z)[0]
-        steps.append(losses(values, tokens, posterior, z, logits))
-        vae.step(steps[-1]["loss"], place)
-    tokens, values = run.validation()
-    posterior = vae.model.encode(tokens)
-    z = sample(posterior, noise(5, "validation"))
-    logits, decoded = vae.model.decode_free(z)
-    run.check(steps, losses(values, tokens, posterior, z, logits), decoded)
+        posterior = run.vae.encode(tokens)
+        z = sample(posterior, *place)
+        steps.append(losses(tokens, values, posterior, z, run.decoded(z, tokens, place)))
+        run.plain["vae"].step(steps[-1]["loss"], place)
+    run.check(steps, validation)
 
 
 @pytest.mark.parametrize("kl_over", ["mean", "sum"])
 def test_adversarial_vae(kl_over: str, measures: MeasureSet, tmp_path: Path) -> None:
     odd = {"kl_weight": 0.23, "kl_over": kl_over, "adversary_weight": 0.61, "classes": 5, "sampling_k": 1.5}
-    run = Run("adversarial_vae", measures, tmp_path, {}, **odd)
-    vae, adversary = run.models["vae"], run.models["adversary"]
-    training = run.rows["train"][1]
+    run = Run("adversarial_vae", measures, tmp_path, RATE, **odd)
 
     def scaled(values: Tensor) -> Tensor:
+        training = torch.from_numpy(run.values)
         return (values - training.mean(0)) / training.std(0)
 
-    def one_hot(values: Tensor) -> Tensor:
+    def classifier_loss(z: Tensor, values: Tensor, is_inverted: bool) -> Tensor:
         """A class is the number of quantiles up to a value; no class is below the smallest value."""
-        edges = [np.unique(np.quantile(column.double(), np.arange(1, 5) / 5)) for column in training.t()]
-        columns = zip(values.t(), training.t(), edges, strict=True)
-        classes = [(torch.tensor(of[of > own.min().item()]) <= column[:, None]).sum(1) for column, own, of in columns]
-        return F.one_hot(torch.stack(classes, dim=1), 5).float()
-
-    def classifier_loss(z: Tensor, targets: Tensor) -> Tensor:
-        probabilities = adversary.model(z).sigmoid()
+        edges = [np.unique(np.quantile(column.astype(float), np.arange(1, 5) / 5)) for column in run.values.T]
+        edges = [torch.tensor(of[of > column.min()]) for of, column in zip(edges, run.values.T, strict=True)]
+        classes = torch.stack([(edges[k] <= values[:, k, None]).sum(1) for k in range(2)], dim=1)
+        targets = F.one_hot(classes, 5).float()
+        targets, probabilities = 1 - targets if is_inverted else targets, run.plain["adversary"].model(z).sigmoid()
         return -(targets * probabilities.log() + (1 - targets) * (1 - probabilities).log()).mean()
 
-    def losses(values: Tensor, tokens: Tensor, posterior: Any, z: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        kl = kl_of_dimensions(posterior)
-        parts = {"reconstruction": cross_entropy(logits, tokens), "kl": kl.sum(1).mean()}
-        parts["fooled"] = classifier_loss(z, 1 - one_hot(values))
-        own = parts["reconstruction"] + 0.23 * (kl.mean() if kl_over == "mean" else kl.sum(1).mean())
-        return {**parts, "loss_without_adversary": own, "loss": own + 0.61 * parts["fooled"]}
+    def losses(tokens: Tensor, values: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
+        reconstruction, kl = elbo_terms(logits, tokens, posterior)
+        fooled, kl_of_row = classifier_loss(z, values, is_inverted=True), kl.sum(1).mean()
+        own = reconstruction + 0.23 * (kl.mean() if kl_over == "mean" else kl_of_row)
+        parts = {"loss": own + 0.61 * fooled, "loss_without_adversary": own, "reconstruction": reconstruction}
+        return {**parts, "kl": kl_of_row, "fooled": fooled}
+
+    def validation(tokens: Tensor, values: Tensor) -> tuple[Losses, Tensor]:
+        posterior = run.vae.encode(tokens)
+        z = sample(posterior, "validation")
+        logits, decoded = run.vae.decode_free(z, scaled(values), tokens.shape[1])
+        return losses(tokens, values, posterior, z, logits), decoded
 
     steps = []
-    for iteration, place in enumerate(STEPS):
+    for iteration, place in enumerate(PLACES):
         tokens, values = run.batch(*place)
-        n, length = tokens.shape
-        z = sample(vae.model.encode(tokens), noise(n, "adversary", *place))
-        guess = classifier_loss(z, one_hot(values))
-        adversary.step(guess, place)
-        posterior = vae.model.encode(tokens)
-        z = sample(posterior, noise(n, *place))
-        share = 1.5 / (1.5 + math.exp(iteration / 1.5))
+        guess = classifier_loss(sample(run.vae.encode(tokens), "adversary", *place), values, is_inverted=False)
+        run.plain["adversary"].step(guess, place)
+        posterior = run.vae.encode(tokens)
+        z = sample(posterior, *place)
+        share, length = 1.5 / (1.5 + math.exp(iteration / 1.5)), tokens.shape[1]
         is_true = torch.rand(length, generator=rng_at("teacher", SEED, *place)) < share
-        logits, _ = vae.model.decode_free(z, scaled(values), length, tokens, is_true)
-        steps.append({**losses(values, tokens, posterior, z, logits), "classifier": guess})
-        vae.step(steps[-1]["loss"], place)
-    tokens, values = run.validation()
-    posterior = vae.model.encode(tokens)
-    z = sample(posterior, noise(5, "validation"))
-    logits, decoded = vae.model.decode_free(z, scaled(values), tokens.shape[1])
-    run.check(steps, losses(values, tokens, posterior, z, logits), decoded)
+        logits, _ = run.vae.decode_free(z, scaled(values), length, tokens, is_true)
+        steps.append({**losses(tokens, values, posterior, z, logits), "classifier": guess})
+        run.plain["vae"].step(steps[-1]["loss"], place)
+    run.check(steps, validation)
 
 
 def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
@@ -218,56 +200,52 @@ def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
         "beta": 0.37, "teacher_forcing": FORCED, "dropout": 0.3, "adversary_weight": 0.61, "adversary_steps": 3,
         "adversary_rate": 7e-3, "dependence_weight": 0.43, "control_weight": 0.29,
     }  # fmt: skip
-    run = Run("attribute_vae", measures, tmp_path, {"adversary": 7e-3, "reader": 7e-3}, **odd)
-    vae, adversary, reader = run.models["vae"], run.models["adversary"], run.models["reader"]
-    score_maps = [NormalScores.of(column) for column in run.rows["train"][1].numpy().T]
-    columns = [attribute_index(name) for name in NAMES]
+    run = Run("attribute_vae", measures, tmp_path, 7e-3, **odd)
+    adversary, reader = run.plain["adversary"].model, run.plain["reader"].model
+    score_maps = [NormalScores.of(column) for column in run.values.T]
 
-    def scores_of_values(values: Tensor) -> Tensor:
-        return torch.from_numpy(scores_of(score_maps, values.numpy()))
+    def scores_of_values(values: Tensor | np.ndarray) -> Tensor:
+        return torch.from_numpy(scores_of(score_maps, np.asarray(values)))
 
-    def losses(tokens: Tensor, posterior: Any, z: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        scores, others = z[:, :2], z[:, 2:]
-        parts = {"reconstruction": cross_entropy(logits, tokens)}
-        parts["kl"] = kl_of_dimensions(posterior)[:, 2:].sum(1).mean()
-        predicted = adversary.model(others)
-        pairs = [torch.stack([predicted[:, k], scores[:, k]]) for k in range(2)]
-        parts["explained"] = (torch.corrcoef(pairs[0])[0, 1] ** 2 + torch.corrcoef(pairs[1])[0, 1] ** 2) / 2
-        parts["dependence"] = distance_correlation(others, scores)
-        own = parts["reconstruction"] + 0.37 * parts["kl"] + 0.43 * parts["dependence"]
-        return {**parts, "loss_without_adversary": own, "loss": own + 0.61 * parts["explained"]}
+    def losses(tokens: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
+        reconstruction, kl = elbo_terms(logits, tokens, posterior)
+        kl, scores, others = kl[:, 2:].sum(1).mean(), z[:, :2], z[:, 2:]
+        pairs = [torch.stack([adversary(others)[:, k], scores[:, k]]) for k in range(2)]
+        explained = sum(torch.corrcoef(pair)[0, 1].square() for pair in pairs) / 2
+        dependence = distance_correlation(others, scores)
+        own = reconstruction + 0.37 * kl + 0.43 * dependence
+        parts = {"loss": own + 0.61 * explained, "loss_without_adversary": own, "reconstruction": reconstruction}
+        return {**parts, "kl": kl, "explained": explained, "dependence": dependence}
+
+    def validation(tokens: Tensor, values: Tensor) -> tuple[Losses, Tensor]:
+        posterior = run.vae.encode(tokens, scores_of_values(values))
+        z = sample(posterior, "validation")
+        logits, decoded = run.vae.decode_free(z)
+        return losses(tokens, posterior, z, logits), decoded
 
     steps = []
-    for place in STEPS:
+    for place in PLACES:
         tokens, values = run.batch(*place)
-        n = len(tokens)
-        posterior = vae.model.encode(tokens, scores_of_values(values))
-        z = sample(posterior, noise(n, *place))
+        posterior = run.vae.encode(tokens, scores_of_values(values))
+        z = sample(posterior, *place)
         for step in range(3):
-            others = sample(posterior, noise(n, "adversary", *place, step))[:, 2:]
-            guess = (adversary.model(others) - z[:, :2]).square().mean()
-            adversary.step(guess, place)
-        logits = vae.model.decode(z, tokens) if is_forced(FORCED, place) else vae.model.decode_free(z)[0]
-        of_step = losses(tokens, posterior, z, logits)
+            guess = (adversary(sample(posterior, "adversary", *place, step)[:, 2:]) - z[:, :2]).square().mean()
+            run.plain["adversary"].step(guess, place)
+        of_step = losses(tokens, posterior, z, run.decoded(z, tokens, place))
 
-        half, rng = n // 2, rng_at("control", SEED, *place)
+        half, rng = len(tokens) // 2, rng_at("control", SEED, *place)
         requested = torch.stack([z[:half, k][torch.randperm(half, generator=rng)] for k in range(2)], dim=1)
-        logits, decoded = vae.model.decode_free(torch.cat([requested, z[:half, 2:]], dim=1))
-        reached = scores_of_values(torch.from_numpy(attributes(decoded.numpy(), measures.form)[:, columns]))
+        logits, decoded = run.vae.decode_free(torch.cat([requested, z[:half, 2:]], dim=1))
+        reached = scores_of_values(attributes(decoded.numpy(), measures.form)[:, COLUMNS])
         one_hot, probabilities = F.one_hot(decoded, logits.shape[2]).float(), logits.softmax(2)
-        read = (reader.model(one_hot) - reached).square().mean()
-        reader.step(read, place)
-        predicted = reader.model(one_hot + probabilities - probabilities.detach())
-        control = (predicted - requested).square().mean()
-        missed = (reached - requested).square().mean()
+        read = (reader(one_hot) - reached).square().mean()
+        run.plain["reader"].step(read, place)
+        control = (reader(one_hot + probabilities - probabilities.detach()) - requested).square().mean()
         of_step["loss"] = of_step["loss"] + 0.29 * control
-        vae.step(of_step["loss"], place)
-        steps.append({**of_step, "guess": guess, "control": control, "read": read, "missed": missed})
-    tokens, values = run.validation()
-    posterior = vae.model.encode(tokens, scores_of_values(values))
-    z = sample(posterior, noise(5, "validation"))
-    logits, decoded = vae.model.decode_free(z)
-    run.check(steps, losses(tokens, posterior, z, logits), decoded)
+        run.plain["vae"].step(of_step["loss"], place)
+        missed = (reached - requested).square().mean()
+        steps.append({**of_step, "guess": guess, "control": control, "missed": missed, "read": read})
+    run.check(steps, validation)
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
