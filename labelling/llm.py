@@ -1,7 +1,7 @@
 """Artist and title -> a genre, from a language model on any server with OpenAI's interface.
 
 The environment has the address and the key of the server, OPENAI_BASE_URL and OPENAI_API_KEY. No error message contains
-them. The package `openai` retries busy servers and limits the time of a request. No song is asked for twice.
+them. The package `openai` retries busy servers and limits the time of a request. Stored answers are not requested again.
 """
 
 import hashlib
@@ -110,8 +110,8 @@ def ask(
 ) -> dict[str, Answer]:
     """Return answers by song key, from the answer file or the server. Songs without a valid answer are absent.
 
-    A song without a valid answer is asked for once more; then the file records that it has none. Each batch is stored
-    at once, so an interrupted call continues where it stopped. Songs are sent in the order of their keys, so the order
+    A song without a valid answer is sent once more; then the file records that it has none. Each batch is stored
+    immediately, so an interrupted call continues where it stopped. Songs are sent in the order of their keys, so the order
     of `songs` does not matter. A title that contains an instruction can at worst change other answers of its batch to
     other valid ones.
 
@@ -150,7 +150,7 @@ def _ask_missing(
                 stored.add({song.key: None for song in in_vain})
                 in_vain.clear()
             elif len(in_vain) >= _MAX_SONGS_IN_VAIN:
-                # Not recorded: with another server or smaller requests these songs are asked for again.
+                # Not recorded: with another server or smaller requests these songs are sent again.
                 raise UserError(
                     f"model {options.model!r} gave no valid answer for {len(in_vain)} songs in a row; name another, or "
                     "ask for fewer in a request"
