@@ -1,7 +1,7 @@
 """Artist and title -> a genre, from a language model on any server with OpenAI's interface.
 
 The environment has the address and the key of the server, OPENAI_BASE_URL and OPENAI_API_KEY. No error message contains
-them. The package `openai` retries busy servers and limits the time of a request. Stored answers are not requested again.
+them. The package `openai` retries busy servers and limits the time of a request. Stored songs are not sent again.
 """
 
 import hashlib
@@ -110,9 +110,9 @@ def ask(
 ) -> dict[str, Answer]:
     """Return answers by song key, from the answer file or the server. Songs without a valid answer are absent.
 
-    A song without a valid answer is sent once more; then the file records that it has none. Each batch is stored
-    immediately, so an interrupted call continues where it stopped. Songs are sent in the order of their keys, so the order
-    of `songs` does not matter. A title that contains an instruction can at worst change other answers of its batch to
+    A song without a valid answer is sent once more; then the file records that it has none. Each batch is
+    stored before the next, so an interrupted call continues where it stopped. Songs are sent in the order of their
+    keys, so the order of `songs` does not matter. A title that contains an instruction can at worst change other answers of its batch to
     other valid ones.
 
     Raises `UserError` if package, key or server is missing, the server refuses, or the model gives no valid answer for
