@@ -110,10 +110,10 @@ def ask(
 ) -> dict[str, Answer]:
     """Return answers by song key, from the answer file or the server. Songs without a valid answer are absent.
 
-    A song without a valid answer is sent once more; then the file records that it has none. Each batch is
-    stored before the next, so an interrupted call continues where it stopped. Songs are sent in the order of their
-    keys, so the order of `songs` does not matter. A title that contains an instruction can at worst change other answers of its batch to
-    other valid ones.
+    A song without a valid answer is sent once more; then the file records that it has none. Each batch is stored before
+    the next is sent, so an interrupted call continues where it stopped. Songs are sent in the order of their keys, so
+    the order of `songs` does not matter. A title that contains an instruction can at worst change other answers of its
+    batch to other valid ones.
 
     Raises `UserError` if package, key or server is missing, the server refuses, or the model gives no valid answer for
     many songs in a row. Answers received so far stay stored.
