@@ -23,8 +23,12 @@ from explainable.attributes import attribute_index, attributes
 from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
 from explainable.stages import MODELS
+from explainable.tokens import MEASURE
 from models.checkpoint import read_checkpoint
 from models.prior import Posterior
+from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier
+from models.study.attribute_vae import AttributeReader, AttributeRegressor, AttributeVAE
+from models.study.measure_vae import MeasureVAE
 from training.loop import train
 
 SEED, LATENT, BATCH, EPOCH_ROWS, EPOCHS = 4, 5, 8, 14, 2  # the second batch of an epoch has 6 rows
@@ -61,20 +65,22 @@ class Plain:
 
 
 class Run:
-    """A training: plain copies of its initial models, its rows, and what it has saved and logged."""
+    """A training from `models`, with its rows and what it has saved and logged.
 
-    def __init__(self, network: str, measures: MeasureSet, folder: Path, helper_rate: float, **odd: Any) -> None:
-        make_options, make_stage = MODELS[network]
-        options = make_options(**SHARED, **odd, data=measures.folder, checkpoints=folder / "weights", runs=folder)
-        stage = make_stage(options)
-        stage.open()
-        stage.open_phase(stage.phases[0])
-        stage.build_models(stage.phases[0])
-        self.plain = {name: Plain(each, RATE if name == "vae" else helper_rate) for name, each in stage.models.items()}
+    `helper_rate`: the learning rate of all models but the VAE.
+    """
+
+    def __init__(
+        self, models: dict[str, nn.Module], helper_rate: float, measures: MeasureSet, folder: Path, **odd: Any
+    ) -> None:
+        self.plain = {name: Plain(each, RATE if name == "vae" else helper_rate) for name, each in models.items()}
         self.vae = self.plain["vae"].model
-        train(make_stage(options))
+        make_options, make_stage = MODELS[self.vae.network]
+        places = {"data": measures.folder, "checkpoints": folder / "weights", "runs": folder}
+        stage = make_stage(make_options(**SHARED, **odd, **places))
+        train(stage)
         self.log = [json.loads(line) for line in (stage.folder / "epochs.jsonl").read_text().splitlines()]
-        self.saved = {name: read_checkpoint(stage.checkpoints / f"{name}_last.pth")["weights"] for name in stage.models}
+        self.saved = {name: read_checkpoint(stage.checkpoints / f"{name}_last.pth")["weights"] for name in self.plain}
         train_rows, val_rows = measures.split("train"), measures.split("val")
         self.tokens, self.values = torch.from_numpy(train_rows.tokens).long(), train_rows.attributes[:, COLUMNS]
         chosen = np.sort(np.random.default_rng(0).permutation(len(val_rows))[:5])
@@ -124,7 +130,9 @@ def elbo_terms(logits: Tensor, tokens: Tensor, posterior: Posterior) -> tuple[Te
 
 def test_measure_vae(measures: MeasureSet, tmp_path: Path) -> None:
     odd = {"beta": 0.37, "gamma": 1.9, "delta": 0.8, "teacher_forcing": FORCED, "dropout": 0.3, "relu_logits": False}
-    run = Run("measure_vae", measures, tmp_path, 0.0, **odd)
+    torch.manual_seed(seed_at("weights", SEED, "measure_vae"))
+    models = {"vae": MeasureVAE(MEASURE.size, LATENT, 8, dropout=0.3, relu_logits=False)}
+    run = Run(models, RATE, measures, tmp_path, **odd)
 
     def losses(tokens: Tensor, values: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
         reconstruction, kl = elbo_terms(logits, tokens, posterior)
@@ -152,7 +160,9 @@ def test_measure_vae(measures: MeasureSet, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kl_over", ["mean", "sum"])
 def test_adversarial_vae(kl_over: str, measures: MeasureSet, tmp_path: Path) -> None:
     odd = {"kl_weight": 0.23, "kl_over": kl_over, "adversary_weight": 0.61, "classes": 5, "sampling_k": 1.5}
-    run = Run("adversarial_vae", measures, tmp_path, RATE, **odd)
+    torch.manual_seed(seed_at("weights", SEED, "adversarial_vae"))
+    vae, adversary = AdversarialVAE(MEASURE.size, 2, MEASURE.hold, LATENT, 8), AttributeClassifier(LATENT, 2, 5)
+    run = Run({"vae": vae, "adversary": adversary}, RATE, measures, tmp_path, **odd)
 
     def scaled(values: Tensor) -> Tensor:
         training = torch.from_numpy(run.values)
@@ -164,7 +174,7 @@ def test_adversarial_vae(kl_over: str, measures: MeasureSet, tmp_path: Path) -> 
         edges = [torch.tensor(of[of > column.min()]) for of, column in zip(edges, run.values.T, strict=True)]
         classes = torch.stack([(edges[k] <= values[:, k, None]).sum(1) for k in range(2)], dim=1)
         targets = F.one_hot(classes, 5).float()
-        targets, probabilities = 1 - targets if is_inverted else targets, run.plain["adversary"].model(z).sigmoid()
+        targets, probabilities = 1 - targets if is_inverted else targets, adversary(z).sigmoid()
         return -(targets * probabilities.log() + (1 - targets) * (1 - probabilities).log()).mean()
 
     def losses(tokens: Tensor, values: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
@@ -200,8 +210,10 @@ def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
         "beta": 0.37, "teacher_forcing": FORCED, "dropout": 0.3, "adversary_weight": 0.61, "adversary_steps": 3,
         "adversary_rate": 7e-3, "dependence_weight": 0.43, "control_weight": 0.29,
     }  # fmt: skip
-    run = Run("attribute_vae", measures, tmp_path, 7e-3, **odd)
-    adversary, reader = run.plain["adversary"].model, run.plain["reader"].model
+    torch.manual_seed(seed_at("weights", SEED, "attribute_vae"))
+    vae, adversary = AttributeVAE(MEASURE.size, 2, LATENT, 8, dropout=0.3), AttributeRegressor(LATENT - 2, 2)
+    reader = AttributeReader(MEASURE.size, 2)
+    run = Run({"vae": vae, "adversary": adversary, "reader": reader}, 7e-3, measures, tmp_path, **odd)
     score_maps = [NormalScores.of(column) for column in run.values.T]
 
     def scores_of_values(values: Tensor | np.ndarray) -> Tensor:
