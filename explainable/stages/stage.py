@@ -26,7 +26,7 @@ from training.stage import Phase, Position, Stage, TrainingOptions
 VAE, ADVERSARY = "vae", "adversary"  # models of a stage, and their weights files
 # Attribute k is controlled by dimension k of z.
 NAMED_ATTRIBUTES = {"2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY), "4": ATTRIBUTES}
-EPOCH_ROWS = "rows in an epoch; fewer than the training rows: other ones each epoch, more: several passes"
+EPOCH_ROWS = "rows in an epoch: a random part of the training rows, or several passes over them"
 _VALIDATION_BATCH = 1024
 
 
@@ -65,10 +65,8 @@ class StudyOptions(TrainingOptions):
 def run_place(network: str, options: StudyOptions) -> Path:
     """The folder of a run, relative to the folders of all weights and of all logs."""
     name = f"{network}_z{options.latent}_{'-'.join(options.attributes)}_seed{options.seed}"
-    if options.training_measures is not None:
-        name += f"_measures{options.training_measures}"
-    if not options.transposed:
-        name += "_untransposed"
+    name += "" if options.training_measures is None else f"_measures{options.training_measures}"
+    name += "" if options.transposed else "_untransposed"
     return Path(STUDY) / options.data.name / name
 
 
