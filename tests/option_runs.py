@@ -286,8 +286,8 @@ def run(program: Program, world: Path, folder: Path, options: dict[str, Any]) ->
         if name.is_relative_to(cache):
             result[str(cache)] = True  # the names of cached files are hashes of options
         elif path.is_file() and not (world / "template" / name).exists():
-            # The folders of the study's runs are called by options.
-            result[re.sub(r"explainable/\w+/\w+/", "", str(name))] = _content(path, restated)
+            # Some names repeat options: the folders of the study's runs, and of one table.
+            result[re.sub(r"explainable/\w+/\w+/|_leaking", "", str(name))] = _content(path, restated)
     return result
 
 
