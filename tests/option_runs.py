@@ -30,7 +30,7 @@ from fake_embedders import FakeEmbedder
 from fake_llm import FakeLlm
 from matplotlib.figure import Figure
 from midi_files import example_song, midi, off, on, write
-from msd_files import write_single
+from msd_files import write_aggregate
 from tiny_stores import make_store
 from weights import save_weights
 
@@ -42,13 +42,13 @@ from common.files import save_plain
 from data import builtin
 from evaluation.metrics import genre_classifier
 from evaluation.samples import clip_embeddings
-from evaluation.statistics import projections
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
+from labelling.msd import Track
 from models import ARCHITECTURES, LARGE, PAPER
 from models.checkpoint import CheckpointError, read_checkpoint
 from models.prior import AUTOREGRESSIVE, STANDARD_NORMAL
-from programs import study_compare, study_evaluate
+from programs import latent_plots, study_compare, study_evaluate
 from programs.study_prepare import prepare_measures
 from programs.study_train import train_model
 
@@ -115,7 +115,7 @@ def _save_rolls(folder: Path, architecture: str, **facts: Any) -> None:
         for seq_len in (32, 64) for name, kind in zip(("cvae", "G", "D"), ARCHITECTURES, strict=True)
     ]  # fmt: skip
     for file, kind, seq_len, prior in files:
-        network = ARCHITECTURES[kind][architecture].network
+        network, _ = ARCHITECTURES[kind][architecture]
         given = {**sizes, "seq_len": seq_len, "prior": prior}
         model = network(**{name: given[name] for name in given.keys() & signature(network).parameters})
         with torch.no_grad():
@@ -152,7 +152,7 @@ def _write_corpus(world: Path) -> None:
         "files.csv": "path,artist,title,md5\nslow/song 0.mid,Fast,B,\nx/y.mid,Nobody,C,\n",
     }.items():
         write(world / name, text.encode())
-    write_single(world / "msd/track.h5", TRACK, "slow", "song 1", [("presto", 1)], [("slow", 1.0)])
+    write_aggregate(world / "msd/track.h5", Track(TRACK, "slow", "song 1", [("presto", 1)], [("slow", 1.0)]))
 
 
 def _write_melodies(world: Path) -> None:
@@ -238,7 +238,7 @@ def fakes() -> Iterator[None]:
             (Figure, "savefig", _draw),
             (os, "fsync", lambda file: None),
             (genre_classifier, "BATCH_SIZE", 16),
-            (projections, "TSNE", partial(projections.TSNE, max_iter=250)),
+            (latent_plots, "TSNE", partial(latent_plots.TSNE, max_iter=250)),
             (torch, "set_num_threads", _noting("threads", lambda n: None)),
             (module, "double", _noting("double", module.double, True)),
             (builtin, "export_builtin_corpus", _export),
