@@ -61,7 +61,11 @@ def decoded(onsets: Tensor, jump: Tensor) -> Tensor:
 class LatentControls(StudyVAE):
     """Dimension 0 of z determines the density, dimension 1 the range; `z` is that of the last call."""
 
-    network, latent = MeasureVAE.network, 3
+    latent = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = MeasureVAE.network  # of the object: a class would be a second network of this name
 
     def decode_free(self, z: Tensor) -> tuple[Tensor, Tensor]:
         self.z = z
@@ -71,7 +75,11 @@ class LatentControls(StudyVAE):
 class InputControls(StudyVAE):
     """The decoder's inputs, standardised, are the density and the range."""
 
-    network, latent, controls_in_latent = AdversarialVAE.network, 3, False
+    latent, controls_in_latent = 3, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = AdversarialVAE.network
 
     def decode_free(self, z: Tensor, inputs: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
         values = 0.25 + 0.5 * inputs
