@@ -40,9 +40,8 @@ class Model(nn.Module):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = _recording(cls.__init__)
-        if "network" in vars(cls):
-            if NETWORKS.setdefault((cls.kind, cls.network), cls) is not cls:
-                raise TypeError(f"{cls.__name__}: there is a {cls.kind} {cls.network} already")
+        if "network" in vars(cls) and NETWORKS.setdefault((cls.kind, cls.network), cls) is not cls:
+            raise TypeError(f"{cls.__name__}: there is a {cls.kind} {cls.network} already")
 
     def noise_size(self, seq_len: int) -> int:
         """Numbers in z for a window of `seq_len` frames."""
