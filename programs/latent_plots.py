@@ -54,7 +54,7 @@ class Options(StoreOptions):
     latent: str = option(MEAN, "z to plot: the posterior mean, or a sample, the input of G", choices=(MEAN, SAMPLE))
     perplexity: float = option(5.0, "perplexity of t-SNE", minimum=1)
     neighbors: int = option(5, "neighbours that vote for a window's genre", minimum=1)
-    batch_size: int = option(512, "windows at a time; does not change the results", minimum=1)
+    batch_size: int = option(512, "windows at a time; changes results by rounding alone", minimum=1)
 
     @property
     def tsne(self) -> dict[str, Any]:

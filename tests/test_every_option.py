@@ -176,7 +176,7 @@ PROGRAMS = {
             "genre": to("bass"), "temperature": to(0.1, checkpoints=NOTES), "nucleus": to(0.1, checkpoints=NOTES),
             "correlation": to(0.1, windows=3), "reconstruct": to(SONGS[0]), "interpolate": to(SONGS),
             "continue_file": to(SONGS[0], checkpoints=NOTES), "steps": to(3, interpolate=SONGS),
-            "preset": refused(PAPER, checkpoints=None), "checkpoints": to(B), "batch_size": same(5),
+            "preset": refused(PAPER, checkpoints=None), "checkpoints": to(B), "batch_size": same(1),
             "cvae": to(B / "hybrid_cvae_best_T32.pth", reconstruct=SONGS[0]), "exact": to(latents="normal"),
             "device": refused(ABSENT, exact=False), "synth": to(wav=True), "soundfont": to(SOUNDFONT, wav=True),
         },

@@ -1,7 +1,6 @@
 """The reconstruction and ELBO tables: known values, baselines, whole splits, files and refusals."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ import eval_mse
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.metrics.elbo import FrameBaselines, measure_elbo
-from evaluation.metrics.reconstruction import another_song, baseline_errors, count, f1, measure_reconstruction
+from evaluation.metrics.reconstruction import another_song, baseline_errors, count, f1
 from evaluation.published import ELBO, MSE, published_for
 from evaluation.samples.evaluated import open_subjects
 from evaluation.statistics.features import onsets
@@ -67,15 +66,11 @@ def test_baseline_code_lengths_follow_the_counts(tiny_store: Path) -> None:
     assert nats["previous_frame"].sum() < nats["pitch_mean"].sum()
 
 
-def test_mse_table_covers_the_whole_split_for_any_batch_size(places: dict[str, object]) -> None:
-    options = eval_mse.Options(**places, batch_size=5)
+def test_mse_table_covers_the_whole_split(places: dict[str, object]) -> None:
+    options = eval_mse.Options(**places)
     rows = records(eval_mse.eval_mse(options))
     (subject,) = open_subjects(options)
-    again = records(measure_reconstruction(replace(subject, options=replace(options, batch_size=512))))
-    for row, other in zip(rows, again, strict=True):
-        assert row["onset_F1_shuffled"] is None, "a genre has one test song here"
-        for name in ("MSE_cvae_mean", "MSE_cvae_std", "MSE_free", "MSE_zeros", "frame_F1", "onset_F1"):
-            assert row[name] == pytest.approx(other[name], rel=1e-4, abs=1e-7)
+    assert all(row["onset_F1_shuffled"] is None for row in rows), "a genre has one test song here"
     assert rows[-1]["genre_id"] == -1 and rows[-1]["n"] == len(subject.windows) == sum(row["n"] for row in rows[:-1])
     mean = sum(row["n"] * row["MSE_cvae_mean"] for row in rows[:-1]) / rows[-1]["n"]
     assert rows[-1]["MSE_cvae_mean"] == pytest.approx(mean)
@@ -84,15 +79,13 @@ def test_mse_table_covers_the_whole_split_for_any_batch_size(places: dict[str, o
 
 
 def test_elbo_table(places: dict[str, object]) -> None:
-    options = eval_elbo.Options(**places, batch_size=5)
+    options = eval_elbo.Options(**places)
     rows = records(eval_elbo.eval_elbo(options))
     (subject,) = open_subjects(options)
-    genres, of_latents = measure_elbo(replace(subject, options=replace(options, batch_size=512)), beta=0.01)
-    latents = records(of_latents)
+    latents = records(measure_elbo(subject, beta=0.01)[1])
     every = rows[-1]
     assert every["ELBO_mean"] == pytest.approx(-(every["Recon_Loss_mean"] + 0.01 * every["KL_Div_mean"]))
     assert every["bits_per_cell"] == pytest.approx(-every["bernoulli_ELBO_nats"] / (128 * 32 * math.log(2)))
-    assert every["Recon_Loss_mean"] == pytest.approx(genres["Recon_Loss_mean"].iloc[-1], rel=1e-4)
     assert sum(row["KL_nats"] for row in latents) == pytest.approx(every["KL_Div_mean"])
     assert len(latents) == subject.cvae.latent
     assert sum(row["active"] for row in latents) == every["active_units"]

@@ -111,10 +111,8 @@ def test_a_clip_depends_on_its_seed_and_number_alone(options: dict, tmp_path: Pa
 
     clips = contents(windows=2)
     assert len(set(clips.values())) == len(clips)
-    assert contents(windows=2, batch_size=1) == clips
     fewer = contents(windows=2, count=1, genre="jazz", seed=0)
     assert fewer == {"jazz_T32x2_seed0_000.mid": clips["jazz_T32x2_seed0_000.mid"]}
-    assert not set(contents(windows=2, seed=1).values()) & set(clips.values())
 
 
 @pytest.mark.usefixtures("no_sheet")

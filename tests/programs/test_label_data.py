@@ -119,12 +119,6 @@ def test_a_list_replaces_the_files(folder: Path) -> None:
     assert pd.read_csv(folder / "unlabelled.csv")["path"].tolist() == ['"Weird" Al/Eat It.mid', "X/Y.mid"]
 
 
-def test_the_published_rules(folder: Path) -> None:
-    (folder / "metadata.csv").write_text("artist,title,mbtags\nSlow,A,\"['latin jazz']\"\n", encoding="utf-8")
-    labels = label_data(options(folder, genre_map=Path("dgm")))
-    assert set(labels["genre"]) == {"pop"} and set(labels["genre_id"]) == {3}
-
-
 def run_with_model(folder: Path, *arguments: str, server: FakeLlm) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "label_data.py"), "--midi-dir", "midi", "--genre-map", "map.toml"]
     command += ["--metadata", "metadata.csv", "--llm", "some-model", *arguments]
