@@ -17,7 +17,10 @@ from training.stage import Phase, Position
 
 @dataclass(frozen=True)
 class AdversarialOptions(StudyOptions):
-    """AdversarialVAE, by default as published: 50,000 steps of 64 rows, validated every 1,000."""
+    """AdversarialVAE, by default as published.
+
+    The defaults give 50,000 steps, and a validation every 1,000 steps.
+    """
 
     batch_size: int = option(64, "rows in a step", minimum=2, maximum=1_000_000)
     epochs: int = option(50, "passes over --epoch-rows of the training rows", minimum=1)
