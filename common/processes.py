@@ -44,6 +44,7 @@ def map_in_processes(
 def _in_pool(
     work: Callable[[Item], Result], chunks: Sequence[Sequence[Item]], workers: int
 ) -> Iterator[list[Result]]:
+    others = active_children()  # of this process, not of this pool
     with _pool(min(workers, len(chunks))) as pool:
         waiting = iter(chunks)
         # A few chunks ahead keep the workers busy without holding all results in memory.
@@ -55,7 +56,7 @@ def _in_pool(
                 running.extend(pool.submit(_map, work, items) for items in islice(waiting, 1))
         except BaseException:
             # Items in work may take hours: do not wait for them. On SIGTERM a training saves its state.
-            for worker in active_children():
+            for worker in set(active_children()).difference(others):
                 worker.terminate()
             raise
         finally:
