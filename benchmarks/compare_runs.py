@@ -26,7 +26,6 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -39,15 +38,7 @@ import safetensors.numpy
 import torch
 from pandas.api.types import is_numeric_dtype
 
-from benchmarks.compare_cases import (
-    CASES,
-    LEFT_OUT_OF_PATHS,
-    NEEDS,
-    RENAMED_OPTIONS,
-    RENAMED_PROGRAMS,
-    write_inputs,
-)
-from benchmarks.timing import print_table
+from benchmarks.compare_cases import CASES, LEFT_OUT_OF_PATHS, NEEDS, RENAMED_OPTIONS, RENAMED_PROGRAMS, write_inputs
 from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
 
@@ -80,8 +71,7 @@ class FileComparison:
     status: str = "identical"  # or "different", "one side"
     largest: float = 0.0  # absolute difference of numbers
     details: list[str] = field(default_factory=list)
-    unmatched: list[str] = field(default_factory=list)  # names of values that only one side has
-    failed: list[str] = field(default_factory=list)  # commands that end with another exit code than 0
+    unmatched: str = ""  # names of values that only one side has
 
 
 def compare_runs(options: Options) -> list[FileComparison]:
@@ -150,11 +140,8 @@ def run_case(tree: Path, folder: Path, commands: list[str]) -> None:
             started = time.perf_counter()
             print("$", command, file=output, flush=True)
             code = codes[f"{number} {command.split()[0]}"] = fork(tree, folder, command_line(tree, command), output)
-            seconds = time.perf_counter() - started
-            print(
-                f"{folder.parent.name}/{folder.name}: {command[:60]}: exit code {code}, {seconds:.1f} s",
-                file=sys.stderr,
-            )
+            ended = f"exit code {code}, {time.perf_counter() - started:.1f} s"
+            print(f"{folder.parent.name}/{folder.name}: {command[:60]}: {ended}", file=sys.stderr)
     (folder / EXIT_CODES).write_text(json.dumps(codes))
 
 
@@ -172,7 +159,7 @@ def run_python(tree: Path, folder: Path, arguments: list[str], output: int) -> N
         del sys.modules[name]
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.environ |= environment(tree)
+    os.environ |= {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg"}
     os.chdir(folder)
     sys.path[:] = [str(tree), *(path for path in sys.path if path and Path(path) != REPOSITORY)]
     sys.argv = arguments[arguments[0] == "-m" :]
@@ -182,10 +169,6 @@ def run_python(tree: Path, folder: Path, arguments: list[str], output: int) -> N
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def environment(tree: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg"}
-
-
 def command_line(tree: Path, command: str) -> list[str]:
     """The arguments of Python for a command, with the names that programs and options have in this tree."""
     program, _, options = command.partition(" ")
@@ -193,7 +176,8 @@ def command_line(tree: Path, command: str) -> list[str]:
         return [str(tree.parent / "inputs/hub.py")]
     place = tree / program.replace(".", "/")
     if not (program.endswith(".py") or place.with_suffix(".py").exists() or (place / "__main__.py").exists()):
-        program = RENAMED_PROGRAMS.get(program, program)
+        for new, old in RENAMED_PROGRAMS.items():
+            program = program.replace(new, old)
     start = (str(tree / program),) if program.endswith(".py") else ("-m", program)
     for new, old in RENAMED_OPTIONS.items():
         if new in options and not re.search(rf"{new.split()[0]}\b", help_text(tree, start)):
@@ -211,15 +195,14 @@ def help_text(tree: Path, start: tuple[str, ...]) -> str:
 
 def compare_folders(before: Path, after: Path, case: str) -> list[FileComparison]:
     """Compare the files of two folders by their paths."""
-    sides = [files_of(folder) for folder in (before, after)]
-    compared = []
-    for path in sorted({*sides[0], *sides[1]}):
-        if path in sides[0] and path in sides[1]:
-            compared.append(compare_files(sides[0][path], sides[1][path], FileComparison(case, path)))
+    first, second = files_of(before), files_of(after)
+    files = [FileComparison(case, path) for path in sorted(first.keys() | second.keys())]
+    for file in files:
+        if file.path in first and file.path in second:
+            compare_files(first[file.path], second[file.path], file)
         else:
-            side = "before" if path in sides[0] else "after"
-            compared.append(FileComparison(case, path, "one side", details=[f"only {side}"]))
-    return compared
+            file.status, file.details = "one side", [f"only {'before' if file.path in first else 'after'}"]
+    return files
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -228,22 +211,24 @@ def files_of(folder: Path) -> dict[str, Path]:
     return {LEFT_OUT_OF_PATHS.sub("", name): path for name, path in paths.items() if not IGNORED_FILES.search(name)}
 
 
-def compare_files(before: Path, after: Path, result: FileComparison) -> FileComparison:
+def compare_files(before: Path, after: Path, result: FileComparison) -> None:
     """Fill in how the values of two files compare."""
     first, second = (dict(values_of(path)) for path in (before, after))
-    result.unmatched = sorted(first.keys() ^ second.keys())
+    unmatched = sorted(first.keys() ^ second.keys())
+    result.unmatched = ", ".join(unmatched)
     for name in sorted(first.keys() & second.keys()):
         told, size = difference(first[name], second[name])
         if told:
-            result.status, result.largest = "different", max(result.largest, size)
+            result.largest = max(result.largest, size)
             result.details.append(f"{name}: {told}")
-    if before.name == EXIT_CODES:
-        result.failed = [command for command, code in first.items() if code and second.get(command)]
-    tensors = [name for name in result.unmatched if isinstance({**first, **second}[name], np.ndarray)]
-    if tensors and before.suffix != ".csv":  # columns may come and go
-        result.status = "different"
+    if before.suffix != ".csv":  # columns may come and go
+        tensors = [name for name in unmatched if isinstance({**first, **second}[name], np.ndarray)]
         result.details += [f"{name}: only on one side" for name in tensors]
-    return result
+    if result.details:
+        result.status = "different"
+    if before.name == EXIT_CODES:
+        failed = [command for command, code in first.items() if code and second.get(command)]
+        result.details += [f"{command}: fails with both revisions" for command in failed]
 
 
 def values_of(path: Path) -> Iterator[tuple[str, Any]]:
@@ -299,28 +284,18 @@ def difference(before: Any, after: Any) -> tuple[str, float]:
 
 def print_report(files: list[FileComparison]) -> None:
     """Print a row for each kind of file and case, and below it what differs."""
-    groups: dict[tuple[str, str], list[FileComparison]] = defaultdict(list)
+    frame = pd.DataFrame(files).assign(kind=[Path(file.path).suffix for file in files])
+    groups = frame.groupby(["case", "kind"], sort=False)
+    counts = pd.crosstab([frame["case"], frame["kind"]], frame["status"]).join(groups["largest"].max())
+    print(counts.to_string())
     for file in files:
-        groups[file.case, Path(file.path).suffix].append(file)
-    rows = []
-    for (case, kind), each in groups.items():
-        counts = [sum(file.status == status for file in each) for status in ("identical", "different", "one side")]
-        rows.append([case, kind, *map(str, counts), f"{max(file.largest for file in each):.3g}"])
-    print_table("Files", ["case", "kind", "identical", "different", "one side", "largest difference"], rows)
-    for file in files:
-        if file.status != "identical":
-            print(f"\n{file.status}: {file.case}/{file.path}")
-            print(*(f"    {line}" for line in file.details[:MOST_DETAILS]), sep="\n")
-            if len(file.details) > MOST_DETAILS:
-                print(f"    and {len(file.details) - MOST_DETAILS} more")
-    lists = defaultdict(list)
-    for file in files:
-        if file.failed:
-            print(f"\nfails with both revisions: {file.case}: {', '.join(file.failed)}")
-        if file.unmatched:
-            lists[", ".join(file.unmatched)].append(f"{file.case}/{file.path}")
-    for names, paths in lists.items():
-        print(f"\nvalues on one side alone, in {len(paths)} files such as {paths[0]}: {names[:300]}")
+        if file.details:
+            more = len(file.details) - MOST_DETAILS
+            shown = [*file.details[:MOST_DETAILS], *([f"and {more} more"] if more > 0 else [])]
+            print(f"\n{file.status}: {file.case}/{file.path}", *shown, sep="\n    ")
+    for names, rows in frame[frame["unmatched"] != ""].groupby("unmatched", sort=False):
+        first = f"{rows['case'].iloc[0]}/{rows['path'].iloc[0]}"
+        print(f"\nvalues on one side alone, in {len(rows)} files such as {first}: {names[:300]}")
 
 
 def main(arguments: list[str]) -> None:

@@ -24,7 +24,6 @@ from labelling.llm_answers import UNKNOWN, Answer, AnswerFile
 _KEY, _ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 _FIX_ADDRESS = f"check {_ADDRESS} (most addresses end in /v1)"
 _TEXT_CHARACTERS = 200
-_BYTES_PER_TOKEN = 4
 # After this many songs in a row without a valid answer, further requests would only cost money.
 _MAX_SONGS_IN_VAIN = 50
 _SYSTEM = """You know music of all kinds. The user sends a JSON array of songs, each with an id, an artist and a title.
@@ -66,43 +65,27 @@ class LlmOptions:
         return hashlib.sha256(_system(self).encode()).hexdigest()[:HASH_DIGITS]
 
 
-@dataclass(frozen=True)
-class RequestPlan:
-    """What `ask` would send: songs without and with a stored answer, requests and tokens if every answer is valid.
+def plan(songs: Sequence[SongQuery], options: LlmOptions, answer_file: Path) -> str:
+    """Return what `ask` would send with the same arguments, as text: songs, requests, tokens, and the first request.
 
-    One token per 4 bytes of UTF-8, about right for English. Servers count differently, and more for other scripts.
+    Needs neither server nor key. The tokens are those of valid answers, one for 4 bytes of UTF-8, about right for
+    English; servers count differently, and more for other scripts.
     """
-
-    model: str
-    songs: int
-    stored: int
-    requests: int
-    input_tokens: int
-    output_tokens: int
-    first_request: str  # its messages; "" without any request
-
-    def __str__(self) -> str:
-        summary = (
-            f"{self.songs:,} songs to ask {self.model} for, {self.stored:,} answered before: {self.requests:,} "
-            f"requests, about {self.input_tokens:,} tokens to send and {self.output_tokens:,} to receive (one token "
-            f"per {_BYTES_PER_TOKEN} bytes)"
-        )
-        return "\n".join(printable(line) for line in [summary, *self.first_request.split("\n")]).rstrip("\n")
-
-
-def plan(songs: Sequence[SongQuery], options: LlmOptions, answer_file: Path) -> RequestPlan:
-    """Return what `ask` would do with the same arguments. Needs neither server nor key."""
     wanted = _distinct(songs)
-    batches = _batches(_without_answer(wanted, _open(answer_file, options)), options)
+    missing = _without_answer(wanted, _open(answer_file, options))
+    batches = _batches(missing, options)
     requests = [_messages(batch, options) for batch in batches]
-    schema_bytes = _utf8_bytes(json.dumps(_schema(options)))
-    sent = sum(schema_bytes + sum(_utf8_bytes(message["content"]) for message in messages) for messages in requests)
     row = {"id": options.batch_songs, "genre": max(options.genres, key=len), "confidence": 0.95}
-    received = sum(_utf8_bytes(json.dumps({"songs": [row] * len(batch)})) for batch in batches)
-    n_songs = sum(map(len, batches))
-    first = "\n".join(f"{message['role']}: {message['content']}" for message in requests[0]) if requests else ""
-    tokens = (-(-n_bytes // _BYTES_PER_TOKEN) for n_bytes in (sent, received))
-    return RequestPlan(options.model, n_songs, len(wanted) - n_songs, len(requests), *tokens, first)
+    received = [json.dumps({"songs": [row] * len(batch)}) for batch in batches]
+    sent = [json.dumps(_schema(options)) + "".join(message["content"] for message in each) for each in requests]
+    to_send, to_receive = (-(-sum(len(text.encode()) for text in texts) // 4) for texts in (sent, received))
+    summary = (
+        f"{len(missing):,} songs to ask {options.model} for, {len(wanted) - len(missing):,} answered before: "
+        f"{len(requests):,} requests, about {to_send:,} tokens to send and {to_receive:,} to receive (one token per 4 "
+        "bytes)"
+    )
+    first = "\n".join(f"{message['role']}: {message['content']}" for each in requests[:1] for message in each)
+    return "\n".join(map(printable, [summary, *first.split("\n")])).rstrip("\n")
 
 
 def ask(
@@ -220,10 +203,6 @@ def _without_answer(songs: Sequence[SongQuery], stored: AnswerFile) -> list[Song
 
 def _batches(songs: Sequence[SongQuery], options: LlmOptions) -> list[Sequence[SongQuery]]:
     return [songs[start : start + options.batch_songs] for start in range(0, len(songs), options.batch_songs)]
-
-
-def _utf8_bytes(text: str) -> int:
-    return len(text.encode())
 
 
 class _Server:

@@ -23,8 +23,8 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.io
 import torch
+from benchmark_files import write_benchmark
 from corpus import ROWS, write_corpus, write_labels
 from fake_embedders import FakeEmbedder
 from fake_llm import FakeLlm
@@ -36,7 +36,6 @@ from weights import save_weights
 
 import evaluate
 from audio import synthesis
-from benchmarks.density.frames import BENCHMARKS
 from common.errors import UserError
 from common.files import save_plain
 from data import builtin
@@ -94,12 +93,10 @@ def make_world(world: Path) -> None:
     write(world / "other.sf2", b"RIFF....sfbk")
     for style, name in enumerate(("song a", "song b")):
         write(world / f"{name}.mid", example_song(style, 0, 5))
-    rng, pieces = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
     for name in ("jsb", "nottingham"):
-        for split, count in (("traindata", 6), ("validdata", 2), ("testdata", 2)):
-            pieces[split] = np.empty((1, count), object)
-            pieces[split][0] = [(rng.random((30 + k, 88)) < 0.05).astype(np.uint8) for k in range(count)]
-        scipy.io.savemat(world / BENCHMARKS[name], pieces)
+        pieces = {split: [rng.random((30 + k, 88)) < 0.05 for k in range(6)] for split in ("train", "val", "test")}
+        write_benchmark(world, name, **pieces)
     _write_corpus(world)
     _write_melodies(world)
 

@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import partial
+from inspect import getsource
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -324,3 +325,10 @@ def test_the_programs_are_all() -> None:
             found.add(each)
     expected = {program.options for program in PROGRAMS.values()}
     assert {each for each in found if each.__module__ not in LEFT_OUT} == expected, "add the program to PROGRAMS"
+
+
+def test_every_dataclass_of_options_is_checked() -> None:
+    """One that has a range but no check would take any value from Python."""
+    for kind in {base for program in PROGRAMS.values() for base in program.options.__mro__ if is_dataclass(base)}:
+        assert issubclass(kind, CheckedOptions)
+        assert "super().__post_init__()" in getsource(kind) or "__post_init__" not in vars(kind)

@@ -12,14 +12,11 @@ upper bound. The same command continues an interrupted training. Writes metrics/
 model and seed; weights and logs are in density/ below --checkpoints and --runs.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pandas as pd
 
 from benchmarks.density.stage import FRAMES, MODEL, DensityOptions, DensityStage
 from common.errors import run_command
-from common.options import option, parse_options
+from common.options import parse_options
 from evaluation.metrics.elbo import FrameBaselines
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, columns, format_table
 from models import rebuild
@@ -59,13 +56,6 @@ DENSITY_TABLE = ResultTable(
 )
 
 
-@dataclass(frozen=True)
-class Options(DensityOptions):
-    """Place of the table."""
-
-    metrics: Path = option(Path("metrics"), "folder for the table")
-
-
 def evaluate_density(stage: DensityStage) -> pd.DataFrame:
     """Return the row of a trained stage, from its best weights."""
     content = read_checkpoint(stage.checkpoints / stage.weights_file(MODEL, stage.phases[0], BEST))
@@ -92,7 +82,7 @@ def evaluate_density(stage: DensityStage) -> pd.DataFrame:
     }])  # fmt: skip
 
 
-def run(options: Options) -> pd.DataFrame:
+def run(options: DensityOptions) -> pd.DataFrame:
     """Train, evaluate, print and write the table; returns it. Raises `UserError` or `CheckpointError`."""
     stage = DensityStage(options)
     train(stage)
@@ -104,4 +94,4 @@ def run(options: Options) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_command(lambda: run(parse_options(Options, __doc__, presets=PRESETS)), CheckpointError)
+    run_command(lambda: run(parse_options(DensityOptions, __doc__, presets=PRESETS)), CheckpointError)

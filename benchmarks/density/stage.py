@@ -41,6 +41,7 @@ class DensityOptions(TrainingOptions, OptimizerOptions):
     transpose: bool = option(True, "transpose every training block at random, by -5 to +6 semitones")
     hidden: int = option(192, "width of the attention or recurrent layers", minimum=4, maximum=4096)
     depth: int = option(4, "attention layers", minimum=1, maximum=100)
+    metrics: Path = option(Path("metrics"), "folder for the table")
 
 
 class DensityStage(Stage):

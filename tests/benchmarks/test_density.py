@@ -1,33 +1,63 @@
-"""Decoders as density models: training, evaluation with baselines, exact resume."""
+"""Decoders as density models: the benchmarks and their blocks, training, evaluation with baselines, exact resume."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.io
 import torch
+from benchmark_files import write_benchmark
 from stages import stopping, terminate
 
 from benchmarks.density.__main__ import DENSITY_TABLE, evaluate_density
-from benchmarks.density.frames import BENCHMARKS
+from benchmarks.density.frames import BENCHMARKS, FrameBlocks, read_benchmark
 from benchmarks.density.stage import DensityOptions, DensityStage
+from common.errors import UserError
 from common.options import parse_options
 from models.checkpoint import read_checkpoint
 from training.loop import train
 
 
+def test_pieces_are_read_unchanged(tmp_path: Path) -> None:
+    pieces = [np.eye(n, 88, dtype=np.uint8) for n in (7, 3)]
+    read = read_benchmark(write_benchmark(tmp_path, "jsb", train=pieces), "jsb")
+    assert [len(read[split]) for split in ("train", "val", "test")] == [2, 1, 1]
+    for piece, frames in zip(pieces, read["train"], strict=True):
+        np.testing.assert_array_equal(frames.numpy(), piece > 0)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"JSB_Chorales.mat: no such file; .* --frames"):
+        read_benchmark(tmp_path, "jsb")
+    write_benchmark(tmp_path, "piano", test=[np.zeros((4, 87))])
+    with pytest.raises(UserError, match=r"Piano_midi.mat: not one of the benchmarks \(a piece of shape \(4, 87\)"):
+        read_benchmark(tmp_path, "piano")
+    (tmp_path / BENCHMARKS["muse"]).write_bytes(b"no MATLAB")
+    with pytest.raises(UserError, match="not one of the benchmarks"):
+        read_benchmark(tmp_path, "muse")
+
+
+@pytest.mark.parametrize(("phase", "starts"), [(None, [0, 4, 8, 0, 0]), (torch.tensor([3, 0, 2]), [0, 3, 7, 0, 0])])
+def test_blocks_have_every_frame_once_and_the_frames_before(phase: torch.Tensor | None, starts: list[int]) -> None:
+    pieces = [torch.rand(n, 88) < 0.1 for n in (10, 4, 1)]
+    blocks = FrameBlocks.of(pieces, 4, phase)
+    rolls, lengths, before = blocks.batch(torch.arange(len(blocks)), 6)
+    assert lengths.sum() == 15 and lengths.max() <= 4
+    frames = torch.cat([roll[:, :n].t() for roll, n in zip(rolls, lengths, strict=True)]) > 0
+    assert torch.equal(frames, torch.cat(pieces))
+    assert not any(roll[:, n:].any() for roll, n in zip(rolls, lengths, strict=True))
+    for row, (number, start) in enumerate(zip([0, 0, 0, 1, 2], starts, strict=True)):
+        expected = torch.cat([torch.zeros(6, 88), pieces[number][:start].float()])[-6:].t()
+        assert torch.equal(before[row], expected)
+
+
 @pytest.fixture
 def frames(tmp_path: Path) -> Path:
     """A benchmark of repeated held chords: 6 pieces for training, 2 for validation, 2 for the test."""
-    rng = np.random.default_rng(0)
-    content = {}
-    for split, count in (("traindata", 6), ("validdata", 2), ("testdata", 2)):
-        content[split] = np.empty((1, count), object)
-        for number in range(count):
-            chords = (rng.random((3, 88)) < 0.05).repeat(4, axis=0)
-            content[split][0, number] = np.tile(chords, (4, 1))[: 30 + 5 * number].astype(np.uint8)
-    scipy.io.savemat(tmp_path / BENCHMARKS["jsb"], content)
-    return tmp_path
+    rng, pieces = np.random.default_rng(0), {}
+    for split, count in (("train", 6), ("val", 2), ("test", 2)):
+        chords = [(rng.random((3, 88)) < 0.05).repeat(4, axis=0) for _ in range(count)]
+        pieces[split] = [np.tile(each, (4, 1))[: 30 + 5 * k].astype(np.uint8) for k, each in enumerate(chords)]
+    return write_benchmark(tmp_path, "jsb", **pieces)
 
 
 def options(frames: Path, folder: Path, *more: str) -> DensityOptions:
