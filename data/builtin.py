@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import pretty_midi
@@ -74,8 +74,7 @@ COLLECTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """One score: a file, or one tune of an ABC file."""
 
     collection: Collection
@@ -94,22 +93,16 @@ def export_builtin_corpus(
 ) -> Path:
     """Write `folder/<genre>/<name>.mid` and `folder/labels.csv`; returns the path of labels.csv.
 
-    Paths in labels.csv are relative to `folder`. A finished export with the same settings is kept;
-    any other is replaced, but MIDI files of an earlier export stay, without a row in labels.csv. Scores that cannot be
-    read are skipped and counted. `full`: whole collections (minutes) instead of a balanced part (seconds). `workers`:
-    processes, by default one per core. `pieces_per_collection` replaces `Collection.pieces`.
-
-    Raises `UserError` if music21 is missing or a genre comes out empty.
+    Paths in labels.csv are relative to `folder`. A finished export with the same settings is kept; of any other the
+    MIDI files stay, without a row in labels.csv. Scores that cannot be read are skipped and counted. `full`: whole
+    collections (minutes) instead of a balanced part (seconds). `workers`: processes, by default one per core.
+    `pieces_per_collection` replaces `Collection.pieces`. Raises `UserError` if music21 is missing or a genre is empty.
     """
     folder = Path(folder)
     corpus = corpus_folder()
     labels_path, record_path = folder / "labels.csv", folder / "export.json"
-    settings = {
-        "export_version": EXPORT_VERSION,
-        "music21": version("music21"),
-        "full": full,
-        "pieces_per_collection": pieces_per_collection,
-    }
+    settings = {"export_version": EXPORT_VERSION, "music21": version("music21"), "full": full}
+    settings["pieces_per_collection"] = pieces_per_collection
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
         if json.loads(record_path.read_text(encoding="utf-8"))["settings"] == settings and labels_path.exists():
             return labels_path
@@ -120,7 +113,15 @@ def export_builtin_corpus(
         found = list(_find_pieces(corpus, collection, folder))
         count = len(found) if full else min(len(found), pieces_per_collection or collection.pieces)
         pieces += [found[i * len(found) // count] for i in range(count)]  # evenly spaced
-    rows, minutes = _export_pieces(pieces, folder, workers, progress)
+    rows, minutes = [], dict.fromkeys(GENRES, 0.0)
+    results = map_in_processes(_export_piece, pieces, workers or os.cpu_count() or 1, died=None, chunk=4)
+    results = tqdm(results, "exporting scores", len(pieces), unit="score", disable=not progress)
+    for piece, result in zip(pieces, results, strict=True):
+        if result is not None:
+            title, seconds = result
+            genre, path = piece.collection.genre, piece.midi_path.relative_to(folder).as_posix()
+            rows.append((path, GENRES.index(genre), genre, piece.collection.artist, title))
+            minutes[genre] += seconds / 60
     for genre in GENRES:
         if not minutes[genre]:
             raise UserError(f"no score of genre '{genre}' could be exported from the corpus in {corpus}.")
@@ -152,26 +153,6 @@ def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator
         for number, abc_text in enumerate(tunes, start=1):
             suffix = f"_{number:04d}" if len(tunes) > 1 else ""
             yield Piece(collection, source, abc_text, folder / collection.genre / f"{name}{suffix}.mid")
-
-
-def _export_pieces(
-    pieces: list[Piece], folder: Path, workers: int | None, progress: bool
-) -> tuple[list[tuple[str, int, str, str, str]], dict[str, float]]:
-    """Export in several processes; returns the label rows of the pieces that were read, and the minutes per genre."""
-    for genre in GENRES:
-        (folder / genre).mkdir(parents=True, exist_ok=True)
-    rows = []
-    minutes = dict.fromkeys(GENRES, 0.0)
-    results = map_in_processes(_export_piece, pieces, workers or os.cpu_count() or 1, died=None, chunk=4)
-    results = tqdm(results, "exporting scores", len(pieces), unit="score", disable=not progress)
-    for piece, result in zip(pieces, results, strict=True):
-        if result is None:
-            continue
-        title, seconds = result
-        genre, path = piece.collection.genre, piece.midi_path.relative_to(folder).as_posix()
-        rows.append((path, GENRES.index(genre), genre, piece.collection.artist, title))
-        minutes[genre] += seconds / 60
-    return rows, minutes
 
 
 def _export_piece(piece: Piece) -> tuple[str, float] | None:

@@ -115,6 +115,14 @@ class MeasureSet:
         tokens = (tokens + np.where(tokens < self.form.rest, shift[:, None], 0)).astype(np.uint8)
         return SplitRows(tokens, self.attributes[rows], self.tune[rows], shift)
 
+    def test_rows(self) -> SplitRows:
+        """The test rows. Raises `UserError` for fewer than two, which have no standard deviation."""
+        test = self.split("test")
+        if len(test) < 2:
+            remedy = "prepare more tunes with python -m programs.study_prepare"
+            raise UserError(f"{self.folder}: has {len(test)} test rows, but the range of a control needs 2; {remedy}")
+        return test
+
     def hold_share(self, split: str | None = None) -> float:
         """Share of the most frequent token, hold: the accuracy of predicting nothing else."""
         rows = self.rows(split) if split else slice(None)

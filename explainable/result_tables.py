@@ -74,6 +74,7 @@ BY_TRAINING_SET_TABLE = ResultTable(
         *_TRAININGS,
     ),
 )
+SWEEPS_FILE = "explainable_sweeps.json"  # of programs.study_sweeps
 ACCURACY_PLOT = "explainable_accuracy.png"
 INTERPRETABILITY_PLOT = "explainable_interpretability.png"
 INDEPENDENCE_PLOT = "explainable_independence.png"

@@ -26,7 +26,7 @@ REPORT_COLUMNS = (
     Column("within", "share within"),
     Column("tolerance", "tolerance"),
 )
-# Passes over the dimensions, and half the width of a pass: two over the range of z, because dimensions influence one
+# Passes over the dimensions, and half the width of each: two over the range of z, because dimensions influence one
 # another, and one around the best values (`is_around`). Each tries this number of values.
 _PASSES, _TRIED = ((False, 4.0), (False, 4.0), (True, 0.25)), 33
 _COST_OF_DISTANCE = 1e-3  # in z: of values with the same error, the nearest is taken
@@ -55,7 +55,10 @@ def read_changes(texts: Sequence[str], trained: TrainedVAE) -> list[Change]:
         if found is None:
             raise UserError(f"cannot read {text!r}; write an attribute and a number, as in note_density=0.6 or =+0.1")
         name, sign, number = found.groups()
-        trained.control_index(name)
+        if name not in trained.attributes:
+            problem = f"{trained.run} does not control {name}" if name in ATTRIBUTES else f"unknown attribute {name!r}"
+            known = f"known are {', '.join(ATTRIBUTES)}; {trained.run} controls {', '.join(trained.attributes)}"
+            raise UserError(f"{problem}; {known}")
         if name in (change.name for change in changes):
             raise UserError(f"{name} has two values; give one")
         changes.append(Change(name, float(sign + number), bool(sign)))
@@ -87,8 +90,7 @@ def steer(trained: TrainedVAE, z: Tensor, controls: np.ndarray, targets: np.ndar
     """Decode z (N, latent) to tokens int64 (N, length) with attributes near `targets` (N, 4).
 
     If the decoder takes attributes, it receives the targets, and `controls` (N, n) for attributes without a target.
-    Otherwise the dimensions of these attributes are searched one after another: each row is decoded with several values
-    and keeps the one with the smallest error. Targets may be missed.
+    Otherwise their dimensions are searched: each row keeps the value with the smallest error. Targets may be missed.
     """
     if not trained.in_latent:
         wanted = targets[:, trained.columns]
@@ -99,28 +101,20 @@ def steer(trained: TrainedVAE, z: Tensor, controls: np.ndarray, targets: np.ndar
 
 def _search(trained: TrainedVAE, z: Tensor, controls: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """`steer` by dimensions of z."""
+    z, n = z.clone(), len(z)
+    row = np.repeat(np.arange(n), _TRIED + 1)
     for is_around, half_width in _PASSES:
         offsets = torch.linspace(-half_width, half_width, _TRIED)
         for k, column in enumerate(trained.columns):
-            if not np.isnan(targets[:, column]).all():
-                z = _with_best(trained, z, controls, targets, k, offsets + z[:, k : k + 1] * is_around)
+            if np.isnan(targets[:, column]).all():
+                continue
+            now = z[:, k : k + 1]
+            values = torch.cat([offsets + now * is_around, now], dim=1)
+            decoded = trained.decode(*trained.set_control(z[row], controls[row], k, values.flatten()))
+            error = np.nansum(errors(attributes(decoded, trained.form), targets[row]), axis=1).reshape(n, -1)
+            cost = error + _COST_OF_DISTANCE * (values - now).abs().numpy()
+            z[:, k] = values[torch.arange(n), torch.from_numpy(cost.argmin(axis=1))]
     return trained.decode(z, controls)
-
-
-def _with_best(
-    trained: TrainedVAE, z: Tensor, controls: np.ndarray, targets: np.ndarray, k: int, values: Tensor
-) -> Tensor:
-    """z with the best value of dimension k: one of `values` (N, tried), or the present one."""
-    now = z[:, k : k + 1]
-    values = torch.cat([values, now], dim=1)
-    n, tried = values.shape
-    row = np.repeat(np.arange(n), tried)
-    decoded = trained.decode(*trained.set_control(z[row], controls[row], k, values.flatten()))
-    error = errors(attributes(decoded, trained.form), targets[row])
-    cost = np.nansum(error, axis=1).reshape(n, tried) + _COST_OF_DISTANCE * (values - now).abs().numpy()
-    z = z.clone()
-    z[:, k] = values[torch.arange(n), torch.from_numpy(cost.argmin(axis=1))]
-    return z
 
 
 def errors(reached: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ form of AdversarialVAE: four measures of sixteenths.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -72,10 +72,6 @@ class TokenForm:
         """The name of each token: a MIDI number, rest, hold or padding."""
         pitches = map(str, range(self.lowest, self.highest + 1))
         return [*pitches, "rest", "hold", *(["padding"] if self.has_padding else [])]
-
-    def with_range(self, lowest: int, highest: int) -> "TokenForm":
-        """The same form over other pitches."""
-        return replace(self, lowest=lowest, highest=highest)
 
     def as_plain(self) -> dict[str, Any]:
         """The form as JSON types."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.options import CheckedOptions, option
 from common.text import short_name
-from explainable.attributes import ATTRIBUTES, attribute_index
+from explainable.attributes import attribute_index
 from explainable.attributes import attributes as attributes_of
 from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
@@ -63,25 +63,14 @@ class TrainedVAE:
         """A prefix for names of files made with the model: data set and run."""
         return short_name(f"{self.facts['data']}_{self.run}")
 
-    def control_index(self, name: str) -> int:
-        """The position of a control. Raises `UserError` if the model has no control of that name."""
-        if name in self.attributes:
-            return self.attributes.index(name)
-        problem = f"{self.run} does not control {name}" if name in ATTRIBUTES else f"unknown attribute {name!r}"
-        raise UserError(
-            f"{problem}; known are {', '.join(ATTRIBUTES)}; {self.run} controls {', '.join(self.attributes)}"
-        )
-
     def mean_controls(self, n: int) -> np.ndarray:
         """The training mean of each control, `n` rows; zeros if the decoder does not take attributes."""
         mean = [0.0] * len(self.attributes) if self.in_latent else self.facts["attribute_mean"]
         return np.tile(np.float32(mean), (n, 1))
 
     def control_range(self, k: int, z: Tensor, controls: np.ndarray) -> tuple[float, float]:
-        """The lowest and highest value of control k: three standard deviations to either side of the mean.
-
-        Of a dimension of z, these are the mean and deviation of `z` (N, latent). Of a decoder input they are those of
-        `controls`, from the training rows, and the range is clipped to these values.
+        """The lowest and highest value of control k: three standard deviations to either side of the mean of `z`
+        (N, latent), or of `controls` of the training rows, whose values also limit the range.
         """
         values = z[:, k] if self.in_latent else torch.from_numpy(controls[:, k])
         low, high = around_mean(float(values.mean()), float(values.std()))

@@ -16,8 +16,8 @@ from explainable.result_tables import (
     INDEPENDENCE_PLOT,
     INTERPRETABILITY_PLOT,
     RUNS_TABLE,
+    SWEEPS_FILE,
 )
-from explainable.sweeps import SWEEPS_FILE
 from figures.pitch_range import pitch_range
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import show_table

@@ -110,12 +110,10 @@ def compare(options: Options) -> None:
         return make_tables(options.metrics)
     runs = list_runs(options)
     n_failed = len(runs) - measure_runs(train_runs(runs, options), options)
-    failure = UserError(f"{n_failed} of {len(runs)} runs failed, see above; the same command tries them again")
-    if n_failed == len(runs):
-        raise failure
-    make_tables(options.metrics)
+    if n_failed < len(runs):
+        make_tables(options.metrics)
     if n_failed:
-        raise failure
+        raise UserError(f"{n_failed} of {len(runs)} runs failed, see above; the same command tries them again")
 
 
 # The grid
@@ -150,8 +148,8 @@ class Run(NamedTuple):
             return False
         wanted, free = as_plain(self.options), MODELS[self.model][1].free_options
         same = all(wanted.get(name) == value for name, value in trained.items() if name not in free)
-        same &= content == self.measures_content
-        return same and epoch >= self.options.epochs and self.weights().is_file()
+        same &= content == self.measures_content and epoch >= self.options.epochs
+        return same and self.weights().is_file()
 
 
 def grid(sets: Sequence[MeasureSet]) -> dict[str, list[dict[str, Any]]]:
@@ -305,14 +303,13 @@ SETTING = ["data", "model", "controls", "latent"]
 ACCURACY, INTERPRETABILITY, CROSS_TALK = "accuracy", "interpretability", "output_independence"
 # Leakage into z without an attribute's own control, and into z without any control; the same in the data alone.
 LEAKAGE, LEAKAGE_BESIDE_CONTROLS = "latent_independence_nonlinear", "free_independence_nonlinear"
-DATA_LEAKAGE = "data_independence_nonlinear"
 OF_CONTROLS = [INTERPRETABILITY, "r_squared_designated", LEAKAGE, LEAKAGE_BESIDE_CONTROLS, CROSS_TALK]
-OF_DATA = [DATA_LEAKAGE, "data_mean", "data_variance"]
+OF_DATA = ["data_independence_nonlinear", "data_mean", "data_variance"]
 CONTROL_MEANS = {
     "control_interpretability": INTERPRETABILITY,
     "control_leakage": LEAKAGE,
     "control_leakage_beside_controls": LEAKAGE_BESIDE_CONTROLS,
-    "data_leakage": DATA_LEAKAGE,
+    "data_leakage": OF_DATA[0],
 }
 
 
@@ -325,17 +322,27 @@ def make_tables(metrics: Path) -> None:
     if not path.exists():
         raise UserError(f"{path}: no such table; make it with {PROGRAM}, without --only-tables")
     runs = with_controls(read_csv(path))
-    tables = {
-        BY_SIZE_TABLE: size_means(runs),
-        BY_ATTRIBUTE_TABLE: attribute_means(runs),
-        BY_TRAINING_SET_TABLE: training_set_means(runs),
-    }
-    for table, frame in tables.items():
+    whole = runs[runs["training_measures"].isna() & runs["transposed"]]  # trained on all tunes and transpositions
+    *means, of_data = CONTROL_MEANS
+    others = ["accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss", f"data_{CROSS_TALK}"]
+    by_size = over_seeds(whole, SETTING, [ACCURACY, *means, CROSS_TALK], [*others, of_data])
+
+    parts = []  # for each controlled attribute the columns METRIC_ATTRIBUTE as METRIC
+    for name in ATTRIBUTES:
+        part = whole[whole["attributes"].str.split(",").map(lambda names, name=name: name in names)]
+        values = {metric: part.get(f"{metric}_{name}", np.nan) for metric in (*OF_CONTROLS, *OF_DATA)}
+        parts.append(part.assign(attribute=name, **values))
+    by_attribute = over_seeds(pd.concat(parts, ignore_index=True), [*SETTING, "attribute"], OF_CONTROLS, OF_DATA)
+
+    keys, others = [*SETTING, "training_measures", "transposed"], ["training_rows_untransposed", "training_rows"]
+    by_set = over_seeds(runs, keys, [ACCURACY, "control_interpretability"], [*others, "floor"])
+    by_set = by_set[by_set.groupby(SETTING)["latent"].transform("size") > 1]  # settings trained on several sets
+
+    for table, frame in ((BY_SIZE_TABLE, by_size), (BY_ATTRIBUTE_TABLE, by_attribute), (BY_TRAINING_SET_TABLE, by_set)):
         if frame.empty:
             table.path(metrics).unlink(missing_ok=True)
         else:
             print(*table.write(frame, metrics), sep="\n")
-    by_size, by_attribute, _ = (frame.assign(controls=frame["controls"] + " controls") for frame in tables.values())
     panels = ["data", "controls"], "attribute", "model"
     plot(metrics / ACCURACY_PLOT, by_size, [ACCURACY], ["data"], "model", "controls")
     plot(metrics / INTERPRETABILITY_PLOT, by_attribute, [INTERPRETABILITY], *panels)
@@ -345,9 +352,8 @@ def make_tables(metrics: Path) -> None:
 def with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of programs.study_evaluate with more columns.
 
-    controls: "2" or "4", or the names of other attributes. whole: trained on all tunes and transpositions.
-    `CONTROL_MEANS`: means over the controlled attributes. Interpretability becomes NaN where controls lie outside z,
-    because it is defined for dimensions of z.
+    controls: "2" or "4", or the names of other attributes. `CONTROL_MEANS`: means over the controlled attributes.
+    Interpretability becomes NaN where controls lie outside z, because it is defined for dimensions of z.
     """
     if missing := {"controls_in_z", "training_measures", "transposed", "trained_with"} - {*frame}:
         raise UserError(f"explainable.csv has no column {min(missing)}; make it again with {PROGRAM}")
@@ -360,42 +366,15 @@ def with_controls(frame: pd.DataFrame) -> pd.DataFrame:
     }
     numbers = {",".join(names): number for number, names in NAMED_ATTRIBUTES.items()}
     controls = [numbers.get(names, names) for names in frame["attributes"]]
-    whole = frame["training_measures"].isna() & frame["transposed"]
-    return frame.join(pd.DataFrame({"controls": controls, "whole": whole, **means})).copy()  # one block of memory
-
-
-def size_means(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row for each data set, model, number of controls and size of z, from runs on all training tunes."""
-    *means, of_data = CONTROL_MEANS
-    others = ["accuracy_onsets", "accuracy_measures", "floor", "val_accuracy", "val_loss", f"data_{CROSS_TALK}"]
-    return over_seeds(runs[runs["whole"]], SETTING, [ACCURACY, *means, CROSS_TALK], [*others, of_data])
-
-
-def attribute_means(runs: pd.DataFrame) -> pd.DataFrame:
-    """The same for each controlled attribute: the columns METRIC_ATTRIBUTE as METRIC."""
-    parts = []
-    for name in ATTRIBUTES:
-        part = runs[runs["whole"] & runs["attributes"].str.split(",").map(lambda names, name=name: name in names)]
-        values = {metric: part.get(f"{metric}_{name}", np.nan) for metric in (*OF_CONTROLS, *OF_DATA)}
-        parts.append(part.assign(attribute=name, **values))
-    return over_seeds(pd.concat(parts, ignore_index=True), [*SETTING, "attribute"], OF_CONTROLS, OF_DATA)
-
-
-def training_set_means(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row for each setting and training set, of the settings that were trained on several."""
-    keys = [*SETTING, "training_measures", "transposed"]
-    others = ["training_rows_untransposed", "training_rows", "floor"]
-    table = over_seeds(runs, keys, [ACCURACY, "control_interpretability"], others)
-    return table[table.groupby(SETTING)["latent"].transform("size") > 1].reset_index(drop=True)
+    return frame.join(pd.DataFrame({"controls": controls, **means})).copy()  # one block of memory
 
 
 def over_seeds(runs: pd.DataFrame, by: list[str], values: list[str], others: list[str]) -> pd.DataFrame:
     """Means of runs that agree in `by`; of `values` also the lowest and highest. Number and options of the runs."""
     ends = (("", "mean"), ("_lowest", "min"), ("_highest", "max"))
     columns = {f"{value}{end}": (value, how) for value in values for end, how in ends}
-    columns |= {name: (name, "mean") for name in others}
-    schedules = "trained_with", lambda each: "; ".join(sorted(each.unique()))
-    columns |= {"trainings": ("trained_with", "size"), "trained_with": schedules}
+    columns |= {name: (name, "mean") for name in others} | {"trainings": ("trained_with", "size")}
+    columns["trained_with"] = "trained_with", lambda each: "; ".join(sorted(each.unique()))
     return runs.groupby(by, dropna=False).agg(**columns).reset_index()
 
 
@@ -412,6 +391,7 @@ def plot(path: Path, table: pd.DataFrame, values: list[str], apart: list[str], c
 
     Lines are means over seeds, bands their ranges. The file is removed if there is nothing to plot.
     """
+    table = table.assign(controls=table["controls"] + " controls")
     groups = [[(value, *group) for group in table.dropna(subset=[value]).groupby(apart)] for value in values]
     lines = [group[first : first + PANELS_A_LINE] for group in groups for first in range(0, len(group), PANELS_A_LINE)]
     if not lines:
@@ -453,8 +433,8 @@ def _draw(axis: Axes, value: str, rows: pd.DataFrame, styles: dict[str, dict[Any
             axis.axhline(floor, color="grey", linewidth=0.8)
     else:  # shares, on one scale so that panels compare
         axis.set_ylim(min(-0.03, rows[f"{value}_lowest"].min() - 0.03), 1.03)
-    axis.set_xscale("log", base=2)
     sizes = sorted(rows["latent"].unique())
+    axis.set_xscale("log", base=2)
     axis.set_xticks(sizes, sizes)
     axis.tick_params(axis="x", which="minor", length=0, labelbottom=False)
     axis.tick_params(labelsize=7)

@@ -111,10 +111,9 @@ def training_facts(trained: TrainedVAE, measures: MeasureSet) -> dict[str, Any]:
     """
     facts, options = trained.facts, trained.facts["options"]
     row = {"training_seed": options["seed"], "epoch": facts["epoch"], "hidden": options["hidden"]}
-    row |= {"trained_with": describe_options(trained.model.network, options)}
+    row["trained_with"] = describe_options(trained.model.network, options)
     row |= {name: facts[name] for name in ("training_rows", "training_rows_untransposed")}
-    row |= {name: options[name] for name in ("training_measures", "transposed")}
-    row |= facts["metrics"]
+    row |= {name: options[name] for name in ("training_measures", "transposed")} | facts["metrics"]
     training = measures.split("train", transposed=False).attributes
     for name, values in zip(ATTRIBUTES, training.T, strict=True):
         row |= {f"data_mean_{name}": float(values.mean()), f"data_variance_{name}": float(values.var())}

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class Options(CheckedOptions):
     def token_form(self) -> TokenForm:
         form = FORMS[self.form]
         lowest = form.lowest if self.lowest is None else self.lowest
-        return form.with_range(lowest, form.highest if self.highest is None else self.highest)
+        return replace(form, lowest=lowest, highest=form.highest if self.highest is None else self.highest)
 
     @property
     def settings(self) -> MeasureSettings:

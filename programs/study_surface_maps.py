@@ -24,7 +24,6 @@ from common.files import write_bytes, written_atomically
 from common.options import option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
-from explainable.sweeps import read_test_rows
 from explainable.trained import StudyWeightsOptions, TrainedVAE, around_mean
 from figures.style import png
 from models.checkpoint import CheckpointError
@@ -102,7 +101,7 @@ def _origin(trained: TrainedVAE, options: Options) -> Origin:
         return Origin(torch.zeros(1, latent), trained.mean_controls(1), torch.zeros(latent), torch.ones(latent))
     measures = MeasureSet.open(options.data)
     trained.require_data(measures)
-    test = read_test_rows(measures)
+    test = measures.test_rows()
     if row >= len(test):
         raise UserError(f"{options.data}: has {len(test)} test rows; name another with --measure")
     z = trained.encode(test.tokens).mean

@@ -143,13 +143,12 @@ class _Reader:
     signature: dict[str, int]
     items: list[Sound | BarLine] = field(default_factory=list)
     parts: str = ""  # labels of parts (P:) in the music
-
-    def __post_init__(self) -> None:
-        self._in_bar: dict[tuple[str, int], int] = {}  # (letter, octave) -> alteration
-        self._tied: tuple[str, int, int] | None = None  # letter, octave, alteration of the note tied onwards
-        self._tuplet, self._tuplet_left = Fraction(1), 0
-        self._broken = Fraction(1)  # factor of the next length
-        self._voice: str | None = None
+    _in_bar: dict[tuple[str, int], int] = field(default_factory=dict)  # (letter, octave) -> alteration
+    _tied: tuple[str, int, int] | None = None  # letter, octave, alteration of the note tied onwards
+    _tuplet: Fraction = Fraction(1)
+    _tuplet_left: int = 0
+    _broken: Fraction = Fraction(1)  # factor of the next length
+    _voice: str | None = None
 
     def set_field(self, name: str, value: str) -> None:
         if name == "K":

@@ -18,9 +18,8 @@ class Sound:
 
 @dataclass(frozen=True)
 class BarLine:
-    """A bar line. `ends_repeat`: how often the section before it is repeated. `is_double`: it separates sections.
-
-    `endings`: the turns of the repeat in which the music after it is played.
+    """A bar line. `ends_repeat`: how often the section before it is repeated. `endings`: the turns of the repeat in
+    which the music after it is played.
     """
 
     ends_repeat: int = 0

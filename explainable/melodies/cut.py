@@ -20,11 +20,10 @@ OPEN_PHRASE = "left over by a row of several measures"
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """The rows of a tune.
+    """The rows of a tune. `tokens` int16 (rows, length). `number` int64 (rows,): the first measure of each in the tune.
 
-    `tokens` int16 (rows, length). `number` int64 (rows,): the first measure of each row in the tune, from 0. `shift`:
-    semitones that moved the tune into the range. `shifts`: lowest and highest transposition for training, relative to
-    that. `dropped`: number of measures left out, by reason.
+    `shift`: semitones that moved the tune into the range. `shifts`: lowest and highest transposition for training,
+    relative to that. `dropped`: number of measures left out, by reason.
     """
 
     tokens: np.ndarray

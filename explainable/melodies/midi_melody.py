@@ -1,10 +1,8 @@
 """A MIDI file -> its melody in exact time, not yet quantised.
 
-The melody is the part with a melody's name, otherwise the only part. If a file has several parts and no such name, the
-melody can be guessed: the part with the fewest overlaps among those that are not too low. A note is cut off where the
-next begins; of notes that begin together the highest counts.
-
-A MIDI file does not mark a pick-up: its bar lines are counted from the beginning of the file.
+The melody is the part with a melody's name, otherwise the only part. With `guess_melody`, that of several parts is the
+one with the fewest overlaps among those that are not too low. A note is cut off where the next begins; of notes that
+begin together the highest counts. Bar lines are counted from the beginning of the file, which does not mark a pick-up.
 """
 
 import re
@@ -43,11 +41,7 @@ class _MidiPart:
 
 
 def read_midi_melody(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
-    """The melody of a MIDI file, or the reason why it is dropped. A file without a metre counts as 4/4.
-
-    With `guess_melody`, the melody of a file of several parts is guessed, and of a part of several voices the highest
-    voice is taken.
-    """
+    """The melody of a MIDI file, or the reason why it is dropped. A file without a metre counts as 4/4."""
     yield tune_or_reason(_read_file, path.stem, path, reading)
 
 
@@ -64,10 +58,9 @@ def _read_file(name: str, path: Path, reading: Reading) -> Tune:
             metres.append((time, f"{message.numerator}/{message.denominator}"))
     metres.sort()
     bar = require_metre(reading.metres, *([metre for _, metre in metres] or ["4/4"]))
-    for time, _ in metres:  # a time signature begins a bar
-        if time % (bar * midi.ticks_per_beat):
-            quarters = time / midi.ticks_per_beat
-            raise TuneError(Reason.IRREGULAR_BARS, f"a time signature at quarter {quarters:g}, within a bar")
+    for quarters in (Fraction(time, midi.ticks_per_beat) for time, _ in metres):
+        if quarters % bar:
+            raise TuneError(Reason.IRREGULAR_BARS, f"a time signature at quarter {float(quarters):g}, within a bar")
     notes = _one_voice(_melody(_parts(midi), reading.guess_melody), midi.ticks_per_beat)
     return Tune(name, notes, Fraction(0), notes[-1].end)
 
@@ -76,8 +69,7 @@ def _parts(midi: mido.MidiFile) -> list[_MidiPart]:
     """The parts that have notes, without drums; notes in order."""
     parts: dict[tuple[int, int], _MidiPart] = {}
     for number, track in enumerate(midi.tracks):
-        name, time = track.name, 0
-        sounding: dict[tuple[int, int], int] = {}
+        name, time, sounding = track.name, 0, {}
         for message in track:
             time += message.time
             if message.type not in ("note_on", "note_off") or message.channel == DRUM_CHANNEL:
@@ -85,8 +77,7 @@ def _parts(midi: mido.MidiFile) -> list[_MidiPart]:
             key = (message.channel, message.note)
             onset = sounding.pop(key, time)
             if onset < time:
-                part = parts.setdefault((number, message.channel), _MidiPart(name))
-                part.notes.append((onset, message.note, time))
+                parts.setdefault((number, message.channel), _MidiPart(name)).notes.append((onset, message.note, time))
             if message.type == "note_on" and message.velocity:
                 sounding[key] = time
     for part in parts.values():

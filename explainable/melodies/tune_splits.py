@@ -15,11 +15,10 @@ _GENERIC_TITLES = re.compile("untitled|hornpipe|strathspey|gananim|ganainm|nonam
 
 
 def assign_tune_splits(tunes: Sequence[Tune]) -> list[str]:
-    """The split of each tune: 70 % train, 20 % val, 10 % test for groups of one melody.
+    """The split of each tune: 70 % train, 20 % val, 10 % test for groups of one melody, by `split_groups`.
 
     Tunes with the same melody in any key, the same first 17 notes in any key and rhythm, or the same title form a
-    group, which is never divided. The smallest melody hash of a group decides, so other tunes and their order do not
-    matter. A group of n melodies is in train with probability 1 - .3^n.
+    group. A group of n melodies is in train with probability 1 - .3^n.
     """
     melodies = [melody_hash(tune) for tune in tunes]
     keys = [(melody, *_shared(tune)) for tune, melody in zip(tunes, melodies, strict=True)]

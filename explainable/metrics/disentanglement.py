@@ -30,15 +30,12 @@ def latent_metrics(
     """Every metric of held-out latents z (N, D) and attributes (N, K), as one flat row.
 
     `names` (K,): of the attributes. `designated` (K,): the dimension that controls each, or None. Columns, as
-    METRIC_NAME for each attribute and as METRIC for their mean:
-    interpretability, r_squared_designated, MIG, SAP, SCC: see below. interpretability_dimension_NAME: r*.
+    METRIC_NAME for each attribute and as METRIC for their mean (NaN if one of them is):
+    interpretability, r_squared_designated (mean of the designated), MIG, SAP, SCC. interpretability_dimension_NAME: r*.
     data_MIG, data_SAP: baseline with z = attributes, below 1 if these are correlated.
-    latent_independence_PROBE: predicted from all of z except the attribute's own dimension.
-    free_independence_PROBE: predicted from the dimensions that control no attribute.
-    data_independence_PROBE: baseline, each attribute predicted from the others.
+    KIND_independence_PROBE, for each of `probes`: predicted from all of z except the attribute's own dimension
+    ("latent"), from the dimensions that control no attribute ("free"), from the other attributes ("data", a baseline).
     modularity: mean over dimensions. latent_rows: rows used, at most `max_rows` drawn by `seed`, the same for all.
-    A mean is NaN if one of its values is; that of r_squared_designated is over the designated ones. Each of `probes`
-    is used; the nonlinear one takes half of the time.
     """
     if len(z) > max_rows:
         rows = np.random.default_rng(seed).choice(len(z), max_rows, replace=False)
@@ -76,9 +73,8 @@ def latent_metrics(
 def mutual_information(z: np.ndarray, attributes: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Mutual information of each dimension with each attribute in nats, float64 (D, K), at least 0.
 
-    Estimated from the distances to the third nearest neighbour (Kraskov, Stögbauer and Grassberger 2004). This needs
-    no bins, and is invariant under monotone maps of a dimension up to the estimation error. On independent data it is
-    about 0, and slightly positive half of the time. The time grows with N, D and K.
+    Estimated from the distances to the third nearest neighbour (Kraskov, Stögbauer and Grassberger 2004), and so
+    invariant under monotone maps of a dimension. On independent data it is about 0, slightly positive half of the time.
     """
     z, attributes = finite_columns(z), finite_columns(attributes)
     information = np.full((z.shape[1], attributes.shape[1]), np.nan)
@@ -97,10 +93,9 @@ def mutual_information(z: np.ndarray, attributes: np.ndarray, *, seed: int = 0) 
 def self_information(attributes: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Mutual information of each attribute with itself in nats, float64 (K,): the most that a dimension can have.
 
-    Estimation errors largely cancel in the ratio of the two. The estimator adds independent noise of relative size
-    1e-10 to both copies. For an attribute of few values, such as a count of notes, the result is close to the entropy
-    of the values. For a continuous attribute the true value is infinite and the estimate is about log N - .9: scores
-    divided by it are comparable only for equal N.
+    The estimator adds independent noise of relative size 1e-10 to both copies. For an attribute of few values the
+    result is close to their entropy. For a continuous one the true value is infinite and the estimate is about
+    log N - .9: scores divided by it are comparable only for equal N.
     """
     columns = np.split(attributes, attributes.shape[1], axis=1)
     return np.array([mutual_information(column, column, seed=seed)[0, 0] for column in columns])
@@ -110,8 +105,7 @@ def interpretability(z: np.ndarray, attributes: np.ndarray, information: np.ndar
     """R^2 of a line from dimension r* = argmax_r I(z_r, a) to attribute a (Adel, Ghahramani and Weller 2018).
 
     Returns r* and R^2, float64 (K,) each, NaN if undefined. `information` is that of `mutual_information`. The line is
-    fitted and scored on the same rows, which the model was not trained on; the bias with one predictor is 1 / (N - 1).
-    If the controls of a model are outside z, a high score is bad: z then contains the attributes.
+    fitted and scored on the same rows. If the controls of a model are outside z, a high score is bad.
     """
     known = ~np.isnan(information).any(0)
     best = information.argmax(0)
@@ -120,10 +114,7 @@ def interpretability(z: np.ndarray, attributes: np.ndarray, information: np.ndar
 
 
 def r_squared_at(z: np.ndarray, attributes: np.ndarray, designated: Sequence[int | None]) -> np.ndarray:
-    """R^2 of a line from the designated dimension of each attribute to it, float64 (K,); NaN where that is None.
-
-    Fitted and scored on the same rows: the square of Pearson's r.
-    """
+    """r^2 of the designated dimension of each attribute with it, float64 (K,), r Pearson's; NaN where that is None."""
     squared = np.square(pearson(z, attributes))
     return np.array([np.nan if r is None else squared[r, k] for k, r in enumerate(designated)])
 
@@ -167,8 +158,7 @@ def modularity(information: np.ndarray) -> np.ndarray:
 def spearman_score(z: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     """SCC (Pati and Lerch 2020): highest |rho| of Spearman over dimensions, float64 (K,), with rho = 0 if p > .05.
 
-    With many free dimensions one passes that test by chance: on independent data the score is 0 for few dimensions,
-    but small and positive for many.
+    On independent data it is 0 for few dimensions, but positive for many, of which one passes that test by chance.
     """
     rho = np.abs(spearman(z, attributes))
     return np.where(p_value(rho, len(z)) > SIGNIFICANT, 0, rho).max(0)

@@ -1,8 +1,7 @@
-"""Independence of controls: in decoded music, and in the latents.
+"""Independence of controls: in decoded music, and in the latents; 1 is full independence.
 
-The study reports a scalar per attribute without its definition; both metrics here are ours, and 1 is full independence.
-Attributes are correlated in music (more notes, more complex rhythm), so a control that follows the data changes others
-as well. Each metric therefore has a baseline: the same formula on the attributes of the data.
+Both metrics are ours: the study does not define its own. Attributes are correlated in music (more notes, more complex
+rhythm), so each metric has a baseline: the same formula on the attributes of the data.
 """
 
 from collections.abc import Collection, Sequence
@@ -45,8 +44,7 @@ def output_independence(correlations: np.ndarray, controlled: Sequence[int]) -> 
 
     `correlations` (C, K) are those of `sweep_correlations`; `controlled` gives the attribute a of each control. 1: the
     control moves only its own attribute; 0: it moves others as much, or nothing; negative: it moves others more.
-    Baseline: the rows `controlled` of `spearman(attributes, attributes)` of data, where each attribute is its own
-    control. NaN for K = 1.
+    Baseline: the rows `controlled` of `spearman(attributes, attributes)` of data. NaN for K = 1.
     """
     strength = np.abs(correlations)
     if strength.shape[1] < 2:
@@ -65,10 +63,9 @@ def latent_independence(
 ) -> np.ndarray:
     """1 - R^2 of predicting each attribute (N, K) from the rest of z (N, D), float64 (K,) in [0, 1]: no leakage is 1.
 
-    `left_out[k]`: the dimensions that do not predict attribute k: its own control, or all controls; empty if the
-    controls are outside z. R^2 is that of `predict`, on rows that the probe was not fitted to, and at least 0.
-    Baseline: z = attributes and left_out = [[0], [1], ...], each attribute from the others. NaN if no dimension is
-    left, for a constant attribute, non-finite z, and too few rows.
+    `left_out[k]`: the dimensions that do not predict attribute k, its own control or all controls. R^2 is that of
+    `predict`, at least 0. Baseline: z = attributes and left_out = [[0], [1], ...], each attribute from the others. NaN
+    if no dimension is left, for a constant attribute, non-finite z, and too few rows.
     """
     independence = np.full(attributes.shape[1], np.nan)
     if len(z) < MIN_ROWS:
@@ -92,8 +89,7 @@ def predict(z: np.ndarray, targets: np.ndarray, probe: str, seed: int) -> np.nda
     """Cross-validated predictions of targets (N, K) from z (N, D), float64 (N, K), with three folds drawn by `seed`.
 
     Both probes are ridge regressions; leave-one-out on the fitted rows selects the penalty of each target. "linear":
-    of standardised z. "nonlinear": also of its squares and of a Gaussian kernel with 300 of the rows (Nyström), which
-    fits curves and, for small D, products of dimensions.
+    of standardised z. "nonlinear": also of its squares and of a Gaussian kernel with 300 of the rows (Nyström).
     """
     predicted = np.empty(targets.shape)
     for fitted, scored in KFold(FOLDS, shuffle=True, random_state=seed).split(z):

@@ -13,12 +13,10 @@ def reconstruction_scores(
 
     accuracy: of all tokens, padding included.
     accuracy_unpadded: of tokens whose target is not `pad`.
-    accuracy_onsets: of tokens whose target is a note, so not `hold`, `rest` or `pad`. A false note counts only in the
-    two above.
+    accuracy_onsets: of tokens whose target is a note. A false note counts only in the two above.
     accuracy_measures: share of rows in which every token except padding is right; rows of only padding are left out.
     floor, floor_unpadded, floor_onsets, floor_measures: the same for the best constant prediction, the share of the
-    most frequent token, or row, among the targets counted. Nearly two thirds of the tokens of folk tunes are `hold`.
-    Shares in [0, 1]; NaN where nothing is counted.
+    most frequent token, or row, among the targets counted. Shares in [0, 1]; NaN where nothing is counted.
     """
     right = predicted == target
     sounding = np.ones_like(right) if pad is None else target != pad
@@ -37,9 +35,7 @@ def reconstruction_efficiency(log: pd.DataFrame, latent_size: int, floor: float)
     `log` has a row per validation: `step`, `seconds` of training so far, and the free-running validation `accuracy`;
     rows without accuracy are skipped. `floor` is the accuracy of a constant prediction.
     steps_to_90, seconds_to_90, steps_to_95, seconds_to_95: at the first validation with that accuracy, NaN if none.
-    Their resolution is the validation interval, and seconds compare only on equal hardware.
-    accuracy_per_dimension: last accuracy / latent size. gain_per_dimension: (last accuracy - floor) / latent size;
-    without the floor, an untrained model of small size would seem efficient.
+    accuracy_per_dimension: last accuracy / latent size. gain_per_dimension: (last accuracy - floor) / latent size.
     """
     log = log.dropna(subset=["accuracy"]).sort_values("step", kind="stable")
     accuracy = log["accuracy"].to_numpy(np.float64)

@@ -17,7 +17,7 @@ from common.options import option
 from common.randomness import rng_at
 from explainable.attributes import attribute_index, attributes
 from explainable.normal_scores import NormalScores, scores_of
-from explainable.stages.stage import ADVERSARY, VAE, Rows, StudyOptions, StudyStage, cross_entropy, draw_teacher_forcing
+from explainable.stages.stage import ADVERSARY, VAE, Rows, StudyOptions, StudyStage, cross_entropy, decode_in_training
 from models.prior import Posterior, standard_normal_kl
 from models.study.attribute_vae import (
     AttributeReader,
@@ -60,9 +60,8 @@ class AttributeStage(StudyStage):
         """Open the rows, with the normal scores of their attributes in place of the attributes."""
         super().open_phase(phase)
         self.scores = [NormalScores.of(column) for column in self.train_rows.attributes.cpu().numpy().T]
-        self.train_rows, self.val_rows = (
-            rows._replace(attributes=self._scores(rows.attributes)) for rows in (self.train_rows, self.val_rows)
-        )
+        both = self.train_rows, self.val_rows
+        self.train_rows, self.val_rows = (rows._replace(attributes=self._scores(rows.attributes)) for rows in both)
 
     def _scores(self, values: Tensor) -> Tensor:
         return torch.from_numpy(scores_of(self.scores, values.cpu().numpy())).to(self.device)
@@ -92,8 +91,7 @@ class AttributeStage(StudyStage):
             guess = adversary.loss(self._parts(posterior.detach().sample(noise))[1], scores)
             self.update(guess, ADVERSARY)
 
-        is_forced = draw_teacher_forcing(options.teacher_forcing, options.seed, position)
-        logits = model.decode(z, rows.tokens) if is_forced else model.decode_free(z)[0]
+        logits = decode_in_training(model, z, rows, options, position)
         losses = {**self.losses(rows, posterior, z, logits), "guess": guess}
         if options.control_weight:
             losses |= self._control_losses(z, position)
@@ -103,9 +101,7 @@ class AttributeStage(StudyStage):
 
     def _control_losses(self, z: Tensor, position: Position) -> dict[str, Tensor]:
         """Decode half of the rows with shuffled attributes, and train the reader on the result. Mean squared errors:
-
-        "control", predicted against requested scores, differentiable; "missed", true against requested; "read",
-        predicted against true.
+        "control", predicted against requested scores; "missed", true against requested; "read", predicted against true.
         """
         half = max(len(z) // 2, 1)
         scores, others = self._parts(z[:half])

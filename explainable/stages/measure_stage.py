@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import option
-from explainable.stages.stage import VAE, Rows, StudyOptions, StudyStage, cross_entropy, draw_teacher_forcing
+from explainable.stages.stage import VAE, Rows, StudyOptions, StudyStage, cross_entropy, decode_in_training
 from models.prior import Posterior, standard_normal_kl
 from models.study.measure_vae import MeasureVAE, attribute_loss
 from training.stage import Position
@@ -43,8 +43,7 @@ class MeasureStage(StudyStage):
         model, rows = self.models[VAE], self.batch(position)
         posterior = model.encode(rows.tokens)
         z = posterior.sample(self.noise(len(rows.tokens), position.epoch, position.example))
-        is_forced = draw_teacher_forcing(self.options.teacher_forcing, self.options.seed, position)
-        logits = model.decode(z, rows.tokens) if is_forced else model.decode_free(z)[0]
+        logits = decode_in_training(model, z, rows, self.options, position)
         losses = self.losses(rows, posterior, z, logits)
         self.update(losses["loss"], VAE)
         return losses

@@ -19,6 +19,7 @@ from common.randomness import rng_at, seed_at
 from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, RHYTHMIC_COMPLEXITY, attribute_index
 from explainable.measures import MeasureSet, SplitRows
 from models.prior import Posterior
+from models.study.measure_vae import MeasureVAE
 from models.weight_files import STUDY
 from training.optimizers import adam
 from training.stage import Phase, Position, Stage, TrainingOptions
@@ -214,7 +215,8 @@ def cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten())
 
 
-def draw_teacher_forcing(share: float, seed: int, position: Position) -> bool:
-    """Whether a step decodes from the true tokens: one draw for the whole batch, true for this share of the steps."""
-    rng = rng_at("teacher", seed, position.epoch, position.example)
-    return torch.rand((), generator=rng).item() < share
+def decode_in_training(model: MeasureVAE, z: Tensor, rows: Rows, options: StudyOptions, position: Position) -> Tensor:
+    """Logits of a batch, decoded from the true tokens in a share `options.teacher_forcing` of the steps."""
+    rng = rng_at("teacher", options.seed, position.epoch, position.example)
+    is_forced = torch.rand((), generator=rng).item() < options.teacher_forcing
+    return model.decode(z, rows.tokens) if is_forced else model.decode_free(z)[0]

@@ -65,10 +65,7 @@ class AttributeRegressor(Model):
         return F.mse_loss(self(others), scores)
 
     def explained(self, others: Tensor, scores: Tensor) -> Tensor:
-        """The model's adversarial loss: squared correlation of predictions and scores, mean over attributes, 0 to 1.
-
-        Unlike the negative error it is bounded, and independent of the scale of the predictions.
-        """
+        """The model's adversarial loss: squared correlation of predictions and scores, mean over attributes, 0 to 1."""
         predictions, scores = (values - values.mean(0) for values in (self(others).float(), scores))
         covariance = (predictions * scores).mean(0)
         variances = predictions.square().mean(0) * scores.square().mean(0)
@@ -78,8 +75,7 @@ class AttributeRegressor(Model):
 class AttributeReader(Model):
     """Differentiable predictor of the attributes' normal scores from tokens, or from probabilities of tokens.
 
-    It is trained on decoded tokens with their true attributes. Through it the error of the decoded attributes with
-    respect to the requested ones is back-propagated to the decoder.
+    Through it the error of decoded attributes with respect to the requested ones is back-propagated to the decoder.
     """
 
     kind, network = "explainable_reader", "attribute_reader"
@@ -107,8 +103,7 @@ def played_tokens(logits: Tensor, tokens: Tensor) -> Tensor:
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     """Squared distance correlation of rows of x (B, n) and y (B, m), a scalar up to 1 (Szekely et al. 2007).
 
-    In the limit of many rows it is 0 if and only if x and y are independent. It uses the unbiased estimate of the
-    covariance, which may be negative. It is 0 for fewer than four rows.
+    It uses the unbiased estimate of the covariance, which may be negative. It is 0 for fewer than four rows.
     """
     if len(x) < 4:
         return x.sum() * 0

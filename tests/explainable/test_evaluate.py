@@ -5,16 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_models import LatentControls, trained
 
 from common.errors import UserError
 from common.options import as_plain
-from explainable.attributes import ATTRIBUTES
 from explainable.measures import MeasureSet
 from explainable.stages import MODELS
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
-from explainable.trained import TrainedVAE
-from models.base import StudyVAE
 from models.checkpoint import CheckpointError
 from programs.study_evaluate import Options, controls, describe_options, evaluate_models
 from programs.study_prepare import MeasureSettings, prepare_measures
@@ -56,20 +54,10 @@ def test_the_description_of_a_training_lists_what_differs_from_the_recipe() -> N
     assert describe_options("measure_vae", other) == f"{published}, bf16, epoch rows 1000, no relu logits"
 
 
-class Obedient(StudyVAE):
-    """Decodes onsets of one pitch: 12, and 3 more for each unit of the first dimension of z."""
-
-    def decode_free(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        onsets = (12 + 3 * z[:, 0]).round().long()
-        tokens = torch.where(torch.arange(24) < onsets[:, None], 5, MEASURE.hold)
-        return tokens.float(), tokens
-
-
-def test_the_independence_of_a_control_of_density(measures: MeasureSet, tmp_path: Path) -> None:
-    """It moves density and with it complexity, but not range and jumps."""
-    obedient = TrainedVAE(tmp_path, Obedient(), MEASURE, ["note_density"], {})
+def test_the_independence_of_controls_of_density_and_range(measures: MeasureSet, tmp_path: Path) -> None:
+    """One moves density and with it complexity, the other range and jumps."""
     test = measures.split("test")
-    z = torch.randn(len(test), 2, generator=torch.Generator().manual_seed(0))
-    row = controls(obedient, measures, test, z, options(measures, tmp_path))
-    others = len(ATTRIBUTES) - 1
-    assert row["output_independence_note_density"] == pytest.approx(1 - 1 / others, abs=0.02)
+    z = torch.randn(len(test), LatentControls.latent, generator=torch.Generator().manual_seed(0))
+    row = controls(trained(LatentControls()), measures, test, z, options(measures, tmp_path))
+    of_controls = [row[f"output_independence_{name}"] for name in ("note_density", "note_range")]
+    assert of_controls == pytest.approx([1 - 1 / 3] * 2, abs=0.02)

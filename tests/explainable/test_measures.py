@@ -22,64 +22,45 @@ from explainable.trained import load_vae
 from programs.study_prepare import MeasureSettings, prepare, prepare_measures, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
-LETTERS = "CDEFGABcdefgab"
 
 
-def random_tune(seed: int, measures: int = 8) -> str:
-    rng = np.random.default_rng(seed)
-    bars = ["".join(LETTERS[place] for place in rng.integers(14, size=8)) for _ in range(measures)]
-    return f"X:{seed + 1}\nT:Melody {'abcdefghij'[seed % 10]}{seed}\nM:4/4\nL:1/8\nK:D\n{'|'.join(bars)}|]\n\n"
+def test_contents_of_a_set(transposed: MeasureSet) -> None:
+    assert transposed.tokens.shape == (120, 24) and transposed.tokens.dtype == np.uint8
+    assert np.array_equal(transposed.attributes, attributes(transposed.tokens))
+    assert transposed.number.tolist() == [*range(4)] * 30 and transposed.tune.tolist() == [*np.repeat(range(30), 4)]
+    assert pd.read_csv(transposed.folder / "dropped.csv").to_numpy().tolist() == [["tunes/31", "not in 4/4", "6/8"]]
+    assert transposed.info["vocabulary"] == [*map(str, range(55, 85)), "rest", "hold", "padding"]
+    assert transposed.hold_share() == (transposed.tokens == MEASURE.hold).mean()
 
 
-@pytest.fixture(scope="module")
-def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tunes")
-    (folder / "book.abc").write_text("".join(random_tune(seed) for seed in range(40)) + "X:99\nM:6/8\nK:C\nA3B3|\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def measures(tunes: Path) -> MeasureSet:
-    return prepare_measures(own_files(tunes), tunes.parent / "set", MEASURE)
-
-
-def test_contents_of_a_set(measures: MeasureSet) -> None:
-    assert measures.tokens.shape == (320, 24) and measures.tokens.dtype == np.uint8
-    assert np.array_equal(measures.attributes, attributes(measures.tokens))
-    assert measures.number.tolist() == list(range(8)) * 40 and measures.tune.tolist() == [*np.repeat(range(40), 8)]
-    assert pd.read_csv(measures.folder / "dropped.csv").to_numpy().tolist() == [["book/41", "not in 4/4", "6/8"]]
-    assert measures.info["vocabulary"] == [*map(str, range(55, 85)), "rest", "hold", "padding"]
-    assert measures.hold_share() == pytest.approx(16 / 24)
-
-
-def test_splits_divide_tunes_and_transposition_keeps_them(measures: MeasureSet) -> None:
-    rows = np.concatenate([measures.rows(split) for split in SPLITS])
-    assert sorted(rows) == list(range(320)) and len(measures.split("val")) == len(measures.rows("val"))
-    assert sum(len(set(measures.split(split).tune)) for split in SPLITS) == 40
-    plain, train = measures.split("train", transposed=False), measures.split("train")
-    assert np.array_equal(plain.tokens, measures.tokens[measures.rows("train")])
+def test_splits_divide_tunes_and_transposition_keeps_them(transposed: MeasureSet) -> None:
+    rows = np.concatenate([transposed.rows(split) for split in SPLITS])
+    assert sorted(rows) == list(range(120)) and len(transposed.split("val")) == len(transposed.rows("val"))
+    assert sum(len(set(transposed.split(split).tune)) for split in SPLITS) == 30
+    plain, train = transposed.split("train", transposed=False), transposed.split("train")
+    assert np.array_equal(plain.tokens, transposed.tokens[transposed.rows("train")])
     assert np.array_equal(train.tokens[train.shift == 0], plain.tokens)
     assert np.array_equal(attributes(train.tokens), train.attributes)
-    assert len(train) == measures.info["counts"]["training_rows_transposed"]
+    assert len(train) == transposed.info["counts"]["training_rows_transposed"]
     for tune in set(train.tune):
         own = train.tokens[train.tune == tune]
         pitches = own[own < MEASURE.rest]
         # Every shift that keeps the tune inside the range, and no other: from the lowest pitch to the highest.
-        row = measures.tunes.iloc[tune]
+        row = transposed.tunes.iloc[tune]
         assert (pitches.min(), pitches.max()) == (0, MEASURE.highest - MEASURE.lowest)
-        assert len(own) == 8 * (row["highest_shift"] - row["lowest_shift"] + 1)
+        assert len(own) == 4 * (row["highest_shift"] - row["lowest_shift"] + 1)
 
 
-def test_the_same_files_give_the_same_bytes(tunes: Path, measures: MeasureSet, tmp_path: Path) -> None:
-    again = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE)
-    assert again.content_hash == measures.content_hash
-    for path in measures.folder.iterdir():
+def test_the_same_files_give_the_same_bytes(tunes: Path, transposed: MeasureSet, tmp_path: Path) -> None:
+    again = prepare_measures([tunes], tmp_path / "transposed", MEASURE)
+    assert again.content_hash == transposed.content_hash
+    for path in transposed.folder.iterdir():
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
-    other = prepare_measures(own_files(tunes), tmp_path / "set", MEASURE, MeasureSettings(transpose=False))
-    assert other.content_hash != measures.content_hash
+    other = prepare_measures([tunes], tmp_path / "transposed", MEASURE, MeasureSettings(transpose=False))
+    assert other.content_hash != transposed.content_hash
     assert len(other.split("train")) == len(other.rows("train"))
-    phrases = prepare_measures(own_files(tunes), tmp_path / "phrases", PHRASE)
-    assert phrases.tokens.shape == (80, 64) and set(phrases.split("train").shift.tolist()) == set(range(-5, 7))
+    phrases = prepare_measures([tunes], tmp_path / "phrases", PHRASE)
+    assert phrases.tokens.shape == (30, 64) and set(phrases.split("train").shift.tolist()) == set(range(-5, 7))
 
 
 def melody(*pitches: int, title: str = "", step: Fraction = Fraction(1)) -> Tune:
@@ -128,7 +109,7 @@ def test_a_damaged_or_foreign_folder_is_refused(measures: MeasureSet, tunes: Pat
     with pytest.raises(UserError, match=r"tokens\.npy has changed"):
         MeasureSet.open(folder)
     with pytest.raises(UserError, match="not empty and not a data set of measures"):
-        prepare_measures(own_files(tunes), tmp_path, MEASURE)
+        prepare_measures([tunes], tmp_path, MEASURE)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +136,7 @@ def test_unreadable_files_leave_the_others(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no tune was found in the files"):
         prepare_measures(own_files(tmp_path), tmp_path / "out", MEASURE)
     (tmp_path / "other.tsv").write_text("path\tgenre\n")
-    (tmp_path / "good.abc").write_text(random_tune(0))
+    (tmp_path / "good.abc").write_text("X:1\nM:4/4\nK:C\nc8|\n")
     files = [tmp_path / f"gone.{ending}" for ending in ("abc", "mid", "mxl", "tsv")]
     found = [tune for _, tune in read_tunes([*files, *own_files(tmp_path)], Reading())]
     assert found[:4] == [Dropped("gone", "cannot be read", "No such file or directory")] * 4

@@ -98,7 +98,7 @@ class Run:
         is_forced = float(torch.rand((), generator=rng_at("teacher", SEED, *place))) < FORCED
         return self.vae.decode(z, tokens) if is_forced else self.vae.decode_free(z)[0]
 
-    def check(self, steps: list[Losses], validation: Callable[[Tensor, Tensor], tuple[Losses, Tensor]]) -> None:
+    def check(self, steps: list[Losses], losses: Callable, encode: Callable, decode_free: Callable) -> None:
         """All weights have moved as expected; the log has the means of the losses over rows, and the validation."""
         for name, plain in self.plain.items():
             expected = plain.average if name == "vae" else plain.model.state_dict()
@@ -111,9 +111,12 @@ class Run:
             means = {name: (8 * first.item() + 6 * second.item()) / 14 for (name, first), (_, second) in of_batches}
             assert record["train"] == pytest.approx(means, rel=1e-4, abs=1e-6)
         self.vae.eval().load_state_dict(self.plain["vae"].average)
-        losses, decoded = validation(self.val_tokens, self.val_values)
-        losses["accuracy"] = (decoded == self.val_tokens).float().mean()
-        expected = {f"val_{name}": value.item() for name, value in losses.items()}
+        tokens, values = self.val_tokens, self.val_values
+        posterior = encode(tokens, values)
+        z = sample(posterior, "validation")
+        logits, decoded = decode_free(z, values)
+        found = {**losses(tokens, values, posterior, z, logits), "accuracy": (decoded == tokens).float().mean()}
+        expected = {f"val_{name}": value.item() for name, value in found.items()}
         assert self.log[-1]["val"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
@@ -141,12 +144,6 @@ def test_measure_vae(measures: MeasureSet, tmp_path: Path) -> None:
         loss = reconstruction + 0.37 * kl + 1.9 * attribute
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "attribute": attribute}
 
-    def validation(tokens: Tensor, values: Tensor) -> tuple[Losses, Tensor]:
-        posterior = run.vae.encode(tokens)
-        z = sample(posterior, "validation")
-        logits, decoded = run.vae.decode_free(z)
-        return losses(tokens, values, posterior, z, logits), decoded
-
     steps = []
     for place in PLACES:
         tokens, values = run.batch(*place)
@@ -154,7 +151,7 @@ def test_measure_vae(measures: MeasureSet, tmp_path: Path) -> None:
         z = sample(posterior, *place)
         steps.append(losses(tokens, values, posterior, z, run.decoded(z, tokens, place)))
         run.plain["vae"].step(steps[-1]["loss"], place)
-    run.check(steps, validation)
+    run.check(steps, losses, lambda tokens, _: run.vae.encode(tokens), lambda z, _: run.vae.decode_free(z))
 
 
 @pytest.mark.parametrize("kl_over", ["mean", "sum"])
@@ -184,12 +181,6 @@ def test_adversarial_vae(kl_over: str, measures: MeasureSet, tmp_path: Path) -> 
         parts = {"loss": own + 0.61 * fooled, "loss_without_adversary": own, "reconstruction": reconstruction}
         return {**parts, "kl": kl_of_row, "fooled": fooled}
 
-    def validation(tokens: Tensor, values: Tensor) -> tuple[Losses, Tensor]:
-        posterior = run.vae.encode(tokens)
-        z = sample(posterior, "validation")
-        logits, decoded = run.vae.decode_free(z, scaled(values), tokens.shape[1])
-        return losses(tokens, values, posterior, z, logits), decoded
-
     steps = []
     for iteration, place in enumerate(PLACES):
         tokens, values = run.batch(*place)
@@ -202,7 +193,11 @@ def test_adversarial_vae(kl_over: str, measures: MeasureSet, tmp_path: Path) -> 
         logits, _ = run.vae.decode_free(z, scaled(values), length, tokens, is_true)
         steps.append({**losses(tokens, values, posterior, z, logits), "classifier": guess})
         run.plain["vae"].step(steps[-1]["loss"], place)
-    run.check(steps, validation)
+
+    def decode_free(z: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        return run.vae.decode_free(z, scaled(values), MEASURE.length)
+
+    run.check(steps, losses, lambda tokens, _: run.vae.encode(tokens), decode_free)
 
 
 def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
@@ -219,7 +214,10 @@ def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
     def scores_of_values(values: Tensor | np.ndarray) -> Tensor:
         return torch.from_numpy(scores_of(score_maps, np.asarray(values)))
 
-    def losses(tokens: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
+    def encode(tokens: Tensor, values: Tensor) -> Posterior:
+        return run.vae.encode(tokens, scores_of_values(values))
+
+    def losses(tokens: Tensor, _: Tensor, posterior: Posterior, z: Tensor, logits: Tensor) -> Losses:
         reconstruction, kl = elbo_terms(logits, tokens, posterior)
         kl, scores, others = kl[:, 2:].sum(1).mean(), z[:, :2], z[:, 2:]
         pairs = [torch.stack([adversary(others)[:, k], scores[:, k]]) for k in range(2)]
@@ -229,21 +227,15 @@ def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
         parts = {"loss": own + 0.61 * explained, "loss_without_adversary": own, "reconstruction": reconstruction}
         return {**parts, "kl": kl, "explained": explained, "dependence": dependence}
 
-    def validation(tokens: Tensor, values: Tensor) -> tuple[Losses, Tensor]:
-        posterior = run.vae.encode(tokens, scores_of_values(values))
-        z = sample(posterior, "validation")
-        logits, decoded = run.vae.decode_free(z)
-        return losses(tokens, posterior, z, logits), decoded
-
     steps = []
     for place in PLACES:
         tokens, values = run.batch(*place)
-        posterior = run.vae.encode(tokens, scores_of_values(values))
+        posterior = encode(tokens, values)
         z = sample(posterior, *place)
         for step in range(3):
             guess = (adversary(sample(posterior, "adversary", *place, step)[:, 2:]) - z[:, :2]).square().mean()
             run.plain["adversary"].step(guess, place)
-        of_step = losses(tokens, posterior, z, run.decoded(z, tokens, place))
+        of_step = losses(tokens, values, posterior, z, run.decoded(z, tokens, place))
 
         half, rng = len(tokens) // 2, rng_at("control", SEED, *place)
         requested = torch.stack([z[:half, k][torch.randperm(half, generator=rng)] for k in range(2)], dim=1)
@@ -257,7 +249,7 @@ def test_attribute_vae(measures: MeasureSet, tmp_path: Path) -> None:
         run.plain["vae"].step(of_step["loss"], place)
         missed = (reached - requested).square().mean()
         steps.append({**of_step, "guess": guess, "control": control, "missed": missed, "read": read})
-    run.check(steps, validation)
+    run.check(steps, losses, encode, lambda z, _: run.vae.decode_free(z))
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:

@@ -14,10 +14,8 @@ from explainable.measures import MeasureSet
 from explainable.stages import MODELS
 from explainable.stages.measure_stage import MeasureOptions, MeasureStage
 from explainable.stages.stage import Rows, StudyOptions, StudyStage, drawn_tunes, run_place
-from explainable.tokens import MEASURE
 from explainable.trained import load_vae
 from models.checkpoint import read_checkpoint
-from programs.study_prepare import MeasureSettings, prepare_measures
 from programs.study_train import split_model, train_model
 from training.stage import Position
 
@@ -27,12 +25,6 @@ SMALL = {"latent": 6, "hidden": 8, "batch_size": 16, "epochs": 2, "epoch_rows": 
 @pytest.fixture(params=list(MODELS))
 def model(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-@pytest.fixture(scope="module")
-def transposed(measures: MeasureSet, tmp_path_factory: pytest.TempPathFactory) -> MeasureSet:
-    tunes = measures.folder.parent / "tunes.abc"
-    return prepare_measures([tunes], tmp_path_factory.mktemp("set") / "tunes", MEASURE, MeasureSettings())
 
 
 def options(model: str, measures: MeasureSet, folder: Path, **changes: Any) -> StudyOptions:
@@ -166,11 +158,6 @@ def test_runs_on_different_training_sets_have_different_folders() -> None:
 
 
 # Options
-
-
-def test_attributes_are_a_number_or_names() -> None:
-    assert MeasureOptions(attributes=("2",)).attribute_names == ("rhythmic_complexity", "note_density")
-    assert MeasureOptions(attributes=("note_range",)).attribute_names == ("note_range",)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from models.weight_files import hybrid_file, pretrained_file
 
 REPOSITORY = Path(hubconf.__file__).parent
 GENRES = ["polka", "raga", "fado"]
-FORM = MEASURE.with_range(60, 71)
+FORM = replace(MEASURE, lowest=60, highest=71)
 
 STANDALONE = {"cvae_standalone": "cvae", "generator_standalone": "generator", "critic_standalone": "critic"}
 HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "generator", "critic_hybrid": "critic"}
