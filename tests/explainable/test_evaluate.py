@@ -26,9 +26,9 @@ def options(measures: MeasureSet, folder: Path) -> Options:
 
 def test_each_run_on_the_data_set_has_a_row(measures: MeasureSet, tmp_path: Path) -> None:
     given = options(measures, tmp_path)
+    tiny = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 1, "epoch_rows": 80, "attributes": ("2",)}
     for model, (kind, _) in MODELS.items():
-        places = {"data": measures.folder, "checkpoints": given.checkpoints, "runs": given.runs}
-        train_model(model, kind(**places, latent=4, hidden=8, batch_size=16, epochs=1, attributes=("2",)))
+        train_model(model, kind(**tiny, data=measures.folder, checkpoints=given.checkpoints, runs=given.runs))
     table = evaluate_models(given).set_index("model")
     assert sorted(table.index) == sorted(MODELS)
     assert table["accuracy"].between(0, 1).all() and (table["floor"] == measures.hold_share("test")).all()
