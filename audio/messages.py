@@ -1,11 +1,9 @@
 """Timed MIDI messages for a synthesiser, from a piano roll or a MIDI file."""
 
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pretty_midi
 
 from common.errors import UserError
 from data.pianoroll import VELOCITY, roll_notes
@@ -38,16 +36,11 @@ def roll_messages(roll: np.ndarray, frames_per_second: int) -> Messages:
     return Messages(frame[order] / frames_per_second, kind[order], np.zeros_like(key), key[order], velocity[order])
 
 
-def midi_messages(midi: Path | pretty_midi.PrettyMIDI) -> Messages:
+def midi_messages(midi: Path) -> Messages:
     """All messages of all tracks of a MIDI file, with the note times of `data.song`.
 
     Raises `UserError` if the file is unreadable, damaged, longer than an hour or larger than `data.smf.MAX_BYTES`.
     """
-    if isinstance(midi, pretty_midi.PrettyMIDI):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "song.mid"
-            midi.write(str(path))
-            return midi_messages(path)
     try:
         events = read_midi_events(midi)
         seconds = tick_seconds(events)

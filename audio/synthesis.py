@@ -72,7 +72,7 @@ class Renderer:
                     return
                 yield running.popleft().result()
 
-    def render_midi(self, midi: Path | pretty_midi.PrettyMIDI) -> np.ndarray:
+    def render_midi(self, midi: Path) -> np.ndarray:
         """Render a MIDI file with all instruments, drums, programs, sustain pedal and pitch bends: float32 in [-1, 1].
 
         The audio ends TAIL_SECONDS after the last message. Raises `UserError` if the file cannot be read.

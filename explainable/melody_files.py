@@ -53,13 +53,13 @@ def write_melodies(folder: Path, melodies: Mapping[str, Sequence[Note]], rendere
     """Write each melody as NAME.mid and, with a renderer, as NAME.wav; returns the paths."""
     paths = []
     for name, notes in melodies.items():
-        midi = melody_midi(notes)
         paths.append(folder / f"{name}.mid")
         with written_atomically(paths[-1]) as file:
-            midi.write(file)
+            melody_midi(notes).write(file)
         if renderer is not None:
+            audio = renderer.render_midi(paths[-1])
             paths.append(folder / f"{name}.wav")
-            write_wav(paths[-1], renderer.render_midi(midi))
+            write_wav(paths[-1], audio)
     return paths
 
 

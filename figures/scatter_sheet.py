@@ -37,7 +37,10 @@ def save_scatter_sheet(
     colors = np.array(GENRE_COLORS)[genre % len(GENRE_COLORS)]
     area = float(np.clip(30_000 / len(genre), 3, 40))
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        low, high = _frame(panel.points)
+        ordered, n_outer = np.sort(panel.points, axis=0), int(_OUTER_SHARE * len(genre))
+        low, high = ordered[n_outer], ordered[-1 - n_outer]
+        margin = 0.1 * (high - low) + 1e-9
+        low, high = low - margin, high + margin
         outside = int(((panel.points < low) | (panel.points > high)).any(axis=1).sum())
         axis.scatter(*panel.points.T, s=area, c=colors, alpha=0.55, linewidths=0)
         axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
@@ -52,11 +55,3 @@ def save_scatter_sheet(
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False, fontsize=10)
     figure.suptitle(title, fontsize=10, parse_math=False)
     write_bytes(path, png(figure))
-
-
-def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits of both axes, (2,) each."""
-    ordered, n_outer = np.sort(points, axis=0), int(_OUTER_SHARE * len(points))
-    low, high = ordered[n_outer], ordered[-1 - n_outer]
-    margin = 0.1 * (high - low) + 1e-9
-    return low - margin, high + margin

@@ -21,17 +21,10 @@ from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_roll, read_song_windows
 from data.store import WINDOW_LENGTHS
 from evaluation.metrics.reconstruction import count, f1
+from evaluation.samples import sampling
 from evaluation.samples.clips import NORMAL, PRIOR, ClipSource
 from evaluation.samples.evaluated import SOURCES
-from evaluation.samples.sampling import (
-    Performance,
-    PlayingOptions,
-    interpolate,
-    play_latents,
-    play_through,
-    sample_noise,
-    sample_prior,
-)
+from evaluation.samples.sampling import Performance, PlayingOptions
 from evaluation.tables import LABEL, OURS, columns, format_table
 from figures.roll_sheet import RollPanel, SheetRows
 from models import CVAE, LARGE, Generator
@@ -159,7 +152,7 @@ def reconstruct(options: Options) -> Music:
     z = trained.model.encode(*batch).mean
     if trained.model.any_length:  # one piece, without seams between its windows
         how = len(batch.roll) * seq_len, options.performance, [("feedback", options.seed)]
-        decoded = play_through(trained.model, z.view(1, -1), [genre_id], *how).numpy()
+        decoded = sampling.play_through(trained.model, z.view(1, -1), [genre_id], *how).numpy()
     else:
         decoded = _decode(options, trained, z, genre_id)
     original = np.concatenate(list(batch.roll.numpy() > 0), axis=1)[:, :n_frames]
@@ -192,7 +185,7 @@ def interpolate_files(options: Options) -> Music:
         first = int(batch.roll.amax((1, 2)).argmax())
         ends.append(encoder.model.encode(*batch).mean[first])
         originals.append(RollPanel(name, batch.roll[first].numpy() > 0))
-    z = interpolate(*ends, options.steps)
+    z = sampling.interpolate(*ends, options.steps)
     networks = {"G": player, "cvae": encoder}
     decoded = {name: _decode(options, trained, z, genre_id) for name, trained in networks.items()}
     played = {name: drop_short_notes(rolls, options.min_note_frames) for name, rolls in decoded.items()}
@@ -224,14 +217,14 @@ def continue_file(options: Options) -> Music:
     genre_ids = [genre_id] * options.count
     no_notes = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
     before = model.encode(context.float(), *no_notes, torch.tensor([genre_id])).mean.expand(options.count, -1)
-    new = sample_noise(0, options.count, model.noise_size(options.windows * seq_len), options.seed)
+    new = sampling.sample_noise(0, options.count, model.noise_size(options.windows * seq_len), options.seed)
     if options.latents == PRIOR:
-        new = sample_prior(model, new, genre_ids, before)
+        new = sampling.sample_prior(model, new, genre_ids, before)
     z = torch.cat([before.double(), new], dim=1)
     chances = [("notes", options.seed, sample) for sample in range(options.count)]
     begun = context.expand(options.count, -1, -1)
     n_frames = _CONTEXT + options.windows * seq_len
-    played = play_through(model, z, genre_ids, n_frames, options.performance, chances, begun).numpy()
+    played = sampling.play_through(model, z, genre_ids, n_frames, options.performance, chances, begun).numpy()
     continuations = drop_short_notes(played[:, :, _CONTEXT:], options.min_note_frames)
     rolls = {
         f"{name}_continued_{number:03d}": np.concatenate([song, roll], axis=1)
@@ -247,4 +240,4 @@ def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int) 
     """Rolls bool (n, 128, T) from latents (n, size of z)."""
     chances = [("feedback", options.seed, row) for row in range(len(z))]
     genre_ids = [genre_id] * len(z)
-    return play_latents(trained.model, z, genre_ids, trained.seq_len, options.performance, chances).numpy()
+    return sampling.play_latents(trained.model, z, genre_ids, trained.seq_len, options.performance, chances).numpy()

@@ -8,31 +8,22 @@ import numpy as np
 
 from common.errors import UserError
 from data.song import PITCHES
-from explainable.result_tables import (
-    ACCURACY_PLOT,
-    BY_ATTRIBUTE_TABLE,
-    BY_SIZE_TABLE,
-    BY_TRAINING_SET_TABLE,
-    INDEPENDENCE_PLOT,
-    INTERPRETABILITY_PLOT,
-    RUNS_TABLE,
-    SWEEPS_FILE,
-)
+from explainable import result_tables as study
 from figures.pitch_range import pitch_range
 from page.result_folder import AbsentFile, Part, ResultFolder
 from page.tables import show_table
 
 PICTURES = {
-    ACCURACY_PLOT: "Accuracy against the size of z, by data set, for each model and number of controls",
-    INTERPRETABILITY_PLOT: "Interpretability of each attribute against the size of z, by data set",
-    INDEPENDENCE_PLOT: "Three kinds of independence of each attribute against the size of z, by data set",
+    study.ACCURACY_PLOT: "Accuracy against the size of z, by data set, for each model and number of controls",
+    study.INTERPRETABILITY_PLOT: "Interpretability of each attribute against the size of z, by data set",
+    study.INDEPENDENCE_PLOT: "Three kinds of independence of each attribute against the size of z, by data set",
 }
 CAPTIONS = {
-    "By size of z": BY_SIZE_TABLE,
+    "By size of z": study.BY_SIZE_TABLE,
     "By attribute. AttributeVAE's controls are given, so its interpretability only shows how linear they are":
-        BY_ATTRIBUTE_TABLE,
-    "By training set": BY_TRAINING_SET_TABLE,
-    "Runs": RUNS_TABLE,
+        study.BY_ATTRIBUTE_TABLE,
+    "By training set": study.BY_TRAINING_SET_TABLE,
+    "Runs": study.RUNS_TABLE,
 }  # fmt: skip
 
 
@@ -41,9 +32,9 @@ def explainable_parts(folder: ResultFolder) -> list[Part]:
 
     Raises `UserError` if a table lacks a column.
     """
-    metrics, command = folder.options.metrics, folder.command(BY_SIZE_TABLE.program, "metrics", "runs")
-    if not RUNS_TABLE.path(metrics).exists():
-        return [AbsentFile(RUNS_TABLE.file, command)]
+    metrics, command = folder.options.metrics, folder.command(study.BY_SIZE_TABLE.program, "metrics", "runs")
+    if not study.RUNS_TABLE.path(metrics).exists():
+        return [AbsentFile(study.RUNS_TABLE.file, command)]
     pictures = [
         folder.picture(name, f"Line plots. {about}. The tables below hold the numbers.", command)
         for name, about in PICTURES.items()
@@ -62,7 +53,7 @@ def read_panel(metrics: Path) -> dict[str, Any] | None:
 
     None if there is no file of sweeps. Raises `UserError` if it is something else.
     """
-    path = metrics / SWEEPS_FILE
+    path = metrics / study.SWEEPS_FILE
     if not path.exists():
         return None
     try:

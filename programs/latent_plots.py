@@ -139,21 +139,22 @@ def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
     components = project(pca, cells, options.seed)
     nearest = Isomap(n_neighbors=min(ISOMAP_NEIGHBORS, len(cells) - 1))
     shares = pca.explained_variance_ratio_.astype(np.float64)
-    pictures = {
+    views = {
+        "all cells": cells,
+        "principal components": components,
         "PCA": components[:, :2],
         "t-SNE": project(TSNE(**options.tsne), components, options.seed),
         "Isomap": project(nearest, components, options.seed),
     }
-    titles = [
-        f"PCA: {shares[:2].sum():.0%} of the variance",
-        f"t-SNE (perplexity {options.perplexity:g}) of the components",
-        f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components",
-    ]
-    views = {"all cells": cells, "principal components": components, **pictures}
     measured = {view: sample.measure("rolls", view, points, options.neighbors) for view, points in views.items()}
+    titles = {
+        "PCA": f"PCA: {shares[:2].sum():.0%} of the variance",
+        "t-SNE": f"t-SNE (perplexity {options.perplexity:g}) of the components",
+        "Isomap": f"Isomap ({ISOMAP_NEIGHBORS} neighbours) of the components",
+    }
     panels = [
-        Scatter(f"{title}\nthis picture: {numbers(measured[view])}", points.numpy())
-        for title, (view, points) in zip(titles, pictures.items(), strict=True)
+        Scatter(f"{title}\nthis picture: {numbers(measured[view])}", views[view].numpy())
+        for view, title in titles.items()
     ]
     about = (
         f"piano rolls: {numbers(measured['all cells'])}\ntheir first {len(shares)} principal components, "

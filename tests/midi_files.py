@@ -74,6 +74,14 @@ def roll_of(midi: pretty_midi.PrettyMIDI, n_frames: int | None = None, frames_pe
     return np.pad(roll[:, :n_frames], ((0, 0), (0, max(n_frames - roll.shape[1], 0))))
 
 
+def roll_with(*notes: tuple[int, int, int], frames: int = 32) -> np.ndarray:
+    """A roll, bool (128, frames), with notes (pitch, first frame, frame after the last)."""
+    roll = np.zeros((128, frames), bool)
+    for pitch, start, end in notes:
+        roll[pitch, start:end] = True
+    return roll
+
+
 def write(path: Path, content: bytes) -> Path:
     """Write a file, and the folders above it; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """The interface of networks that embed the sound of a clip, and how clips are batched."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -55,14 +55,10 @@ def embed_in_batches(
     if device.type != "cpu":
         rows = [embed(list(clips[first : first + GPU_BATCH_SIZE])) for first in range(0, len(clips), GPU_BATCH_SIZE)]
     else:
-        rows = list(_embed_one_by_one(embed, clips))
+        threads = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                rows = list(pool.map(lambda clip: embed([clip]), clips))
+        finally:
+            torch.set_num_threads(threads)  # set_num_threads(1) in the pool also changed the default of new threads
     return torch.cat([torch.empty(0, dimension), *(row.float().cpu() for row in rows)]).numpy()
-
-
-def _embed_one_by_one(embed: Callable[[list[np.ndarray]], Tensor], clips: Sequence[np.ndarray]) -> Iterator[Tensor]:
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(lambda clip: embed([clip]), clips)
-    finally:
-        torch.set_num_threads(threads)  # set_num_threads(1) in the pool also changed the default of new threads

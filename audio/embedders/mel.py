@@ -5,22 +5,19 @@ import math
 import torch
 from torch import Tensor, nn
 
-# Slaney's mel scale: linear below 1 kHz; above, 27 steps for a factor of 6.4.
+# Slaney's mel scale (*Auditory Toolbox*, Technical Report 1998-010): linear below 1 kHz; above, 27 steps for a factor
+# of 6.4.
 HZ_PER_MEL = 200 / 3
 BREAK_HZ = 1000.0
 BREAK_MEL = BREAK_HZ / HZ_PER_MEL
 LOG_STEP = math.log(6.4) / 27
 
 
-def mel_to_hz(mel: Tensor) -> Tensor:
-    """Slaney, *Auditory Toolbox*, Technical Report 1998-010."""
-    return torch.where(mel < BREAK_MEL, mel * HZ_PER_MEL, BREAK_HZ * torch.exp((mel - BREAK_MEL) * LOG_STEP))
-
-
 def mel_filters(sample_rate: int, fft_size: int, bands: int) -> Tensor:
     """Triangles of equal area, evenly spaced in mel from 0 Hz to half the sample rate: float32 (bands, bins)."""
     highest = BREAK_MEL + math.log(sample_rate / 2 / BREAK_HZ) / LOG_STEP
-    corners = mel_to_hz(torch.linspace(0, highest, bands + 2, dtype=torch.float64))[:, None]
+    mel = torch.linspace(0, highest, bands + 2, dtype=torch.float64)[:, None]
+    corners = torch.where(mel < BREAK_MEL, mel * HZ_PER_MEL, BREAK_HZ * torch.exp((mel - BREAK_MEL) * LOG_STEP))
     hz = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
     triangles = torch.minimum((hz - low) / (centre - low), (high - hz) / (high - centre)).clamp(min=0)

@@ -11,6 +11,7 @@ TensorFlow checkpoints.
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,7 @@ DIMENSION = 200
 CLIP_RMS = 0.1
 SILENCE_RMS = 1e-4
 PREPROCESSING = f"rms {CLIP_RMS:g}, mean of {PATCH_SECONDS} s patches, v1"  # raise the version if results change
-
-
-def _batch_norm(channels: int) -> nn.BatchNorm1d:
-    return nn.BatchNorm1d(channels, eps=1e-3)
+_batch_norm = partial(nn.BatchNorm1d, eps=1e-3)
 
 
 class FrontEndConv(nn.Module):

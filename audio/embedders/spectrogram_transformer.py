@@ -44,7 +44,11 @@ class SpectrogramTransformerEmbedder:
 
     def __init__(self, folder: Path | None, device: torch.device) -> None:
         """`folder` holds `FILES`; by default they are looked up in the Hugging Face cache. Raises `UserError`."""
-        folder = folder or _cached_folder()
+        if folder is None:
+            try:
+                folder = Path(snapshot_download(MODEL, local_files_only=True))
+            except LocalEntryNotFoundError as error:
+                raise UserError(f"the weights of AST are not in the Hugging Face cache; {REMEDY}") from error
         if missing := [name for name in FILES if not (folder / name).is_file()]:
             raise UserError(f"{folder}: has no weights of AST ({', '.join(missing)} missing); {REMEDY}")
         try:
@@ -57,7 +61,9 @@ class SpectrogramTransformerEmbedder:
         self.dimension: int = self._network.config.hidden_size
         precision = "bfloat16" if device.type == "cuda" else "float32"
         filters = "torchaudio" if is_speech_available() else "numpy"  # the feature extractor uses one of the two
-        self.identity = f"ast {_hash_of_files(folder)}, {filters} features, {precision}, mean of tokens, v1"
+        hashes = b"".join(bytes.fromhex(hash_of_file(folder / name, 64)) for name in FILES)
+        digest = hashlib.sha256(hashes).hexdigest()[:HASH_DIGITS]
+        self.identity = f"ast {digest}, {filters} features, {precision}, mean of tokens, v1"
         self._device = device
 
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
@@ -95,15 +101,3 @@ def _load_network(folder: Path) -> ASTModel:
     if info["missing_keys"]:
         raise ValueError(f"no values for {min(info['missing_keys'])}")
     return network.eval()
-
-
-def _cached_folder() -> Path:
-    try:
-        return Path(snapshot_download(MODEL, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise UserError(f"the weights of AST are not in the Hugging Face cache; {REMEDY}") from error
-
-
-def _hash_of_files(folder: Path) -> str:
-    hashes = b"".join(bytes.fromhex(hash_of_file(folder / name, 64)) for name in FILES)
-    return hashlib.sha256(hashes).hexdigest()[:HASH_DIGITS]

@@ -83,17 +83,9 @@ def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedd
         embedded = embedder.embed(rolls, f"T={seq_len} {name}")
         for each in embedder.embedders:
             pair = target[each.name], embedded[each.name]
-            rows.append(
-                {
-                    "T": seq_len,
-                    "damage": name,
-                    "n": len(reference),
-                    "n_empty": int((~rolls.any(axis=(1, 2))).sum()),
-                    "FAD": frechet_distance(*pair),
-                    "KAD": defined(kernel_distance, *pair),
-                    **embedder.facts(each),
-                }
-            )
+            numbers = {"n": len(reference), "n_empty": int((~rolls.any(axis=(1, 2))).sum())}
+            values = {"FAD": frechet_distance(*pair), "KAD": defined(kernel_distance, *pair)}
+            rows.append({"T": seq_len, "damage": name} | numbers | values | embedder.facts(each))
     frame = pd.DataFrame(rows)
     floor = frame[frame["damage"] == UNDAMAGED].set_index("embedder")["FAD"]
     frame["FAD_over_floor"] = frame["FAD"] / frame["embedder"].map(floor.where(floor > 0))

@@ -112,14 +112,8 @@ def measure_elbo(subject: Subject, *, beta: float, importance_samples: int = 0) 
     reported = pd.DataFrame.from_dict(published, orient="index", columns=names, dtype=float)
     genres = genres.join(reported, on="genre_name")
     variance = mean.var(dim=0)
-    latents = pd.DataFrame(
-        {
-            "dimension": range(mean.shape[1]),
-            "KL_nats": kl.mean(0),
-            "posterior_mean_variance": variance,
-            "active": (variance > ACTIVE_VARIANCE).int(),
-        }
-    )
+    known = {"KL_nats": kl.mean(0), "posterior_mean_variance": variance, "active": (variance > ACTIVE_VARIANCE).int()}
+    latents = pd.DataFrame({"dimension": range(mean.shape[1]), **known})
     facts = {"beta": beta, "importance_samples": importance_samples, **subject.facts}
     return genres.assign(**facts), latents.assign(**facts)
 

@@ -26,15 +26,8 @@ from common.randomness import rng_at
 from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
 from evaluation.samples.clips import ClipOptions, Clips, ClipSource
-from evaluation.statistics.distances import (
-    Fidelity,
-    fidelity,
-    frechet_distance,
-    frechet_infinity,
-    kernel_distance,
-    random_halves,
-    required_rows,
-)
+from evaluation.statistics import distances
+from evaluation.statistics.distances import Fidelity, frechet_distance, kernel_distance
 from evaluation.statistics.features import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, REPORTED, Column, ResultTable, columns
 
@@ -193,7 +186,7 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     reference, fakes = torch.cat(references), [torch.cat(of_seed) for of_seed in zip(*generated, strict=True)]
     seeds = _over(frechet_distance, [(reference, fake) for fake in fakes])
     rngs = [rng_at("floor", options.seed, number) for number in range(options.floor_seeds)]
-    halves = [random_halves(pools, rng) for rng in rngs]
+    halves = [distances.random_halves(pools, rng) for rng in rngs]
     floor, kernel_floor = _over(frechet_distance, halves), _over(kernel_distance, halves)
     of_train = _balanced(references, trains)
     of_all_seeds = _balanced(pools, map(torch.cat, generated))
@@ -215,9 +208,9 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
         "n_train": len(of_train[0]),
         "FAD_train": defined(frechet_distance, *of_train),
         "KAD": defined(kernel_distance, reference, fakes[0]),
-        "FAD_infinity": defined(lambda *pair: frechet_infinity(*pair, rng), *of_all_seeds),
+        "FAD_infinity": defined(lambda *pair: distances.frechet_infinity(*pair, rng), *of_all_seeds),
         "n_infinity": len(of_all_seeds[0]),
-        "n_infinity_needed": required_rows(reference.shape[1]),
+        "n_infinity_needed": distances.ROWS_PER_DIMENSION * reference.shape[1],
         **_fidelity(reference, fakes[0], ""),
         **_fidelity(reference, torch.cat([rows[:n] for rows, n in zip(trains, numbers, strict=True)]), "_train"),
     }
@@ -234,7 +227,7 @@ def _balanced(*samples: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _fidelity(reference: Tensor, clips: Tensor, suffix: str) -> dict[str, float]:
-    values = defined(fidelity, reference, clips, otherwise=[np.nan] * len(Fidelity._fields))
+    values = defined(distances.fidelity, reference, clips, otherwise=[np.nan] * len(Fidelity._fields))
     return {f"{name}{suffix}": value for name, value in zip(Fidelity._fields, values, strict=True)}
 
 

@@ -72,20 +72,14 @@ def measure_restyling(
         restyled = subject.decode_free(z, torch.full_like(batch.genre, to), index).roll.cpu()
         paired = partner[index] >= 0
         other = (source.rolls(partner[index][paired]) > 0).cpu()
-        rows.append(
-            {
-                "from_id": of,
-                "to_id": to,
-                "from_name": subject.genres[of],
-                "to_name": subject.genres[to],
-                "n": len(index),
-                "target_before": (before[of] == to).mean(),
-                "target_after": (predicted(restyled) == to).mean(),
-                "target_real": (before[to] == to).mean(),
-                **_likeness(restyled, originals[of], ""),
-                **_likeness(restyled[paired], other, "_shuffled"),
-            }
-        )
+        names = {"from_id": of, "to_id": to, "from_name": subject.genres[of], "to_name": subject.genres[to]}
+        shares = {
+            "target_before": (before[of] == to).mean(),
+            "target_after": (predicted(restyled) == to).mean(),
+            "target_real": (before[to] == to).mean(),
+        }
+        likeness = _likeness(restyled, originals[of], "") | _likeness(restyled[paired], other, "_shuffled")
+        rows.append(names | {"n": len(index)} | shares | likeness)
     return pd.DataFrame(rows).assign(**classifier.facts, **subject.facts)
 
 

@@ -86,12 +86,9 @@ class ClipEmbedder:
                     self._keep(key, vector)
             bar.update(len(batch))
         bar.close()
-        return {
-            each.name: torch.from_numpy(
-                np.array([known[key] for key in keys[each.name]], np.float64).reshape(-1, each.dimension)
-            )
-            for each in self.embedders
-        }
+        sizes = {each.name: each.dimension for each in self.embedders}
+        vectors = {name: np.array([known[key] for key in own], np.float64) for name, own in keys.items()}
+        return {name: torch.from_numpy(rows.reshape(-1, sizes[name])) for name, rows in vectors.items()}
 
     def _keys(self, embedder: Embedder, rolls: np.ndarray) -> list[str]:
         """A key for each clip: a hash of everything that its embedding depends on."""

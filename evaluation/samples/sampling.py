@@ -118,13 +118,9 @@ def sample_prior(
 
 @torch.no_grad()
 def play_latents(
-    model: nn.Module,
-    z: Tensor,
-    genre_ids: Sequence[int] | Tensor,
-    seq_len: int,
-    performance: Performance = Performance(),
-    chances: Sequence[Position] | None = None,
-) -> Tensor:
+    model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, seq_len: int,
+    performance: Performance = Performance(), chances: Sequence[Position] | None = None,
+) -> Tensor:  # fmt: skip
     """Piano rolls of a generator or a CVAE's decoder from latents (n, ...), bool (n, 128, seq_len), on the CPU.
 
     `chances`: the random position of each window, for decoders that sample; None if they do not.
@@ -138,14 +134,9 @@ def play_latents(
 
 @torch.no_grad()
 def play_through(
-    model: nn.Module,
-    z: Tensor,
-    genre_ids: Sequence[int] | Tensor,
-    n_frames: int,
-    performance: Performance,
-    chances: Sequence[Position],
-    begun: Tensor | None = None,
-) -> Tensor:
+    model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, n_frames: int, performance: Performance,
+    chances: Sequence[Position], begun: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Pieces of any length, bool (n, 128, n_frames), on the CPU, of a model with `any_length`.
 
     `z` (n, size for n_frames) is of the whole piece. A note decoder continues `begun`, bool (n, 128, known), if given;

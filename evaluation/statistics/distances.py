@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from data.song import OCTAVE
 from evaluation.statistics.features import onsets
 
-# FAD-infinity uses samples of half the rows and more; below twice the dimension they are too small for its line.
+# `frechet_infinity` uses samples of half the rows and more. With fewer rows than twice the dimension, a sixth of the
+# bias or more remained on Gaussian samples.
 ROWS_PER_DIMENSION = 2
 _SIZES, _DRAWS = 6, 8
 NEAREST = 5
@@ -65,11 +66,11 @@ def frechet_infinity(first: Tensor, second: Tensor, rng: torch.Generator) -> flo
 
     The bias of n rows is c / n to first order. A line in 1 / n through the distances of smaller samples, from half of
     the rows to all, gives the value at 0. Both samples shrink together. Rows are drawn without replacement: repeated
-    rows lower the rank of a covariance like a smaller sample. Raises ValueError for fewer than `required_rows` rows.
+    rows lower the rank of a covariance like a smaller sample. Raises ValueError for fewer than 2 F rows.
     """
-    n = min(len(first), len(second))
-    if n < required_rows(first.shape[1]):
-        raise ValueError(f"needs {required_rows(first.shape[1])} rows, but there are {n}")
+    n, needed = min(len(first), len(second)), ROWS_PER_DIMENSION * first.shape[1]
+    if n < needed:
+        raise ValueError(f"needs {needed} rows, but there are {n}")
     inverse_sizes = torch.linspace(2 / n, 1 / n, _SIZES, dtype=torch.float64)
     sizes = (1 / inverse_sizes).round().long().tolist()
     distances = []
@@ -79,11 +80,6 @@ def frechet_infinity(first: Tensor, second: Tensor, rng: torch.Generator) -> flo
                  for _ in range(draws)]  # fmt: skip
         distances.append(sum(frechet_distance(*pair) for pair in drawn) / draws)
     return float(linregress([1 / size for size in sizes], distances).intercept)
-
-
-def required_rows(dimension: int) -> int:
-    """Rows that `frechet_infinity` needs. With fewer, a sixth of the bias or more remained on Gaussian samples."""
-    return ROWS_PER_DIMENSION * dimension
 
 
 def random_halves(strata: Sequence[Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import soundfile
-from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, write
+from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, roll_with, write
 
 from audio.backends import FluidSynth
 from audio.files import encode_mp3, write_roll_files, write_wav
@@ -32,14 +32,6 @@ def renderer(request: pytest.FixtureRequest) -> Renderer:
 
 def synth_of(renderer: Renderer) -> str:
     return renderer.synth.split()[0].lower()
-
-
-def roll_of(*notes: tuple[int, int, int], n_frames: int = 32) -> np.ndarray:
-    """A roll with notes (pitch, first frame, end frame)."""
-    roll = np.zeros((128, n_frames), bool)
-    for pitch, start, end in notes:
-        roll[pitch, start:end] = True
-    return roll
 
 
 def random_rolls(count: int, n_frames: int = 24) -> list[np.ndarray]:
@@ -66,8 +58,8 @@ def semitones_from_a4(audio: np.ndarray) -> float:
 def test_length_depends_on_the_roll_shape_alone_and_silence_is_all_zeros(
     renderer: Renderer, n_frames: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    empty = roll_of(n_frames=n_frames)
-    for roll in (empty, roll_of((A4, 0, 1), n_frames=n_frames), np.ones((128, n_frames), bool)):
+    empty = roll_with(frames=n_frames)
+    for roll in (empty, roll_with((A4, 0, 1), frames=n_frames), np.ones((128, n_frames), bool)):
         audio = renderer.render_roll(roll, FRAMES_PER_SECOND)
         assert audio.shape == (1000 * n_frames + 16_000,) and audio.dtype == np.float32
         assert np.abs(audio).max() <= 1 and audio.any() == roll.any()
@@ -94,7 +86,7 @@ def test_few_rolls_are_taken_in_advance(renderer: Renderer) -> None:
     def endless() -> Iterator[np.ndarray]:
         while True:
             taken.append(None)
-            yield roll_of((A4, 0, 1), n_frames=1)
+            yield roll_with((A4, 0, 1), frames=1)
 
     audio = renderer.render_rolls(endless(), FRAMES_PER_SECOND, workers=2)
     assert not taken
@@ -106,21 +98,21 @@ def test_few_rolls_are_taken_in_advance(renderer: Renderer) -> None:
 
 def test_an_error_in_a_roll_is_raised(renderer: Renderer) -> None:
     with pytest.raises(ValueError, match="shape"):
-        list(renderer.render_rolls([roll_of(), np.zeros((127, 8), bool)], FRAMES_PER_SECOND))
+        list(renderer.render_rolls([roll_with(), np.zeros((127, 8), bool)], FRAMES_PER_SECOND))
 
 
 def test_notes_have_their_pitch_and_time(renderer: Renderer) -> None:
     for pitch in (69, 76, 81):
-        audio = renderer.render_roll(roll_of((pitch, 0, 32)), FRAMES_PER_SECOND)
+        audio = renderer.render_roll(roll_with((pitch, 0, 32)), FRAMES_PER_SECOND)
         assert semitones_from_a4(audio[:32_000]) == pytest.approx(pitch - A4, abs=0.3)
-    audio = renderer.render_roll(roll_of((A4, 16, 24)), FRAMES_PER_SECOND)
+    audio = renderer.render_roll(roll_with((A4, 16, 24)), FRAMES_PER_SECOND)
     assert not audio[:16_000].any()
     attack, sustain, decayed = (energy(audio[first : first + 1600]) for first in (16_000, 20_000, 46_000))
     assert attack > 0 and sustain > 100 * decayed
 
 
 def test_energy_grows_with_notes_and_velocity(renderer: Renderer, tmp_path: Path) -> None:
-    chords = [roll_of(*((pitch, 0, 16) for pitch in pitches)) for pitches in ((60,), (60, 64), (60, 64, 67))]
+    chords = [roll_with(*((pitch, 0, 16) for pitch in pitches)) for pitches in ((60,), (60, 64), (60, 64, 67))]
     one, two, three = (energy(renderer.render_roll(roll, FRAMES_PER_SECOND)) for roll in chords)
     assert 0 < one < two < three
     notes = [midi([on(0, 60, velocity), off(480, 60)]) for velocity in (20, 80, 127)]
@@ -161,19 +153,15 @@ def test_pedal_and_bends(renderer: Renderer, tmp_path: Path) -> None:
 def test_a_roll_sounds_like_its_midi_file(renderer: Renderer, tmp_path: Path) -> None:
     """Frames are whole ticks and whole samples, so the samples are equal up to the last message and its decay."""
     for roll in random_rolls(3):
-        song = pianoroll_to_pretty_midi(roll)
-        song.write(str(tmp_path / "roll.mid"))
-        expected = renderer.render_roll(roll, FRAMES_PER_SECOND)
-        last = np.flatnonzero(roll.any(axis=0))[-1] + 1
-        for source in (song, tmp_path / "roll.mid"):
-            audio = renderer.render_midi(source)
-            assert len(audio) == 1000 * last + 16_000
-            np.testing.assert_array_equal(audio, expected[: len(audio)])
+        pianoroll_to_pretty_midi(roll).write(str(tmp_path / "roll.mid"))
+        audio = renderer.render_midi(tmp_path / "roll.mid")
+        assert len(audio) == 1000 * (np.flatnonzero(roll.any(axis=0))[-1] + 1) + 16_000
+        np.testing.assert_array_equal(audio, renderer.render_roll(roll, FRAMES_PER_SECOND)[: len(audio)])
 
 
 def test_fluidsynth_sounds_like_pretty_midi() -> None:
     """For clips that begin with a note; after silence the internal blocks of 64 samples are aligned differently."""
-    roll = roll_of((60, 0, 8), (64, 4, 20), (67, 12, 32))
+    roll = roll_with((60, 0, 8), (64, 4, 20), (67, 12, 32))
     theirs = pianoroll_to_pretty_midi(roll).fluidsynth(fs=SAMPLE_RATE)
     ours = open_renderer("fluidsynth").render_roll(roll, FRAMES_PER_SECOND)
     assert len(theirs) == len(ours)
@@ -189,7 +177,7 @@ def test_the_synthesizers_are_equally_loud_but_have_different_identities() -> No
 
 
 def test_messages_of_a_roll() -> None:
-    messages = roll_messages(roll_of((64, 0, 3), (60, 3, 4), (64, 5, 32)), FRAMES_PER_SECOND)
+    messages = roll_messages(roll_with((64, 0, 3), (60, 3, 4), (64, 5, 32)), FRAMES_PER_SECOND)
     expected = [
         (0, NOTE_ON, 0, 64, 80),
         (3 / 16, NOTE_ON, 0, 60, 80),
@@ -223,7 +211,7 @@ def test_wav_is_clipped_and_written_atomically(tmp_path: Path) -> None:
 
 
 def test_files_of_rolls(tmp_path: Path) -> None:
-    rolls = {"one": roll_of((A4, 0, 8)), "none": roll_of()}
+    rolls = {"one": roll_with((A4, 0, 8)), "none": roll_with()}
     assert write_roll_files(tmp_path / "midi", rolls, 16) == [tmp_path / "midi/one.mid", tmp_path / "midi/none.mid"]
     paths = write_roll_files(tmp_path / "both", rolls, 16, open_renderer("tinysoundfont"))
     assert [path.name for path in paths] == ["one.mid", "none.mid", "one.wav", "none.wav"]
@@ -245,17 +233,12 @@ def test_identity_names_what_the_samples_depend_on(renderer: Renderer, tmp_path:
     assert other.identity != renderer.identity
 
 
-@pytest.mark.parametrize(
-    ("synth", "remedy"),
-    [
-        ("fluidsynth", "apt-get install libfluidsynth3 and pip install pyfluidsynth"),
-        ("tinysoundfont", "pip install --no-deps tinysoundfont"),
-    ],
-)
-def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch, synth: str, remedy: str) -> None:
-    monkeypatch.setitem(sys.modules, synth, None)  # its import fails
-    with pytest.raises(UserError, match=f"is not installed .*{remedy}"):
-        open_renderer(synth)
+def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    remedies = "apt-get install libfluidsynth3 and pip install pyfluidsynth", "pip install --no-deps tinysoundfont"
+    for synth, remedy in zip(SYNTHS, remedies, strict=True):
+        monkeypatch.setitem(sys.modules, synth, None)  # its import fails
+        with pytest.raises(UserError, match=f"is not installed .*{remedy}"):
+            open_renderer(synth)
 
 
 def test_an_unusable_soundfont_is_reported(renderer: Renderer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from frames import records
+from midi_files import roll_with
 
 import eval_elbo
 import eval_mse
@@ -21,11 +22,7 @@ from models.playing import FEEDBACK
 
 
 def roll_of(*notes: tuple[int, int, int], frames: int = 8) -> torch.Tensor:
-    """A roll (1, 128, frames) with notes (pitch, first frame, frame after the last)."""
-    roll = torch.zeros(1, 128, frames)
-    for pitch, start, end in notes:
-        roll[0, pitch, start:end] = 1
-    return roll
+    return torch.from_numpy(roll_with(*notes, frames=frames))[None].float()
 
 
 def test_baselines_of_a_known_roll() -> None:

@@ -2,12 +2,12 @@
 
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fake_embedders import FakeRenderer, embedder_of
+from weights import save_hybrids
 
 import eval_elbo
 import eval_fad_samples
@@ -50,10 +50,10 @@ def test_every_option_of_the_plan_reaches_its_program(capsys: pytest.CaptureFixt
 
 
 def test_two_trainings_of_one_preset_are_told_apart_everywhere(
-    places: dict[str, object], make_checkpoints: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    places["checkpoints"] = tuple(make_checkpoints(Path(name), seed) for seed, name in enumerate("AB"))
+    places["checkpoints"] = tuple(save_hybrids(places["store"], Path(name), seed) for seed, name in enumerate("AB"))
     classifier = {"classifier_steps": 2, "cache": Path("cache")}
     monkeypatch.setattr(eval_fad_samples, "open_clip_embedder", lambda *_: embedder_of(Path("cache")))
     few = {"generation_seeds": 1, "floor_seeds": 2}
@@ -80,6 +80,7 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
 
     monkeypatch.setattr(assemble, "open_renderer", lambda *_: FakeRenderer())
     page = report.report(ReportOptions(**places, real_clips=0, generated_clips=1)).read_text()
+    assert "Out of date" not in page
     for folder in "AB":
         for network in ("generator (mlp), normal", "cvae (frame-gru)"):
             assert page.count(f"{folder}: {network}") > 5

@@ -1,6 +1,5 @@
 """Figures 2 and 3: known neighbours and silhouettes, floors, chosen windows, pictures, files and refusals."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from sklearn.manifold import Isomap
 from sklearn.metrics import silhouette_samples
+from weights import save_weights
 
 from common.errors import UserError
 from data.store import RollStore
@@ -36,11 +36,11 @@ NAMES = ["a", "b", "c"]
 
 
 @pytest.fixture
-def options(tiny_store: Path, tmp_path: Path, save: Callable[..., Path]) -> dict[str, object]:
+def options(tiny_store: Path, tmp_path: Path) -> dict[str, object]:
     """Options of the program, with weights of two random CVAEs."""
     for number, name in enumerate(("cvae_pretrained_best.pth", "hybrid_cvae_best_T32.pth")):
         torch.manual_seed(number)
-        save(CVAE(3), tmp_path / "checkpoints" / name)
+        save_weights(CVAE(3), tmp_path / "checkpoints" / name)
     folder = tmp_path / "checkpoints"
     return {"store": tiny_store, "checkpoints": (folder,), "metrics": tmp_path / "metrics", "device": "cpu"}
 

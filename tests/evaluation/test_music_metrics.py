@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from frames import records
+from midi_files import roll_with
 
 import eval_music
 from common.errors import UserError
@@ -22,11 +23,7 @@ UNDEFINED_IN_SILENCE = {
 
 
 def clip(*notes: tuple[int, int, int], frames: int = 32) -> torch.Tensor:
-    """A clip (1, 128, frames) with notes (pitch, first frame, frame after the last)."""
-    roll = torch.zeros(1, 128, frames, dtype=torch.bool)
-    for pitch, start, end in notes:
-        roll[0, pitch, start:end] = True
-    return roll
+    return torch.from_numpy(roll_with(*notes, frames=frames))[None]
 
 
 def features_of(roll: torch.Tensor) -> dict[str, float]:

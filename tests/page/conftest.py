@@ -1,7 +1,7 @@
 """All pages are made with a fake synthesiser."""
 
 import pytest
-from pages import FakeRenderer
+from fake_embedders import FakeRenderer
 
 from page import assemble
 

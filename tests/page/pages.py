@@ -1,30 +1,15 @@
 """Options of pages on tiny weights, and a parser of pages."""
 
-from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
-import torch
 from corpus import rewrite_store
-from weights import save_weights
+from weights import save_hybrids
 
 from data.store import RollStore
-from data.windows import WindowSource
-from models import CVAE, Generator
 from page.assemble import ReportOptions
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class FakeRenderer:
-    """A second of a tone for every clip."""
-
-    identity = "fake synthesiser"
-
-    def render_rolls(self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int) -> Iterator[np.ndarray]:
-        for _ in rolls:
-            yield np.sin(np.arange(16_000) / 8).astype(np.float32) / 4
 
 
 class Page(HTMLParser):
@@ -86,19 +71,6 @@ def options_for(store: Path, folder: Path, genres: list[str] | None = None, **mo
     """
     if genres:
         store = rewrite_store(RollStore.open(store), folder / "store", genres=genres).folder
-    save_models(store, folder / "checkpoints")
+    save_hybrids(store, folder / "checkpoints", seq_lens=(32, 64))
     folders = {"checkpoints": (folder / "checkpoints",), "metrics": folder / "metrics", "runs": folder / "runs"}
     return ReportOptions(store=store, **{**folders, "real_clips": 1, "generated_clips": 2, **more})
-
-
-def save_models(store: Path, folder: Path, seed: int = 0) -> Path:
-    opened = RollStore.open(store)
-    torch.manual_seed(seed)
-    for seq_len in (32, 64):
-        facts = {"genres": opened.genres, "frames_per_second": 16, "seq_len": seq_len}
-        rate = WindowSource(opened, "train", seq_len).pitch_rate().mul(8).clamp(0.01, 0.6)
-        generator, cvae = Generator(len(opened.genres), seq_len), CVAE(len(opened.genres))
-        generator.start_at(rate)
-        save_weights(generator, folder / f"hybrid_G_best_T{seq_len}.pth", **facts)
-        save_weights(cvae, folder / f"hybrid_cvae_best_T{seq_len}.pth", **facts)
-    return folder

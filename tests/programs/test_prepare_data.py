@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from corpus import ROWS, names_in, write_labels
+from corpus import ROWS, write_labels
 from midi_files import example_song, write
 
 import prepare_data
@@ -43,23 +43,6 @@ def test_the_script_makes_a_store_once(corpus: Path) -> None:
     assert second.stderr == ""
 
 
-@pytest.fixture
-def run_main(corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs prepare_data.py in this process, inside `corpus`; returns exit code and standard error."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.chdir(corpus)
-        capsys.readouterr()
-        words = ["--workers", "1", *arguments]
-        try:
-            run_command(lambda: prepare_data.prepare_data(parse_options(prepare_data.Options, "", words)))
-        except SystemExit as exit_:
-            return exit_.code, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -77,20 +60,20 @@ def run_main(corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         ("--labels labels.csv --midi-dir midi --store other", "other: not empty and not a roll store"),
     ],
 )
-def test_wrong_options_and_files_end_in_one_line(run_main, corpus: Path, arguments: str, message: str) -> None:
+def test_wrong_options_and_files_end_in_one_line(
+    arguments: str, message: str, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(corpus / "no_id.csv", b"path,genre\nslow/song 0.mid,slow")
     write(corpus / "outside.csv", b"path,genre_id\n../midi/slow/song 0.mid,0")
     write(corpus / "other/store.json", b'{"name": "another program\'s"}')
     before = sorted(corpus.rglob("*"))
-    code, errors = run_main(*arguments.split())
-    (line,) = errors.splitlines()
-    assert code == 2 and re.match(f"error: {message}", line)
+    monkeypatch.chdir(corpus)
+    words = ["--workers", "1", *arguments.split()]
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: prepare_data.prepare_data(parse_options(prepare_data.Options, "", words)))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and re.match(f"error: {message}", line)
     assert sorted(corpus.rglob("*")) == before
-
-
-def test_a_dry_run_does_nothing(run_main, corpus: Path) -> None:
-    assert run_main("--labels", "labels.csv", "--midi-dir", "midi", "--dry-run")[0] == 0
-    assert names_in(corpus) == ["labels.csv", "midi"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
