@@ -20,7 +20,7 @@ class Cell(NamedTuple):
     share: float | None = None
 
 
-@dataclass@dataclass(frozen=True)
+@dataclass(frozen=True)
 class ShownTable:
     """A table to show, the result file that it comes from, and notes below it.
 
