@@ -38,6 +38,7 @@ def write_roll_files(
 
     WAV files go to `wav_folder`, by default `folder`. Returns the paths, all MIDI files first.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     midi_paths = [folder / f"{name}.mid" for name in rolls]
     for path, roll in zip(midi_paths, rolls.values(), strict=True):
         with written_atomically(path) as file:
