@@ -43,12 +43,9 @@ class CGANStage(RollStage):
     best_by = {"generator": "roll_distance", "critic": "roll_distance"}
     averaged = ("generator",)
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options, [RollPhase.of(options.seq_len, options.epochs)], options.balance)
-
     def open(self) -> None:
         super().open()
-        self.cvae = self.load_earlier(CVAE.kind, "train_cvae.py").to(self.device).requires_grad_(False)
+        self.cvae = self.load_earlier(CVAE.kind).to(self.device).requires_grad_(False)
         self.initial = {}
         if self.options.init_from:
             self.initial = {name: self.load_initial(pretrained_file(name), name) for name in self.best_by}

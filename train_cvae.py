@@ -10,7 +10,7 @@ The same command resumes a run that was stopped. Writes checkpoints/cvae_pretrai
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -66,9 +66,6 @@ class CVAEStage(RollStage):
     best_by = {"cvae": "negative_elbo"}
     averaged = ("cvae",)
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options, [RollPhase.of(options.seq_len, options.epochs)], options.balance)
-
     def open(self) -> None:
         super().open()
         self.initial = None
@@ -84,9 +81,8 @@ class CVAEStage(RollStage):
             cvae, lines = self.initial
             self.models = {"cvae": cvae.to(self.device)}
             return [*log, *lines]
-        names = ("latent", "hidden", "depth", "event_size", "genre_size", "prior")
-        sizes = {name: getattr(self.options, name) for name in names}
-        cvae = build_sized("cvae", self.options.architecture, n_genres=len(self.genres), **sizes).to(self.device)
+        options = {field.name: getattr(self.options, field.name) for field in fields(ModelOptions)}
+        cvae = build_sized("cvae", n_genres=len(self.genres), **options).to(self.device)
         cvae.start_at(self.train_windows.pitch_rate())
         self.models = {"cvae": cvae}
         return log

@@ -32,7 +32,6 @@ from training.stage import Phase
 from training.validation import validate_cvae, validate_generator
 
 KINDS = {"cvae": CVAE.kind, "G": Generator.kind, "D": Critic.kind}
-EARLIER_STAGE = {CVAE.kind: "train_cvae.py", Generator.kind: "train_cgan.py", Critic.kind: "train_cgan.py"}
 PRESETS = presets.presets_of(presets.HYBRID)
 
 
@@ -80,9 +79,9 @@ class HybridStage(RollStage):
     best_by = {"cvae": "negative_elbo", "G": "roll_distance", "D": "roll_distance"}
     averaged = ("cvae", "G")
 
-    def __init__(self, options: Options) -> None:
-        phases = [RollPhase.of(*phase) for phase in zip(options.seq_lens, options.epochs, strict=True)]
-        super().__init__(options, phases, options.balance)
+    def phases_of(self, options: Options) -> list[RollPhase]:
+        phases = zip(options.seq_lens, options.epochs, strict=True)
+        return [RollPhase(f"T={seq_len}", epochs, seq_len) for seq_len, epochs in phases]
 
     def open(self) -> None:
         super().open()
@@ -93,7 +92,7 @@ class HybridStage(RollStage):
                 model, lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
                 self.initial_log += lines
             elif kind == CVAE.kind or (self.checkpoints / earlier).exists():
-                model = self.load_earlier(kind, EARLIER_STAGE[kind])
+                model = self.load_earlier(kind)
             else:
                 continue
             if kind != Critic.kind:
@@ -162,14 +161,11 @@ class HybridStage(RollStage):
         The CVAE does not change during these steps. A GPU encodes all windows in one call, which starts fewer kernels;
         a CPU encodes those of one step at a time, because all together took up to 7 % longer.
         """
-        steps = self.options.critic_steps
-        indices = [draw.index(stream) for stream in range(1, steps + 1)]
-        together = 1 if self.device.type == "cpu" else steps
-        for first in range(0, steps, together):
-            chosen = indices[first : first + together]
-            batch = draw.batch_of(torch.cat(chosen))
+        indices = [draw.index(stream) for stream in range(1, self.options.critic_steps + 1)]
+        for together in [[index] for index in indices] if self.device.type == "cpu" else [indices]:
+            batch = draw.batch_of(torch.cat(together))
             windows = Encoded(batch.roll, batch.genre, self.models["cvae"].encode(*batch))
-            yield from windows.split([len(index) for index in chosen])
+            yield from windows.split([len(index) for index in together])
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return {

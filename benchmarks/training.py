@@ -37,7 +37,7 @@ BATCH, LARGE_BATCH, SEQ_LENS = 512, 64, (32, 64, 128)
 
 def stage_rate(stage: RollStage, seq_len: int) -> float:
     """Windows per second of whole iterations, with the making of batches."""
-    phase = RollPhase.of(seq_len, 1)
+    phase = RollPhase(f"T={seq_len}", 1, seq_len)
     stage.open_phase(phase)
     stage.models = {}
     stage.build_models(phase)

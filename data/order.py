@@ -21,22 +21,14 @@ class WindowOrder:
         self._balanced = balanced
         self._cached: dict[int, tuple[int, Tensor]] = {}
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of steps; the last takes the remaining windows."""
-        return -(-len(self._genre) // self._batch_size)
-
-    def index(self, epoch: int, step: int, stream: int = 0) -> Tensor:
-        """Return the window indices of a step, int64 (B,)."""
-        return self.examples(epoch, step * self._batch_size, stream)
-
     def examples(self, epoch: int, first: int, stream: int = 0) -> Tensor:
-        """Return the window indices of the step that begins with example `first` of an epoch, int64 (B,)."""
-        cached_epoch, order = self._cached.get(stream, (-1, self._genre))
-        if cached_epoch != epoch:
-            order = self._order(epoch, stream)
-            self._cached[stream] = (epoch, order)
-        return order[first : first + self._batch_size]
+        """Return the window indices of the step that begins with example `first` of an epoch, int64 (B,).
+
+        The last step takes the remaining windows.
+        """
+        if self._cached.get(stream, (-1,))[0] != epoch:
+            self._cached[stream] = epoch, self._order(epoch, stream)
+        return self._cached[stream][1][first : first + self._batch_size]
 
     def _order(self, epoch: int, stream: int) -> Tensor:
         rng = rng_at("order", self._seed, len(self._genre), epoch, stream)

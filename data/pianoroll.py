@@ -51,25 +51,21 @@ def drop_short_notes(roll: ArrayLike, min_frames: int) -> np.ndarray:
     return np.cumsum(changes, axis=-1, dtype=np.int8)[..., :-1].astype(bool)
 
 
-def pianoroll_to_pretty_midi(
-    roll: ArrayLike, *, frames_per_second: int = FRAMES_PER_SECOND, program: int = 0, velocity: int = VELOCITY
-) -> pretty_midi.PrettyMIDI:
-    """Return a roll of 0 and 1 (128, T) as a MIDI file of one instrument, with the notes of `roll_notes`.
+def pianoroll_to_pretty_midi(roll: ArrayLike, frames_per_second: int = FRAMES_PER_SECOND) -> pretty_midi.PrettyMIDI:
+    """Return a roll of 0 and 1 (128, T) as a MIDI file of one piano, with the notes of `roll_notes`.
 
     Notes start and end at frame / `frames_per_second` seconds. MIDI does not keep T: there is no silence after the
     last note. Raises ValueError as `roll_notes` does (apply a threshold to probabilities first), and for a frame rate
-    that does not divide 1024 or a program or velocity outside the MIDI range.
+    that does not divide 1024.
     """
     if frames_per_second < 1 or TICKS_PER_SECOND % frames_per_second:
         raise ValueError(
             f"{frames_per_second} frames a second do not fall on ticks of 1/{TICKS_PER_SECOND} s; "
             f"use a rate that divides {TICKS_PER_SECOND}"
         )
-    if not 0 <= program <= 127 or not 1 <= velocity <= 127:
-        raise ValueError(f"program must be 0 ... 127 and velocity 1 ... 127, but they are {program} and {velocity}")
-    instrument = pretty_midi.Instrument(program)
+    instrument = pretty_midi.Instrument(program=0)
     instrument.notes = [
-        pretty_midi.Note(velocity, pitch, start / frames_per_second, end / frames_per_second)
+        pretty_midi.Note(VELOCITY, pitch, start / frames_per_second, end / frames_per_second)
         for pitch, start, end in zip(*(field.tolist() for field in roll_notes(roll)), strict=True)
     ]
     midi = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=QUARTERS_PER_MINUTE)

@@ -278,17 +278,13 @@ def _decode(data: np.ndarray, at: np.ndarray, counts: np.ndarray, ticks_per_quar
     if (data1[channel_message] >= 0x80).any() or (data2[two_bytes] >= 0x80).any():
         raise MidiError("damaged: a data byte is above 127")
     tempo = (status == _META) & (track == 0) & (data1 == _SET_TEMPO)
+    length_at = data_at[tempo] + 1
+    length, length_bytes = _varlen(data, length_at)
+    if (length < 3).any():
+        raise MidiError("damaged: a tempo has fewer than three bytes")
     return MidiEvents(
         ticks_per_quarter,
         *(field[channel_message] for field in (tick, track, status >> 4, status & 0xF, data1, data2)),
         tempo_tick=tick[tempo],
-        tempo_microseconds=_tempo_microseconds(data, data_at[tempo] + 1),
+        tempo_microseconds=data[(length_at + length_bytes)[:, None] + np.arange(3)] @ np.array([1 << 16, 1 << 8, 1]),
     )
-
-
-def _tempo_microseconds(data: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the tempo of set-tempo events, int64 (n,): the first three bytes after the length at each of `at`."""
-    length, length_bytes = _varlen(data, at)
-    if (length < 3).any():
-        raise MidiError("damaged: a tempo has fewer than three bytes")
-    return data[(at + length_bytes)[:, None] + np.arange(3)] @ np.array([1 << 16, 1 << 8, 1])

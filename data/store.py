@@ -88,7 +88,10 @@ class RollStore:
         STORE.verify(folder, info, [SONGS])
         with STORE.damage_named(folder):
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in ARRAYS}
-            return cls(folder, info, _read_songs(folder / SONGS), **arrays)
+            kinds = {field.name: np.int64 if field.type in (int, "int") else str for field in fields(SongRow)}
+            table = pd.read_csv(folder / SONGS, dtype=kinds, keep_default_na=False).astype(object)
+            table["confidence"] = [float(text) if text else None for text in table["confidence"]]
+            return cls(folder, info, [SongRow(*row) for row in table.itertuples(index=False, name=None)], **arrays)
 
     def verify(self) -> None:
         """Read all files as a whole. Raises `UserError` where one differs from its hash."""
@@ -166,10 +169,3 @@ class RollStore:
         song = np.repeat(np.array(chosen, np.int64), counts)
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return song, np.repeat(offsets, counts) + place * seq_len
-
-
-def _read_songs(path: Path) -> list[SongRow]:
-    kinds = {field.name: np.int64 if field.type in (int, "int") else str for field in fields(SongRow)}
-    table = pd.read_csv(path, dtype=kinds, keep_default_na=False).astype(object)
-    table["confidence"] = [float(text) if text else None for text in table["confidence"]]
-    return [SongRow(*row) for row in table.itertuples(index=False, name=None)]

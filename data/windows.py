@@ -48,7 +48,9 @@ class _PackedStore:
         self.frames = torch.from_numpy(store.frames).to(device)
         self.pitch = torch.from_numpy(store.pitch).to(device)
         self.velocity = torch.from_numpy(store.velocity).to(device)
-        self.cells_of_word = _cells_of_word().to(device)
+        # float32 (65536, 16): the sixteen cells of two packed bytes, read as one little-endian number.
+        bytes_of_word = np.arange(1 << 16, dtype="<u2").view(np.uint8).reshape(-1, 2)
+        self.cells_of_word = torch.from_numpy(np.unpackbits(bytes_of_word, axis=1).astype(np.float32)).to(device)
 
     @classmethod
     def on(cls, store: RollStore, device: torch.device) -> "_PackedStore":
@@ -188,9 +190,3 @@ def _note_ranges(
         first[start:end] = row.note_offset + np.searchsorted(onsets, seconds[start:end])
         last[start:end] = row.note_offset + np.searchsorted(onsets, (frame + seq_len) / store.frames_per_second)
     return first, last, seconds
-
-
-def _cells_of_word() -> Tensor:
-    """float32 (65536, 16): the sixteen cells of two packed bytes, read as one little-endian number."""
-    bytes_of_word = np.arange(1 << 16, dtype="<u2").view(np.uint8).reshape(-1, 2)
-    return torch.from_numpy(np.unpackbits(bytes_of_word, axis=1).astype(np.float32))

@@ -1,7 +1,5 @@
 """Base classes and table of the networks, with a default for everything that callers use; constants of piano rolls."""
 
-from collections.abc import Callable
-from functools import wraps
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -19,7 +17,7 @@ SLOPE = 0.2  # of the critics' LeakyReLU
 class Model(nn.Module):
     """A network that a weights file can name: a subclass with `kind` and `network` enters `NETWORKS`.
 
-    `config` is set to the arguments of the constructor.
+    `config`: the arguments of the constructor.
 
     `any_length`: one model for windows of any T; z has `latent` numbers for every second instead of for the window.
     `plays_by`: fields of `Playing` that change what the decoder plays, besides the threshold.
@@ -38,18 +36,19 @@ class Model(nn.Module):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = _recording(cls.__init__)
         if "network" in vars(cls) and NETWORKS.setdefault((cls.kind, cls.network), cls) is not cls:
             raise TypeError(f"{cls.__name__}: there is a {cls.kind} {cls.network} already")
+
+    def __new__(cls, *values: Any, **named: Any) -> "Model":
+        model = super().__new__(cls)
+        bound = signature(cls).bind_partial(*values, **named)  # a deep copy is made without arguments
+        bound.apply_defaults()
+        model.config = bound.arguments
+        return model
 
     def noise_size(self, seq_len: int) -> int:
         """Numbers in z for a window of `seq_len` frames."""
         return self.latent * (seq_len // FRAMES_A_SECOND if self.any_length else 1)
-
-    def attention_matrices(self) -> list[Tensor]:
-        """The weights of attention and feed-forward layers, for an optimiser of matrices; empty without attention."""
-        return []
 
     def grow_from(self, shorter: "Model") -> None:
         """Compute `grown_tensors` from those of a model for T / k frames."""
@@ -58,23 +57,16 @@ class Model(nn.Module):
 NETWORKS: dict[tuple[str, str], type[Model]] = {}  # by kind and network
 
 
-def _recording(build: Callable[..., None]) -> Callable[..., None]:
-    """`build`, a constructor that afterwards keeps its arguments as `config`; a subclass overwrites its parent's."""
-
-    @wraps(build)
-    def build_and_record(self: Model, *values: Any, **named: Any) -> None:
-        build(self, *values, **named)
-        bound = signature(build).bind(self, *values, **named)
-        bound.apply_defaults()
-        self.config = dict(list(bound.arguments.items())[1:])
-
-    return build_and_record
-
-
 class RollGenerator(Model):
-    """G(z, y). A subclass defines `logits(z, genre)`, (B, 128, T)."""
+    """G(z, y). A subclass defines `logits(z, genre)`, (B, 128, T), and its last layer `roll`."""
 
     kind = "generator"
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """Set the output bias so that each pitch sounds in its share of frames, `pitch_rate` (128,)."""
+        bias = self.roll.bias
+        bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(len(bias) // PITCHES))
 
     def forward(self, z: Tensor, genre: Tensor) -> Tensor:
         """Probabilities (B, 128, T) that a cell sounds, for `z` (B, size of z) and `genre` int64 (B,)."""

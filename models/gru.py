@@ -77,21 +77,20 @@ class FrameGRU(nn.Module):
         self.frame_size, self.half_products = frame_size, half_products
         self.gru = nn.GRU(frame_size + constant_size, hidden, batch_first=True, bidirectional=bidirectional)
 
-    def forward(
-        self, frames: Tensor, constant: Tensor | None = None, hidden: Tensor | None = None, played: Steps | None = None
-    ) -> Tensor:
-        """Hidden states, (B, T, directions * hidden), in the order of frames for both directions.
-
-        `frames` (B, T, frame_size); `constant` (B, constant_size); initial state `hidden` (B, hidden), zeros if None.
-        `played`: the steps for these inputs if they are already computed (one direction); the CPU then computes the
-        derivative only.
-        """
-        return self.run(frames, constant, hidden, played)[0]
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        """The hidden states of `run`."""
+        return self.run(*inputs, **named)[0]
 
     def run(
         self, frames: Tensor, constant: Tensor | None = None, hidden: Tensor | None = None, played: Steps | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The hidden states as in `forward`, and the last one of each direction, (directions, B, hidden)."""
+        """Hidden states, (B, T, directions * hidden), in the order of frames for both directions.
+
+        Also the last one of each direction, (directions, B, hidden).
+        `frames` (B, T, frame_size); `constant` (B, constant_size); initial state `hidden` (B, hidden), zeros if None.
+        `played`: the steps for these inputs if they are already computed (one direction); the CPU then computes the
+        derivative only.
+        """
         if frames.device.type != "cpu":
             return self._run_library(frames, constant, hidden)
         gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)

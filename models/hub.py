@@ -8,11 +8,10 @@ from pathlib import Path
 from .architectures import build
 from .base import NETWORKS, Model, StudyVAE
 from .trained import load
-from .weight_files import FOLDERS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
+from .weight_files import FOLDERS, PROGRAMS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _REMEDY = "put the right file there"
-_SCRIPTS = {"cvae": "train_cvae.py", "generator": "train_cgan.py", "critic": "train_cgan.py"}
 # Tokens of new models of the study: single measures of 4/4.
 _FORM = {
     "name": "measure", "ticks": ["0", "1/4", "1/3", "1/2", "2/3", "3/4"], "lowest": 55, "highest": 84,
@@ -38,7 +37,7 @@ def roll_model(
         return model
     folder = Path(checkpoint_dir or folder_of(preset, _REPOSITORY))
     path = hybrid_path(folder, kind, seq_len) if seq_len else folder / pretrained_file(kind)
-    _require(path, f"{'train_hybrid.py' if seq_len else _SCRIPTS[kind]} --preset {preset}")
+    _require(path, f"{'train_hybrid.py' if seq_len else PROGRAMS[kind]} --preset {preset}")
     trained = load(path, kind, _REMEDY, seq_len=seq_len)
     trained.model.genres, trained.model.condition = trained.genres, trained.condition
     return trained.model

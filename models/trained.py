@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,27 +48,15 @@ class Trained:
         return self.facts["training_songs"]
 
 
-class LabelledMusic(Protocol):
-    """The part of a roll store that weights are compared with."""
-
-    folder: Path
-    genres: list[str]
-    condition: str
-    frames_per_second: int
-
-    def song_ids(self, split: str) -> Any:
-        """Ids of the songs of a split, int64 (n,)."""
-
-
 def load(
     path: Path, kind: str | tuple[str, ...], remedy: str, *, network: str | None = None, seq_len: int | None = None,
-    store: LabelledMusic | None = None, allow_other_songs: bool = False,
+    store: Any = None, allow_other_songs: bool = False,
 ) -> Trained:  # fmt: skip
     """The trained model in a weights file, of rolls or of the study.
 
     Raises `CheckpointError` with `remedy` if the file is missing, damaged or incomplete, holds another `kind` (one of
-    several) or `network`, or was trained at another T than `seq_len` and takes no other. With a `store` also if the
-    genres or the frame rate differ, or, unless `allow_other_songs`, if some training songs are not in the store's
+    several) or `network`, or was trained at another T than `seq_len` and takes no other. With a roll `store` also if
+    the genres or the frame rate differ, or, unless `allow_other_songs`, if some training songs are not in the store's
     training split: the store's test split may contain them. New songs in the store are allowed.
     """
     content = read_checkpoint(path, remedy)
@@ -97,7 +85,7 @@ def load(
     return trained
 
 
-def _check_store(trained: Trained, store: LabelledMusic, remedy: str, allow_other_songs: bool) -> None:
+def _check_store(trained: Trained, store: Any, remedy: str, allow_other_songs: bool) -> None:
     path = trained.path
     if (trained.genres, trained.condition) != (list(store.genres), store.condition):
         raise CheckpointError(

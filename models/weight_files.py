@@ -6,6 +6,7 @@ from .base import NETWORKS, RollCritic, RollGenerator
 from .checkpoint import CheckpointError, read_checkpoint
 
 BEST, LAST = "best", "last"
+PROGRAMS = {"cvae": "train_cvae.py", "generator": "train_cgan.py", "critic": "train_cgan.py"}  # of stages 1 and 2
 # Folders of trained weights by preset, and the folder of the weights that come with the repository.
 FOLDERS = {"paper": "checkpoints", "large": "checkpoints/large"}
 RELEASED = Path(__file__).resolve().parents[1] / "released"

@@ -100,8 +100,7 @@ class Adversaries:
         roll, genre, posterior = real
         with torch.no_grad():
             z_real = posterior.sample(draw.normal(*posterior.mean.shape))
-            z_fake = self._some_from_prior(z_real, genre, draw)
-            fake = self._fake(z_fake, genre)
+            z_fake, fake = self._fakes(z_real, genre, draw)
         mix, options = draw.uniform(len(genre)), self.options
         loss, distance, norm = critic_loss(
             self.critic, roll, fake, genre, mix, options.penalty, options.drift, (z_real, z_fake)
@@ -110,22 +109,17 @@ class Adversaries:
 
     def generator_loss(self, z: Tensor, genre: Tensor, draw: Draw) -> Tensor:
         """L_G = -E[D(G(z, y))], for z (B, size of z) of the encoder. Its gradient flows through the fakes only."""
-        z = self._some_from_prior(z, genre, draw)
-        return -self.critic(self._fake(z, genre), genre, z.detach()).float().mean()
+        z, fake = self._fakes(z, genre, draw)
+        return -self.critic(fake, genre, z.detach()).float().mean()
 
-    def _some_from_prior(self, z: Tensor, genre: Tensor, draw: Draw) -> Tensor:
-        """z (B, size of z) with the first `prior_share` of the rows replaced by samples of the prior, as constants."""
-        count = round(self.options.prior_share * len(z))
-        if not count:
-            return z
-        with torch.no_grad():
-            drawn = self.generator.prior.sample(draw.normal(count, z.shape[1]), genre[:count])
-        return torch.cat([drawn, z[count:]])
-
-    def _fake(self, z: Tensor, genre: Tensor) -> Tensor:
-        """G(z, y) as the critic sees it, (B, 128, T)."""
+    def _fakes(self, z: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """z (B, size of z) with constant samples of the prior in its first rows, and G(z, y) as the critic sees it."""
+        if count := round(self.options.prior_share * len(z)):
+            with torch.no_grad():
+                drawn = self.generator.prior.sample(draw.normal(count, z.shape[1]), genre[:count])
+            z = torch.cat([drawn, z[count:]])
         probabilities = self.generator(z, genre)
-        return straight_through(probabilities) if self.options.fakes == BINARY else probabilities
+        return z, straight_through(probabilities) if self.options.fakes == BINARY else probabilities
 
 
 def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:
@@ -146,13 +140,12 @@ class GradientShare:
 
     def __init__(self, z: Tensor, z_of_generator: Tensor) -> None:
         """`z`: the encoder's. `z_of_generator`: computed from it, or a constant. Call before the backward pass."""
-        self._gradients = dict.fromkeys(("whole", "generator"), z.new_zeros(1))
-        z.register_hook(partial(self._gradients.__setitem__, "whole"))
+        self._whole = self._generator = z.new_zeros(1)
+        z.register_hook(partial(setattr, self, "_whole"))
         if z_of_generator.requires_grad:
-            z_of_generator.register_hook(partial(self._gradients.__setitem__, "generator"))
+            z_of_generator.register_hook(partial(setattr, self, "_generator"))
 
     def value(self) -> Tensor:
         """The share, a scalar. Call after the backward pass."""
-        whole, generator = self._gradients.values()
-        of_generator, of_elbo = generator.norm(), (whole - generator).norm()
+        of_generator, of_elbo = self._generator.norm(), (self._whole - self._generator).norm()
         return of_generator / (of_generator + of_elbo).clamp_min(1e-30)

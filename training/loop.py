@@ -69,11 +69,8 @@ class _EpochLosses:
         names = ", ".join(name for name, example in steps.items() if example == first)
         return f"the loss {names} is not finite in the step from example {first} of this epoch on"
 
-    def latest(self) -> dict[str, float]:
-        return dict(zip(self._names, self._latest.tolist(), strict=True))
-
-    def sums(self) -> dict[str, float]:
-        return dict(zip(self._names, self._sums.tolist(), strict=True))
+    def latest_and_sums(self) -> list[dict[str, float]]:
+        return [dict(zip(self._names, values.tolist(), strict=True)) for values in (self._latest, self._sums)]
 
 
 def train(stage: Stage) -> None:
@@ -160,14 +157,13 @@ class _Run:
             for phase in stage.phases for model in stage.best_by for which in (BEST, LAST)
         ]  # fmt: skip
         used = [path for path in paths if path.exists()]
-        if not used and not self.folder.epochs_path.exists():
-            return
         more = f" and {len(used) - 1} more" if len(used) > 1 else ""
         what = f"{used[0]}{more}: of another run" if used else f"{stage.folder}: holds the log of another run"
-        raise UserError(
-            f"{what}, for there is no {self.folder.state_path} to resume from; --restart overwrites it, --checkpoints "
-            "and --runs name other folders"
-        )
+        if used or self.folder.epochs_path.exists():
+            raise UserError(
+                f"{what}, for there is no {self.folder.state_path} to resume from; --restart overwrites it, "
+                "--checkpoints and --runs name other folders"
+            )
 
     def _restore(self, state: dict[str, Any]) -> None:
         stage = self.stage
@@ -222,8 +218,8 @@ class _Run:
             if steps % _CHECK_EVERY == 0 or progress.example == stage.n_examples or save or stop:
                 if error := losses.error():
                     raise UserError(f"{error}. {_REMEDY}")
-                progress.sums = losses.sums()
-                bar.set_postfix({name: f"{value:.4g}" for name, value in losses.latest().items()}, refresh=False)
+                latest, progress.sums = losses.latest_and_sums()
+                bar.set_postfix({name: f"{value:.4g}" for name, value in latest.items()}, refresh=False)
             bar.update(count)
             if save or stop:
                 self._save_state()
@@ -248,7 +244,7 @@ class _Run:
 
     def _finish_epoch(self) -> None:
         stage, progress = self.stage, self.progress
-        models = stage.models_for_users()
+        models = {**stage.models, **{name: average.module for name, average in stage.averages.items()}}
         for model in models.values():
             model.eval()
         metrics = stage.validate(models)

@@ -1,6 +1,5 @@
 """Optimizers: Adam, or Muon for the matrices of attention layers with AdamW for the other parameters; dropout."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.options import CheckedOptions, option
+from models.notes.note_attention import attention_matrices
 
 BETAS = (0.9, 0.999)
 ADAM, MUON = OPTIMIZERS = ("adam", "muon")
@@ -27,29 +27,26 @@ class OptimizerOptions(CheckedOptions):
     dropout: float = option(0.0, "dropout of what each attention layer adds", minimum=0, maximum=0.9)
 
 
-class Together:
+class Together(list[torch.optim.Optimizer]):
     """Several optimizers, for the parts of one model, with the interface of one."""
-
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        self._optimizers = list(optimizers)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+        return [group for optimizer in self for group in optimizer.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for optimizer in self._optimizers:
+        for optimizer in self:
             optimizer.zero_grad(set_to_none)
 
     def step(self) -> None:
-        for optimizer in self._optimizers:
+        for optimizer in self:
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        return {str(index): optimizer.state_dict() for index, optimizer in enumerate(self._optimizers)}
+        return {str(index): optimizer.state_dict() for index, optimizer in enumerate(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for index, optimizer in enumerate(self._optimizers):
+        for index, optimizer in enumerate(self):
             optimizer.load_state_dict(state[str(index)])
 
 
@@ -61,11 +58,11 @@ def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BET
 def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> torch.optim.Optimizer | Together:
     """The optimizer of `model` at the learning rate `rate`.
 
-    Muon (Jordan et al. 2024) gets the model's `attention_matrices`. Raises `UserError` for muon if there are none.
+    Muon (Jordan et al. 2024) gets the `attention_matrices`. Raises `UserError` for muon if there are none.
     """
     if options.optimizer == ADAM:
         return adam(list(model.parameters()), rate)
-    matrices = model.attention_matrices()
+    matrices = attention_matrices(model)
     if not matrices:
         raise UserError("--optimizer muon is for note decoders (--preset large); leave it out")
     of_muon = set(map(id, matrices))

@@ -1,7 +1,6 @@
 """What the three stages on piano rolls share: the store, windows of one T, their order, and random numbers."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +19,7 @@ from data.store import RollStore
 from data.windows import Batch, WindowSource, draw_semitones
 from models import adopt, build
 from models.trained import load
-from models.weight_files import BEST, pretrained_file
+from models.weight_files import BEST, PROGRAMS, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
 BALANCES = ("weights", "sampler", "none")
@@ -81,10 +80,6 @@ class RollPhase(Phase):
 
     seq_len: int
 
-    @classmethod
-    def of(cls, seq_len: int, epochs: int) -> "RollPhase":
-        return cls(f"T={seq_len}", epochs, seq_len)
-
 
 class Draw:
     """Batches and random numbers of one training step, a function of seed and position."""
@@ -128,12 +123,15 @@ class RollStage(Stage):
         ("seq_len", "seq_lens", "architecture", "latent", "hidden", "depth", "event_size", "genre_size", "genres")
     )
 
-    def __init__(self, options: RollTrainingOptions, phases: Sequence[RollPhase], balance: str) -> None:
-        """`balance` is one of `BALANCES`. Raises `UserError` if the device is not available."""
+    def __init__(self, options: RollTrainingOptions) -> None:
+        """Raises `UserError` if the device is not available."""
         device, folder = select_device(options.device), options.runs / self.name
-        super().__init__(options, list(phases), device, folder, options.checkpoints)
+        super().__init__(options, self.phases_of(options), device, folder, options.checkpoints)
         self.earlier_weights: dict[str, str] = {}  # file name -> hash
-        self._balance = balance
+
+    def phases_of(self, options: RollTrainingOptions) -> list[RollPhase]:
+        """A single phase, unless a subclass has more."""
+        return [RollPhase(f"T={options.seq_len}", options.epochs, options.seq_len)]
 
     def open(self) -> None:
         """Open the store. Raises `UserError` if there is none."""
@@ -153,9 +151,9 @@ class RollStage(Stage):
                     "frames, but needs at least two; give it more or longer songs"
                 )
         genre = self.train_windows.genre_on_host
-        self.order = WindowOrder(genre, self.options.batch_size, self.options.seed, balanced=self._balance == "sampler")
-        weights = torch.ones(len(self.genres))
-        if self._balance == "weights":
+        options, weights = self.options, torch.ones(len(self.genres))
+        self.order = WindowOrder(genre, options.batch_size, options.seed, balanced=options.balance == "sampler")
+        if options.balance == "weights":
             weights = inverse_frequency_weights(genre, len(self.genres))
         self.genre_weights = weights.to(self.device)
 
@@ -204,13 +202,13 @@ class RollStage(Stage):
     def weights_file(self, model: str, phase: Phase, which: str) -> str:
         return pretrained_file(model, which)
 
-    def load_earlier(self, kind: str, program: str) -> nn.Module:
+    def load_earlier(self, kind: str) -> nn.Module:
         """The best weights of an earlier stage; the hash of the file becomes part of the run's identity.
 
         Raises `CheckpointError` if the file is missing or was trained on other music.
         """
         file_name = pretrained_file(kind, BEST)
-        remedy = f"run {program} first, or name its folder with --checkpoints"
+        remedy = f"run {PROGRAMS[kind]} first, or name its folder with --checkpoints"
         path, allow = self.checkpoints / file_name, self.options.allow_other_songs
         trained = load(path, kind, remedy, store=self.store, allow_other_songs=allow)
         self.earlier_weights[file_name] = trained.sha256

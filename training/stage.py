@@ -183,11 +183,9 @@ class Stage(ABC):
 
         Gradients are cleared, computed, clipped and applied only here.
         """
-        parameters = {
-            name: [tensor for group in self.optimizers[name].param_groups for tensor in group["params"]]
-            for name in names
-        }
+        parameters = {}
         for name in names:
+            parameters[name] = [tensor for group in self.optimizers[name].param_groups for tensor in group["params"]]
             self.optimizers[name].zero_grad(set_to_none=True)
         loss.backward(inputs=[tensor for tensors in parameters.values() for tensor in tensors])
         for name, tensors in parameters.items():
@@ -196,7 +194,3 @@ class Stage(ABC):
             self.optimizers[name].step()
             if name in self.averages:
                 self.averages[name].update_parameters(self.models[name])
-
-    def models_for_users(self) -> dict[str, nn.Module]:
-        """The models to validate and save: moving averages where there are any."""
-        return {**self.models, **{name: average.module for name, average in self.averages.items()}}

@@ -35,9 +35,6 @@ class NoteModel(Model):
             self.prior = Autoregressive(latent, 1)
         self.decoder = NoteDecoder(pitches, horizon, FRAMES_A_SECOND, condition, hidden, depth, heads)
 
-    def attention_matrices(self) -> list[Tensor]:
-        return self.decoder.attention_matrices()
-
     def noise_size(self, n_frames: int) -> int:
         """Standard normal numbers for the latent of a block of `n_frames` frames."""
         return self.latent * -(-n_frames // FRAMES_A_SECOND)

@@ -120,7 +120,8 @@ def train_classifier(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         title = f"T={train.windows.seq_len} genre classifier"
         for step in tqdm(range(1, steps + 1), title, unit=" steps"):
-            index = order.index(*divmod(step - 1, order.steps_per_epoch))
+            epoch, place = divmod(step - 1, -(-len(genre) // BATCH_SIZE))
+            index = order.examples(epoch, place * BATCH_SIZE)
             logits = model(torch.from_numpy(train.rolls(index)).float().to(device))
             loss = F.cross_entropy(logits, genre[index].to(device))
             optimizer.zero_grad(set_to_none=True)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import MINIMUM_RATE, PITCHES, RollGenerator
+from ..base import PITCHES, RollGenerator
 from ..prior import AUTOREGRESSIVE, PRIORS
 from .plan import LatentPlan
 
@@ -58,11 +58,6 @@ class ConvGenerator(RollGenerator):
         pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
         self.levels = nn.ModuleList(Level(inputs, outputs, hidden) for inputs, outputs in pairs)
         self.roll = nn.Conv1d(channels[-1], PITCHES, 3, padding=1)
-
-    @torch.no_grad()
-    def start_at(self, pitch_rate: Tensor) -> None:
-        """Set the output bias so that each pitch sounds in its share of frames, `pitch_rate` (128,)."""
-        self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE))
 
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, 128, T) from `z` (B, T / 16 * latent) and `genre` int64 (B,)."""

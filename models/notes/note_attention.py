@@ -116,6 +116,12 @@ class Block(nn.Module):
         return self.attended(mixed.transpose(1, 2).reshape(batch, n_notes, width))
 
 
+def attention_matrices(model: nn.Module) -> list[Tensor]:
+    """The weights of the attention and feed-forward layers, for an optimiser of matrices."""
+    blocks = (module for module in model.modules() if isinstance(module, Block))
+    return [layer.weight for b in blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
+
+
 def attend_to_past(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Causal attention; all tensors (B, heads, N, head size).
 

@@ -61,9 +61,6 @@ class NoteCVAE(Model):
         self.plan = LatentPlan(latent, genre_size, channels)
         self.decoder = NoteDecoder(PITCHES, horizon, FRAMES_A_SECOND, channels, hidden, depth, heads)
 
-    def attention_matrices(self) -> list[Tensor]:
-        return self.decoder.attention_matrices()
-
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
         """Set the bias of the next pitch to the logarithm of `pitch_rate` (128,), each pitch's share of frames."""

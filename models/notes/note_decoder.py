@@ -68,10 +68,6 @@ class NoteDecoder(nn.Module):
         for table in (self.next_wait, self.next_place, self.next_pitch):
             nn.init.normal_(table.weight, std=0.4)
 
-    def attention_matrices(self) -> list[Tensor]:
-        """The weights of the attention and feed-forward layers, for an optimiser of matrices."""
-        return [layer.weight for b in self.blocks for layer in (b.attend, b.attended, b.widen, b.narrow)]
-
     def embed(self, past: Past) -> Tensor:
         """Embeddings (B, N, width) of the last note before each choice."""
         first = past.pitch < 0

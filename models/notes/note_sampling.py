@@ -29,7 +29,7 @@ def draw_notes(
     Durations may reach beyond the end of the window.
     """
     beginning = beginning or Notes.empty(len(condition), condition.device)
-    return _Sampler(decoder, condition, n_frames, playing, first_frame).sample(uniform, beginning)
+    return _Sampler(decoder, condition, n_frames, playing, beginning, first_frame, uniform.shape[1]).sample(uniform)
 
 
 def choose(logits: Tensor, uniform: Tensor, playing: Playing) -> Tensor:
@@ -49,17 +49,30 @@ class _Sampler:
     """State of the windows that are not finished; `row` holds their numbers in the batch."""
 
     def __init__(
-        self, decoder: NoteDecoder, condition: Tensor, n_frames: int, playing: Playing, first_frame: int
-    ) -> None:
+        self, decoder: NoteDecoder, condition: Tensor, n_frames: int, playing: Playing, beginning: Notes,
+        first_frame: int, most: int,
+    ) -> None:  # fmt: skip
         self.decoder, self.n_frames, self.playing, self.first_frame = decoder, n_frames, playing, first_frame
-        self.n_stretches = condition.shape[1]
+        self.beginning, self.n_stretches = beginning, condition.shape[1]
         heads = (decoder.wait_head, decoder.pitch_head, decoder.duration_head)
         self.conditions = [layer.condition(condition) for layer in (*decoder.blocks, *heads)]
-        self.row = torch.arange(len(condition), device=condition.device)
+        device, past = condition.device, Past.of(beginning)
+        self.row = torch.arange(len(condition), device=device)
+        places = torch.arange(past.onset.shape[1] + most, device=device)
+        is_note = (places <= beginning.count[:, None]) | (places >= past.onset.shape[1])
+        self.memories = [
+            Memory(self.conditions[0], is_note, block.heads, decoder.width // block.heads) for block in decoder.blocks
+        ]
+        self.free_from = torch.zeros(len(condition), decoder.pitches, dtype=torch.int64, device=device)
+        ends = beginning.onset + beginning.duration + 1
+        self.free_from.scatter_reduce_(1, beginning.pitch, torch.where(beginning.present(), ends, 0), "amax")
+        state = self._states(past)
+        last = beginning.count[:, None]
+        self.state = state.gather(1, last[..., None].expand(-1, -1, state.shape[2]))
+        self.onset, self.pitch = past.onset.gather(1, last)[:, 0], past.pitch.gather(1, last)[:, 0]
 
-    def sample(self, uniform: Tensor, beginning: Notes) -> Notes:
-        self._begin(beginning, uniform.shape[1])
-        notes = [beginning.flat()]
+    def sample(self, uniform: Tensor) -> Notes:
+        notes = [self.beginning.flat()]
         for numbers in uniform.unbind(1):
             wait, onset = self._draw_onset(numbers[self.row, 0])
             continues = onset < self.n_frames
@@ -73,26 +86,12 @@ class _Sampler:
             # A finished window stays at its end until `_keep` removes it.
             onset = torch.where(continues, onset, self.n_frames)
             notes.append(tuple(field[continues] for field in (self.row, onset, pitch, duration)))
-            self._append(wait, onset, pitch, duration)
+            self.free_from.scatter_(1, pitch[:, None], (onset + duration + 1)[:, None])
+            self.onset, self.pitch = onset, pitch
+            self.state = self._states(Past(*(field[:, None] for field in (onset, pitch, duration, wait))))
         row, *fields = (torch.cat(column) for column in zip(*notes, strict=True))
         order = row.argsort(stable=True)
         return Notes.of_rows(row[order], [field[order] for field in fields], len(uniform))
-
-    def _begin(self, notes: Notes, most: int) -> None:
-        batch, device, past = len(self.row), self.row.device, Past.of(notes)
-        places = torch.arange(past.onset.shape[1] + most, device=device)
-        is_note = (places <= notes.count[:, None]) | (places >= past.onset.shape[1])
-        width = self.decoder.width
-        self.memories = [
-            Memory(self.conditions[0], is_note, block.heads, width // block.heads) for block in self.decoder.blocks
-        ]
-        self.free_from = torch.zeros(batch, self.decoder.pitches, dtype=torch.int64, device=device)
-        ends = notes.onset + notes.duration + 1
-        self.free_from.scatter_reduce_(1, notes.pitch, torch.where(notes.present(), ends, 0), "amax")
-        state = self._states(past)
-        last = notes.count[:, None]
-        self.state = state.gather(1, last[..., None].expand(-1, -1, state.shape[2]))
-        self.onset, self.pitch = past.onset.gather(1, last)[:, 0], past.pitch.gather(1, last)[:, 0]
 
     def _states(self, past: Past) -> Tensor:
         """States after the notes of `past` (B, N), which are added to the memory."""
@@ -138,12 +137,6 @@ class _Sampler:
 
     def _tempered(self, logits: Tensor) -> Tensor:
         return logits / (self.playing.temperature or 1.0)
-
-    def _append(self, wait: Tensor, onset: Tensor, pitch: Tensor, duration: Tensor) -> None:
-        """Update the state with the notes just drawn."""
-        self.free_from.scatter_(1, pitch[:, None], (onset + duration + 1)[:, None])
-        self.onset, self.pitch = onset, pitch
-        self.state = self._states(Past(*(field[:, None] for field in (onset, pitch, duration, wait))))
 
     def _keep(self, rows: Tensor) -> None:
         """Drop all windows but `rows`, int64 (b,)."""

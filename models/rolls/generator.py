@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..base import MINIMUM_RATE, PITCHES, RollGenerator
+from ..base import PITCHES, RollGenerator
 from ..prior import PRIORS, STANDARD_NORMAL
 
 
@@ -26,11 +26,6 @@ class Generator(RollGenerator):
         )
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
-
-    @torch.no_grad()
-    def start_at(self, pitch_rate: Tensor) -> None:
-        """Set the output bias so that each pitch sounds in its share of frames, `pitch_rate` (128,)."""
-        self.roll.bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(self.seq_len))
 
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,)."""

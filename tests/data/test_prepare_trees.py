@@ -37,20 +37,6 @@ def test_numbers_and_placeholders_name_different_songs(corpus: Path, name: str) 
     assert store.info["warnings"] == []
 
 
-def test_versions_that_leave_splits_empty_give_a_warning(corpus: Path) -> None:
-    rows = [
-        (*row, "Muse", "Uprising", "train" if row[0].endswith("x0.mid") else "")
-        for row in songs(corpus, [f"x{k}" for k in range(6)])
-    ]
-    write_labels(corpus / "labels.csv", rows, ("path", "genre_id", "artist", "title", "split"))
-    store, _ = make_store(corpus)
-    assert {row.split for row in store.songs} == {"train", "test"}
-    (warning,) = store.info["warnings"]
-    assert warning.startswith("no song has fallen to val; 12 files count as versions of one song")
-    assert "split column" in warning
-    assert make_store(corpus)[0].info["warnings"] == [warning], "the same when nothing is done"
-
-
 def test_a_genre_whose_files_count_as_one_song_is_named(corpus: Path) -> None:
     rows = [(*row, "Muse", ("Uprising", "Panic")[row[1]]) for row in songs(corpus, ["x0", "x1", "x2"])]
     write_labels(corpus / "labels.csv", rows, ("path", "genre_id", "artist", "title"))

@@ -131,10 +131,3 @@ def test_an_empty_split_gives_a_warning_with_the_versions_of_one_song() -> None:
     )
     (warning,) = split_warnings(paths, ["a", "b", "c"], contents, ["train"] * 3)
     assert warning == "no song has fallen to val and test; give more songs, or a split column in the labels"
-
-
-def test_copies_in_two_splits_give_a_warning() -> None:
-    paths, contents = ["a.mid", "b.mid", "c.mid", "d.mid"], ["1", "2", "1", "1"]
-    (warning,) = split_warnings(paths, paths, contents, ["train", "val", "test", "train"])
-    assert warning.startswith("3 files are copies of others that the labels' split column gives to another split")
-    assert warning.endswith("for example a.mid and c.mid and d.mid")

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from corpus import content_of
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from one_device import OneDevice
 
 from common.splits import SPLITS
 from data.song import Song
@@ -138,20 +137,6 @@ def test_any_choice_of_windows_is_a_batch(tmp_path: Path) -> None:
         assert batch.event_window.tolist() == [row for row, own in enumerate(events) for _ in own]
 
 
-def test_values_of_events(tmp_path: Path) -> None:
-    song = Song(
-        np.zeros((96, 16), np.uint8),
-        np.array([0.0, 0.5, 1.0, 2.0, 2.0, 5.5]),
-        np.array([0, 127, 60, 36, 61, 62], np.uint8),
-        np.array([127, 1, 100, 90, 80, 70], np.uint8),
-    )
-    batch = everything(WindowSource(write_store(tmp_path, [song]), "train", 32))
-    assert batch.event_window.tolist() == [0, 0, 0, 1, 1, 2]
-    assert batch.events[:, 0].tolist() == [0.0, 0.25, 0.5, 0.0, 0.0, 0.75]
-    assert (batch.events[:, 1] * 127).round().tolist() == [0, 127, 60, 36, 61, 62]
-    assert (batch.events[:, 2] * 127).round().tolist() == [127, 1, 100, 90, 80, 70]
-
-
 @pytest.mark.parametrize("seq_len", SEQ_LENS)
 def test_an_onset_at_a_border_belongs_to_the_frame_it_falls_in(tmp_path: Path, seq_len: int) -> None:
     """An onset can miss a border by the last bit of a float64, which a float32 does not have."""
@@ -163,16 +148,6 @@ def test_an_onset_at_a_border_belongs_to_the_frame_it_falls_in(tmp_path: Path, s
     assert len(batch.events) == len(onsets)
     assert batch.event_window.tolist() == sorted(np.trunc(onsets / seq_len).astype(int).tolist())
     assert batch.events[:, 0].min() >= 0 and batch.events[:, 0].max() < 1
-
-
-def test_windows_without_notes(tmp_path: Path) -> None:
-    """Notes after the last window or after the end of the roll belong to no window, also not of the next song."""
-    songs = [random_song(70, [40, 69, 75, 500]), random_song(64), random_song(64, [63.5], seed=1)]
-    source = WindowSource(write_store(tmp_path, songs), "train", 32)
-    assert_windows_of_store(source)
-    assert everything(source).event_window.tolist() == [1, 5]
-    silent = source.batch(torch.arange(2, 4))
-    assert (silent.events.shape, silent.event_window.shape, silent.roll.shape) == ((0, 3), (0,), (2, 128, 32))
 
 
 def test_no_window_at_all(tmp_path: Path) -> None:
@@ -207,27 +182,7 @@ def test_batches_are_copies(tiny_store: Path) -> None:
     assert content_of(tiny_store) == before
 
 
-class OneDevice(TorchDispatchMode):
-    """Refuses operations that mix devices or wait for the device; counts the copies to it."""
-
-    copies = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        inputs, outputs = (
-            {leaf.device.type for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}
-            for tree in ((args, kwargs), result)
-        )
-        if func is torch.ops.aten._to_copy.default and inputs == {"cpu"} and outputs == {"meta"}:
-            self.copies += 1
-        else:
-            assert len(inputs | outputs) <= 1, f"{func} mixes {inputs | outputs}"
-            assert func is not torch.ops.aten._local_scalar_dense.default or inputs == {"cpu"}, "a wait for the device"
-        return result
-
-
 def test_a_batch_costs_one_copy_to_the_device_and_no_wait_for_it(tiny_store: Path) -> None:
-    """On the meta device, which has shapes alone: what needs a value that is there would fail."""
     store = RollStore.open(tiny_store)
     source, expected = (WindowSource(store, "train", 32, device) for device in ("meta", "cpu"))
     index = torch.tensor([3, 0, 3, 11])

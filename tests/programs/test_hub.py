@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,16 +190,6 @@ def test_weights_of_the_study_are_the_only_run_or_those_of_the_repository(checkp
     save_weights(MeasureVAE(FORM.size, 4, hidden=8), own / "measure_vae_z4" / "vae_best.pth", **facts)
     with pytest.raises(ValueError, match=r"2 runs, such as .*; name the folder of one with checkpoint_dir"):
         load("measure_vae", tmp_path)
-
-
-def test_the_running_programs_models_stay_as_they_are(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    users = types.ModuleType("models")
-    monkeypatch.setitem(sys.modules, "models", users)
-    path_before = list(sys.path)
-    model = load("cvae_standalone", checkpoint_dir=checkpoints)
-    assert sys.modules["models"] is users and sys.path == path_before
-    assert type(model) is not CVAE and type(model).__module__.startswith("_hub_models_")
-    assert type(load("cvae_hybrid", checkpoint_dir=checkpoints)) is type(model)
 
 
 def test_a_program_without_this_repository(tmp_path: Path, checkpoints: Path) -> None:

@@ -1,41 +1,18 @@
 """A step of each stage on the meta device: it neither mixes devices nor waits for one. Needs no GPU."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from one_device import META, OneDevice
 from stages import BATCH, STAGES, opened
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import train_cgan
 from data.windows import WindowSource
 from models import Posterior
 from training.roll_stage import Draw, RollStage
 from training.stage import Position
-
-META = torch.device("meta")
-# Their result or its shape depends on the values of a tensor, so that the host would have to wait.
-WAITS = {"_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique_dim", "_unique2", "repeat_interleave"}
-
-
-class OneDevice(TorchDispatchMode):
-    """Rejects operations between devices, except for copies and scalars on the host."""
-
-    def __torch_dispatch__(
-        self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
-    ) -> Any:
-        tensors = [leaf for leaf in tree_leaves((arguments, options)) if isinstance(leaf, Tensor)]
-        on_meta = [tensor for tensor in tensors if tensor.device == META]
-        name = operation.overloadpacket.__name__
-        if on_meta:
-            assert name not in WAITS or "output_size" in (options or {}), f"{operation} waits for the device"
-            if name not in ("_to_copy", "copy_"):
-                others = [tensor for tensor in tensors if tensor.device != META and tensor.ndim > 0]
-                assert not others, f"{operation} mixes {META} and {[tensor.device for tensor in others]}"
-        return operation(*arguments, **(options or {}))
 
 
 class MetaDraw(Draw):

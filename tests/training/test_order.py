@@ -16,7 +16,7 @@ from data.order import WindowOrder, inverse_frequency_weights
 def test_every_epoch_is_a_permutation(n: int, batch_size: int, seed: int, epoch: int) -> None:
     order = WindowOrder(torch.zeros(n, dtype=torch.long), batch_size, seed, balanced=False)
     for stream in (0, 2):
-        steps = [order.index(epoch, step, stream) for step in range(order.steps_per_epoch)]
+        steps = [order.examples(epoch, first, stream) for first in range(0, n, batch_size)]
         assert sorted(torch.cat(steps).tolist()) == list(range(n))
         assert all(len(step) == batch_size for step in steps[:-1]) and len(steps[-1]) > 0
 
@@ -25,20 +25,20 @@ def test_every_epoch_is_a_permutation(n: int, batch_size: int, seed: int, epoch:
 def test_order_is_a_function_of_seed_and_epoch(balanced: bool) -> None:
     genre = torch.arange(200) % 3
     order = WindowOrder(genre, 16, seed=1, balanced=balanced)
-    places = [(epoch, step, stream) for epoch in (0, 1) for step in (0, 5, 12) for stream in (0, 1)]
-    forwards = [order.index(*place) for place in places]
+    places = [(epoch, first, stream) for epoch in (0, 1) for first in (0, 80, 192) for stream in (0, 1)]
+    forwards = [order.examples(*place) for place in places]
     fresh = WindowOrder(genre, 16, seed=1, balanced=balanced)
-    backwards = [fresh.index(*place) for place in reversed(places)][::-1]
+    backwards = [fresh.examples(*place) for place in reversed(places)][::-1]
     assert all(map(torch.equal, forwards, backwards))
-    for other in (order.index(1, 0, 0), order.index(0, 1, 0), order.index(0, 0, 1)):
-        assert not torch.equal(other, order.index(0, 0, 0))
-    assert not torch.equal(WindowOrder(genre, 16, seed=2, balanced=balanced).index(0, 0), order.index(0, 0))
+    other_seed = WindowOrder(genre, 16, seed=2, balanced=balanced)
+    for other in (order.examples(1, 0), order.examples(0, 16), order.examples(0, 0, 1), other_seed.examples(0, 0)):
+        assert not torch.equal(other, order.examples(0, 0))
 
 
 def test_balanced_order_draws_genres_equally() -> None:
     genre = torch.cat([torch.full((n,), value) for value, n in enumerate((5000, 900, 0, 100))])
     genre = genre[torch.randperm(len(genre), generator=torch.Generator().manual_seed(0))]
-    order = WindowOrder(genre, len(genre), seed=0, balanced=True).index(0, 0)
+    order = WindowOrder(genre, len(genre), seed=0, balanced=True).examples(0, 0)
     share = torch.bincount(genre[order], minlength=4) / len(genre)
     torch.testing.assert_close(share, torch.tensor([1, 1, 0, 1]) / 3, atol=0.03, rtol=0)
     # Uniform within a genre: 2000 draws of n windows see n (1 - exp(-2000 / n)) different ones.
