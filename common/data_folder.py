@@ -128,7 +128,7 @@ class DataFolder:
         info = {"format_version": self.format_version, **facts}
         info["files"] = {name: self._entry(folder / name) for name in self.files}
         info["content_hash"] = self._content_hash(info)
-        write_text(folder / self.info_file, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / self.info_file, json.dumps(info, indent=2, ensure_ascii=False) + "\n", replace=True)
 
     def _arrays(self) -> set[str]:
         return {name for name in self.files if name.endswith(".npy")}

@@ -16,6 +16,11 @@ class UserError(Exception):
     """An error that the user can fix. The message is one sentence that names the file or option and the remedy."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Return an error as one printable line, for the list of files that could not be used."""
+    return printable(" ".join(str(error).split()))[:300] or type(error).__name__
+
+
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
     """Call `main`. A `UserError`, one of `also` or an unusable file ends the program with one line and exit code 2.
 
@@ -58,6 +63,28 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number in replaced:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Answer Ctrl-C, SIGTERM and SIGHUP only after the block.
+
+    For foreign code that calls back into Python: it swallows the exception that a signal raises there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    handlers = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
 
 
 def _exit(number: int, _: FrameType | None) -> NoReturn:

@@ -1,10 +1,16 @@
-"""Atomic writes, hashes of files, and locks of folders."""
+"""Reading with limits, atomic writes that replace nothing foreign, hashes of files, and locks of folders."""
 
 import contextlib
+import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
-from hashlib import file_digest
+import socket
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import cache
+from hashlib import file_digest, sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,27 +20,125 @@ from filelock import FileLock, Timeout
 from common.errors import UserError
 
 HASH_DIGITS = 12
+# Record of the files that we wrote in a folder: a line for each writing with name, size, time of change and SHA-256.
+_RECORD = ".written"
+_HOST = sha256(socket.gethostname().encode()).hexdigest()[:8]
+_TEMPORARY_NAME = re.compile(rf"\..+\.{_HOST}-(\d+)-[0-9a-f]+\.partial")
+
+
+def require_regular(path: Path, max_bytes: int) -> None:
+    """Raise `ValueError` with the reason where `path` is no regular file (a device, a pipe) or has over `max_bytes`."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    if status.st_size > max_bytes:
+        raise ValueError(f"too large: {status.st_size:,} bytes, more than the {max_bytes:,} allowed")
+
+
+def read_limited(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file of at most `max_bytes`. Raises as `require_regular`, and `OSError`."""
+    require_regular(path, max_bytes)
+    return path.read_bytes()
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Raise `UserError` where an output is one of `inputs` or a file that we did not write, before any work is done.
+
+    Makes the folders of the outputs; raises `OSError` where one cannot be written.
+    """
+    outputs, read = list(outputs), {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in read:
+            raise UserError(f"{path}: is read, too; name another file to write")
+        _require_replaceable(path)
+    for folder in dict.fromkeys(path.parent for path in outputs):
+        require_writable(folder)
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder`; raise `OSError` with its name if no file can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 @contextlib.contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
+def written_atomically(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     """Yield a temporary file that replaces `path` after the block; an error or a kill leaves `path` as it was.
 
-    Makes the folder. Temporary names are unique, so two writers never share one. An `OSError`, such as a full disk,
+    Makes the folder. Raises `UserError` where `path` exists and we did not write it, or it was changed since. With
+    `replace`, nothing is checked or recorded: the caller knows that the file may be replaced. Temporary names are
+    unique, so two writers never share one; those of killed processes are removed. An `OSError`, such as a full disk,
     names `path`.
     """
     # A part of the name only: `path.name` may be as long as the file system allows.
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+    suffix = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial"
+    temporary = path.with_name(f".{path.name[:40]}.{suffix}")
     try:
-        with errors_naming(path, temporary):
+        with errors_naming(path, temporary, path.with_name(_RECORD)):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent.resolve())
+            if not replace:
+                _require_replaceable(path)
             with temporary.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            if not replace:
+                _note_written(temporary, path)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise `UserError` where `path` exists and is no file that we wrote there."""
+    if not path.is_file():
+        return
+    written = []
+    with contextlib.suppress(FileNotFoundError):
+        lines = path.with_name(_RECORD).read_text(encoding="ascii").splitlines()
+        written = [facts for name, *facts in map(json.loads, lines) if name == path.name]
+    if not written:
+        raise UserError(f"{path}: exists, and no program of ours wrote it; move it, or name another place to write")
+    if written[-1][:2] != _size_and_time(path) and hash_of_file(path) not in [digest for *_, digest in written]:
+        raise UserError(f"{path}: was changed since it was written; move it, or name another place to write")
+
+
+def _note_written(temporary: Path, path: Path) -> None:
+    """Append `path`, whose content is in `temporary`, to the record of its folder."""
+    line = json.dumps([path.name, *_size_and_time(temporary), hash_of_file(temporary)]) + "\n"
+    with path.with_name(_RECORD).open("ab") as file:  # one write: lines of two processes do not mix
+        file.write(line.encode())
+
+
+def _size_and_time(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes of this host that have ended, once in a process and folder."""
+    for path in folder.glob(".*.partial"):
+        match = _TEMPORARY_NAME.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # elsewhere `os.kill` ends the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        pass
+    return True
 
 
 @contextlib.contextmanager
@@ -48,24 +152,24 @@ def errors_naming(path: Path, *instead_of: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write a file atomically."""
-    with written_atomically(path) as file:
+def write_bytes(path: Path, content: bytes | memoryview, *, replace: bool = False) -> None:
+    """Write a file by `written_atomically`."""
+    with written_atomically(path, replace=replace) as file:
         file.write(content)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, text: str, *, replace: bool = False) -> None:
+    """Write a UTF-8 text file by `written_atomically`."""
+    write_bytes(path, text.encode(), replace=replace)
 
 
-def save_plain(content: dict[str, Any], path: Path) -> None:
-    """Save plain data (tensors, numbers, strings, lists, dictionaries) with `torch.save`, atomically."""
+def save_plain(content: dict[str, Any], path: Path, *, replace: bool = False) -> None:
+    """Save plain data (tensors, numbers, strings, lists, dictionaries) with `torch.save`, by `written_atomically`."""
     import torch  # here, because the processes that read MIDI files start sooner without it
 
     buffer = BytesIO()  # torch's own file writer hides the system's reason for an error
     torch.save(content, buffer)
-    write_bytes(path, buffer.getbuffer())
+    write_bytes(path, buffer.getbuffer(), replace=replace)
 
 
 def hash_of_file(path: Path, digits: int = HASH_DIGITS) -> str:

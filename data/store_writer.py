@@ -48,7 +48,7 @@ class StoreWriter:
             os.fsync(file.fileno())
             file.close()
         for name, table in ((SONGS, songs[[field.name for field in fields(SongRow)]]), (REJECTED, rejected)):
-            with written_atomically(self._folder / name) as file:
+            with written_atomically(self._folder / name, replace=True) as file:
                 table.to_csv(file, index=False, lineterminator="\n", encoding="utf-8")
         STORE.write_info(self._folder, {"condition": "genre", "settings": {}, **info})
 

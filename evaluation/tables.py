@@ -23,7 +23,7 @@ LABEL, OURS, BASELINE, REPORTED, SHARE = "label", "ours", "baseline", "reported"
 MADE_BY = ["checkpoint_sha256", "origin"]
 # Columns that stay text although a value may look like a number: a hash 1234e5, a genre called 1984.
 _TEXTS = re.compile(
-    r"genre_name|condition|origin|latents|note|unit|feature|embedder|labels|label_sources|trained_on|feedback|.*checkpoint|.*sha256|.*content"
+    r"genre_name|condition|origin|latents|note|unit|feature|embedder|labels|label_sources|trained_on|feedback|classifier|.*checkpoint|.*sha256|.*content"
 )
 Evaluated = TypeVar("Evaluated")
 
@@ -64,13 +64,16 @@ class ResultTable:
     def path(self, metrics: Path, seq_len: int | None = None) -> Path:
         return metrics / self.file.format(T=seq_len)
 
-    def write(self, frame: pd.DataFrame, metrics: Path) -> list[Path]:
-        """Write CSV with six significant digits, the rows of each T to its file if there is one; returns the paths."""
+    def write(self, frame: pd.DataFrame, metrics: Path, *, replace: bool = False) -> list[Path]:
+        """Write CSV with six significant digits, the rows of each T to its file if there is one; returns the paths.
+
+        `replace` as in `written_atomically`.
+        """
         parts = frame.groupby("T", sort=False) if "{T}" in self.file else [(None, frame)]
         paths = []
         for seq_len, rows in parts:
             paths.append(self.path(metrics, seq_len))
-            write_text(paths[-1], rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+            write_text(paths[-1], rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"), replace=replace)
         return paths
 
     def add(self, frame: pd.DataFrame, metrics: Path) -> pd.DataFrame:
@@ -82,7 +85,7 @@ class ResultTable:
         if path.exists():
             frame = pd.concat([read_csv(path), frame]).drop_duplicates(self.key, keep="last")
         frame = frame.sort_values(list(self.key)).reset_index(drop=True)
-        self.write(frame, metrics)
+        self.write(frame, metrics, replace=True)  # it has all rows of the file
         return frame
 
     def read(self, metrics: Path, seq_len: int | None = None) -> pd.DataFrame | None:

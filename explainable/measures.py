@@ -139,9 +139,9 @@ def write_measures(
     MEASURES.require_place(folder)
     with MEASURES.locked(folder), MEASURES.being_written(folder) as unfinished:
         for name, dtype in ARRAYS.items():
-            with written_atomically(unfinished / f"{name}.npy") as file:
+            with written_atomically(unfinished / f"{name}.npy", replace=True) as file:
                 np.save(file, arrays[name].astype(dtype), allow_pickle=False)
         for name, table in ((TUNES, tunes), (DROPPED, dropped)):
-            write_text(unfinished / name, table.to_csv(index=False, lineterminator="\n"))
+            write_text(unfinished / name, table.to_csv(index=False, lineterminator="\n"), replace=True)
         MEASURES.write_info(unfinished, {"attributes": list(ATTRIBUTES), **info})
     return MeasureSet.open(folder)

@@ -186,11 +186,11 @@ def _read_cached(root: Path, names: Sequence[str], cache: Path) -> Iterator[Trac
         with kept.open("rb") as lines:
             yield from map(_from_json, lines)
         return
-    with written_atomically(kept) as file:
+    with written_atomically(kept, replace=True) as file:
         for item in _read_all(root, names):
             file.write(json.dumps(item).encode() + b"\n")
             yield item
-    write_text(checksum, hash_of_file(kept))
+    write_text(checksum, hash_of_file(kept), replace=True)
 
 
 def _from_json(line: bytes) -> Track | Problem:

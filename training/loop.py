@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from common.device import peak_memory_mb, prepare_process
 from common.errors import UserError
-from common.files import locked_folder, save_plain
+from common.files import locked_folder, require_writable, save_plain
 from common.options import as_plain
 from common.randomness import seed_at
 from models import describe, rebuild
 from models.checkpoint import weights_content
 from models.weight_files import BEST, LAST
-from training.run_folder import RunFolder, require_writable
+from training.run_folder import RunFolder
 from training.stage import Phase, Position, Stage
 from training.stop_signals import stop_signals
 
@@ -287,11 +287,11 @@ class _Run:
                 "metrics": metrics,
             }
             content = weights_content(model, facts)
-            save_plain(content, stage.checkpoints / stage.weights_file(name, self.phase, LAST))
+            save_plain(content, stage.checkpoints / stage.weights_file(name, self.phase, LAST), replace=True)
             if metrics[metric] < progress.best.get(name, math.inf):
                 progress.best[name] = metrics[metric]
                 best = stage.weights_file(name, self.phase, BEST)
-                save_plain(content, stage.checkpoints / best)
+                save_plain(content, stage.checkpoints / best, replace=True)
                 self.folder.note(f"{best}: {metric} {metrics[metric]:.4g}")
 
     def _save_state(self) -> None:

@@ -1,14 +1,13 @@
 """The folder of a run: its options, log, scalars and the state to resume from."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from common.files import save_plain, write_text
+from common.files import require_writable, save_plain, write_text
 from models.checkpoint import FORMAT_VERSION, read_checkpoint
 
 
@@ -23,7 +22,7 @@ class RunFolder:
     def open(self, options: dict[str, Any]) -> None:
         """Make the folder and write the options."""
         require_writable(self.path)
-        write_text(self._options, json.dumps(options, indent=2) + "\n")
+        write_text(self._options, json.dumps(options, indent=2) + "\n", replace=True)
 
     def clear(self) -> None:
         """Remove the files of an earlier run."""
@@ -38,7 +37,7 @@ class RunFolder:
         return read_checkpoint(self.state_path, "begin anew with --restart")
 
     def save_state(self, content: dict[str, Any]) -> None:
-        save_plain({"format_version": FORMAT_VERSION, **content}, self.state_path)
+        save_plain({"format_version": FORMAT_VERSION, **content}, self.state_path, replace=True)
 
     def note(self, line: str) -> None:
         """Print a line and append it to the log."""
@@ -61,14 +60,4 @@ class RunFolder:
         lines = self.epochs_path.read_text(encoding="utf-8").splitlines(keepends=True)
         records = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
         kept = [line for line, each in records if (phases.index(each["phase"]), each["epoch"]) <= (phase, epoch)]
-        write_text(self.epochs_path, "".join(kept))
-
-
-def require_writable(folder: Path) -> None:
-    """Make `folder`; raise `OSError` with its name if no file can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+        write_text(self.epochs_path, "".join(kept), replace=True)

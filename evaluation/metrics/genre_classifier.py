@@ -95,7 +95,7 @@ def open_classifier(real: RealClips, options: ClassifierOptions, device: Any = "
     path = options.cache / f"genre_classifier_T{windows.seq_len}-{identity}.pth"
     if not path.exists():
         model, facts = train_classifier(train, val, options.classifier_steps, options.classifier_seed, device)
-        save_plain(weights_content(model.cpu(), {"classifier": identity, **facts}), path)
+        save_plain(weights_content(model.cpu(), {"classifier": identity, **facts}), path, replace=True)
     content = read_checkpoint(path, "delete it, it is made again")
     model = GenreClassifier(**content["config"])
     model.load_state_dict(content["weights"])

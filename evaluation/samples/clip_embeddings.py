@@ -114,7 +114,7 @@ class ClipEmbedder:
         np.save(content, np.asarray(vector, "<f4"))
         try:
             if self._cache_is_writable:
-                write_bytes(self._path(key), content.getvalue())
+                write_bytes(self._path(key), content.getvalue(), replace=True)
         except OSError as error:
             self._cache_is_writable = False
             tqdm.write(f"{self.cache}: cannot be written ({error}); new embeddings are not kept")

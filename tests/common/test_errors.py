@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from common.errors import UserError, run_command
+from common.errors import UserError, reason_of, run_command, signals_deferred
 
 
 def raising(error: BaseException):
@@ -69,3 +69,22 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_deferred_signal_is_answered_after_the_block(name: str) -> None:
+    reached = []
+
+    def main() -> None:
+        with signals_deferred():
+            os.kill(os.getpid(), getattr(signal, name))
+            reached.append("end of the block")
+        reached.append("after it")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert ended.value.code == 128 + getattr(signal, name) and reached == ["end of the block"]
+
+
+def test_the_reason_of_an_error_is_one_line() -> None:
+    assert reason_of(ValueError("a\n  b \x1b")) == "a b \\x1b" and reason_of(MemoryError()) == "MemoryError"

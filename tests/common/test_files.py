@@ -1,12 +1,23 @@
 """Atomic writes, hashes of files, and locks of folders."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
-from common.files import errors_naming, locked_folder, write_bytes, write_text, written_atomically
+from common.files import (
+    check_outputs,
+    errors_naming,
+    locked_folder,
+    read_limited,
+    write_bytes,
+    write_text,
+    written_atomically,
+)  # fmt: skip
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -17,7 +28,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         file.flush()
         assert path.read_text() == "old"
     assert path.read_text() == "new"
-    assert list(path.parent.iterdir()) == [path]
+    assert sorted(path.parent.iterdir()) == [path.with_name(".written"), path]
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()])
@@ -27,9 +38,64 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: Ba
     with pytest.raises(type(error)) as caught, written_atomically(path) as file:
         file.write(b"half")
         raise error
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old" and not list(tmp_path.glob("*.partial"))
     if isinstance(error, OSError):
         assert caught.value.filename == str(path) and caught.value.errno == errno.ENOSPC
+
+
+def test_only_what_we_wrote_is_replaced(tmp_path: Path) -> None:
+    ours, foreign = tmp_path / "b c.csv", tmp_path / "c.csv"
+    write_text(ours, "1")
+    write_text(ours, "2")
+    foreign.write_text("by hand")
+    with pytest.raises(UserError, match="no program of ours wrote it"):
+        write_text(foreign, "3")
+    write_text(foreign, "asked for", replace=True)
+    ours.write_text("2, and a note")
+    with pytest.raises(UserError, match="was changed since"):
+        write_text(ours, "3")
+    assert ours.read_text() == "2, and a note" and foreign.read_text() == "asked for"
+    ours.write_text("2")  # as a copy of the folder: another time, the content that we wrote
+    write_text(ours, "3")
+    assert ours.read_text() == "3"
+
+
+def test_an_unusable_output_is_noticed_before_the_work(tmp_path: Path) -> None:
+    write_text(tmp_path / "in.csv", "")
+    check_outputs([tmp_path / "new/out.csv", tmp_path / "in.csv"], [tmp_path / "other.csv"])
+    with pytest.raises(UserError, match=r"in\.csv: is read, too"):
+        check_outputs([tmp_path / "new/../in.csv"], [tmp_path / "in.csv"])
+    (tmp_path / "foreign.csv").write_text("by hand")
+    with pytest.raises(UserError, match="no program of ours"):
+        check_outputs([tmp_path / "foreign.csv"])
+    with pytest.raises(FileExistsError) as caught:
+        check_outputs([tmp_path / "foreign.csv/out.csv"])
+    assert caught.value.filename == str(tmp_path / "foreign.csv")
+
+
+def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    code = "import os, sys; from common.files import *; from pathlib import Path\n"
+    code += "with written_atomically(Path(sys.argv[1])) as file: os._exit(9)"
+    command = [sys.executable, "-c", code, tmp_path / "table.csv"]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2]).returncode == 9
+    (left,) = tmp_path.glob(".table*.partial")
+    with written_atomically(tmp_path / "other.csv"):
+        assert not left.exists()
+        command[2] = code.replace("os._exit(9)", "pass")
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+        assert len(list(tmp_path.glob(".other*.partial"))) == 1, "of a living process"
+
+
+def test_only_regular_files_of_limited_size_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"12345")
+    assert read_limited(path, 5) == b"12345"
+    with pytest.raises(ValueError, match="too large: 5 bytes, more than the 4 allowed"):
+        read_limited(path, 4)
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ValueError, match="not a regular file"):
+            read_limited(place, 5)
 
 
 def test_an_error_that_names_another_file_keeps_its_name(tmp_path: Path) -> None:

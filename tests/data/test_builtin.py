@@ -24,7 +24,7 @@ def test_an_export_has_labels_and_midi_files_of_all_genres(exported: Path) -> No
     table = pd.read_csv(exported / "labels.csv")
     genres = list(table[["genre_id", "genre"]].drop_duplicates().itertuples(index=False, name=None))
     assert genres == [(0, "renaissance"), (1, "chorale"), (2, "fiddle"), (3, "folk")]
-    files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    files = {path.relative_to(exported).as_posix() for path in exported.rglob("[!.]*") if path.is_file()}
     assert files == {*table["path"], "labels.csv", "export.json"} and table.notna().all(axis=None)
     for row in table.itertuples():
         assert row.path.startswith(row.genre + "/")

@@ -153,7 +153,7 @@ def test_genre_colours_are_all_in_the_picture(tmp_path: Path) -> None:
 def test_the_program_draws_both_figures_and_writes_the_table(options: dict[str, object]) -> None:
     chosen = latent_plots.Options(**options, windows=60)
     rows = records(latent_plots.plot_latents(chosen))
-    assert {path.name for path in chosen.metrics.iterdir()} == {
+    assert {path.name for path in chosen.metrics.glob("[!.]*")} == {
         "latent_tsne-T32.png", "rolls_embedding-T32.png", "latent-T32.csv"
     }  # fmt: skip
     views = {(row["space"], row["view"], row["dimensions"]) for row in rows}

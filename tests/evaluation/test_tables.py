@@ -43,11 +43,12 @@ def test_a_table_as_text() -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     frame = frame_of(x=[1 / 3, np.nan], genre_name=["1984", "NA"], checkpoint_sha256=["1234e5", "007"], note=["", "b"])
+    frame["classifier"] = ["1234e5", "5"]
     (path,) = TABLE.write(frame, tmp_path)
     assert path == tmp_path / "things-T32.csv"
-    assert path.read_text().splitlines()[1] == "32,0,1984,0,0.333333,1234e5,"
+    assert path.read_text().splitlines()[1] == "32,0,1984,0,0.333333,1234e5,,1234e5"
     again = TABLE.read(tmp_path, 32)
-    for column in ("genre_name", "checkpoint_sha256"):
+    for column in ("genre_name", "checkpoint_sha256", "classifier"):
         assert again[column].tolist() == frame[column].tolist()
     assert again["x"].tolist()[0] == pytest.approx(1 / 3, rel=1e-5) and np.isnan(again["x"][1])
     assert TABLE.read(tmp_path, 64) is None

@@ -70,11 +70,11 @@ def test_an_epoch_that_was_logged_but_not_saved_is_logged_once(
 ) -> None:
     options, saves = cvae_options(tiny_store, tmp_path), []
 
-    def save(content: dict[str, Any], path: Path) -> None:
+    def save(content: dict[str, Any], path: Path, replace: bool) -> None:
         saves.append(path)
         if len(saves) == 3:  # the state after the second epoch
             raise OSError("disk full")
-        original(content, path)
+        original(content, path, replace=replace)
 
     original = training.run_folder.save_plain
     monkeypatch.setattr(training.run_folder, "save_plain", save)
