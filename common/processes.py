@@ -41,9 +41,7 @@ def map_in_processes(
             done += 1
 
 
-def _in_pool(
-    work: Callable[[Item], Result], chunks: Sequence[Sequence[Item]], workers: int
-) -> Iterator[list[Result]]:
+def _in_pool(work: Callable[[Item], Result], chunks: Sequence[Sequence[Item]], workers: int) -> Iterator[list[Result]]:
     others = active_children()  # of this process, not of this pool
     with _pool(min(workers, len(chunks))) as pool:
         waiting = iter(chunks)

@@ -145,9 +145,7 @@ def _unchanged(folder: Path, inputs_hash: str) -> RollStore | None:
     return store
 
 
-def _write_store(
-    writer: StoreWriter, inputs: _Inputs, inputs_hash: str, workers: int | None, progress: bool
-) -> None:
+def _write_store(writer: StoreWriter, inputs: _Inputs, inputs_hash: str, workers: int | None, progress: bool) -> None:
     labels, names = inputs.labels, inputs.labels.names
     songs, unreadable = _read_all(writer, inputs, workers, progress)
     warnings = _divide(songs, labels)
@@ -214,9 +212,7 @@ def _divide(songs: pd.DataFrame, labels: Labels) -> list[str]:
     return split_warnings(songs["path"].tolist(), keys, contents, songs["split"].tolist())
 
 
-def _number_anew(
-    songs: pd.DataFrame, trained: pd.Series, labels: Labels
-) -> tuple[pd.DataFrame, list[str], list[str]]:
+def _number_anew(songs: pd.DataFrame, trained: pd.Series, labels: Labels) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Keep the `trained` songs and number their names anew; returns songs, names and warnings.
 
     Where the condition is a name such as a composer, there are always some without a training song. Frames and notes

@@ -68,9 +68,7 @@ class Options(SoundFileOptions, PlayingOptions):
         LARGE, "weights below checkpoints/ of this preset, or else those that come with the repository",
         choices=tuple(FOLDERS),
     )  # fmt: skip
-    checkpoints: Path | None = option(
-        None, "another folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth"
-    )
+    checkpoints: Path | None = option(None, "another folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth")
     checkpoint: Path | None = option(None, "other weights that play, in place of --source and --seq-len")
     cvae: Path | None = option(None, "other weights of the CVAE that encodes; with --reconstruct they set T")
     batch_size: int = option(64, "windows to generate at a time; does not change the result", minimum=1)

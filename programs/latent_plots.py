@@ -116,9 +116,7 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
         views = latent_views(trained.model.to(sample.windows.device), sample, options.batch_size)
         picture = f"t-SNE of {options.latent}"
         views[picture] = project(TSNE(**options.tsne), views[options.latent], options.seed)
-        measured = {
-            view: sample.measure(f"z {name}", view, z, options.neighbors, trained) for view, z in views.items()
-        }
+        measured = {view: sample.measure(f"z {name}", view, z, options.neighbors, trained) for view, z in views.items()}
         lines = [
             f"{name}: {trained.path.name}",
             f"z ({options.latent}): {numbers(measured[options.latent])}",

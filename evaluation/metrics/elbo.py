@@ -25,9 +25,7 @@ ELBO_TABLE = ResultTable(
     (
         *columns(LABEL, origin="model", genre_name="{condition}"),
         *columns(OURS, n="windows", Recon_Loss_mean="recon", KL_Div_mean="KL", ELBO_mean="ELBO"),
-        *columns(
-            REPORTED, reported_recon="reported recon", reported_KL="reported KL", reported_ELBO="reported ELBO"
-        ),
+        *columns(REPORTED, reported_recon="reported recon", reported_KL="reported KL", reported_ELBO="reported ELBO"),
         *columns(OURS, bernoulli_ELBO_nats="true ELBO, nats", bits_per_cell="bits / cell"),
         *columns(OURS, bits_per_cell_importance="importance weighted"),
         *columns(BASELINE, bits_per_cell_pitch_mean="pitch mean", bits_per_cell_previous_frame="previous frame"),
