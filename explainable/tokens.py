@@ -17,6 +17,7 @@ import numpy as np
 from explainable.melodies.tunes import MEASURE_QUARTERS, Note, Reason, TuneError
 
 BEATS = MEASURE_QUARTERS
+_MAX_PLACES = 10_000
 SIXTEENTHS = tuple(Fraction(step, 4) for step in range(4))
 TRIPLETS = tuple(Fraction(step, 3) for step in range(3))
 
@@ -144,7 +145,9 @@ def ticks_near(time: Fraction, form: TokenForm) -> tuple[int, int, Fraction]:
     """The first tick at or after a time in quarters, the nearest tick (the earlier of two), and its distance."""
     beat, rest = divmod(time.numerator, time.denominator)
     place = rest, time.denominator
-    if place not in form.places:  # places are few, so each is computed once
+    if place not in form.places:  # places are few in music, so each is computed once
+        if len(form.places) > _MAX_PLACES:
+            form.places.clear()
         within, ticks = Fraction(*place), (*form.ticks, Fraction(1))  # the next beat's first tick follows the last
         distance, nearest = min((abs(own - within), tick) for tick, own in enumerate(ticks))
         form.places[place] = next(tick for tick, own in enumerate(ticks) if own >= within), nearest, distance

@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
-from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
+from common.files import read_limited
+from explainable.melodies.bars import MAX_ITEMS, BarLine, Sound, lay_out, unfold
 from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -25,8 +27,20 @@ _FIFTHS_OF_MODE = {
 _ALTERATION = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 # A tuplet of p notes takes the time of this many, unless it says so itself.
 _NOTES_OF_TUPLET = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
+_KEY_VALUE = r'[A-Za-z][-\w]*=(?:"[^"]*"|\S++)'  # as in clef=bass
+_KEY = re.compile(
+    r"""
+    (?: none | (?P<pipes>H[Pp]) | (?P<tonic>[A-G])(?P<sign>[#b]?)
+        \s*(?: (?P<mode>(?i:maj|min|mix|dor|phr|lyd|loc|ion|aeo|m(?![a-z=])))[A-Za-z]*+ )? )?
+    (?P<rest> (?: \s*(?: (?P<exp>exp\b) | (?:\^{1,2}|_{1,2}|=)[A-Ga-g]\b | (?:treble|alto|tenor|bass|perc)[-+\w]*+
+        | """ + _KEY_VALUE + r""" ) )* )
+    """,
+    re.VERBOSE,
+)  # fmt: skip
 _MAX_FACTOR = 1 << 10
 
+_MAX_BYTES = 20_000_000
+_TUNE_START = re.compile(r"^X:|(?:\A|(?<=\n\n))(?=(?:(?:[A-WYZa-z]:|%).*\n)*K:)", re.MULTILINE)
 _FIELD_LINE = re.compile(r"^([A-Za-z]):(?![|:])(.*)", re.MULTILINE)
 _NOTE = r"(\^{1,2}|_{1,2}|=)?([A-Ga-gzx])([',]*)(\d*(?:/+\d*)?)"
 _TOKENS = re.compile(
@@ -51,13 +65,8 @@ _TOKENS = re.compile(
 
 
 def read_abc(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
-    """The tunes of an ABC file in order, or the reason why a tune is dropped. Raises `OSError`."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")  # the usual encoding of older ABC files
-    for place, tune in enumerate(split_book(text), start=1):
+    """The tunes of an ABC file in order, or the reason why a tune is dropped. Raises `OSError` and `UserError`."""
+    for place, tune in enumerate(split_book(_decoded(read_limited(path, _MAX_BYTES))), start=1):
         yield tune_or_reason(read_tune, f"{path.stem}/{place}", tune, reading)
 
 
@@ -77,19 +86,37 @@ def read_tune(name: str, text: str, reading: Reading = Reading()) -> Tune:
     return lay_out(name, unfold(reader.items) if reading.repeats else reader.items, bar, fields.get("T", ""))
 
 
-def split_book(text: str) -> list[str]:
-    """The tunes of an ABC file, each from its `X:` on. Metre and unit length above the first hold for all."""
-    parts = re.split(r"^(?=X:)", text.replace("\r\n", "\n").replace("\r", "\n"), flags=re.MULTILINE)
-    common = "".join(line + "\n" for line in parts[0].splitlines() if re.match(r"[ML]:", line))
-    return [re.sub(r"\n", "\n" + common, part, count=1) for part in parts[1:]]
+def _decoded(content: bytes) -> str:
+    """Text in UTF-8, UTF-16, or Latin-1, the usual encoding of older ABC files."""
+    if 0 in content[:2] or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16" if content[0] > 0xF0 else "utf-16-be" if content[0] == 0 else "utf-16-le")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def split_book(text: str) -> Iterator[str]:
+    """The tunes of an ABC file, each from its `X:` on, or, without one, from a `T:` below a blank line.
+
+    Metre and unit length above the first tune hold for all.
+    """
+    text = "\n".join(line.rstrip(" \t") for line in re.split(r"\r\n?|\n", text))
+    starts: list[int] = []
+    for found in _TUNE_START.finditer(text):
+        if found[0] or not starts or "\nK:" in text[starts[-1] : found.start()]:
+            starts.append(found.start())
+    starts = starts or [0]
+    common = dict(re.findall(r"^([ML]:)(.{,40})", text[: starts[0]], re.MULTILINE))
+    above = "".join(f"{name}{value}\n" for name, value in common.items())
+    for start, end in pairwise([*starts, len(text)]):
+        if tune := text[start:end].strip():
+            yield re.sub(r"\n", lambda _: "\n" + above, tune + "\n", count=1)
 
 
 def _split_tune(tune: str) -> tuple[dict[str, str], list[str]]:
     """The fields above the music by letter, and the lines of music. Raises `TuneError` without a key."""
-    # A remark or directive on a line of its own is left out: a blank line would end the tune. "+:" continues a field.
-    text = re.sub(r"^[ \t]*%.*\n?", "", tune.replace("\n+:", " "), flags=re.MULTILINE)
-    text = re.sub(r"(?<!\\)%.*", "", text)
-    header, *rest = re.split(r"^K:(.*)\n?", text, maxsplit=1, flags=re.MULTILINE)
+    header, *rest = re.split(r"^K:(.*)\n?", "\n".join(_lines(tune)), maxsplit=1, flags=re.MULTILINE)
     if not rest:
         raise TuneError(Reason.UNREADABLE, "no key (K:) in its header")
     fields = {"K": rest[0].strip()}
@@ -98,6 +125,18 @@ def _split_tune(tune: str) -> tuple[dict[str, str], list[str]]:
             fields[name] = value.strip()
     # The music ends at the first blank line after a line of music.
     return fields, re.split(r"\n[ \t]*\n", rest[1].lstrip(), maxsplit=1)[0].splitlines()
+
+
+def _lines(tune: str) -> Iterator[str]:
+    """The lines without remarks. Lines of directives (%%) and blocks of text are left out: none of them ends a tune."""
+    block = ""
+    for line in tune.replace("\n+:", " ").split("\n"):  # "+:" continues a field
+        if found := re.match(r"%%(begin|end)(\w+)", line):
+            block = found[2] if found[1] == "begin" else ""
+        elif not block and not line.lstrip().startswith("%"):
+            yield re.sub(r"(?<!\\)%.*", "", line)
+    if block:
+        raise TuneError(Reason.UNREADABLE, f"%%begin{block[:20]} without %%end{block[:20]}")
 
 
 def metre_of(text: str) -> str:
@@ -116,20 +155,24 @@ def _unit_of(text: str, metre: str) -> Fraction:
 
 
 def signature_of(key: str) -> dict[str, int]:
-    """Alterations in semitones by letter, for a key as in "D", "F#m", "Edor" or "D exp _e ^f"."""
-    found = re.match(r"([A-G])([#b]?)\s*([A-Za-z]*)", key)
+    """Alterations in semitones by letter, for a key as in "D", "F#m", "Edor" or "D exp _e ^f".
+
+    Raises `TuneError` for a key that is not understood.
+    """
     altered: dict[str, int] = {}
-    if key.startswith("Hp"):  # Highland pipes
+    found = _KEY.fullmatch(key)
+    if not found:
+        raise TuneError(Reason.UNREADABLE, f"key {key[:20]!r}")
+    if found["pipes"]:
         altered = {"F": 1, "C": 1}
-    elif found and not re.search(r"\bexp\b", key):
-        mode = found[3].lower()
-        fifths = _FIFTHS[found[1]] + {"": 0, "#": 7, "b": -7}[found[2]]
-        fifths += _FIFTHS_OF_MODE.get(mode if mode == "m" else mode[:3], 0)
+    elif found["tonic"] and not found["exp"]:
+        fifths = _FIFTHS[found["tonic"]] + {"": 0, "#": 7, "b": -7}[found["sign"]]
+        fifths += _FIFTHS_OF_MODE[(found["mode"] or "").lower()]
         order = _ORDER_OF_SHARPS if fifths > 0 else _ORDER_OF_SHARPS[::-1]
         for place in range(abs(fifths)):
             letter = order[place % 7]
             altered[letter] = altered.get(letter, 0) + (1 if fifths > 0 else -1)
-    for sign, letter in re.findall(r"(?<![A-Za-z])(\^{1,2}|_{1,2}|=)([A-Ga-g])\b", key):
+    for sign, letter in re.findall(r"(\^{1,2}|_{1,2}|=)([A-Ga-g])\b", re.sub(_KEY_VALUE, "", found["rest"])):
         altered[letter.upper()] = _ALTERATION[sign]
     return altered
 
@@ -167,6 +210,8 @@ class _Reader:
 
     def read(self, line: str) -> None:
         for found in _TOKENS.finditer(line):
+            if len(self.items) > MAX_ITEMS:
+                raise TuneError(Reason.TOO_MANY_NOTES)
             if found["field"]:
                 self.set_field(found["field"], found["value"].strip())
             elif found["bar"] or found["endings"]:
@@ -232,7 +277,7 @@ class _Reader:
         return _OCTAVE_OF_CAPITALS + 12 * octave + _SEMITONES[name] + altered
 
     def _break_rhythm(self, signs: str) -> None:
-        if not self.items or not isinstance(self.items[-1], Sound):
+        if not self.items or not isinstance(self.items[-1], Sound) or self._broken != 1:
             raise TuneError(Reason.UNREADABLE, f"{signs[:5]!r} without a note before it")
         short = Fraction(1, 2 ** min(len(signs), 5))
         here, self._broken = (2 - short, short) if signs[0] == ">" else (short, 2 - short)

@@ -33,6 +33,7 @@ class BarLine:
 
 
 Written = Sequence[Sound | BarLine]
+MAX_ITEMS = 10_000  # notes, rests and bar lines of a tune, as written and as played
 
 
 def unfold(written: Written) -> list[Sound | BarLine]:
@@ -40,12 +41,16 @@ def unfold(written: Written) -> list[Sound | BarLine]:
 
     A repeat without a start goes back to the last double bar or end of a repeat (ABC standard 2.1, section 4.8).
     """
+    if len(written) > MAX_ITEMS:
+        raise TuneError(Reason.TOO_MANY_NOTES)
     played: list[Sound | BarLine] = []
     section, turn, is_opened, in_ending, at = 0, 1, False, False, 0
     while at < len(written):
         item = written[at]
         at += 1
         played.append(item)
+        if len(played) > MAX_ITEMS:  # before a repeat of many times is expanded
+            raise TuneError(Reason.TOO_MANY_NOTES)
         if not isinstance(item, BarLine):
             continue
         skips_ending = bool(item.endings) and turn not in item.endings

@@ -9,15 +9,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
 import mido
 
-from data.smf import MAX_BYTES
+from common.files import read_limited
 from data.song import DRUM_CHANNEL
 from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
+_MAX_BYTES = 1_000_000  # mido takes about 200 bytes of memory a byte
 _MELODY_NAME = re.compile(r"soprano|melod|vocal|voice|vox|lead|canto|cantus", re.IGNORECASE)
 _LOWEST_MEAN_PITCH = 55  # a part below it counts as accompaniment
 _LEAST_MONOPHONY = 0.9
@@ -46,16 +49,15 @@ def read_midi_melody(path: Path, reading: Reading = Reading()) -> Iterator[Tune 
 
 
 def _read_file(name: str, path: Path, reading: Reading) -> Tune:
-    if path.stat().st_size > MAX_BYTES:
-        raise TuneError(Reason.UNREADABLE, f"more than {MAX_BYTES:,} bytes")
-    midi = mido.MidiFile(path, clip=True)
+    midi = mido.MidiFile(file=BytesIO(read_limited(path, _MAX_BYTES)), clip=True)
     if midi.ticks_per_beat <= 0:
         raise TuneError(Reason.UNREADABLE, "its time division is not in ticks per quarter")
-    metres, time = [], 0  # (ticks, metre)
-    for message in mido.merge_tracks(midi.tracks):
-        time += message.time
-        if message.type == "time_signature":
-            metres.append((time, f"{message.numerator}/{message.denominator}"))
+    metres = []  # (ticks, metre)
+    for track in midi.tracks:
+        times = accumulate(message.time for message in track)
+        for time, message in zip(times, track, strict=True):
+            if message.type == "time_signature":
+                metres.append((time, f"{message.numerator}/{message.denominator}"))
     metres.sort()
     bar = require_metre(reading.metres, *([metre for _, metre in metres] or ["4/4"]))
     for quarters in (Fraction(time, midi.ticks_per_beat) for time, _ in metres):

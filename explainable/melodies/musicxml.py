@@ -1,21 +1,33 @@
 """The highest part of a MusicXML score -> a melody, by music21. docs/melodies.md says what is added to it."""
 
-import contextlib
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.files import read_limited
 from data.builtin import parse_score
-from explainable.melodies.bars import BarLine, Sound, lay_out, unfold
-from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
+from explainable.melodies.bars import MAX_ITEMS, BarLine, Sound, lay_out, unfold
+from explainable.melodies.tunes import (
+    MAX_MEASURES,
+    Dropped,
+    Reading,
+    Reason,
+    Tune,
+    TuneError,
+    require_metre,
+    tune_or_reason,
+)
 
 if TYPE_CHECKING:
     import music21
 
-_MAX_BYTES = 20_000_000
+_MAX_BYTES, _MAX_TAGS = 20_000_000, 1_000_000
+_JUMPS = {"dacapo", "dalsegno", "tocoda"}
+_PLAYED = {"attributes", "note", "backup", "forward", "barline"}
 
 
 def read_musicxml(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
@@ -24,7 +36,7 @@ def read_musicxml(path: Path, reading: Reading = Reading()) -> Iterator[Tune | D
 
 
 def _read_score(name: str, path: Path, reading: Reading) -> Tune:
-    part = parse_score(_keep_top_part(ElementTree.fromstring(_read_text(path))), "musicxml").parts[0]
+    part = parse_score(_keep_top_part(_read_xml(path), reading.repeats), "musicxml").parts[0]
     part.toSoundingPitch(inPlace=True)
     metres = (own.ratioString for own in part.recurse().getElementsByClass("TimeSignature"))
     bar = require_metre(reading.metres, *metres)
@@ -35,29 +47,39 @@ def _read_score(name: str, path: Path, reading: Reading) -> Tune:
     return lay_out(name, unfold(written) if reading.repeats else written, bar)
 
 
-def _read_text(path: Path) -> bytes:
-    """The text of the score; of an archive, no more than `_MAX_BYTES`, whatever size its header names."""
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
-        if path.suffix.lower() == ".mxl":
-            archive = stack.enter_context(zipfile.ZipFile(file))
+def _read_xml(path: Path) -> ElementTree.Element:
+    """The score; of an archive, no more than `_MAX_BYTES` of it, whatever size its header names."""
+    text = read_limited(path, _MAX_BYTES)
+    if path.suffix.lower() == ".mxl":
+        with zipfile.ZipFile(BytesIO(text)) as archive:
             names = [name for name in archive.namelist() if name.endswith((".xml", ".musicxml"))]
             scores = [archive.getinfo(name) for name in names if not name.startswith("META-INF")]
             # Other methods of compression are not of the standard, and their decoders do not bound the output.
             if not scores or scores[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise TuneError(Reason.UNREADABLE, "no score in the archive")
-            file = stack.enter_context(archive.open(scores[0]))
-        text = file.read(_MAX_BYTES + 1)
-    if len(text) > _MAX_BYTES:
-        raise TuneError(Reason.UNREADABLE, f"over {_MAX_BYTES:,} bytes")
-    return text
+            with archive.open(scores[0]) as file:
+                text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES or text.count(b"<") > _MAX_TAGS:
+        raise TuneError(Reason.UNREADABLE, f"over {_MAX_BYTES:,} bytes or {_MAX_TAGS:,} tags")
+    if b"<!ENTITY" in text.replace(b"\0", b""):  # could expand without bounds
+        raise TuneError(Reason.UNREADABLE, "defines entities")
+    return ElementTree.fromstring(text)
 
 
-def _keep_top_part(score: ElementTree.Element) -> str:
-    """The XML of the score with one part, which halves the time of parsing a chorale.
+def _keep_top_part(score: ElementTree.Element, repeats: bool) -> str:
+    """The XML of the score with one part, without layout and words, which halves the time of parsing a chorale.
 
     Cue notes, which music21 plays, and `<forward>`, which it skips, become rests.
     """
+    if score.tag == "score-timewise":
+        rows: dict[str | None, ElementTree.Element] = {}
+        for measure in score.findall("measure"):
+            for part in measure.findall("part"):
+                row = rows.setdefault(part.get("id"), ElementTree.Element("part", part.attrib))
+                ElementTree.SubElement(row, "measure", measure.attrib).extend(part)
+            score.remove(measure)
+        score.extend(rows.values())
+        score.tag = "score-partwise"
     names = {part.get("id"): part.findtext("part-name", "") for part in score.iterfind("part-list/score-part")}
     parts = score.findall("part")
     if not parts:
@@ -67,6 +89,17 @@ def _keep_top_part(score: ElementTree.Element) -> str:
         for child in list(parent):
             if child.tag in ("part", "score-part", "part-group") and child.get("id") != top.get("id"):
                 parent.remove(child)
+    if len(top) > MAX_MEASURES:
+        raise TuneError(Reason.TOO_LONG)
+    if sum(1 for _ in top.iter("note")) > MAX_ITEMS:
+        raise TuneError(Reason.TOO_MANY_NOTES)
+    for sound in top.iter("sound"):
+        if repeats and (jumps := sound.attrib.keys() & _JUMPS):
+            raise TuneError(Reason.OTHER_ORDER, min(jumps))
+    for measure in top:
+        for child in list(measure):
+            if child.tag not in _PLAYED and "words" not in {each.tag for each in child.iter()}:
+                measure.remove(child)
     for element in [*top.iter("forward"), *(note for note in top.iter("note") if note.find("cue") is not None)]:
         for child in list(element):
             if child.tag not in ("duration", "voice"):

@@ -7,13 +7,14 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, reason_of
+from common.text import printable
 from data.builtin import corpus_folder
 from explainable.melodies.abc import read_abc
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.musicxml import read_musicxml
 from explainable.melodies.symbtr import read_symbtr
-from explainable.melodies.tunes import Dropped, Reading, Reason, Tune, detail_of
+from explainable.melodies.tunes import Dropped, Reading, Reason, Tune
 
 # In a performance, onsets up to a twelfth of a beat away belong to a tick; a score is exact.
 PERFORMED_TOLERANCE = Fraction(1, 12)
@@ -89,7 +90,7 @@ def read_tunes(files: Sequence[Path], reading: Reading) -> Iterator[tuple[Path, 
             for found in _READERS[path.suffix.lower()](path, reading):
                 yield path, found
         except Exception as error:  # files of any origin; the others go on
-            yield path, Dropped(path.stem, Reason.UNREADABLE, detail_of(error))
+            yield path, Dropped(printable(path.stem), Reason.UNREADABLE, reason_of(error))
 
 
 def is_performed(path: Path) -> bool:

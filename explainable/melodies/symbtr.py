@@ -6,13 +6,14 @@ loses the intonation of the makam. The table has no bar lines: the usul (the rhy
 first measure begins with the first note or rest.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 from common.errors import UserError
+from common.files import read_limited
+from explainable.melodies.bars import MAX_ITEMS
 from explainable.melodies.tunes import Dropped, Note, Reading, Reason, Tune, TuneError, require_metre, tune_or_reason
 
 COLUMNS = ("makam", "form", "usul", "title", "composer", "notes")
@@ -20,7 +21,7 @@ COMMAS_PER_OCTAVE = 53
 # The cycles of two, four or eight beats; no other fits measures of four quarters.
 METRE_OF_USUL = {"sofyan": "4/4", "nimsofyan": "2/4", "duyek": "8/8"}
 _NOTE = re.compile(r"(\d{1,4}|r):(\d{1,4})/([1-9]\d{0,3})")
-_MAX_FIELD = 1 << 22
+_MAX_BYTES = 50_000_000
 
 
 def read_symbtr(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
@@ -28,14 +29,14 @@ def read_symbtr(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dro
 
     Raises `UserError` if the file is no such table, `OSError` if it cannot be read.
     """
-    csv.field_size_limit(_MAX_FIELD)
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
-            raise UserError(f"no column {' and '.join(missing)}; a table of makam music has {', '.join(COLUMNS)}")
-        for row in table:
-            row = {name: row[name] or "" for name in COLUMNS}
-            yield tune_or_reason(_read_piece, "--".join(row[name] for name in COLUMNS[:-1]), row, reading)
+    text = read_limited(path, _MAX_BYTES).decode("utf-8-sig", errors="replace")
+    header, *lines = re.split(r"[\r\n]+", text)
+    names = header.split("\t")
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise UserError(f"no column {' and '.join(missing)}; a table of makam music has {', '.join(COLUMNS)}")
+    for line in filter(None, lines):
+        row = dict.fromkeys(COLUMNS, "") | dict(zip(names, line.split("\t"), strict=False))
+        yield tune_or_reason(_read_piece, "--".join(row[name] for name in COLUMNS[:-1]), row, reading)
 
 
 def _read_piece(name: str, row: dict[str, str], reading: Reading) -> Tune:
@@ -44,7 +45,10 @@ def _read_piece(name: str, row: dict[str, str], reading: Reading) -> Tune:
     require_metre(reading.metres, METRE_OF_USUL[row["usul"]])
     notes: list[Note] = []
     time = Fraction(0)
-    for token in row["notes"].split():
+    tokens = row["notes"].split()
+    if len(tokens) > MAX_ITEMS:
+        raise TuneError(Reason.TOO_MANY_NOTES, f"{len(tokens):,} with rests")
+    for token in tokens:
         found = _NOTE.fullmatch(token)
         if not found:
             raise TuneError(Reason.UNREADABLE, f"{token[:20]!r} among its notes")

@@ -6,6 +6,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from common.errors import reason_of
+from common.text import printable
+
 MEASURE_QUARTERS = 4
 MAX_NOTES = 1000
 MAX_MEASURES = 5000
@@ -83,6 +86,7 @@ class Reading:
 
 def tune_or_reason(read: Callable[..., Tune], name: str, *args: Any) -> Tune | Dropped:
     """Call `read(name, *args)`. Any exception of this one tune becomes its `Dropped`, so that the other tunes go on."""
+    name = printable(name)  # of a file, it may hold bytes that are no text
     try:
         tune = read(name, *args)
         if not tune.notes:
@@ -94,13 +98,8 @@ def tune_or_reason(read: Callable[..., Tune], name: str, *args: Any) -> Tune | D
     except TuneError as error:
         return Dropped(name, error.reason, error.detail)
     except Exception as error:  # parsers of damaged files raise anything
-        return Dropped(name, Reason.UNREADABLE, detail_of(error))
+        return Dropped(name, Reason.UNREADABLE, reason_of(error))
     return tune
-
-
-def detail_of(error: Exception) -> str:
-    """The message of an exception, in one short line."""
-    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:80] or type(error).__name__
 
 
 def require_metre(accepted: Sequence[str], *metres: str) -> Fraction:

@@ -38,11 +38,18 @@ def lengths(music: str, **settings: object) -> list[Fraction]:
         ("D =c", {"F": 1, "C": 0}),
         ("D exp _e ^f", {"E": -1, "F": 1}),
         ("Hp", {"F": 1, "C": 1}),
-        ("none", {}),
+        ("", {}),
+        ("none clef=bass", {}),
+        ("Dmix=c octave=-1 treble-8", {"F": 1, "C": 0}),
     ],
 )
 def test_key_signatures(key: str, altered: dict[str, int]) -> None:
     assert signature_of(key) == altered
+
+
+@pytest.mark.parametrize("key", ["H", "g", "Bn", "D phyrgian", "C " + "a=" * 1000 + "a b"])
+def test_a_key_that_is_not_understood_drops_the_tune(key: str) -> None:
+    assert read("A4", key) == Dropped("t", "cannot be read", f"key {key[:20]!r}")
 
 
 def test_octaves_and_accidentals() -> None:
@@ -75,7 +82,8 @@ def test_rests_are_silence() -> None:
 def test_ornaments_annotations_words_and_remarks_are_ignored() -> None:
     decorated = '"Am"A {gf}~B !trill!c "^text"(.d)|v[A,C]4 % comment A B\nw: words of a song\nuT+fff+A4y\\\n|$B4'
     assert pitches(decorated) == [69, 71, 72, 74, 60, 69, 71]
-    for line in ("% a remark", "%%MIDI program 1", "  %", "w: words\n+: more words"):
+    text = "%%begintext\nA text\n%%endtext"
+    for line in ("% a remark", "%%MIDI program 1", "  %", "w: words\n+: more words", text):
         assert pitches(f"A4|\n{line}\nB4|") == [69, 71], line
 
 
@@ -138,6 +146,11 @@ def test_pick_ups_and_last_bars() -> None:
         (">A", "4/4", "cannot be read", "'>' without a note before it"),
         ("A99999999999", "4/4", "cannot be read", "length '99999999999'"),
         ("(0A", "4/4", "cannot be read", "tuplet '(0'"),
+        ("A> >B", "4/4", "cannot be read", "'>' without a note before it"),
+        ("A4|\n%%begintext\nB4|", "4/4", "cannot be read", "%%begintext without %%endtext"),
+        # What is bounded before it is expanded.
+        (f"|:A4{':' * 20_000}|", "4/4", "over 1,000 notes", ""),
+        ("z4|" * 10_001, "4/4", "over 1,000 notes", ""),
     ],
 )
 def test_reasons_for_dropping_a_tune(music: str, metre: str, reason: str, detail: str) -> None:
@@ -148,7 +161,7 @@ def test_a_book_of_tunes(tmp_path: Path) -> None:
     path = tmp_path / "book.abc"
     text = "M:4/4\nL:1/4\n\nX:7\nT:Na Fé\nT:Other\nK:C\nA4|\n\nNotes on the tune\nX:8\nT:no key\nA4\n"
     text += f"X:9\nK:C\nA{'9' * 5000}|\nX:10\nP:ABA\nK:C\nP:A\nc4|\nP:B\nd4|\nX:11\nL:1/8\nK:G\nF8|]\n"
-    for encoding in ("utf-8", "latin-1"):
+    for encoding in ("utf-8", "latin-1", "utf-16", "utf-16-be"):
         path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
         titled, without_key, damaged, of_parts, last = read_abc(path)
         assert (titled.name, titled.title, titled.notes) == ("book/1", "Na Fé", (Note(0, 69, 4),))
@@ -159,3 +172,12 @@ def test_a_book_of_tunes(tmp_path: Path) -> None:
     once = list(read_abc(path, Reading(repeats=False)))
     path.write_text(text.replace("P:ABA", "P:AB"))
     assert once[3].notes == list(read_abc(path))[3].notes == (Note(0, 72, 4), Note(4, 74, 8))
+
+
+def test_tunes_without_a_number_are_tunes(tmp_path: Path) -> None:
+    one = "T:One\nM:4/4\nL:1/4\nK:C\nA4|\n"
+    for text, names in ((one, ["One"]), (f"X:1\n{one}\n{one.replace('One', 'Two')}", ["One", "Two"])):
+        (tmp_path / "book.abc").write_text(text)
+        assert [tune.title for tune in read_abc(tmp_path / "book.abc")] == names
+    (tmp_path / "book.abc").write_text("no tune")
+    assert list(read_abc(tmp_path / "book.abc")) == [Dropped("book/1", "cannot be read", "no key (K:) in its header")]

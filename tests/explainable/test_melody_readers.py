@@ -183,11 +183,23 @@ def test_scores_are_read_as_they_sound(tmp_path: Path, music: str, more: str, pi
         (xml_note("G", 4).replace("<alter>0", "<alter>inf"), "", "cannot be read", "In part (Soprano)"),
         ("<note>", "", "cannot be read", "mismatched tag"),
         (xml_note("C", 4) + DA_CAPO, "", "parts are played in another order", "D.C. al Fine"),
+        (xml_note("C", 4) + '<sound dacapo="yes"/>', "", "parts are played in another order", "dacapo"),
+        (NEXT.join(["x"] * 5001), "", "over 5,000 measures", ""),
+        (xml_note("C", 0) * 10_001, "", "over 1,000 notes", ""),
+        (xml_note("C", 4) + REPEAT.replace("backward", 'backward" times="1000000000'), "", "over 1,000 notes", ""),
     ],
 )
 def test_reasons_for_dropping_a_score(tmp_path: Path, music: str, more: str, reason: str, detail: str) -> None:
     found = read_score(score(tmp_path / "s.xml", music, more=more))
     assert isinstance(found, Dropped) and found.reason == reason and found.detail.startswith(detail)
+
+
+def test_a_score_by_measures(tmp_path: Path) -> None:
+    path = score(tmp_path / "s.xml", xml_note("C", 4) + NEXT + xml_note("D", 4))
+    part, text = '<part id="P">', path.read_text().replace("partwise", "timewise")
+    text = text.replace(f"{part}<measure>", f"<measure>{part}").replace("</measure></part>", "</part></measure>")
+    path.write_text(text.replace(NEXT, f"</part>{NEXT}{part}"))
+    assert [note.pitch for note in read_score(path).notes] == [60, 62]
 
 
 def test_damaged_and_huge_archives_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +208,12 @@ def test_damaged_and_huge_archives_are_dropped(tmp_path: Path, monkeypatch: pyte
     path.write_bytes(whole[:-40])
     assert read_score(path).reason == "cannot be read"
     path.write_bytes(whole)
-    monkeypatch.setattr(musicxml, "_MAX_BYTES", 100)
-    assert read_score(path) == Dropped("s", "cannot be read", "over 100 bytes")
+    plain = score(tmp_path / "s.xml", "")
+    plain.write_text('<!DOCTYPE x [<!ENTITY e "e">]>' + plain.read_text(), encoding="utf-16")
+    assert read_score(plain) == Dropped("s", "cannot be read", "defines entities")
+    score(path, " " * 5000 + xml_note("C", 4))
+    monkeypatch.setattr(musicxml, "_MAX_BYTES", 5000)
+    assert read_score(path) == Dropped("s", "cannot be read", "over 5,000 bytes or 1,000,000 tags")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("score.xml", "<score-partwise/>")
     assert read_score(path) == Dropped("s", "cannot be read", "no score in the archive")
