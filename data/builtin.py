@@ -9,6 +9,7 @@ Ryan's Mammoth Collection, the European folk songs of the Essen collection. The 
   time signature (a dotted quarter in 6/8, a half note in 4/2) at `Collection.beats_per_minute`. Renaissance and fiddle
   scores in 4/4 are felt in two, so their beat is the half note. Playback tempi in MusicXML files are ignored.
 - Repeats are not expanded: they would only add copies of the same windows.
+- Accidentals hold to the end of the bar, in their octave (Ryan) or in all (Essen), as the tunes are written.
 - Ties are merged; grace notes, ornaments and chord symbols are left out. One track per part, velocity 80.
 """
 
@@ -37,7 +38,7 @@ from data.pianoroll import VELOCITY
 if TYPE_CHECKING:
     import music21
 
-EXPORT_VERSION = 1  # raise it when the exported files change, so that older exports are replaced
+EXPORT_VERSION = 2  # raise it when the exported files change, so that older exports are replaced
 GENRES = ("renaissance", "chorale", "fiddle", "folk")  # the position is the genre id
 LABEL_COLUMNS = ("path", "genre_id", "genre", "artist", "title")
 TICKS_PER_QUARTER = 480
@@ -58,6 +59,7 @@ class Collection:
     beats_per_minute: float
     alla_breve: bool = False  # 4/4 is felt in two
     exclude: str = r"(?!)"  # regular expression of the file stems left out
+    accidentals: str = "octave"  # of ABC files: to the end of the bar in their octave, or for every octave ("pitch")
 
 
 PALESTRINA, MONTEVERDI = "Giovanni Pierluigi da Palestrina", "Claudio Monteverdi"
@@ -70,7 +72,7 @@ COLLECTIONS = (
     Collection("bach", "*.mxl", "chorale", BACH, 118, 76, exclude="bwv846|.*-(inst|s)$"),
     Collection("ryansMammoth", "*.abc", "fiddle", RYAN, 280, 104, alla_breve=True),
     # han1 and han2 are Chinese songs; irl is Irish, close to Ryan's tunes; the test files are a mixture.
-    Collection("essenFolksong", "*.abc", "folk", ESSEN, 225, 96, exclude="han|irl|test"),
+    Collection("essenFolksong", "*.abc", "folk", ESSEN, 225, 96, exclude="han|irl|test", accidentals="pitch"),
 )
 
 
@@ -149,7 +151,9 @@ def _find_pieces(corpus: Path, collection: Collection, folder: Path) -> Iterator
         tunes: list[str | None] = [None]
         if source.suffix == ".abc":
             text = source.read_text(encoding="utf-8", errors="replace")
-            tunes = re.split(r"^(?=X:)", text, flags=re.MULTILINE)[1:]
+            # For music21, an accidental holds for one note in files that do not name their version of ABC.
+            version = f"%abc-2.1\n%%propagate-accidentals {collection.accidentals}\n"
+            tunes = [version + tune for tune in re.split(r"^(?=X:)", text, flags=re.MULTILINE)[1:]]
         for number, abc_text in enumerate(tunes, start=1):
             suffix = f"_{number:04d}" if len(tunes) > 1 else ""
             yield Piece(collection, source, abc_text, folder / collection.genre / f"{name}{suffix}.mid")

@@ -87,16 +87,21 @@ def test_an_unreadable_score_is_skipped_and_an_empty_genre_is_an_error(
     corpus = tmp_path / "corpus"
     for genre in builtin.GENRES:
         (corpus / genre).mkdir(parents=True)
-        (corpus / genre / "good.abc").write_text("X:1\nT:Good tune\nM:2/4\nL:1/4\nK:C\nGA|Bc|\n")
+        (corpus / genre / "good.abc").write_text("X:1\nT:Good tune\nM:2/4\nL:1/4\nK:C\n^G/G/g|GB|\n")
     (corpus / "fiddle" / "silent.abc").write_text("X:1\nT:Silent tune\nM:2/4\nL:1/4\nK:C\nz2|\n")
     (corpus / "folk" / "broken.mxl").write_bytes(b"no score")
-    collections = [builtin.Collection(genre, "*.*", genre, "nobody", 2, 60) for genre in builtin.GENRES]
+    collections = [builtin.Collection(genre, "*.*", genre, "nobody", 2, 60) for genre in builtin.GENRES[:3]]
+    collections.append(builtin.Collection("folk", "*.*", "folk", "nobody", 2, 60, accidentals="pitch"))
     monkeypatch.setattr(builtin, "COLLECTIONS", collections)
     monkeypatch.setattr(builtin, "corpus_folder", lambda: corpus)
     labels = pd.read_csv(builtin.export_builtin_corpus(tmp_path / "out", workers=1, progress=False))
     assert "skipped 2." in capsys.readouterr().out
     assert labels["path"].tolist() == [f"{genre}/good.mid" for genre in builtin.GENRES]
     assert set(labels["title"]) == {"Good tune"}
+    # An accidental holds to the end of the bar, in its octave or in all.
+    for genre, high in (("fiddle", 79), ("folk", 80)):
+        (part,) = pretty_midi.PrettyMIDI(str(tmp_path / "out" / genre / "good.mid")).instruments
+        assert [note.pitch for note in part.notes] == [68, 68, high, 67, 71]
     (corpus / "fiddle" / "good.abc").unlink()
     with pytest.raises(UserError, match="no score of genre 'fiddle'"):
         builtin.export_builtin_corpus(tmp_path / "other", workers=1, progress=False)
