@@ -39,8 +39,9 @@ from audio import synthesis
 from common.errors import UserError
 from common.files import save_plain
 from data import builtin
-from evaluation.metrics import genre_classifier
+from evaluation.metrics import genre_classifier, music, separation
 from evaluation.samples import clip_embeddings
+from explainable.metrics import independence
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
 from labelling.msd import Track
@@ -236,6 +237,9 @@ def fakes() -> Iterator[None]:
             (os, "fsync", lambda file: None),
             (genre_classifier, "BATCH_SIZE", 16),
             (latent_plots, "TSNE", partial(latent_plots.TSNE, max_iter=250)),
+            (music, "HALVINGS", 2),
+            (separation, "SHUFFLES", 2),
+            (independence, "FOLDS", 2),
             (torch, "set_num_threads", _noting("threads", lambda n: None)),
             (module, "double", _noting("double", module.double, True)),
             (builtin, "export_builtin_corpus", _export),

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import recall_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -192,7 +191,8 @@ def found_shares(labelings: Sequence[Tensor], neighbours: Tensor) -> dict[int, f
 
     Means over `labelings`: genres of all windows, int64 (n,) each, with the same genres in all.
     """
-    shares = [recall_score(genre, vote(genre, neighbours), average=None) for genre in labelings]
+    present, counts = labelings[0].unique(return_counts=True)
+    found = [genre[vote(genre, neighbours) == genre].bincount(minlength=int(present.max()) + 1) for genre in labelings]
+    shares = [each[present].double() / counts for each in found]
     by_genre = (sum(shares) / len(shares)).tolist()
-    present = labelings[0].unique().tolist()
-    return {**dict(zip(present, by_genre, strict=True)), ALL_ID: sum(by_genre) / len(by_genre)}
+    return {**dict(zip(present.tolist(), by_genre, strict=True)), ALL_ID: sum(by_genre) / len(by_genre)}
