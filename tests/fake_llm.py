@@ -11,7 +11,7 @@ KEY = "sk-local-5e1f7c"
 
 
 class Reply(NamedTuple):
-    """Status, body and headers of a response. Without a body the connection is cut."""
+    """Status, body and headers of a response. Without a body the connection is cut; an iterator sends its parts."""
 
     status: int
     body: Any
@@ -76,10 +76,10 @@ def genres_in(body: dict[str, Any]) -> list[str]:
     return json.loads(system[system.index("{") :])["properties"]["songs"]["items"]["properties"]["genre"]["enum"]
 
 
-def writes(content: str | None) -> Reply:
+def writes(content: str | None, finish_reason: str = "stop") -> Reply:
     """The model returns this text; None is a refusal."""
     message = {"role": "assistant", "content": content}
-    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    choice = {"index": 0, "finish_reason": finish_reason, "message": message}
     return Reply(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "fake", "choices": [choice]})
 
 
@@ -98,11 +98,6 @@ def cut_line(body: dict[str, Any], rows: list[dict[str, Any]]) -> Reply:
     return Reply(0, None)
 
 
-def no_schema(body: dict[str, Any], rows: list[dict[str, Any]]) -> Reply:
-    """A server that rejects response_format."""
-    return http(400, "unknown field 'response_format'")(body, rows) if "response_format" in body else says(rows)
-
-
 def changed(change: Callable[[list[dict[str, Any]]], Sequence[Any]]) -> Fault:
     """The changed rows of a valid answer."""
     return lambda body, rows: says(change(rows))
@@ -117,14 +112,18 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             self.close_connection = True
             return
-        data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+        if isinstance(content, dict | list):
+            content = json.dumps(content)
+        data = content.encode() if isinstance(content, str) else content
         with contextlib.suppress(ConnectionError):  # the client may have closed the connection
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
+            if isinstance(data, bytes):
+                self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            for part in [data] if isinstance(data, bytes) else data:
+                self.wfile.write(part)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -1,5 +1,6 @@
 """Genres from a language model: requests, invalid answers, stored answers, and failures that never show the key."""
 
+import gzip
 import json
 import logging
 import random
@@ -13,8 +14,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import fake_llm
 import pytest
-from fake_llm import KEY, FakeLlm, Fault, Reply, changed, cut_line, http, no_schema, says, songs_in, writes
+from fake_llm import KEY, FakeLlm, Fault, Reply, changed, cut_line, http, says, songs_in, writes
 
 from common.errors import UserError
 from labelling.llm import LlmOptions, SongQuery, ask, plan
@@ -77,10 +79,9 @@ def test_requests_and_stored_answers(llm: FakeLlm, cache: Path) -> None:
 
 
 def test_a_second_run_sends_nothing_and_needs_no_key(llm: FakeLlm, cache: Path, monkeypatch) -> None:
-    llm.faults = [changed(lambda rows: rows[1:])] * 2  # the first song gets no answer, twice
-    answers, requests = run(cache), len(llm.bodies)
+    assert run(cache) == RIGHT
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert run(cache) == answers == {song.key: RIGHT[song.key] for song in SONGS[1:]} and len(llm.bodies) == requests
+    assert run(cache) == RIGHT and len(llm.bodies) == 3
     assert "10 answered before: 0 requests" in plan(SONGS, OPTIONS, cache)
 
 
@@ -152,53 +153,107 @@ def first(**values: object) -> Fault:
     return changed(lambda rows: [{**rows[0], **values}, *rows[1:]])
 
 
-ONE_BAD = {
+def text(form: str) -> Fault:
+    """The right rows in another text: {rows} is their JSON."""
+    return lambda body, rows: writes(form.replace("{rows}", json.dumps(rows)))
+
+
+READABLE = {
+    "id as a text": first(id="1"), "confidence as a text": first(confidence=" 0.75"), "percent": first(confidence=75),
+    "percent as a text": first(confidence="75 %"),
+    "capitals": changed(lambda rows: [{**row, "genre": f" {row['genre'].title()}"} for row in rows]),
+    "thoughts": text('<think>{"songs": []} [{"id": 1}]</think>\n{"songs": {rows}}'),
+    "thoughts without a beginning": text('I {think}.</think>{"songs": {rows}}'),
+    "in prose": text('Here {you} are:\n```json\n{"songs": {rows}}\n```\nNote: {other} would be [possible].'),
+    "an array": text("{rows}"), "twice": text('{rows} again: {"songs": {rows}}'),
+    "another order": changed(lambda rows: rows[::-1]), "more": first(reason="[x]"),
+}  # fmt: skip
+UNREADABLE = {
     "missing id": changed(lambda rows: rows[1:]),
-    "unknown ids": changed(lambda rows: [{**rows[0], "id": 99}, {**rows[0], "id": 0}, *rows[1:]]),
-    "id as a text": first(id="1"),
+    "counted from 0": changed(lambda rows: [{**row, "id": row["id"] - 1} for row in rows]),
+    "one too many": changed(lambda rows: [*rows, {**rows[0], "id": 99}]),
     "two answers": changed(lambda rows: [*rows, {**rows[0], "genre": "other"}]),
-    "a valid and an invalid answer": changed(lambda rows: [*rows, {**rows[0], "genre": "polka"}]),
     "another class": first(genre="polka"),
     "a sentence": first(genre='The genre of the song "Song" is rock.'),
     "a list": first(genre=["rock"]),
-    "percent": first(confidence=75),
     "true": first(confidence=True),
     "no number": first(confidence=float("nan")),
-    "no row": changed(lambda rows: ["rock", None, *rows[1:]]),
-}
-ALL_BAD = {
-    "truncated": lambda body, rows: writes(json.dumps({"songs": rows})[:-20]),
-    "prose": lambda body, rows: writes("They are all rock songs."),
+    "infinite": text('{"songs": [{"id": 1, "genre": "rock", "confidence": 1e999}]}'),
+    "negative": first(confidence=-0.75),
+    "no row": changed(lambda rows: [None, *rows[1:]]),
+    "prose": text("They are all rock songs."),
+    "two arrays": lambda body, rows: writes(json.dumps(rows) + json.dumps([{**row, "genre": "other"} for row in rows])),
+    "unfinished thoughts": text('<think>It could be {"songs": {rows}}'),
     "refusal": lambda body, rows: writes(None),
-    "another object": lambda body, rows: writes('{"answers": []}'),
-    "no list": lambda body, rows: writes('{"songs": 1}'),
-    "deep": lambda body, rows: writes('{"songs": ' + "[" * 5000 + "}"),
+    "another object": text('{"answers": []}'),
+    "no list": text('{"songs": 1}'),
+    "deep": text('{"songs": ' + "[" * 100_000 + "}"),
+    "brackets": text("[{" * 50_000),
 }
 
 
-@pytest.mark.parametrize("fault", [*ONE_BAD, *ALL_BAD])
-def test_songs_with_invalid_answers_are_sent_once_more(llm: FakeLlm, cache: Path, tmp_path: Path, fault: str) -> None:
-    songs, bad = SONGS[:4], SONGS[:1] if fault in ONE_BAD else SONGS[:4]
-    llm.faults = [(ONE_BAD | ALL_BAD)[fault]]
-    assert run(cache, songs) == {song.key: RIGHT[song.key] for song in songs}
-    assert llm.titles == [[song.title for song in songs], [song.title for song in bad]]
-    llm.always = (ONE_BAD | ALL_BAD)[fault]
-    other = tmp_path / "other.jsonl"
-    assert run(other, songs) == {song.key: RIGHT[song.key] for song in songs if song not in bad}
-    assert len(llm.bodies) == 4
-    invalid = [(row["key"], row["genre"]) for row in rows(other) if row.get("invalid")]
-    assert invalid == [(song.key, "unknown") for song in bad]
+@pytest.mark.parametrize("variant", READABLE)
+def test_what_is_clear_is_read(llm: FakeLlm, cache: Path, variant: str) -> None:
+    llm.always = READABLE[variant]
+    assert run(cache) == RIGHT and len(llm.bodies) == 3
 
 
-def test_a_model_without_valid_answers_ends_the_run(llm: FakeLlm, cache: Path) -> None:
-    """Nothing is stored, so a call with smaller requests sends the same songs again."""
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_an_answer_counts_whole_or_not_at_all(llm: FakeLlm, cache: Path, fault: str) -> None:
+    """Songs are asked for again in smaller requests, and by the next call: no invalid answer is stored."""
+    songs = SONGS[:4]
+    llm.always = UNREADABLE[fault]
+    with pytest.raises(UserError, match=r"no valid answer for any song: .*; name another model$"):
+        run(cache, songs)
+    titles = [song.title for song in songs]
+    assert llm.titles == [titles, titles[:2], titles[:1], titles[1:2], titles[2:], titles[2:3], titles[3:]]
+    llm.always = None
+    assert not cache.exists() and run(cache, songs) == {song.key: RIGHT[song.key] for song in songs}
+
+
+def test_a_song_without_an_answer_is_sent_again_by_the_next_call(llm: FakeLlm, cache: Path) -> None:
+    without = {song.key: RIGHT[song.key] for song in SONGS if song != SONGS[5]}
+    llm.always = changed_song(SONGS[5], "polka")
+    assert run(cache) == without and len(rows(cache)) == 9
+    llm.bodies.clear()
+    assert run(cache) == without and llm.titles == [[SONGS[5].title]]
+    llm.always = None
+    assert run(cache) == RIGHT
+
+
+def changed_song(song: SongQuery, genre: str) -> Fault:
+    def answer(body: dict, rows: list[dict]) -> Reply:
+        titles = [each["title"] for each in songs_in(body)]
+        return says([{**row, "genre": genre} if title == song.title else row for row, title in zip(rows, titles)])  # noqa: B905
+
+    return answer
+
+
+def test_invalid_answers_in_a_row_end_the_run(llm: FakeLlm, cache: Path) -> None:
     songs = [SongQuery(str(i), "Artist", f"{i} rock") for i in range(100)]
-    llm.always = ALL_BAD["truncated"]
-    with pytest.raises(UserError, match=r"no valid answer for 60 songs in a row; .* fewer in a request"):
+    llm.always = UNREADABLE["prose"]
+    with pytest.raises(UserError, match=r"no valid answer to 30 requests in a row, .* fewer songs in a request"):
         run(cache, songs, LlmOptions("fake", GENRES))
-    assert len(llm.bodies) == 6 and not cache.exists()
+    assert len(llm.bodies) == 30 and not cache.exists()
     llm.always = None
     assert len(run(cache, songs)) == 100
+
+
+@pytest.mark.parametrize(("by", "sizes"), [("length", [4, 1, 2, 2, 2]), ("context", [4, 2, 2, 2, 2, 2])])
+def test_requests_become_shorter_where_they_are_too_long(llm: FakeLlm, cache: Path, by: str, sizes: list) -> None:
+    """The whole rows of an answer that is cut at the limit of its length count."""
+
+    def limited(body: dict, rows: list[dict]) -> Reply:
+        if len(rows) <= 2:
+            return says(rows)
+        told = "This model's maximum context length is 512 tokens. Please reduce the length of the messages."
+        return http(400, told)(body, rows) if by == "context" else writes(json.dumps(rows)[:-20], "length")
+
+    llm.always = limited
+    assert run(cache) == RIGHT and [len(titles) for titles in llm.titles] == sizes
+    llm.always = lambda body, rows: http(400, "context window exceeded")(body, rows)
+    with pytest.raises(UserError, match="any song: the request is longer than the model's context"):
+        run(cache, [SongQuery("x", "X", "X pop")])
 
 
 def test_an_instruction_in_a_title_changes_no_other_answer(llm: FakeLlm, cache: Path) -> None:
@@ -213,7 +268,7 @@ def test_an_instruction_in_a_title_changes_no_other_answer(llm: FakeLlm, cache: 
 
     llm.always = obedient
     assert run(cache, songs) == {**{song.key: RIGHT[song.key] for song in songs[:3]}, "evil / title": ("jazz", 0.75)}
-    assert llm.titles == [[song.title for song in songs], [song.title for song in songs[:3]]]
+    assert [len(titles) for titles in llm.titles] == [4, 2, 2, 1, 1]
     assert all(order not in body["messages"][0]["content"] for body in llm.bodies)
 
 
@@ -226,12 +281,22 @@ def test_long_and_undecodable_titles_are_sent_as_text(llm: FakeLlm, cache: Path)
     assert (second["artist"], second["title"]) == songs[1][1:]
 
 
-def test_a_server_without_schemas_gets_them_in_the_prompt(llm: FakeLlm, cache: Path) -> None:
-    llm.always = no_schema
-    assert run(cache) == RIGHT
-    assert ["response_format" in body for body in llm.bodies] == [True, False, False, False]
-    llm.always = lambda body, rows: writes("Here you are:\n```json\n" + json.dumps({"songs": rows}) + "\n```")
-    assert run(cache, [SongQuery("x", "X", "X pop")]) == {"x": ("pop", 0.75)}
+REFUSED = {
+    "temperature": (400, "Unsupported value: 'temperature' does not support 0 with this model.", ["temperature"]),
+    "response_format": (400, "unknown field 'response_format'", ["response_format"]),
+    "schema": (400, 'Unknown name "additionalProperties" at generation_config', ["response_format"]),
+    "grammar": (500, "failed to parse grammar", ["response_format"]),
+    "parameters": (404, "No endpoints found that can handle the requested parameters.", ["response_format"]),
+    "both": (422, "invalid", ["temperature", "response_format"]),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_servers_are_asked_without_what_they_refuse(llm: FakeLlm, cache: Path, refused: str) -> None:
+    status, told, names = REFUSED[refused]
+    llm.always = lambda body, rows: http(status, told)(body, rows) if body.keys() & set(names) else says(rows)
+    assert run(cache, options=LlmOptions("fake", GENRES, 4, retries=0)) == RIGHT
+    assert len(llm.bodies) == 3 + len(names) and not llm.bodies[-1].keys() & set(names)
 
 
 def test_requests_to_busy_servers_are_repeated(llm: FakeLlm, cache: Path, sleeps: list[float]) -> None:
@@ -242,27 +307,37 @@ def test_requests_to_busy_servers_are_repeated(llm: FakeLlm, cache: Path, sleeps
     assert len(longer) == 3 and longer == sorted(longer)
 
 
-def test_a_server_without_answers_in_time(llm: FakeLlm, cache: Path) -> None:
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_server_without_answers_in_time(llm: FakeLlm, cache: Path, drips: bool) -> None:
     stop = threading.Event()
-    llm.always = lambda body, rows: (stop.wait(10), says(rows))[1]
+    drops = (b" " for _ in iter(lambda: stop.wait(0.02), True))
+    llm.always = lambda body, rows: Reply(200, drops) if drips else (stop.wait(10), says(rows))[1]
     with pytest.raises(UserError, match="did not answer in time"):
-        run(cache, options=LlmOptions("fake", GENRES, 10, retries=1, timeout_seconds=0.1))
+        run(cache, options=LlmOptions("fake", GENRES, 10, retries=1, timeout_seconds=0.2))
     stop.set()
-    assert len(llm.bodies) == 2
+    assert len(llm.bodies) == (1 if drips else 2)
 
 
 FAILURES = {
     "key": (http(401, f"Incorrect key {KEY}"), "HTTP 401", "set the right one", 1),
     "forbidden": (http(403, KEY), "HTTP 403", "name another model", 1),
-    "model": (http(404), "no model 'fake' .HTTP 404", "OPENAI_BASE_URL", 1),
-    "temperature": (http(400, f"no temperature 0 for {KEY}"), "HTTP 400", r"no temperature 0 for \.\.\.", 1),
+    "model": (http(404), "no model 'fake' .HTTP 404", "OPENAI_BASE_URL", 3),
+    "refused": (http(400, f"no model for {KEY}"), "HTTP 400", r"no model for \.\.\.", 3),
+    "part": (http(400, f"bad {KEY[:8]}***{KEY[-3:]}, sk-loc"), "HTTP 400", r"bad \.\.\. \.\.\.\)", 3),
+    "moved": (http(307, Location="http://127.0.0.1:9/v1/chat/completions"), "another address", "OPENAI_BASE_URL", 1),
     "credit": (http(429, KEY), "HTTP 429", "wait", 3),
     "long wait": (http(429, retry_after="9999"), "HTTP 429", "wait", 1),
     "down": (http(502, KEY), "HTTP 502", "wait", 3),
     "lost": (cut_line, "cannot be reached", "check that it runs", 3),
     "page": (lambda body, rows: Reply(200, "<html>", {"Content-Type": "text/html"}), "no chat completion", "/v1", 1),
     "half": (lambda body, rows: Reply(200, '{"choices": ['), "no chat completion", "/v1", 1),
-    "error as an answer": (lambda body, rows: Reply(200, {"error": {"message": KEY}}), "no chat completion", "/v1", 1),
+    "error as an answer": (lambda body, rows: Reply(200, {"error": {"message": f"busy {KEY}"}}), "busy", "wait", 1),
+    "object": (lambda body, rows: Reply(200, {"choices": {"a": 1}}), "no chat completion", "/v1", 1),
+    "deep": (lambda body, rows: Reply(200, "[" * 100_000), "no chat completion", "/v1", 1),
+    "long": (lambda body, rows: Reply(200, " " * (9 << 20)), "more than 8 MiB", "/v1", 1),
+    "compressed": (
+        lambda body, rows: Reply(200, gzip.compress(bytes(10**6)), {"Content-Encoding": "gzip"}), "compressed", "/v1", 1
+    ),
 }
 
 
@@ -279,8 +354,16 @@ def test_failures_are_one_line_without_the_key(
     assert len(llm.bodies) == 1 + requests and len(rows(cache)) == 4
     shown = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr()) + caplog.text
     files = b"".join(path.read_bytes() for path in cache.parent.parent.rglob("*") if path.is_file())
-    assert "\n" not in str(caught.value) and KEY not in shown and KEY.encode() not in files
+    assert "\n" not in str(caught.value) and KEY[:6] not in shown and KEY.encode() not in files
     assert "127.0.0.1" not in str(caught.value) and b"127.0.0.1" not in files
+
+
+def test_a_key_is_hidden_where_it_stands_alone(llm: FakeLlm, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake_llm, "KEY", "x")
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    llm.always = http(400, "the maximum of x, in axes")
+    with pytest.raises(UserError, match=r"the maximum of \.\.\., in axes"):
+        run(cache)
 
 
 @pytest.mark.parametrize(
