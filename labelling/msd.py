@@ -1,6 +1,7 @@
 """Read artist, title and tags of tracks from HDF5 files of the Million Song Dataset.
 
 A file holds one song or many. An aggregate has the tags of all its songs in one array; a summary file has no tags.
+Nothing outside the file is read, and datasets that declare far more than it can hold are refused.
 """
 
 import hashlib
@@ -16,16 +17,16 @@ from typing import NamedTuple
 import h5py
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.files import HASH_DIGITS, hash_of_file, write_text, written_atomically
+from common.errors import UserError, reason_of
+from common.files import HASH_DIGITS, hash_of_file, require_regular, write_text, written_atomically
 
 # Part of a cache's name: increase it if the same files are read to other tracks, or the cache's format changes.
-_READER = 2
+_READER = 3
 _ROWS = 4096  # songs in memory at a time
+_MAX_BYTES = 1 << 40
+_MAX_VOTES = 1e9
+_MAX_RATIO = 200  # bytes that a dataset declares, by those of the file; with empty texts compressed, real files have 30
 _TRACK_ID = re.compile(r"TR[A-Z0-9]{16}")
-# What h5py and the code below raise for truncated or damaged files and for other HDF5 files.
-_UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
-_REASON_CHARACTERS = 200
 
 Tags = Sequence[tuple[str, float]]  # with votes, weights or scores
 
@@ -33,7 +34,7 @@ Tags = Sequence[tuple[str, float]]  # with votes, weights or scores
 class Track(NamedTuple):
     """A track of a catalogue, with the tags of its artist; text that the catalogue does not give is "".
 
-    `mbtags`: MusicBrainz tags with their votes; a tag without a positive count has 1 vote. `terms`: Echo Nest terms
+    `mbtags`: MusicBrainz tags with their votes; a tag with an impossible count has 1 vote. `terms`: Echo Nest terms,
     with weights from 0 to 1; 1 in files without weights.
     """
 
@@ -89,20 +90,16 @@ def _read_all(root: Path, names: Sequence[str]) -> Iterator[Track | Problem]:
     for name in names:
         n_songs = 0
         try:
+            require_regular(root / name, _MAX_BYTES)
             with h5py.File(root / name, "r") as h5:
                 for track in _tracks(h5, (root / name).stem):
                     yield track
                     n_songs += 1
-        except _UNREADABLE as error:
-            yield Problem(name, (f"after {n_songs} songs: " if n_songs else "") + _reason(error))
+        except Exception as error:  # whatever h5py raises for damage
+            # The text of system errors has the file's name.
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else reason_of(error)
+            yield Problem(name, (f"after {n_songs} songs: " if n_songs else "") + reason)
 
-
-def _reason(error: Exception) -> str:
-    """One line of text; for system errors without the file name, which h5py adds."""
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    text = error.args[0] if isinstance(error, KeyError) else error  # str(KeyError) adds quotes
-    return " ".join(str(text).split())[:_REASON_CHARACTERS] or type(error).__name__
 
 
 def _tracks(h5: h5py.File, stem: str) -> Iterator[Track]:
@@ -122,27 +119,39 @@ def _tracks(h5: h5py.File, stem: str) -> Iterator[Track]:
         rows = zip(ids, names, mbtags.of_songs(start, end), terms.of_songs(start, end), strict=True)
         for track_id, (artist, title), *tags in rows:
             yield Track(_text(track_id) or default_id, _text(artist), _text(title), *tags)
+    if faults := [each.fault for each in (mbtags, terms) if each.fault]:
+        raise ValueError("; ".join(faults))
+    if mbtags.absent and terms.absent:
+        raise ValueError("no tags, as in all summary files; name files of single songs, or an aggregate")
 
 
 class _TagArray:
     """An array with the tags of one song after the other, and the array of the tags' numbers (votes or weights).
 
-    A column of the table of songs in the same group has the first row of each song's tags.
+    A column of the table of songs in the same group has the first row of each song's tags. Where that does not fit the
+    array, `fault` says so, and songs from there on have no tags.
     """
 
     def __init__(
         self, h5: h5py.File, n_songs: int, group: str, tags: str, numbers: str, value: Callable[[float], float]
     ) -> None:
         self._tags, self._numbers = _dataset(h5, f"{group}/{tags}"), _dataset(h5, f"{group}/{numbers}")
-        self._value, length = value, 0 if self._tags is None else len(self._tags)
+        self.absent, self._value, self.fault = self._tags is None, value, ""
+        length = 0 if self.absent else len(self._tags)
         if self._numbers is not None and len(self._numbers) not in (0, length):
             raise ValueError(f"{group}/{numbers} and {tags} differ in length")
-        # One song has all tags, and a summary has none: neither has an index.
-        indexed = self._tags is not None and n_songs > 1
-        first = h5[f"{group}/songs"].fields(f"idx_{tags}")[:].tolist() if indexed else [0] * n_songs
+        first = [0] * n_songs
+        if not self.absent and n_songs > 1:  # the tags of one song need no index
+            songs = _dataset(h5, f"{group}/songs")
+            first = [] if songs is None else songs.fields(f"idx_{tags}")[:].tolist()
         self._bounds = [*first, length]
-        if len(first) != n_songs or first[0] < 0 or self._bounds != sorted(self._bounds):
-            raise ValueError(f"the index of {group}/{tags} does not fit it")
+        sound = [0 <= start <= end <= length for start, end in pairwise(self._bounds)]
+        if len(first) != n_songs or not all(sound):
+            # The last song before a wrong row may end anywhere.
+            whole = max(0, sound.index(False) - 1) if len(first) == n_songs else 0
+            end = self._bounds[whole] if whole else 0
+            self._bounds[whole:] = [end] * (n_songs + 1 - whole)
+            self.fault = f"the index of {group}/{tags} does not fit it: no such tags of songs after the first {whole}"
 
     def of_songs(self, start: int, end: int) -> list[Tags]:
         """Return the tags of the songs from `start` to before `end`."""
@@ -158,8 +167,21 @@ class _TagArray:
 
 
 def _dataset(h5: h5py.File, name: str) -> h5py.Dataset | None:
-    """None if the file has no such dataset; raises an error if it has a damaged one."""
-    return h5[name] if name in h5 else None  # noqa: SIM401 (get() hides damage)
+    """None if the file has no such dataset; raises an error for a damaged one, or one that is not all in the file."""
+    item = h5
+    for part in name.encode().split(b"/"):
+        if not item.id.links.exists(part):
+            return None
+        if item.id.links.get_info(part).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{name} is a link to another place")
+        item = item[part]
+    if item.is_virtual or item.external:
+        raise ValueError(f"the content of {name} is in another file")
+    file_bytes = h5.id.get_filesize()
+    row_bytes = file_bytes if item.dtype.hasobject else item.dtype.itemsize  # texts of any length
+    if max(item.size or 0, math.prod(item.chunks or ())) * row_bytes > _MAX_RATIO * file_bytes:
+        raise ValueError(f"{name} declares more than the file can hold")
+    return item
 
 
 def _text(value: bytes) -> str:
@@ -169,7 +191,7 @@ def _text(value: bytes) -> str:
 
 
 def _votes(count: float) -> float:
-    return count if 0 < count < math.inf else 1.0
+    return count if 0 < count <= _MAX_VOTES else 1.0
 
 
 def _weight(weight: float) -> float:

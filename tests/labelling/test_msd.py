@@ -17,6 +17,7 @@ QUEEN = Track("TRAAAAA000000000A1", "Queen", "Flash", (("rock", 5), ("british", 
 BJORK = Track("TRAAAAB000000000B2", "Björk", "Jóga", (), (("trip hop", 0.75),))
 ABBA = Track("TRABAAA000000000C3", "ABBA", "Eagle", (("pop", 9), ("europop", 3), ("swedish", 2)), ())
 SONGS = [QUEEN, BJORK, ABBA]
+SECRET, TAGS = "/etc/hostname", "musicbrainz/artist_mbtags"
 
 
 def read(path: Path, **options) -> tuple[list[Track], list[Problem]]:
@@ -54,7 +55,8 @@ def test_a_file_of_one_or_many_songs(songs: list[Track], rows: int, tmp_path: Pa
     monkeypatch.setattr(msd, "_ROWS", rows)
     assert read(write_aggregate(tmp_path / "many.h5", *songs)) == (songs, [])
     without = [song._replace(mbtags=(), terms=()) for song in songs]
-    assert read(write_summary(tmp_path / "summary.h5", *songs)) == (without, [])
+    tracks, ((_, reason),) = read(write_summary(tmp_path / "summary.h5", *songs))
+    assert tracks == without and reason.startswith(f"after {len(songs)} songs: no tags, as in all summary files")
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +119,27 @@ def overwrite(name: str, content: object):
     return change
 
 
+def made(name: str, make):
+    """Return a change of a file: `make(file, name)` makes this dataset anew."""
+
+    def change(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            make(file, name)
+
+    return change
+
+
+def dataset(*facts: object, name: str = TAGS, **more: object):
+    return made(name, lambda file, name: file.create_dataset(name, *facts, **more))
+
+
+def virtual(file: h5py.File, name: str) -> None:
+    layout = h5py.VirtualLayout((5,), "S256")
+    layout[:] = h5py.VirtualSource(SECRET, "x", (5,))
+    file.create_virtual_dataset(name, layout)
+
+
 def set_index(group: str, name: str, values: list[int]):
     def change(path: Path) -> None:
         with h5py.File(path, "r+") as file:
@@ -150,9 +173,15 @@ DAMAGE = {
     "plane": (overwrite("metadata/artist_terms", np.full((3, 2), b"a")), "expected text, not list"),
     "too few": (overwrite("metadata/artist_terms_weight", [0.5]), "differ in length"),
     "too few ids": (overwrite("analysis/songs", np.zeros(2, [("track_id", "S32")])), "differ in length"),
-    "no index": (overwrite("musicbrainz/songs", None), "'songs' doesn't exist"),
-    "index": (set_index("metadata", "idx_artist_terms", [0, 3, 2]), "the index of metadata/artist_terms does not fit"),
-    "index below 0": (set_index("musicbrainz", "idx_artist_mbtags", [-1, 2, 2]), "the index of musicbrainz"),
+    "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),
+    "external link": (overwrite(TAGS, h5py.ExternalLink(SECRET, "x")), "a link to another place"),
+    "soft link": (overwrite(TAGS, h5py.SoftLink("/metadata/artist_terms")), "a link to another place"),
+    "external": (dataset(5, "S3", external=[(SECRET, 0, 15)]), "in another file"),
+    "virtual": (made(TAGS, virtual), "in another file"),
+    "many tags": (dataset(10**7, "S256", chunks=(64,)), "declares more than the file can hold"),
+    "many songs": (dataset(10**10, METADATA, name="metadata/songs", chunks=(64,)), "declares more than the file"),
+    "large chunk": (dataset(5, "S256", chunks=(10**7,), maxshape=(None,)), "declares more than the file can hold"),
+    "texts of any length": (dataset(data=["a" * 9999] * 999), "declares more than the file can hold"),
 }
 
 
@@ -167,6 +196,20 @@ def test_a_damaged_file_is_skipped_and_reported(tmp_path: Path, damage: str) -> 
     assert reason in problems[0].reason and "\n" not in problems[0].reason
     if bad.is_file():
         assert read(bad) == ([], problems), "the same for a single file"
+
+
+@pytest.mark.parametrize(("change", "kept"), [
+    (set_index("metadata", "idx_artist_terms", [0, 2, 3, 99]), 1),
+    (set_index("metadata", "idx_artist_terms", [0, 3, 2, 3]), 0),
+    (set_index("metadata", "idx_artist_terms", [-1, 2, 3, 3]), 0),
+])  # fmt: skip
+def test_songs_without_a_sound_index_have_no_tags(change, kept: int, tmp_path: Path) -> None:
+    change(path := write_aggregate(tmp_path / "many.h5", *SONGS, QUEEN))
+    tracks, ((_, reason),) = read(path)
+    assert tracks == [song if k < kept else song._replace(terms=()) for k, song in enumerate([*SONGS, QUEEN])]
+    assert reason.endswith(f"metadata/artist_terms does not fit it: no such tags of songs after the first {kept}")
+    overwrite("musicbrainz/songs", None)(path)
+    assert [track.artist for track in read(path)[0]] == ["Queen", "Björk", "ABBA", "Queen"]
 
 
 def test_songs_before_the_damage_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
