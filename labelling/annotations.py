@@ -3,17 +3,21 @@
 import ast
 import csv
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from common.errors import UserError
+from common.files import require_regular
 from labelling.msd import Problem, Tags, Track
 
 # Weights of the two labels of a line in files that rank them: labels with two thirds of the votes (tagtraum CD1).
 _RANKED = (2 / 3, 1 / 3)
 _TRACK_ID_CHARACTERS = 18
 _DATASET_SEPARATOR = "<SEP>"
+_MAX_BYTES, _MAX_JSON_BYTES = 1 << 36, 1 << 30  # JSON is read as a whole
+csv.field_size_limit(10_000_000)  # characters
 
 
 def read_match_scores(path: Path, wanted: Collection[str], problems: list[Problem]) -> dict[str, Tags]:
@@ -24,11 +28,15 @@ def read_match_scores(path: Path, wanted: Collection[str], problems: list[Proble
     matches: dict[str, list[tuple[str, float]]] = {}
     for track, scores in _json_object(path, "track ids, with MD5 sums and scores").items():
         try:
-            for md5, score in scores.items():
-                if md5 in wanted and float(score) > 0:
-                    matches.setdefault(md5, []).append((track, float(score)))
-        except (AttributeError, TypeError, ValueError):
-            problems.append(Problem(f"{path}: {track}", "expected MD5 sums with scores"))
+            found = [(md5, float(score)) for md5, score in scores.items() if md5 in wanted]
+            if not all(0 <= score <= 1 for _, score in found):
+                raise ValueError
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            problems.append(Problem(f"{path}: {track}", "expected MD5 sums with scores from 0 to 1"))
+            continue
+        for md5, score in found:
+            if score:
+                matches.setdefault(md5, []).append((track, score))
     return matches
 
 
@@ -59,12 +67,14 @@ def read_md5_labels(path: Path, wanted: Collection[str], problems: list[Problem]
     annotations: dict[str, dict[str, Tags]] = {}
     for name, labels_of in _json_object(path, "annotations, with MD5 sums and labels").items():
         annotations[name] = {}
-        try:
-            for md5, labels in labels_of.items():
-                if md5 in wanted:
-                    annotations[name][md5] = [(label, labels.count(label)) for label in sorted(set(labels))]
-        except (AttributeError, TypeError):
+        if not isinstance(labels_of, dict) or not _are_texts([name]):
             problems.append(Problem(f"{path}: {name}", "expected MD5 sums with lists of labels"))
+            continue
+        for md5, labels in labels_of.items():
+            if md5 in wanted and _are_texts(labels):
+                annotations[name][md5] = sorted(Counter(labels).items())
+            elif md5 in wanted:
+                problems.append(Problem(f"{path}: {name}: {md5}", "expected a list of labels"))
     return annotations
 
 
@@ -82,44 +92,66 @@ def iter_metadata_csv(path: Path, problems: list[Problem]) -> Iterator[Track]:
     """Yield the songs of a CSV with the columns artist, title and mbtags: a list in Python or JSON syntax, or one tag.
 
     The lists are sorted by votes but do not contain them: the k-th tag has weight 1 / sqrt(k). Raises `UserError` if
-    there is no such file or column.
+    there is no such file or column, or a quote is opened and never closed.
     """
-    _require_file(path)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"artist", "title", "mbtags"} - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: no column {' and '.join(sorted(missing))}; name a CSV with artist,title,mbtags")
-        for row in reader:
-            try:
-                tags = _parse_tags(row["mbtags"])
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                problems.append(Problem(f"{path}: line {reader.line_num}", "expected mbtags that are a list of texts"))
-            else:
-                ranked = ((tag, place**-0.5) for place, tag in enumerate(tags, 1))
-                yield Track("", row["artist"], row["title"], tuple(ranked))
+    own: list[str] = []  # lines of the row at hand
+    with _opened(path, newline="") as file:
+        reader = csv.DictReader(line for line in file if not own.append(line))
+        try:
+            missing = {"artist", "title", "mbtags"} - set(reader.fieldnames or ())
+            if missing:
+                absent = " and ".join(sorted(missing))
+                raise UserError(f"{path}: no column {absent}; name a CSV with artist,title,mbtags")
+            own.clear()
+            for row in reader:
+                if len(own) > 1 or own[0].count('"') % 2:  # check its quotes strictly
+                    list(csv.reader(own, strict=True))
+                own.clear()
+                if track := _track(row):
+                    yield track
+                else:
+                    reason = "expected an artist, a title, and mbtags that are a list of texts"
+                    problems.append(Problem(f"{path}: line {reader.line_num}", reason))
+        except csv.Error as error:
+            line = reader.reader.line_num - len(own) + 1
+            hint = "is a quote opened there and never closed?"
+            raise UserError(f"{path}: the row of line {line} is not CSV ({error}); {hint}") from error
 
 
-def _parse_tags(text: str | None) -> list[str]:
-    """The texts of a list, or the text itself as the only tag. Raises an error for anything else."""
-    if text is None:
-        raise ValueError
-    if not text.lstrip().startswith("["):
-        return [text.strip()] if text.strip() else []
-    tags = ast.literal_eval(text)
-    if not all(isinstance(tag, str) for tag in tags):
-        raise ValueError
-    return tags
+def _track(row: dict[str, str | None]) -> Track | None:
+    """None for a row without names, or with other tags than texts."""
+    artist, title, text = (row[name] for name in ("artist", "title", "mbtags"))
+    tags: Any = [text.strip()] if text and text.strip() else []
+    if text and text.lstrip().startswith("["):
+        try:
+            tags = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+    if None in (artist, title, text) or not _are_texts(tags):
+        return None
+    return Track("", artist, title, tuple((tag, place**-0.5) for place, tag in enumerate(tags, 1)))
+
+
+def _are_texts(value: Any) -> bool:
+    """Whether a value is a list of texts that can be written to a file."""
+    try:
+        return isinstance(value, list) and all(isinstance(text, str) and text.encode() is not None for text in value)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    _require_file(path)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+    with _opened(path, newline="\n") as file:
         yield from enumerate(file, start=1)
 
 
+def _opened(path: Path, newline: str) -> TextIO:
+    _require_file(path, _MAX_BYTES)
+    return path.open(encoding="utf-8-sig", errors="replace", newline=newline)
+
+
 def _json_object(path: Path, content: str) -> dict[str, Any]:
-    _require_file(path)
+    _require_file(path, _MAX_JSON_BYTES)
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -129,6 +161,10 @@ def _json_object(path: Path, content: str) -> dict[str, Any]:
     return value
 
 
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; name another, or leave the option out")
+def _require_file(path: Path, max_bytes: int) -> None:
+    try:
+        require_regular(path, max_bytes)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; name another, or leave the option out") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; name another file") from error

@@ -1,6 +1,7 @@
 """Readers of annotations and catalogues, with damaged records."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,49 @@ def test_md5_labels_are_counted(tmp_path: Path) -> None:
     problems: list[Problem] = []
     assert read_md5_labels(path, {"aa"}, problems) == {"magd": {"aa": [("Jazz", 1), ("Pop", 2)]}, "masd": {}}
     assert [problem.path for problem in problems] == [f"{path}: masd"]
+
+
+def test_scores_out_of_range_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "match_scores.json"
+    scores = ["1e999", "NaN", "2", "-1", "null", "9" * 400, "[]"]
+    records = ", ".join(f'"{number}": {{"aa": {score}}}' for number, score in enumerate(scores))
+    path.write_text(f'{{{records}, "{ONE}": {{"aa": 1, "bb": 1e999}}}}', encoding="utf-8")
+    problems: list[Problem] = []
+    assert read_match_scores(path, {"aa"}, problems) == {"aa": [(ONE, 1.0)]}
+    assert len(problems) == len(scores) and "scores from 0 to 1" in problems[0].reason
+
+
+@pytest.mark.parametrize("labels", ["3", "null", '"Jazz"', "[1]", '["Jazz", null]', '["\\ud800"]', '{"Jazz": 1}'])
+def test_labels_that_are_no_list_of_texts_are_left_out(tmp_path: Path, labels: str) -> None:
+    path = tmp_path / "map.json"
+    path.write_text(f'{{"magd": {{"aa": {labels}, "bb": ["Pop"]}}, "\\ud800": {{"aa": ["Pop"]}}}}', encoding="utf-8")
+    problems: list[Problem] = []
+    assert read_md5_labels(path, {"aa", "bb"}, problems) == {"magd": {"bb": [("Pop", 1)]}, "\ud800": {}}
+    assert [problem.path for problem in problems] == [f"{path}: magd: aa", f"{path}: \ud800"]
+
+
+def test_odd_rows_of_metadata_are_left_out(tmp_path: Path) -> None:
+    path, long, problems = tmp_path / "metadata.csv", "x" * 200_000, []
+    odd = ["A", "A,B", 'A,B,"[{[]: 1}]"', 'A,B,"[\'\\ud800\']"', 'A,B,"[3]"', 'A,B,"[' + 9999 * "(" + '"']
+    path.write_text("\n".join(["artist,title,mbtags", *odd, f'"C\nD",{long},rock', "E,F,"]), encoding="utf-8")
+    assert list(iter_metadata_csv(path, problems)) == [Track("", "C\nD", long, (("rock", 1.0),)), Track("", "E", "F")]
+    assert [problem.path for problem in problems] == [f"{path}: line {line}" for line in range(2, 8)]
+
+
+@pytest.mark.parametrize("rest", ["", "C,D,pop\n" * 1000, "x" * 11_000_000])
+def test_a_quote_that_is_never_closed_is_named(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "metadata.csv"
+    path.write_text(f'artist,title,mbtags\n"A\nx",B,pop\n"A,B,rock\n{rest}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"the row of line 4 is not CSV .* never closed\?"):
+        list(iter_metadata_csv(path, []))
+
+
+def test_pipes_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    metadata = lambda path, *_: list(iter_metadata_csv(path, []))  # noqa: E731
+    for read in (read_match_scores, read_md5_labels, read_track_labels, metadata):
+        with pytest.raises(UserError, match="x: not a regular file"):
+            read(tmp_path / "x", set(), [])
 
 
 def test_unique_tracks_and_metadata(tmp_path: Path) -> None:
