@@ -1,6 +1,7 @@
 """Errors of the user, and how a command ends: one line and an exit code, no traceback."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -24,8 +25,12 @@ def reason_of(error: BaseException) -> str:
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
     """Call `main`. A `UserError`, one of `also` or an unusable file ends the program with one line and exit code 2.
 
-    Ctrl-C gives exit code 130. SIGTERM and SIGHUP give 128 + signal number, after temporary files are removed.
+    Ctrl-C gives exit code 130. SIGTERM and SIGHUP give 128 + signal number, after temporary files are removed. Letters
+    that the output's encoding lacks are printed escaped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _signals_raise():
             main()

@@ -2,10 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from common.errors import UserError, reason_of, run_command, signals_deferred
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def raising(error: BaseException):
@@ -33,6 +38,24 @@ def test_an_error_is_one_line(error: BaseException, code: int, line: str, capsys
     printed = capsys.readouterr().err
     assert ended.value.code == code
     assert printed.startswith(line) and printed.count("\n") == 1
+
+
+PROGRAM = """
+from common.errors import UserError, run_command
+
+def main():
+    print("\u0141")
+    raise UserError("no \u0142, \u00e9")
+
+run_command(main)
+"""
+
+
+def test_letters_that_the_output_lacks_are_escaped() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, capture_output=True)
+    assert done.returncode == 2
+    assert done.stdout.splitlines() == [b"\\u0141"] and done.stderr.splitlines() == [b"error: no \\u0142, \xe9"]
 
 
 def test_an_error_of_the_program_itself_is_shown() -> None:
