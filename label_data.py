@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from common.errors import UserError, run_command
-from common.files import write_text
+from common.files import check_outputs, write_text
 from common.options import option, parse_options
 from labelling.dgm import DgmMap
 from labelling.files import MidiFile, find_midi_files, read_file_list, with_md5
@@ -67,10 +67,20 @@ class Options(Catalogues):
             raise UserError(f"--llm needs {LLM} in --order: add it there, or leave --llm out")
         if self.check and not self.llm:
             raise UserError("--check measures a language model: give --llm, too")
+        if len(set(self.outputs())) < len(self.outputs()):
+            raise UserError(f"--out {self.out}: its name is that of another file to write; name one such as labels.csv")
+
+    def outputs(self) -> list[Path]:
+        """The label CSV, that of unlabelled files, and the record."""
+        return [self.out, self.out.with_name(UNLABELLED), self.out.with_suffix(".json")]
+
+    def inputs(self) -> list[Path]:
+        return [*self.paths(), *([self.files] if self.files else []), self.genre_map, self.llm_cache]
 
 
 def label_data(options: Options) -> pd.DataFrame:
-    """Write the labels, print a summary, and return them. Raises `UserError` for unusable files."""
+    """Write the labels, print a summary, and return them. Raises `UserError` for unusable files, or without a label."""
+    check_outputs(options.outputs(), options.inputs())
     problems: list[Problem] = []
     genre_map, files, sources = _label_without_llm(options, problems)
     if options.llm:
@@ -79,15 +89,25 @@ def label_data(options: Options) -> pd.DataFrame:
         sources.append(_labels_of_answers(songs, answers, genre_map.classes))
     sources = in_order(sources, options.order)
     labels, unlabelled = label(files, sources, genre_map.classes)
+    if labels.empty:
+        raise UserError(_why_no_label(unlabelled, problems))
     facts = {"sources": describe_sources(options.paths()), "min_share": options.min_share, "llm": options.llm}
     content = record(labels, len(files), sources, genre_map, facts, problems)
     print(summary(labels, content))
-    without = options.out.with_name(UNLABELLED)
+    _, without, _ = options.outputs()
     for path, table in ((options.out, labels), (without, unlabelled)):
         write_text(path, table.to_csv(index=False, lineterminator="\n"))
     write_record(content, options.out)
     print(f"{options.out}\n{without}: {len(unlabelled):,} files without a genre, with the reasons")
     return labels
+
+
+def _why_no_label(unlabelled: pd.DataFrame, problems: Sequence[Problem]) -> str:
+    reasons = unlabelled["reason"].value_counts()
+    lines = [f"no file gets a label; of {len(unlabelled):,} files {reasons.iloc[0]:,}: {reasons.index[0]}"]
+    if problems:
+        lines.append(f"{len(problems):,} records could not be read, such as: {': '.join(problems[0])}")
+    return "; ".join([*lines, "name more sources"])
 
 
 def print_plan(options: Options) -> None:

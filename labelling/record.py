@@ -23,8 +23,8 @@ _PROBLEMS_SHOWN = 3
 def describe_sources(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Return name, bytes and hash of each file; only the name of a folder."""
     return [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": hash_of_file(path)}
-        if path.is_file() else {"name": path.name}
+        {"name": printable(path.name), "bytes": path.stat().st_size, "sha256": hash_of_file(path)}
+        if path.is_file() else {"name": printable(path.name)}
         for path in paths
     ]  # fmt: skip
 
@@ -42,9 +42,10 @@ def record(
     given = [[genre for genre in row if genre] for row in genres.to_numpy()]
     first_two = [row[:2] for row in given if len(row) > 1]
     pairs = agreement_of_pairs(genres, genre_map.classes)
+    shown = problems[:_PROBLEMS_SHOWN]
     return {
         **facts,
-        "genre_map": {"name": genre_map.path.name, "sha256": genre_map.sha256},
+        "genre_map": {"name": printable(genre_map.path.name), "sha256": genre_map.sha256},
         "order": [each.name for each in sources],
         "files": n_files,
         "labelled": len(labels),
@@ -53,7 +54,7 @@ def record(
         # The label compared with that of the next source: the noise of the labels as one number.
         "second_opinion": _plain(agreement(*zip(*first_two, strict=True), genre_map.classes)) if first_two else None,
         "agreement": [_plain(row) for row in pairs.to_dict("records")],
-        "problems": {"count": len(problems), "first": [": ".join(each) for each in problems[:_PROBLEMS_SHOWN]]},
+        "problems": {"count": len(problems), "first": [printable(": ".join(each)) for each in shown]},
         "versions": {name: version(name) for name in ("h5py", "pandas")},
     }
 
@@ -87,6 +88,6 @@ def summary(labels: pd.DataFrame, content: Mapping[str, Any]) -> str:
         share = f"the same genre in {second['agreement']:.1%}, kappa {kappa}"
         lines.append(f"{second['files']:,} files have a second opinion: {share}")
     if count := content["problems"]["count"]:
-        first = printable("; ".join(content["problems"]["first"]))
+        first = "; ".join(content["problems"]["first"])
         lines.append(f"{count:,} records could not be read, such as: {first}")
     return "\n".join(lines)

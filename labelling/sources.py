@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from common.options import CheckedOptions, option
+from common.text import printable
 from labelling.annotations import (
     iter_metadata_csv,
     iter_unique_tracks,
@@ -80,8 +81,8 @@ def gather(
     wanted = {track for matched in (*by_md5.values(), *by_title.values()) for track, _ in matched}
     for path in catalogues.annotations:
         labels = read_track_labels(path, wanted, problems)
-        evidence.append(Evidence(f"{ANNOTATION} {path.stem}", ANNOTATION, _through(by_md5, labels)))
-        evidence.append(Evidence(f"{TITLE} {path.stem}", TITLE, _through(by_title, labels)))
+        evidence.append(Evidence(f"{ANNOTATION} {printable(path.stem)}", ANNOTATION, _through(by_md5, labels)))
+        evidence.append(Evidence(f"{TITLE} {printable(path.stem)}", TITLE, _through(by_title, labels)))
     if catalogues.folders:
         evidence.append(Evidence(FOLDER, FOLDER, dict(_folder_tags(files, genre_map))))
     for kind, weights in artist_tags.items():

@@ -179,7 +179,7 @@ def _write_melodies(world: Path) -> None:
         content = read_checkpoint(path)
         for layer in ("output", "beat_start", "tick_start", "tick_input"):
             content["weights"][f"{layer}.weight"].mul_(8)
-        save_plain(content, path)
+        save_plain(content, path, replace=True)
 
 
 # Fakes of what is slow

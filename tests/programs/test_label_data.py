@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 from corpus import ROWS
 from fake_llm import FakeLlm
+from msd_files import write_summary
 
 from common.errors import UserError
 from data.prepare import prepare_store
 from data.store import RollStore
 from label_data import Options, label_data
+from labelling.msd import Track
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = '[classes]\nslow = 0\nfast = 1\n[words]\nslow = ["slow", "adagio"]\nfast = ["fast", "presto"]\n'
@@ -79,11 +81,46 @@ def test_prepare_data_can_leave_out_doubtful_labels(folder: Path) -> None:
 
 
 def test_unlabelled_files_are_listed_with_the_reason(folder: Path) -> None:
-    (folder / "metadata.csv").write_text("artist,title,mbtags\nSlow,A,\"['british']\"\n", encoding="utf-8")
-    assert not len(label_data(options(folder)))
-    reasons = pd.read_csv(folder / "unlabelled.csv").groupby("artist")["reason"].unique()
-    assert reasons["slow"].tolist() == ["mbtags: no tag of a known genre (british)"]
-    assert reasons["fast"].tolist() == ["no source knows it"]
+    label_data(options(folder, min_share=0.9))
+    unlabelled = pd.read_csv(folder / "unlabelled.csv")
+    assert set(unlabelled["artist"]) == {"slow"}
+    assert set(unlabelled["reason"]) == {"mbtags: slow has less than the least share"}
+
+
+def files_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_no_label_at_all_is_an_error_with_the_reasons(folder: Path) -> None:
+    write_summary(folder / "summary.h5", Track("", "Slow", "A"))
+    (folder / "metadata.csv").write_text("artist,title,mbtags\nNobody,A,british\nE\n", encoding="utf-8")
+    before = files_below(folder)
+    with pytest.raises(UserError) as error:
+        label_data(options(folder, msd_h5=(folder / "summary.h5",)))
+    assert str(error.value) == (
+        f"no file gets a label; of 6 files 6: no source knows it; 2 records could not be read, such as: "
+        f"{folder / 'summary.h5'}: after 1 songs: no tags, as in all summary files; name files of single songs, or an "
+        "aggregate; name more sources"
+    )
+    assert files_below(folder) == before
+
+
+def test_what_is_read_and_what_others_wrote_is_not_replaced(folder: Path) -> None:
+    (folder / "own.csv").write_text("path,artist\nslow/song 0.mid,Slow\nx.mid,Nobody\n", encoding="utf-8")
+    for name in ("labels.csv", "unlabelled.csv", "labels.json"):
+        (folder / name).write_bytes((folder / "own.csv").read_bytes())
+        before = files_below(folder)
+        with pytest.raises(UserError, match=f"{name}: exists, and no program of ours wrote it"):
+            label_data(options(folder))
+        assert files_below(folder) == before
+        (folder / name).unlink()
+    for out, changes in (("own.csv", {"files": folder / "own.csv"}), ("x.csv", {"midi_genre_map": folder / "x.json"})):
+        with pytest.raises(UserError, match="is read, too"):
+            label_data(options(folder, out=folder / out, **changes))
+    for name in ("unlabelled.csv", "x.json"):
+        with pytest.raises(UserError, match="its name is that of another file to write"):
+            options(folder, out=folder / name)
+    assert len(label_data(options(folder))) == len(label_data(options(folder))) == 6, "our own files are replaced"
 
 
 @pytest.mark.parametrize(
