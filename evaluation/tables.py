@@ -6,7 +6,7 @@ Every evaluation is a function that returns a `pandas.DataFrame` with one row fo
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,14 +108,9 @@ class ResultTable:
 
 
 def run_table(
-    table: ResultTable,
-    evaluated: Iterable[Evaluated],
-    measure: Callable[[Evaluated], pd.DataFrame],
-    metrics: Path,
-    show: Callable[[pd.DataFrame], Iterable[str]],
-    *,
-    together: bool = False,
-) -> pd.DataFrame:
+    table: ResultTable, evaluated: Iterable[Evaluated], measure: Callable[[Evaluated], pd.DataFrame], metrics: Path,
+    show: Callable[[pd.DataFrame], Iterable[str]], *, together: bool = False,
+) -> pd.DataFrame:  # fmt: skip
     """Measure each of `evaluated`, print what `show` returns for its rows (or for all, `together`), write the table."""
     frames = []
     for each in evaluated:
@@ -163,15 +158,19 @@ def of_all(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["genre_id"] == ALL_ID].reset_index(drop=True)
 
 
-def format_table(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
-    """The columns as aligned text, numbers with four significant digits, a dash for NaN.
-
-    Columns of published values are left out if they are empty. Control characters in names are escaped, so that a name
-    cannot send commands to the terminal.
-    """
-    condition = str(frame["condition"].iloc[0]) if "condition" in frame else "genre"
+def shown_columns(frame: pd.DataFrame, columns: Sequence[Column], condition: str) -> list[Column]:
+    """The columns without those of published values that are empty, and with the name of the condition."""
     shown = [c for c in columns if c.kind != REPORTED or (c.key in frame and frame[c.key].notna().any())]
-    cells = [[column.heading.replace("{condition}", condition) for column in shown]]
+    return [replace(column, heading=column.heading.replace("{condition}", condition)) for column in shown]
+
+
+def format_table(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """The `shown_columns` as aligned text, numbers with four significant digits, a dash for NaN.
+
+    Control characters are escaped, so that a name cannot send commands to the terminal.
+    """
+    shown = shown_columns(frame, columns, str(frame["condition"].iloc[0]) if "condition" in frame else "genre")
+    cells = [[column.heading for column in shown]]
     cells += [[_show(value) for value in row] for row in frame[[c.key for c in shown]].itertuples(index=False)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [[first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])] for first, *rest in cells]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from evaluation.tables import ALL_ID, REPORTED, SHARE, Column
+from evaluation.tables import ALL_ID, REPORTED, SHARE, Column, shown_columns
 
 NONE = "\N{EN DASH}"
 _MOST_DECIMALS = 6
@@ -21,40 +21,30 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
-    """Cells of a line; `is_total` for all genres together, in a table that has other rows too."""
-
-    cells: list[Cell]
-    is_total: bool
-
-
-@dataclass(frozen=True)
 class ShownTable:
-    """A table to show, the result file that it comes from, and notes below it."""
+    """A table to show, the result file that it comes from, and notes below it.
+
+    `lines`: cells, and whether the line is about all genres together, in a table that has other rows too.
+    """
 
     caption: str
     source: str
     columns: list[Column]
-    lines: list[Line]
+    lines: list[tuple[list[Cell], bool]]
     notes: Sequence[str]
     kind: str = "table"
 
 
 def show_table(
-    caption: str,
-    source: str,
-    frame: pd.DataFrame,
-    columns: Sequence[Column],
-    notes: Sequence[str] = (),
+    caption: str, source: str, frame: pd.DataFrame, columns: Sequence[Column], notes: Sequence[str] = (),
     condition: str = "genre",
-) -> ShownTable:
-    """Show `columns` of `frame`, which is from the file `source`. Columns without any published value are left out."""
-    kept = [c for c in columns if c.kind != REPORTED or (c.key in frame and frame[c.key].notna().any())]
-    named = [Column(c.key, c.heading.replace("{condition}", condition), c.kind, c.alone) for c in kept]
-    shown = [show_column(column, frame[column.key]) for column in named]
+) -> ShownTable:  # fmt: skip
+    """Show the `shown_columns` of `frame`, which is from the file `source`."""
+    shown = shown_columns(frame, columns, condition)
+    cells = [show_column(column, frame[column.key]) for column in shown]
     of_all = [False] * len(frame) if "genre_id" not in frame else (frame["genre_id"] == ALL_ID).tolist()
-    lines = [Line(list(cells), is_total and not all(of_all)) for *cells, is_total in zip(*shown, of_all, strict=True)]
-    return ShownTable(caption, source, named, lines, notes)
+    lines = [(list(line), is_total and not all(of_all)) for *line, is_total in zip(*cells, of_all, strict=True)]
+    return ShownTable(caption, source, shown, lines, notes)
 
 
 def show_column(column: Column, values: pd.Series) -> list[Cell]:
