@@ -102,19 +102,23 @@ class NoteCVAE(Model):
         """Rolls, bool (B, 128, n_frames), that continue `begun`, bool (B, 128, known), `known` a multiple of 16.
 
         `z` (B, size for n_frames) is of the whole roll. Each part is sampled with the preceding half `window` of frames
-        as context, and notes that sound at its start continue, so there is no seam. `numbers(k)` returns the uniform
-        numbers (B, most notes, 3) of the k-th part.
+        as context, and notes that sound at its start continue, so there is no seam. A silent context is left out: a
+        note after it would follow a long wait, which becomes ever longer, so that the roll would stay silent.
+        `numbers(k)` returns the uniform numbers (B, most notes, 3) of the k-th part.
         """
         condition, known, part = self.plan(z, self.genre(genre)), begun.shape[2], 0
         roll = F.pad(begun, (0, n_frames - known))
         while known < n_frames:
-            start = max(0, known - window // 2)
-            end = min(start + window, n_frames)
-            seconds = condition[:, start // FRAMES_A_SECOND : -(-end // FRAMES_A_SECOND)]
-            beginning = roll_to_notes(roll[:, :, start:end])
-            notes = draw_notes(
-                self.decoder, seconds, end - start, numbers(part), playing, beginning, first_frame=known - start
-            )
-            roll[:, :, start:] |= notes_to_roll(notes, PITCHES, n_frames - start)
+            context = max(0, known - window // 2)
+            end, uniform = min(context + window, n_frames), numbers(part)
+            silent = ~roll[:, :, context:known].any(2).any(1)
+            for rows, start in ((~silent, context), (silent, known)):
+                seconds = condition[rows, start // FRAMES_A_SECOND : -(-end // FRAMES_A_SECOND)]
+                if len(seconds):
+                    beginning = roll_to_notes(roll[rows, :, start:end])
+                    notes = draw_notes(
+                        self.decoder, seconds, end - start, uniform[rows], playing, beginning, known - start
+                    )
+                    roll[rows, :, start:] |= notes_to_roll(notes, PITCHES, n_frames - start)
             known, part = end, part + 1
         return roll

@@ -9,6 +9,7 @@ from models import LARGE, build
 from models.losses import NLL, critic_loss, elbo_terms
 from models.notes import notes
 from models.notes.note_cvae import NoteCVAE
+from models.notes.note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
 from models.prior import Autoregressive, Posterior, StandardNormal
 
 GENRE = torch.tensor([0, 2, 1, 0])
@@ -147,3 +148,20 @@ def test_the_critics_genre_embedding_has_no_effect_at_first() -> None:
     assert critic(roll, torch.arange(3)).unique().numel() == 1
     torch.nn.init.eye_(critic.genre.weight)
     assert critic(roll, torch.arange(3)).unique().numel() == 3
+
+
+def test_after_silence_a_piece_begins_anew_and_other_pieces_go_on(cvae: NoteCVAE) -> None:
+    cvae = cvae.double()
+    for head, likely in ((cvae.decoder.wait_head, slice(0, 8)), (cvae.decoder.duration_head, slice(0, 8))):
+        nn.init.constant_(head.choices.bias[likely], 20)  # after a wait of four seconds it would hardly play
+    z, genre = torch.randn(2, 8 * cvae.latent, dtype=torch.float64), torch.tensor([0, 1])
+    uniform = torch.rand(2, MOST_NOTES, NUMBERS_A_NOTE, dtype=torch.float64)
+    begun = torch.zeros(2, 128, 64, dtype=torch.bool)
+    begun[1, 60, 3:9] = True
+    silent, sounding = cvae.play_on(z, genre, begun, 128, lambda part: uniform)
+    condition = cvae.plan(z, cvae.genre(genre))
+    anew = draw_notes(cvae.decoder, condition[:1, 4:], 64, uniform[:1])
+    assert torch.equal(silent[:, 64:], notes.notes_to_roll(anew, 128, 64)[0]) and silent[:, 64:].any()
+    context = notes.roll_to_notes(F.pad(begun[1:], (0, 64)))
+    further = draw_notes(cvae.decoder, condition[1:], 128, uniform[1:], beginning=context, first_frame=64)
+    assert torch.equal(sounding, notes.notes_to_roll(further, 128, 128)[0])
