@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 
 from audio.files import SoundFileOptions
 from common.device import DEVICES, select_device
@@ -28,7 +29,7 @@ from evaluation.samples.sampling import Performance, PlayingOptions
 from evaluation.tables import LABEL, OURS, columns, format_table
 from figures.roll_sheet import RollPanel, SheetRows
 from models import CVAE, LARGE, Generator
-from models.base import PITCHES
+from models.base import FRAMES_A_SECOND
 from models.trained import Trained, load
 from models.weight_files import FOLDERS, folder_of, hybrid_path
 
@@ -200,8 +201,9 @@ def interpolate_files(options: Options) -> Music:
 def continue_file(options: Options) -> Music:
     """A file, and continuations of it by the CVAE's note decoder.
 
-    The prior continues the latents of the last `_CONTEXT` frames, the decoder their notes. Raises `UserError` if the
-    weights are not of a note decoder.
+    The prior continues the latents of `_CONTEXT` frames, the decoder their notes: of the last frames of the file, or
+    of those up to a second after its last onset. A rest or held notes at the end would be followed by more of them.
+    Prints how many continuations have no note. Raises `UserError` if the weights are not of a note decoder.
     """
     trained = load_encoder(options, options.seq_len)
     model, seq_len = trained.model, trained.seq_len
@@ -210,8 +212,8 @@ def continue_file(options: Options) -> Music:
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name = short_name(options.continue_file.stem)
     song = read_song_roll(options.continue_file, trained.frames_per_second)
-    context = torch.zeros(1, PITCHES, _CONTEXT, dtype=torch.bool)  # a shorter song is preceded by silence
-    context[0, :, max(0, _CONTEXT - song.shape[1]) :] = torch.from_numpy(song[:, -_CONTEXT:])
+    heard = torch.from_numpy(song[:, : roll_notes(song).start[-1] + FRAMES_A_SECOND])
+    context = F.pad(heard, (_CONTEXT, 0))[None, :, -_CONTEXT:]  # a shorter song is preceded by silence
     genre_ids = [genre_id] * options.count
     no_notes = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
     before = model.encode(context.float(), *no_notes, torch.tensor([genre_id])).mean.expand(options.count, -1)
@@ -224,6 +226,9 @@ def continue_file(options: Options) -> Music:
     n_frames = _CONTEXT + options.windows * seq_len
     played = sampling.play_through(model, z, genre_ids, n_frames, options.performance, chances, begun).numpy()
     continuations = drop_short_notes(played[:, :, _CONTEXT:], options.min_note_frames)
+    n_empty = sum(not roll.any() for roll in continuations)
+    if n_empty:
+        print(f"{n_empty} of the {options.count} continuations add no note")
     rolls = {
         f"{name}_continued_{number:03d}": np.concatenate([song, roll], axis=1)
         for number, roll in enumerate(continuations)

@@ -39,7 +39,7 @@ def show_table(
     caption: str, source: str, frame: pd.DataFrame, columns: Sequence[Column], notes: Sequence[str] = (),
     condition: str = "genre",
 ) -> ShownTable:  # fmt: skip
-    """Show the `shown_columns` of `frame`, which is from the file `source`."""
+    """Show the `shown_columns` of `frame`, which comes from the file `source`."""
     shown = shown_columns(frame, columns, condition)
     cells = [show_column(column, frame[column.key]) for column in shown]
     of_all = [False] * len(frame) if "genre_id" not in frame else (frame["genre_id"] == ALL_ID).tolist()

@@ -102,17 +102,18 @@ class NoteCVAE(Model):
         """Rolls, bool (B, 128, n_frames), that continue `begun`, bool (B, 128, known), `known` a multiple of 16.
 
         `z` (B, size for n_frames) is of the whole roll. Each part is sampled with the preceding half `window` of frames
-        as context, and notes that sound at its start continue, so there is no seam. A silent context is left out: a
-        note after it would follow a long wait, which becomes ever longer, so that the roll would stay silent.
-        `numbers(k)` returns the uniform numbers (B, most notes, 3) of the k-th part.
+        as context, and notes that sound at its start continue, so there is no seam. A context in which no note begins
+        is left out: the next note would follow a long wait, which becomes ever longer, so that the roll would stay
+        silent. `numbers(k)` returns the uniform numbers (B, most notes, 3) of the k-th part.
         """
         condition, known, part = self.plan(z, self.genre(genre)), begun.shape[2], 0
         roll = F.pad(begun, (0, n_frames - known))
         while known < n_frames:
             context = max(0, known - window // 2)
             end, uniform = min(context + window, n_frames), numbers(part)
-            silent = ~roll[:, :, context:known].any(2).any(1)
-            for rows, start in ((~silent, context), (silent, known)):
+            begins = roll & ~F.pad(roll[:, :, :-1], (1, 0))
+            goes_on = begins[:, :, context:known].any(2).any(1)
+            for rows, start in ((goes_on, context), (~goes_on, known)):
                 seconds = condition[rows, start // FRAMES_A_SECOND : -(-end // FRAMES_A_SECOND)]
                 if len(seconds):
                     beginning = roll_to_notes(roll[rows, :, start:end])

@@ -150,18 +150,18 @@ def test_the_critics_genre_embedding_has_no_effect_at_first() -> None:
     assert critic(roll, torch.arange(3)).unique().numel() == 3
 
 
-def test_after_silence_a_piece_begins_anew_and_other_pieces_go_on(cvae: NoteCVAE) -> None:
+def test_after_seconds_without_onset_a_piece_begins_anew_and_other_pieces_go_on(cvae: NoteCVAE) -> None:
     cvae = cvae.double()
     for head, likely in ((cvae.decoder.wait_head, slice(0, 8)), (cvae.decoder.duration_head, slice(0, 8))):
         nn.init.constant_(head.choices.bias[likely], 20)  # after a wait of four seconds it would hardly play
-    z, genre = torch.randn(2, 8 * cvae.latent, dtype=torch.float64), torch.tensor([0, 1])
-    uniform = torch.rand(2, MOST_NOTES, NUMBERS_A_NOTE, dtype=torch.float64)
-    begun = torch.zeros(2, 128, 64, dtype=torch.bool)
-    begun[1, 60, 3:9] = True
-    silent, sounding = cvae.play_on(z, genre, begun, 128, lambda part: uniform)
+    z, genre = torch.randn(3, 12 * cvae.latent, dtype=torch.float64), torch.tensor([0, 1, 2])
+    uniform = torch.rand(3, MOST_NOTES, NUMBERS_A_NOTE, dtype=torch.float64)
+    begun = torch.zeros(3, 128, 128, dtype=torch.bool)
+    begun[1, 60, 50:] = begun[2, 60, 80:90] = True  # silent, a held note, a note that begins in the context
+    *others, sounding = cvae.play_on(z, genre, begun, 192, lambda part: uniform)
     condition = cvae.plan(z, cvae.genre(genre))
-    anew = draw_notes(cvae.decoder, condition[:1, 4:], 64, uniform[:1])
-    assert torch.equal(silent[:, 64:], notes.notes_to_roll(anew, 128, 64)[0]) and silent[:, 64:].any()
-    context = notes.roll_to_notes(F.pad(begun[1:], (0, 64)))
-    further = draw_notes(cvae.decoder, condition[1:], 128, uniform[1:], beginning=context, first_frame=64)
-    assert torch.equal(sounding, notes.notes_to_roll(further, 128, 128)[0])
+    anew = notes.notes_to_roll(draw_notes(cvae.decoder, condition[:2, 8:], 64, uniform[:2]), 128, 64)
+    assert torch.equal(torch.stack(others)[:, :, 128:], anew) and anew.any(2).any(1).all()
+    context = notes.roll_to_notes(F.pad(begun[2:, :, 64:], (0, 64)))
+    further = draw_notes(cvae.decoder, condition[2:, 4:], 128, uniform[2:], beginning=context, first_frame=64)
+    assert torch.equal(sounding[:, 64:], notes.notes_to_roll(further, 128, 128)[0])

@@ -1,17 +1,18 @@
 """Generation by preset large: pieces of any length without seams, continued files, temperature."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from midi_files import example_song, write
+from midi_files import TICKS_PER_FRAME, TICKS_PER_SECOND, example_song, midi, off, on, pedal, write
 from weights import save_weights
 
 import generate as script
 from data.song_windows import read_song_roll
 from generate import generate
-from generation.music import Options
+from generation.music import Options, continue_file
 from models import LARGE, adopt, build
 from models.prior import STANDARD_NORMAL
 
@@ -99,6 +100,24 @@ def test_a_file_is_continued(file: str, options: dict, song: Path, checkpoints: 
         np.testing.assert_array_equal(roll[:, : n - 1], original[:, : n - 1])
         assert roll[:, n:].any()
     assert (continued[0] != continued[1]).any()
+
+
+def test_a_held_or_silent_end_is_no_reason_for_silence(
+    options: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The context ends a second after the last onset."""
+    held = midi([on(0, 62), off(20 * TICKS_PER_SECOND, 62)])
+    brief = midi([on(0, 62), off(TICKS_PER_FRAME, 62), pedal(10 * TICKS_PER_SECOND, 0)])
+    for content, sounding in ((held, slice(48, 64)), (brief, slice(48, 49))):
+        given = Options(**options, continue_file=write(tmp_path / "end.mid", content), windows=5)
+        music = continue_file(given)
+        context = music.rows[0][0].roll[:, :64]
+        assert context[62, sounding].all() and context.sum() == sounding.stop - sounding.start
+        n = read_song_roll(given.continue_file).shape[1]
+        assert all(roll[:, n:].any() for roll in music.rolls.values())
+    assert "add no note" not in capsys.readouterr().out
+    continue_file(replace(given, min_note_frames=1000))
+    assert "3 of the 3 continuations add no note" in capsys.readouterr().out
 
 
 def test_a_reconstruction_is_one_piece(options: dict, song: Path) -> None:
