@@ -33,13 +33,14 @@ class Song:
     """A song in the form of the store.
 
     `frames` uint8 (n_frames, 16): bit-packed piano roll, pitch 0 in the highest bit of the first byte.
-    `onset_seconds` float64 (n,), `pitch` uint8 (n,), `velocity` uint8 (n,): all notes, drums included, by onset.
+    `onset_seconds` float64 (n,), `pitch` uint8 (n,), `velocity` uint8 (n,), `drum` bool (n,): all notes, by onset.
     """
 
     frames: np.ndarray
     onset_seconds: np.ndarray
     pitch: np.ndarray
     velocity: np.ndarray
+    drum: np.ndarray
 
 
 class _Notes(NamedTuple):
@@ -77,8 +78,10 @@ def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_sec
     value = events.data2[bend].astype(np.int64) * 128 + events.data1[bend] - 8192
     frames = packed_roll(sounding, list_of_note, Bends(lists, frame[bend], value), n_frames)
 
-    on = notes.on[np.argsort((events.tick[notes.on] * PITCHES + events.data1[notes.on]) * 128 + events.data2[notes.on])]
-    return Song(frames, seconds[on], events.data1[on], events.data2[on])
+    drum = events.channel == DRUM_CHANNEL
+    key = ((events.tick * PITCHES + events.data1) * 128 + events.data2) * 2 + drum
+    on = notes.on[np.argsort(key[notes.on])]
+    return Song(frames, seconds[on], events.data1[on], events.data2[on], drum[on])
 
 
 def tick_seconds(events: MidiEvents) -> np.ndarray:

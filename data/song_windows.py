@@ -25,7 +25,7 @@ def read_song_windows(
     # A store of this song in memory, so that only `WindowSource` cuts windows and scales their notes.
     row = SongRow("", genre_id, "all", "", "", "", 0, len(frames), 0, len(song.pitch))
     info = {"frames_per_second": frames_per_second}
-    store = RollStore(Path(), info, [row], frames, song.onset_seconds, song.pitch, song.velocity)
+    store = RollStore(Path(), info, [row], frames, song.onset_seconds, song.pitch, song.velocity, song.drum)
     windows = WindowSource(store, "all", seq_len)
     return windows.batch(torch.arange(len(windows))), len(song.frames)
 

@@ -4,6 +4,7 @@
     onset_seconds.npy   float64 (n_notes,)    note onsets from the start of the song, drums included, sorted by song
     pitch.npy           uint8 (n_notes,)
     velocity.npy        uint8 (n_notes,)
+    drum.npy            bool (n_notes,)       whether a note is one of a drum: its pitch names an instrument
     songs.csv           one row a song: genre, split, artist, title, path, content hash, offsets into the above
     rejected.csv        path and reason of every file that is left out
     store.json          frame rate, genre names, settings, hashes of files, content and inputs
@@ -29,13 +30,14 @@ ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "onset_seconds": (np.float64, ()),
     "pitch": (np.uint8, ()),
     "velocity": (np.uint8, ()),
+    "drum": (np.bool_, ()),
 }
 SONGS, REJECTED = "songs.csv", "rejected.csv"
 STORE = DataFolder(
     name="roll store",
     program="prepare_data.py",
-    # 2: hashes of every file and of the content, name of the condition. 3: sources of labels.
-    format_version=3,
+    # 2: hashes of every file and of the content, name of the condition. 3: sources of labels. 4: drums.
+    format_version=4,
     info_file="store.json",
     files=(*(f"{name}.npy" for name in ARRAYS), SONGS, REJECTED),
     log=REJECTED,
@@ -76,6 +78,7 @@ class RollStore:
     onset_seconds: np.ndarray
     pitch: np.ndarray
     velocity: np.ndarray
+    drum: np.ndarray
 
     @classmethod
     def open(cls, folder: Path | str) -> "RollStore":

@@ -48,6 +48,7 @@ class _PackedStore:
         self.frames = torch.from_numpy(store.frames).to(device)
         self.pitch = torch.from_numpy(store.pitch).to(device)
         self.velocity = torch.from_numpy(store.velocity).to(device)
+        self.drum = torch.from_numpy(store.drum).to(device)
         # float32 (65536, 16): the sixteen cells of two packed bytes, read as one little-endian number.
         bytes_of_word = np.arange(1 << 16, dtype="<u2").view(np.uint8).reshape(-1, 2)
         self.cells_of_word = torch.from_numpy(np.unpackbits(bytes_of_word, axis=1).astype(np.float32)).to(device)
@@ -106,14 +107,14 @@ class WindowSource:
     def batch(self, index: Tensor, semitones: Tensor | None = None) -> Batch:
         """Return the windows at `index`, int64 (B,) on the host, as a `Batch` on the source's device.
 
-        They are transposed by `semitones`, int64 (B,) on the device; notes outside the keyboard are dropped.
+        They are transposed by `semitones`, int64 (B,) on the device, but for drums; notes of the roll that leave the
+        keyboard are dropped.
         """
         n_notes = int(self._n_notes_on_host[index.cpu()].sum())
         index = self.to_device(index)
-        roll, (events, window) = self._rolls(index), self._events(index, n_notes)
+        roll, (events, window) = self._rolls(index), self._events(index, n_notes, semitones)
         if semitones is not None:
             roll = transposed(roll, semitones)
-            events[:, 1] += semitones[window] / 127
         return Batch(roll, events, window, self.genre[index])
 
     def rolls(self, index: Tensor) -> Tensor:
@@ -148,7 +149,7 @@ class WindowSource:
         cells = self._packed.cells_of_word.index_select(0, words)
         return cells.view(len(index), self.seq_len, PITCHES).transpose(1, 2)
 
-    def _events(self, index: Tensor, n_notes: int) -> tuple[Tensor, Tensor]:
+    def _events(self, index: Tensor, n_notes: int, semitones: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return `Batch.events` and `Batch.event_window`; `n_notes` is the total over `index`."""
         count = self._n_notes[index]
         window = torch.repeat_interleave(count, output_size=n_notes)
@@ -157,7 +158,10 @@ class WindowSource:
         packed = self._packed
         seconds = (packed.onset_seconds[note] - self._first_second[index][window]).float()
         onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)
-        return torch.stack([onset, packed.pitch[note] / 127, packed.velocity[note] / 127], dim=1), window
+        pitch = packed.pitch[note] / 127
+        if semitones is not None:
+            pitch += semitones[window] * ~packed.drum[note] / 127
+        return torch.stack([onset, pitch, packed.velocity[note] / 127], dim=1), window
 
 
 def draw_semitones(n: int, rng: torch.Generator) -> Tensor:

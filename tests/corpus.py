@@ -13,7 +13,7 @@ from data.prepare import prepare_store
 from data.store import RollStore, SongRow
 from data.store_writer import StoreWriter
 
-ARRAYS = ("frames", "onset_seconds", "pitch", "velocity")
+ARRAYS = ("frames", "onset_seconds", "pitch", "velocity", "drum")
 ROWS = [
     (f"{genre}/song {number}.mid", genre_id, genre, split)
     for genre_id, genre in enumerate(("slow", "fast"))
@@ -62,10 +62,7 @@ def song_arrays(store: RollStore) -> dict[str, tuple[np.ndarray, ...]]:
     return {
         row.path: (
             store.frames[row.frame_offset : row.frame_offset + row.n_frames],
-            *(
-                getattr(store, name)[row.note_offset : row.note_offset + row.n_notes]
-                for name in ("onset_seconds", "pitch", "velocity")
-            ),
+            *(getattr(store, name)[row.note_offset : row.note_offset + row.n_notes] for name in ARRAYS[1:]),
         )
         for row in store.songs
     }

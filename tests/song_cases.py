@@ -22,14 +22,14 @@ def pretty_midi_song(path: Path, frames_per_second: int = FRAMES_PER_SECOND) -> 
         warnings.simplefilter("ignore", RuntimeWarning)  # tempo on a track other than the first
         read = pretty_midi.PrettyMIDI(str(path))
     roll = read.get_piano_roll(fs=frames_per_second) > 0
-    notes = sorted((note.start, note.pitch, note.velocity) for part in read.instruments for note in part.notes)
-    onset, pitch, velocity = zip(*notes, strict=True) if notes else ((), (), ())
-    frames = np.packbits(roll.T, axis=1)
-    return Song(frames, np.array(onset, np.float64), np.array(pitch, np.uint8), np.array(velocity, np.uint8))
+    notes = sorted((n.start, n.pitch, n.velocity, part.is_drum) for part in read.instruments for n in part.notes)
+    columns = zip(*notes, strict=True) if notes else ((),) * 4
+    kinds = (np.float64, np.uint8, np.uint8, np.bool_)
+    return Song(np.packbits(roll.T, axis=1), *(np.array(*each) for each in zip(columns, kinds, strict=True)))
 
 
 def assert_same_song(song: Song, expected: Song) -> None:
-    for name in ("frames", "onset_seconds", "pitch", "velocity"):
+    for name in ("frames", "onset_seconds", "pitch", "velocity", "drum"):
         array, wanted = getattr(song, name), getattr(expected, name)
         assert (array.shape, array.dtype) == (wanted.shape, wanted.dtype), name
         np.testing.assert_array_equal(array, wanted, err_msg=name)

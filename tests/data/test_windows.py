@@ -42,6 +42,7 @@ def random_song(n_frames: int, onset_frames: Sequence[float] = (), seed: int = 0
         onsets,
         chance.integers(0, 128, len(onsets), np.uint8),
         chance.integers(1, 128, len(onsets), np.uint8),
+        chance.integers(0, 2, len(onsets)).astype(bool),
     )
 
 
@@ -112,6 +113,18 @@ def test_moved_windows_stay_in_their_songs(tmp_path: Path) -> None:
     assert_windows_of_store(source.moved(torch.zeros(8, dtype=torch.int64)))
 
 
+def test_transposition_moves_pitches_but_not_drums(tmp_path: Path) -> None:
+    store = write_store(tmp_path, [random_song(64, np.arange(0.5, 64, 3))])
+    source, moved = WindowSource(store, "train", 32), torch.tensor([3, -4])
+    plain, transposed = (source.batch(torch.arange(2), semitones) for semitones in (None, moved))
+    shift = (transposed.events[:, 1] - plain.events[:, 1]) * 127
+    drum = torch.from_numpy(store.drum[:])
+    assert drum.any() and not drum.all()
+    assert shift.round().tolist() == torch.where(drum, 0, moved[plain.event_window]).tolist()
+    assert torch.equal(transposed.roll[0, 3:], plain.roll[0, :-3])
+    assert torch.equal(transposed.events[:, 0::2], plain.events[:, 0::2])
+
+
 def test_windows_end_with_their_song(tmp_path: Path) -> None:
     store = write_store(tmp_path, [random_song(length) for length in (31, 32, 33, 100, 0, 64)])
     for seq_len, songs, frames in (
@@ -165,7 +178,7 @@ def test_pitch_rate_of_known_frames(tmp_path: Path) -> None:
     cells[:, 5] = 1
     cells[: 8 * n_windows, 60] = 1
     cells[32 * n_windows :, 127] = 1  # in the last frames, which no window has
-    song = Song(np.packbits(cells, axis=1), np.empty(0), np.empty(0, np.uint8), np.empty(0, np.uint8))
+    song = Song(np.packbits(cells, axis=1), np.empty(0), *np.empty((2, 0), np.uint8), np.empty(0, bool))
     rate = WindowSource(write_store(tmp_path, [song]), "train", 32).pitch_rate()
     assert rate.dtype == torch.float32
     assert {pitch: rate[pitch].item() for pitch in rate.nonzero().flatten().tolist()} == {5: 1.0, 60: 0.25}
