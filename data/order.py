@@ -13,12 +13,14 @@ class WindowOrder:
     `balanced`, windows are drawn with replacement: first a genre, uniformly, then a window of it.
     """
 
-    def __init__(self, genre: Tensor, batch_size: int, seed: int, *, balanced: bool) -> None:
-        """`genre`: of all windows, int64 (n,) on the CPU."""
+    def __init__(
+        self, genre: Tensor, batch_size: int, seed: int, *, balanced: bool, epoch_windows: int | None = None
+    ) -> None:
+        """`genre`: of all windows, int64 (n,) on the CPU. `epoch_windows`: how many an epoch has, if not n."""
         self._genre = genre
         self._batch_size = batch_size
         self._seed = seed
-        self._balanced = balanced
+        self._balanced, self._epoch_windows = balanced, epoch_windows
         self._cached: dict[int, tuple[int, Tensor]] = {}
 
     def examples(self, epoch: int, first: int, stream: int = 0) -> Tensor:
@@ -27,7 +29,7 @@ class WindowOrder:
         The last step takes the remaining windows.
         """
         if self._cached.get(stream, (-1,))[0] != epoch:
-            self._cached[stream] = epoch, self._order(epoch, stream)
+            self._cached[stream] = epoch, self._order(epoch, stream)[: self._epoch_windows]
         return self._cached[stream][1][first : first + self._batch_size]
 
     def _order(self, epoch: int, stream: int) -> Tensor:
