@@ -21,7 +21,7 @@ def read_label_csv(path: Path, needed: list[str]) -> tuple[pd.DataFrame, pd.Seri
     Raises `UserError` where the file is no such table, lacks one of the `needed` columns, or has an unclosed quote.
     """
     text = _read_text(path)
-    header = next(iter(io.StringIO(text)), "").rstrip("\n")
+    header = next(iter(io.StringIO(text, newline=None)), "").rstrip("\n")
     separator = _separator(path, header, needed)
     records = _records(path, text, separator)
     columns = _names(header, separator)
@@ -70,7 +70,8 @@ def _separator(path: Path, header: str, needed: list[str]) -> str:
 
 def _records(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
     """Return the fields of each record, and the line on which it begins."""
-    lines = list(io.StringIO(text, newline=""))
+    # The empty line at the end belongs to a quote that the last record leaves open.
+    lines = [*io.StringIO(text, newline=""), "\n"]
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     records, first = [], 1
     try:

@@ -72,11 +72,12 @@ def test_the_least_that_labels_need(tmp_path: Path) -> None:
         PLAIN.replace("path", '"path"').replace("a.mid", '"a.mid"'),
         "\ufeff" + PLAIN,
         PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r"),
         PLAIN.replace("\n", "\n\n") + "\n,,\n",
         PLAIN.replace("\n", ",\n"),
         PLAIN.replace("a.mid", "./a.mid").replace("b.mid", ".//b.mid"),
     ],
-    ids=["semicolons", "tabs", "spaces", "capitals", "quotes", "bom", "crlf", "empty_rows", "comma_at_end", "dots"],
+    ids=["semicolons", "tabs", "spaces", "capitals", "quotes", "bom", "crlf", "cr", "empty_rows", "comma_end", "dots"],
 )
 def test_the_same_labels_in_other_writing(tmp_path: Path, text: str) -> None:
     labels = labels_of(tmp_path, text)
@@ -143,7 +144,9 @@ def test_labels_that_cannot_be_used(tmp_path: Path, content: str | bytes, messag
         labels_of(tmp_path, content)
 
 
-@pytest.mark.parametrize("rest", ["c.mid,0\n", 20_000 * "d.mid,0\n", 'c.mid,0\n"a, b",0\n', 'c.mid,0\n"d.mid","1"\n'])
+@pytest.mark.parametrize(
+    "rest", ["", "c.mid,0", "c.mid,0\n", 20_000 * "d.mid,0\n", 'c.mid,0\n"a, b",0\n', 'c.mid,0\n"d.mid","1"\n']
+)
 def test_a_quote_that_does_not_close_is_an_error_that_names_its_line(tmp_path: Path, rest: str) -> None:
     with pytest.raises(UserError, match=r"row of line 4 is not CSV .* is a quote opened there and never closed\?"):
         labels_of(tmp_path, f'path,genre_id\na.mid,0\n"aa.mid",0\n"b.mid,1\n{rest}')
