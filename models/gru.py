@@ -5,8 +5,9 @@ directions at once, gate by gate with the batch innermost (`Steps`), and its der
 Other devices run the library's fused kernels. The parameters are those of `torch.nn.GRU`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -63,10 +64,22 @@ def product_type(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+def in_full_precision(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method without autocast on the device of its first argument, a tensor."""
+
+    @wraps(method)
+    def run(self: nn.Module, tensor: Tensor, *others: Any, **named: Any) -> Any:
+        kind = tensor.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+            return method(self, tensor, *others, **named)
+
+    return run
+
+
 class FrameGRU(nn.Module):
     """GRU as `torch.nn.GRU`, over `frame_size` values in each frame and `constant_size` constant values.
 
-    Products with the state are in float32 even under autocast, unless `half_products`. States are float32.
+    Products with the state are in float32 even under autocast, unless `half_products`, on the CPU. States are float32.
     """
 
     def __init__(
@@ -104,16 +117,13 @@ class FrameGRU(nn.Module):
             states = torch.stack([states[:, 0], states[:, 1].flip(0)], dim=1)
         return states.flatten(1, 2).permute(2, 0, 1), last.transpose(1, 2)
 
+    # Under autocast to any type, CUDA's library computes in float16, whose gradients need a scaled loss.
+    @in_full_precision
     def _run_library(self, frames: Tensor, constant: Tensor | None, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
         frames = self._vectors(frames)
         if constant is not None:
             frames = torch.cat([frames, constant[:, None].expand(-1, frames.shape[1], -1)], dim=2)
-        kind = frames.device.type
-        # Under autocast the library would use half precision for float32 inputs too.
-        off = not self.half_products and torch.amp.is_autocast_available(kind)
-        with torch.autocast(kind, enabled=False) if off else nullcontext():
-            states, last = self.gru(frames.float(), None if hidden is None else hidden[None].float())
-            return states.float(), last.float()
+        return self.gru(frames.float(), None if hidden is None else hidden[None].float())
 
     def _vectors(self, frames: Tensor) -> Tensor:
         """Frames as vectors for the library's GRU, (B, T, frame_size)."""

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .gru import in_full_precision
+
 LOG_VARIANCE_BOUND = 10.0  # of posteriors and priors, to either side
 
 
@@ -76,6 +78,7 @@ class Autoregressive(Prior):
         nn.init.zeros_(self.moments.weight)
         nn.init.zeros_(self.moments.bias)
 
+    @in_full_precision
     def sample(self, noise: Tensor, genre: Tensor, before: Tensor | None = None) -> Tensor:
         steps, drawn = noise.unflatten(1, (-1, self.latent)), []
         embedded = self.genre(genre)
@@ -91,15 +94,14 @@ class Autoregressive(Prior):
             drawn.append(last)
         return torch.stack(drawn, dim=1).flatten(1)
 
+    @in_full_precision  # rounding the latents would add to the divergence
     def moments_given(self, z: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
-        # In float32: rounding the latents would add to the divergence.
-        with torch.autocast(z.device.type, enabled=False):
-            steps = z.to(self.moments.weight.dtype).unflatten(1, (-1, self.latent))
-            embedded = self.genre(genre)
-            before = torch.nn.functional.pad(steps[:, :-1], (0, 0, 1, 0))
-            inputs = torch.cat([before, embedded[:, None].expand(-1, steps.shape[1], -1)], dim=2)
-            states, _ = self.states(inputs, torch.tanh(self.first_state(embedded))[None])
-            mean, log_variance = self._moments(states)
+        steps = z.to(self.moments.weight.dtype).unflatten(1, (-1, self.latent))
+        embedded = self.genre(genre)
+        before = torch.nn.functional.pad(steps[:, :-1], (0, 0, 1, 0))
+        inputs = torch.cat([before, embedded[:, None].expand(-1, steps.shape[1], -1)], dim=2)
+        states, _ = self.states(inputs, torch.tanh(self.first_state(embedded))[None])
+        mean, log_variance = self._moments(states)
         return mean.flatten(1), log_variance.flatten(1)
 
     def _moments(self, states: Tensor) -> tuple[Tensor, Tensor]:

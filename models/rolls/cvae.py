@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import MINIMUM_RATE, PITCHES, Model
-from ..gru import FrameGRU
+from ..gru import FrameGRU, in_full_precision
 from ..playing import PROBABILITIES, SAMPLED, Decoded, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIORS, STANDARD_NORMAL, Posterior
 
@@ -91,6 +91,7 @@ class CVAE(Model):
         return (PITCHES, seq_len) if playing.feedback == SAMPLED else None
 
     @torch.no_grad()
+    @in_full_precision
     def decode_free(
         self, z: Tensor, genre: Tensor, seq_len: int, uniform: Tensor | None = None, playing: Playing = Playing()
     ) -> Decoded:

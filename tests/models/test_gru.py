@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from models.gru import FrameGRU, _Recurrence
+from models.prior import Autoregressive
 from models.study.token_gru import TokenGRU
 
 
@@ -52,6 +54,26 @@ def test_under_autocast_products_with_the_state_are_in_half_precision_only_if_al
     torch.testing.assert_close(states, exact, atol=0.02, rtol=0)
     wanted = torch.autograd.grad(exact.square().sum(), gates)[0]
     torch.testing.assert_close(found, wanted, atol=0.05 if half_products else 0, rtol=0)
+
+
+@pytest.mark.parametrize("half_products", [False, True])
+def test_the_library_computes_in_float32_under_autocast(half_products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA it would compute in float16, without a scaled loss, if autocast were on for its call."""
+    gru, prior = FrameGRU(3, 2, 4, half_products=half_products), Autoregressive(2, 3)
+    frames, constant, genre, calls = torch.randn(5, 7, 3), torch.randn(5, 2), torch.tensor([0, 2]), []
+    forward = nn.GRU.forward
+
+    def noted(gru: nn.GRU, inputs: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        calls.append((torch.is_autocast_enabled("cpu"), inputs.dtype))
+        return forward(gru, inputs, state)
+
+    monkeypatch.setattr(nn.GRU, "forward", noted)
+    with torch.autocast("cpu", torch.bfloat16):
+        states, last = gru._run_library(frames.bfloat16(), constant, None)
+        z = prior.sample(torch.randn(2, 4), genre)
+        prior.moments_given(z, genre)
+    assert calls == [(False, torch.float32)] * 4
+    assert states.dtype == last.dtype == z.dtype == torch.float32
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

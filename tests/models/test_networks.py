@@ -12,7 +12,7 @@ from weights import save_weights
 
 import benchmarks.density.frame_model
 import benchmarks.density.note_model  # noqa: F401 (registers its network)
-from models import CVAE, Critic, Generator, Model, carry_over, rebuild
+from models import CVAE, LARGE, PAPER, Critic, Generator, Model, build, carry_over, rebuild
 from models.base import NETWORKS
 from models.checkpoint import read_checkpoint
 from models.playing import FEEDBACK, PROBABILITIES, SAMPLED, THRESHOLDED, Playing
@@ -123,6 +123,17 @@ def test_free_running_decoding_feeds_back_thresholded_cells_by_default() -> None
     thresholded, probable = (Playing(feedback=feedback) for feedback in (THRESHOLDED, PROBABILITIES))
     assert torch.equal(by_default.roll, cvae.decode_free(z, genre, 12, playing=thresholded).roll)
     assert not torch.equal(by_default.roll, cvae.decode_free(z, genre, 12, playing=probable).roll)
+
+
+@pytest.mark.parametrize("architecture", [PAPER, LARGE])
+def test_free_running_decoding_works_under_autocast(architecture: str) -> None:
+    cvae, genre = build("cvae", architecture, n_genres=3, hidden=16), torch.tensor([0, 2])
+    z = torch.randn(2, cvae.noise_size(32))
+    with torch.autocast("cpu", torch.bfloat16):
+        decoded = cvae.decode_free(z, genre, 32)
+    assert decoded.probability.dtype == torch.float32 and decoded.roll.shape == (2, 128, 32)
+    if architecture == PAPER:
+        assert torch.equal(decoded.probability, cvae.decode_free(z, genre, 32).probability)
 
 
 def test_decoder_depends_on_latent_and_genre() -> None:
