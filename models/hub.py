@@ -31,6 +31,7 @@ def roll_model(
     if preset not in FOLDERS and not (pretrained and checkpoint_dir):
         raise ValueError(f"preset must be one of {', '.join(FOLDERS)}, but is {preset!r}")
     if not pretrained:
+        _require_sizes(n_genres=n_genres)
         sizes = {} if kind == "cvae" else {"seq_len": seq_len or 32}
         model = build(kind, preset, n_genres=n_genres, **sizes).eval()
         model.genres, model.condition = [f"genre {genre}" for genre in range(n_genres)], "genre"
@@ -66,6 +67,7 @@ def study_model(
         trained = load(path, StudyVAE.kind, _REMEDY, network=network)
         model, facts = trained.model, {name: trained.facts[name] for name in facts if name in trained.facts}
     else:
+        _require_sizes(**sizes)
         known = {"n_tokens": _HOLD + 2, "n_attributes": n, "start": _HOLD}
         build_new = NETWORKS[StudyVAE.kind, network]
         arguments = {name: size for name, size in known.items() if name in signature(build_new).parameters}
@@ -73,6 +75,12 @@ def study_model(
     for name, fact in facts.items():
         setattr(model, name, list(fact) if name == "attributes" else fact)
     return model
+
+
+def _require_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} must be a whole number above 0, but is {size!r}")
 
 
 def _require(path: Path, command: str) -> None:

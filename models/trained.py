@@ -11,8 +11,12 @@ from torch import Tensor
 from .base import Model, StudyVAE
 from .checkpoint import CheckpointError, read_checkpoint, rebuild
 
-_ROLL_FACTS = "genres", "condition", "frames_per_second", "seq_len", "labels", "trained_on", "training_songs"
-_STUDY_FACTS = "attributes", "form"
+# Facts that every file has, with their types.
+_ROLL_FACTS = {
+    "genres": list, "condition": str, "frames_per_second": int, "seq_len": int, "labels": str, "trained_on": str,
+    "training_songs": Tensor,
+}  # fmt: skip
+_STUDY_FACTS = {"attributes": (list, tuple), "form": dict}
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,15 @@ def load(
         raise CheckpointError(f"{path}: holds {found}, but {network or ' or '.join(kinds)} is needed; {remedy}")
     try:
         model, facts = rebuild(content), content["facts"]
-        for name in _STUDY_FACTS if isinstance(model, StudyVAE) else _ROLL_FACTS:
-            facts[name]
-        if "n_genres" in model.config and len(facts["genres"]) != model.config["n_genres"]:
+        for name, types in (_STUDY_FACTS if isinstance(model, StudyVAE) else _ROLL_FACTS).items():
+            if not isinstance(facts[name], types):
+                raise TypeError(f"{name} is {facts[name]!r:.80}")
+        if "n_genres" in model.config and [*map(type, facts["genres"])] != [str] * model.config["n_genres"]:
             raise KeyError("names of its genres")
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}; {remedy}") from error
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: damaged or of another version ({reason}); {remedy}") from error
     own = facts.get("seq_len")
     if seq_len not in (None, own) and not model.any_length:

@@ -43,8 +43,10 @@ def hybrid_path(folder: Path, model: str, seq_len: int) -> Path:
 
 def _fits_shorter(path: Path, seq_len: int) -> bool:
     content = read_checkpoint(path, "remove it")
-    network = NETWORKS.get((content.get("kind"), content.get("network")))
-    return network is not None and network.any_length and content["facts"]["seq_len"] > seq_len
+    try:
+        return NETWORKS[content["kind"], content["network"]].any_length and content["facts"]["seq_len"] > seq_len
+    except (KeyError, TypeError):
+        return False
 
 
 def find_study_weights(checkpoints: Path, network: str | None, remedy: str) -> Path:

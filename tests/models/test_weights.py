@@ -3,11 +3,12 @@
 import math
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from weights import save_weights
+from weights import FACTS, save_weights
 
 from common.files import save_plain
 from models import LARGE, Critic, Generator, build, rebuild
@@ -79,10 +80,32 @@ def test_weights_that_are_not_finite_are_refused(bad: float, tmp_path: Path) -> 
         load(file, "generator", "train it")
 
 
-def test_missing_facts_are_refused(tmp_path: Path) -> None:
-    content = weights_content(Generator(3, 32, hidden=8), {"genres": ["a"]})
-    save_plain(content, tmp_path / "weights.pth")
-    with pytest.raises(CheckpointError, match=r"weights.pth: damaged or of another version \('condition'\); train it"):
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"genres": ["a"]}, r"damaged or of another version \('condition'\); train it"),
+        ({**FACTS, "genres": "abc"}, r"damaged or of another version \(genres is 'abc'\); train it"),
+        ({**FACTS, "genres": [1, 2, 3]}, r"damaged .*names of its genres"),
+        ({**FACTS, "training_songs": [1, 2]}, r"damaged .*training_songs is \[1, 2\]"),
+        ({**FACTS, "frames_per_second": None}, r"damaged .*frames_per_second is None"),
+        (["genres"], "damaged or of another version"),
+        (None, "damaged or of another version"),
+    ],
+)
+def test_missing_or_changed_facts_are_refused(facts: Any, message: str, tmp_path: Path) -> None:
+    save_plain(weights_content(Generator(3, 32, hidden=8), facts), tmp_path / hybrid_file("G", 64))
+    with pytest.raises(CheckpointError, match=f"pth: {message}"):
+        load(tmp_path / hybrid_file("G", 64), "generator", "train it")
+    assert hybrid_path(tmp_path, "G", 32) == tmp_path / hybrid_file("G", 32)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": ["generator"]}, {"network": {}}, {"config": 3}, {"config": {"n_genres": -1}}, {"weights": {"a": 1}}],
+)
+def test_changed_descriptions_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    save_plain({**weights_content(Generator(3, 32, hidden=8), FACTS), **changes}, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=r"weights.pth: .*; train it"):
         load(tmp_path / "weights.pth", "generator", "train it")
 
 

@@ -150,6 +150,15 @@ def test_new_models_have_the_presets_size(entry: str) -> None:
     assert len(large.genres) == 4 and large.kind == model.kind and large.network != model.network
 
 
+@pytest.mark.parametrize(
+    ("entry", "name"), [*((entry, "n_genres") for entry in ROLLS), *((entry, "hidden") for entry in STUDY)]
+)
+@pytest.mark.parametrize("size", [-1, 0, "4"])
+def test_impossible_sizes_are_refused(entry: str, name: str, size: object) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a whole number above 0, but is {size!r}"):
+        load(entry, pretrained=False, **{name: size})
+
+
 @pytest.mark.parametrize("entry", STUDY)
 def test_models_of_the_study_have_what_their_use_needs(entry: str, checkpoints: Path) -> None:
     model = load(entry, checkpoint_dir=checkpoints / entry)
