@@ -21,7 +21,7 @@ from models.weight_files import pretrained_file
 from training import presets
 from training.adversarial import Adversaries, Encoded, WganOptions, carry
 from training.loop import train
-from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions
+from training.roll_stage import BALANCES, Draw, EarlierStageOptions, RollPhase, RollStage, RollTrainingOptions
 from training.validation import validate_generator
 
 PRESETS = presets.presets_of(presets.CGAN)
@@ -29,7 +29,7 @@ _ENCODING_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Options(WganOptions, RollTrainingOptions):
+class Options(WganOptions, EarlierStageOptions, RollTrainingOptions):
     """Duration of stage 2."""
 
     seq_len: int = option(32, "frames in a window", choices=WINDOW_LENGTHS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from common.errors import run_command
+from common.errors import UserError, run_command
 from common.options import CheckedOptions, option, parse_options
 from data.store import WINDOW_LENGTHS
 from models import ARCHITECTURES, PAPER
@@ -71,6 +71,11 @@ class CVAEStage(RollStage):
         self.initial = None
         if self.options.init_from:
             cvae, lines = self.load_initial(pretrained_file("cvae"), "cvae")
+            for name in ("latent", "hidden", "depth", "event_size", "genre_size"):
+                given, own = getattr(self.options, name), cvae.config.get(name)
+                if given not in (None, own):
+                    flag = f"--{name.replace('_', '-')} {given}"
+                    raise UserError(f"{flag}: the weights of --init-from have {own or 'no such size'}; leave it out")
             cvae, prior_lines = with_prior(cvae, self.options.prior)
             self.initial = cvae, [*lines, *prior_lines]
 

@@ -27,7 +27,15 @@ from training import presets
 from training.adversarial import Adversaries, Encoded, GradientShare, WganOptions, carry
 from training.loop import train
 from training.optimizers import OptimizerOptions, optimizer_of, set_dropout
-from training.roll_stage import BALANCES, Draw, RollPhase, RollStage, RollTrainingOptions, with_prior
+from training.roll_stage import (
+    BALANCES,
+    Draw,
+    EarlierStageOptions,
+    RollPhase,
+    RollStage,
+    RollTrainingOptions,
+    with_prior,
+)
 from training.stage import Phase
 from training.validation import validate_cvae, validate_generator
 
@@ -36,7 +44,7 @@ PRESETS = presets.presets_of(presets.HYBRID)
 
 
 @dataclass(frozen=True)
-class Options(WganOptions, OptimizerOptions, RollTrainingOptions):
+class Options(WganOptions, OptimizerOptions, EarlierStageOptions, RollTrainingOptions):
     """Objective and curriculum of stage 3."""
 
     seq_lens: tuple[int, ...] = option(

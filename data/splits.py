@@ -27,12 +27,12 @@ def song_key(artist: str, title: str, genre: str = "") -> str | None:
     its folder or genre with a number in brackets, as Windows renames files in bulk ("jazz (7)").
     """
     plain = without_version(title)
-    words = set(re.findall(r"[^\W\d_]+", _normal(plain)))
+    words = set(re.findall(r"[^\W\d_]+", folded(plain)))
     if words <= _PLACEHOLDERS:
         return None
-    if title.endswith(")") and plain != title and _normal(plain) in (_normal(artist), _normal(genre)):
+    if title.endswith(")") and plain != title and folded(plain) in (folded(artist), folded(genre)):
         return None
-    return f"{_normal(artist)} / {_normal(plain)}"
+    return f"{folded(artist)} / {folded(plain)}"
 
 
 def without_version(title: str) -> str:
@@ -92,5 +92,6 @@ def versions_hint(paths: Sequence[str], song_keys: Sequence[str]) -> str:
     )
 
 
-def _normal(text: str) -> str:
+def folded(text: str) -> str:
+    """Return `text` without case, Unicode form and the number of spaces, to compare names."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())

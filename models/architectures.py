@@ -1,9 +1,10 @@
 """New models: of named sizes, or with the weights of a model for other genres, another prior or a shorter T."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import nn
 
 from .base import Model
@@ -49,28 +50,27 @@ def build(kind: str, architecture: str, **arguments: Any) -> Model:
     return network(**{**sizes, **given})
 
 
-def adopt(source: Model, n_genres: int, *, same_genres: bool, prior: str | None = None) -> tuple[Model, dict[str, str]]:
-    """A copy of `source` for `n_genres` genres, and for each tensor "kept" or "new".
+def adopt(source: Model, genres: Sequence[int | None], prior: str | None = None) -> tuple[Model, dict[str, str]]:
+    """A copy of `source` for other genres or another prior, and what became of each tensor, for a log.
 
-    Without `same_genres` the genre embeddings are new, all equal to the mean of the old ones. With another `prior` all
-    tensors of the prior are new.
+    `genres`: the row of each genre in the embeddings of `source`, or None for one that it does not know, whose
+    embedding is the mean of the old ones. With another `prior` all tensors of the prior are new.
     """
-    changes = {"n_genres": n_genres} | ({"prior": prior} if prior else {})
+    changes = {"n_genres": len(genres)} | ({"prior": prior} if prior else {})
     target = type(source)(**{**source.config, **changes})
-    weights, new = source.state_dict(), set()
-    if not same_genres:
-        new = {
-            f"{name}.weight" for name, module in target.named_modules()
-            if name.rpartition(".")[2] == "genre" and isinstance(module, nn.Embedding)
-        }  # fmt: skip
-        for name in new:
-            weights[name] = weights[name].mean(0, keepdim=True).expand(n_genres, -1)
+    weights, fates = source.state_dict(), dict.fromkeys(source.state_dict(), "kept")
+    if list(genres) != list(range(source.config["n_genres"])):
+        for name, module in target.named_modules():
+            if name.rpartition(".")[2] == "genre" and isinstance(module, nn.Embedding):
+                old = weights[f"{name}.weight"]
+                rows = [old.mean(0) if row is None else old[row] for row in genres]
+                weights[f"{name}.weight"], fates[f"{name}.weight"] = torch.stack(rows), "by genre"
     if prior not in (None, source.config.get("prior")):
         of_prior = {name: tensor for name, tensor in target.state_dict().items() if name.startswith("prior.")}
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("prior.")} | of_prior
-        new |= set(of_prior)
+        fates |= dict.fromkeys(of_prior, "new")
     target.load_state_dict(weights, strict=True)
-    return target, {name: "new" if name in new else "kept" for name in weights}
+    return target, {name: fates[name] for name in weights}
 
 
 def carry_over(source: Model, target: Model) -> dict[str, str]:

@@ -15,10 +15,11 @@ from common.files import HASH_DIGITS
 from common.options import CheckedOptions, option
 from common.randomness import rng_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
+from data.splits import folded
 from data.store import RollStore
 from data.windows import Batch, WindowSource, draw_semitones
-from models import adopt, build
-from models.trained import load
+from models import ARCHITECTURES, adopt, build
+from models.trained import Trained, load
 from models.weight_files import BEST, PROGRAMS, pretrained_file
 from training.stage import Phase, Position, Stage, TrainingOptions
 
@@ -45,9 +46,16 @@ class InitialWeightsOptions(CheckedOptions):
     """Initial weights."""
 
     init_from: Path | None = option(
-        None, "folder of weights to start from, also of other music and genres; their sizes replace the size options"
+        None, "folder of weights to start from, also of other music and genres; they bring their sizes"
     )
+
+
+@dataclass(frozen=True)
+class EarlierStageOptions(CheckedOptions):
+    """Weights of earlier stages."""
+
     allow_other_songs: bool = option(False, "start from weights of other songs than the store's training songs")
+    allow_other_cvae: bool = option(False, "start from a generator and a critic that were trained with another CVAE")
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def with_prior(model: nn.Module, prior: str | None) -> tuple[nn.Module, list[str
     """
     if prior in (None, model.config["prior"]):
         return model, []
-    adopted, _ = adopt(model, model.config["n_genres"], same_genres=True, prior=prior)
+    adopted, _ = adopt(model, range(model.config["n_genres"]), prior)
     return adopted, [f"prior of the {model.kind}: all tensors new, of the kind {prior}"]
 
 
@@ -118,7 +126,7 @@ class RollStage(Stage):
     """A stage on windows of a roll store. Subclasses define models, optimizers and one iteration."""
 
     examples = "windows"
-    free_options = Stage.free_options | {"store", "allow_other_songs"}
+    free_options = Stage.free_options | {"store", "allow_other_songs", "allow_other_cvae"}
     fixed_options = frozenset(
         ("seq_len", "seq_lens", "architecture", "latent", "hidden", "depth", "event_size", "genre_size", "genres")
     )
@@ -128,6 +136,8 @@ class RollStage(Stage):
         device, folder = select_device(options.device), options.runs / self.name
         super().__init__(options, self.phases_of(options), device, folder, options.checkpoints)
         self.earlier_weights: dict[str, str] = {}  # file name -> hash
+        # Hashes of the CVAE that the run begins with, and of those that it was trained from, newest first.
+        self.cvae_lineage: list[str] = []
 
     def phases_of(self, options: RollTrainingOptions) -> list[RollPhase]:
         """A single phase, unless a subclass has more."""
@@ -152,7 +162,10 @@ class RollStage(Stage):
                 )
         genre = self.train_windows.genre_on_host
         options, weights = self.options, torch.ones(len(self.genres))
-        self.order = WindowOrder(genre, options.batch_size, options.seed, balanced=options.balance == "sampler")
+        self.order = WindowOrder(
+            genre, options.batch_size, options.seed, balanced=options.balance == "sampler",
+            epoch_windows=options.epoch_windows,
+        )  # fmt: skip
         if options.balance == "weights":
             weights = inverse_frequency_weights(genre, len(self.genres))
         self.genre_weights = weights.to(self.device)
@@ -189,6 +202,7 @@ class RollStage(Stage):
             "store_content": self.store.content_hash,
             "trained_on": sha256(songs.numpy().tobytes()).hexdigest()[:HASH_DIGITS],
             "training_songs": songs,
+            "cvae_lineage": self.cvae_lineage,
         }
 
     def identity(self) -> dict[str, Any]:
@@ -205,31 +219,60 @@ class RollStage(Stage):
     def load_earlier(self, kind: str) -> nn.Module:
         """The best weights of an earlier stage; the hash of the file becomes part of the run's identity.
 
-        Raises `CheckpointError` if the file is missing or was trained on other music.
+        Raises `CheckpointError` if the file is missing or was trained on other music, `UserError` for another CVAE.
         """
         file_name = pretrained_file(kind, BEST)
         remedy = f"run {PROGRAMS[kind]} first, or name its folder with --checkpoints"
         path, allow = self.checkpoints / file_name, self.options.allow_other_songs
         trained = load(path, kind, remedy, store=self.store, allow_other_songs=allow)
-        self.earlier_weights[file_name] = trained.sha256
+        self._note_origin(file_name, trained)
         return trained.model
 
     def load_initial(self, file_name: str, kind: str) -> tuple[nn.Module, list[str]]:
         """The weights of --init-from, for the store's genres, and lines for the log.
 
-        Raises `CheckpointError` if the file is missing or unusable, `UserError` for another frame rate.
+        Embeddings of genres follow their names, in any case. Raises `CheckpointError` if the file is missing or
+        unusable, `UserError` for another frame rate, architecture or CVAE.
         """
-        path = self.options.init_from / file_name
+        options, store = self.options, self.store
+        if options.init_from.is_file():
+            raise UserError(f"{options.init_from}: a file; give its folder, --init-from {options.init_from.parent}")
+        path = options.init_from / file_name
         trained = load(path, kind, "name another folder with --init-from")
-        if trained.frames_per_second != self.store.frames_per_second:
+        network, _ = ARCHITECTURES[kind].get(options.architecture, (type(trained.model), None))
+        if not isinstance(trained.model, network):
             raise UserError(
-                f"{path}: trained at {trained.frames_per_second} frames a second, but {self.store.folder} has "
-                f"{self.store.frames_per_second}; prepare the store at that rate"
+                f"{path}: of another architecture than {options.architecture}; give the --preset of these weights"
             )
-        same = (trained.genres, trained.condition) == (list(self.genres), self.store.condition)
-        model, how = adopt(trained.model, len(self.genres), same_genres=same)
-        self.earlier_weights[f"--init-from {file_name}"] = trained.sha256
-        return model, [f"{file_name}: {tensor}: {fate}" for tensor, fate in how.items()]
+        if trained.frames_per_second != store.frames_per_second:
+            raise UserError(
+                f"{path}: trained at {trained.frames_per_second} frames a second, but {store.folder} has "
+                f"{store.frames_per_second}; prepare the store at that rate"
+            )
+        rows = {folded(name): row for row, name in enumerate(trained.genres)}
+        row_of_genre = {name: rows.get(folded(name)) for name in self.genres}
+        model, how = adopt(trained.model, list(row_of_genre.values()))
+        self._note_origin(f"--init-from {file_name}", trained)
+        fates = {"known": [name for name, row in row_of_genre.items() if row is not None]}
+        fates["new, the mean of the old"] = [name for name in self.genres if name not in fates["known"]]
+        listed = "; ".join(f"{fate}: {', '.join(names)}" for fate, names in fates.items() if names)
+        lines = [f"embeddings by {store.condition}: {listed}", *(f"{tensor}: {fate}" for tensor, fate in how.items())]
+        return model, [f"{file_name}: {line}" for line in lines]
+
+    def _note_origin(self, name: str, trained: Trained) -> None:
+        """Keep the hash of weights that the run begins with; those of the CVAE come first.
+
+        Raises `UserError` for a generator or critic that was trained with a CVAE from which the run's does not stem.
+        """
+        self.earlier_weights[name] = trained.sha256
+        lineage = trained.facts.get("cvae_lineage", [])  # files from before it was written have none
+        if trained.model.kind == "cvae":
+            self.cvae_lineage = [trained.sha256, *lineage]
+        elif lineage and lineage[0] not in self.cvae_lineage and not self.options.allow_other_cvae:
+            raise UserError(
+                f"{trained.path}: trained with another CVAE (weights {lineage[0]}) than this run's "
+                f"({self.cvae_lineage[0]}); train it again, or accept it with --allow-other-cvae"
+            )
 
     def seed_weights(self, *position: int | str) -> None:
         """Seed torch's rng, so that the initial weights of models built next are a function of (seed, position)."""

@@ -39,7 +39,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head.bias.fill_(-8)
         heads[0].bias[:6], heads[1].bias[60:73], heads[2].bias[:10] = 0, 0, 0
     save_weights(cvae, folder / "hybrid_cvae_best_T32.pth", **facts)
-    save_weights(adopt(cvae, 2, same_genres=True, prior=STANDARD_NORMAL)[0], folder / "standard_normal.pth", **facts)
+    save_weights(adopt(cvae, range(2), STANDARD_NORMAL)[0], folder / "standard_normal.pth", **facts)
     generator = build("generator", LARGE, n_genres=2, seq_len=32, latent=2, hidden=16)
     with torch.no_grad():
         generator.roll.weight.mul_(20)

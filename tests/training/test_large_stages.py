@@ -100,33 +100,67 @@ def test_options_of_note_decoders_are_refused_for_other_cvaes(
         opened(train_cvae.CVAEStage(cvae_options(tiny_store, tmp_path, **changes)))
 
 
-def test_fine_tuning_on_other_genres_replaces_only_their_embeddings(
-    whole: Path, tiny_store: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("genres", "rows"),
+    [
+        (["chords", "melody", "bass"], [0, 1, 2]),
+        (["Bass", "tango", " CHORDS"], [2, None, 0]),
+        (["waltz", "polka", "tango"], [None] * 3),
+    ],
+    ids=["same", "some", "none"],
+)
+def test_embeddings_of_genres_follow_their_names(
+    genres: list[str], rows: list[int | None], whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
-    store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=["tango", "waltz", "polka"]).folder
-    initial = ["--init-from", str(whole / "checkpoints")]
+    store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=genres).folder
     before = model_of(whole, pretrained_file("cvae"), "cvae").state_dict()
-    for place in (store, tiny_store):
-        cvae = opened(train_cvae.CVAEStage(options(train_cvae, place, tmp_path, *initial))).models["cvae"]
-        for name, tensor in cvae.state_dict().items():
-            if place == store and name in ("genre.weight", "prior.genre.weight"):
-                torch.testing.assert_close(tensor, before[name].mean(0).expand_as(tensor))
-            else:
-                assert torch.equal(tensor, before[name]), name
+    more = ["--init-from", str(whole / "checkpoints"), "--hidden", "16"]
+    stage = train_cvae.CVAEStage(options(train_cvae, store, tmp_path, *more))
+    for name, tensor in opened(stage).models["cvae"].state_dict().items():
+        wanted = before[name]
+        if name in ("genre.weight", "prior.genre.weight"):
+            wanted = torch.stack([wanted.mean(0) if row is None else wanted[row] for row in rows])
+        assert torch.equal(tensor, wanted), name
+    _, lines = stage.initial
+    for fate, is_new in (("known", False), ("new, the mean of the old", True)):
+        names = [name for name, row in zip(genres, rows, strict=True) if (row is None) == is_new]
+        assert (f"{fate}: {', '.join(names)}" in lines[0]) == bool(names)
+    fate = "kept" if rows == [0, 1, 2] else "by genre"
+    assert lines.count(f"cvae_pretrained_best.pth: genre.weight: {fate}") == 1
+
+
+def test_fine_tuning_of_all_stages(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
+    store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=["tango", "waltz", "polka"]).folder
     logs = ""
     for program, stage in STAGES.items():
-        training.loop.train(stage(options(program, store, tmp_path, *initial)))
+        training.loop.train(stage(options(program, store, tmp_path, "--init-from", str(whole / "checkpoints"))))
         logs += (tmp_path / "runs" / stage.name / "log.txt").read_text()
     for line in (
-        "cvae_pretrained_best.pth: genre.weight: new", "cvae_pretrained_best.pth: decoder.wait.weight: kept",
-        "hybrid_G_best_T32.pth: genre.weight: new", "hybrid_D_best_T32.pth: first.weight: kept",
+        "cvae_pretrained_best.pth: genre.weight: by genre", "cvae_pretrained_best.pth: decoder.wait.weight: kept",
+        "hybrid_G_best_T32.pth: genre.weight: by genre", "hybrid_D_best_T32.pth: first.weight: kept",
     ):  # fmt: skip
         assert line in logs
     trained = load(tmp_path / "checkpoints" / hybrid_file("G", 64), "generator", "")
     assert trained.genres == ["tango", "waltz", "polka"]
-    nowhere = options(train_cvae, tiny_store, tmp_path, "--init-from", str(tmp_path / "nowhere"))
-    with pytest.raises(CheckpointError, match=r"nowhere/cvae_pretrained_best.pth: no such .*folder with --init"):
-        opened(train_cvae.CVAEStage(nowhere))
+
+
+@pytest.mark.parametrize(
+    ("init_from", "more", "message"),
+    [
+        ("nowhere", (), r"nowhere/cvae_pretrained_best.pth: no such .*folder with --init"),
+        ("checkpoints/cvae_pretrained_best.pth", (), r"best.pth: a file; give its folder, --init-from .*checkpoints$"),
+        ("checkpoints", ("--latent", "3"), "--latent 3: the weights of --init-from have 2; leave it out"),
+        ("checkpoints", ("--hidden", "32"), "--hidden 32: the weights of --init-from have 16; leave it out"),
+        ("checkpoints", ("--event-size", "4"), "--event-size 4: the weights of --init-from have no such size; leave"),
+        ("checkpoints", ("--architecture", "paper"), "best.pth: of another architecture than paper; give the --preset"),
+    ],
+)
+def test_initial_weights_that_do_not_fit_are_refused(
+    init_from: str, more: tuple[str, ...], message: str, whole: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    initial = options(train_cvae, tiny_store, tmp_path, "--init-from", str(whole / init_from), *more)
+    with pytest.raises((UserError, CheckpointError), match=message):
+        train_cvae.train_cvae(initial)
 
 
 def test_a_prior_of_another_kind_is_new_in_cvae_and_generator(whole: Path, tiny_store: Path, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import math
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -127,6 +129,21 @@ def test_weights_that_do_not_fit_are_refused(copied: Path, tiny_store: Path, tmp
     train_cgan.train_cgan(cgan_options(other, copied, restart=True, allow_other_songs=True))
     grown = make_store(tmp_path / "grown", splits=[(*SPLIT_OF_SONG, "train")] * len(GENRES))
     train_cgan.train_cgan(cgan_options(grown, copied, restart=True))  # its songs, and others
+
+
+@pytest.mark.parametrize("stage", [train_cgan, train_hybrid])
+def test_networks_trained_with_another_cvae_are_refused(stage: Any, copied: Path, tiny_store: Path) -> None:
+    of_stage = {train_cgan: cgan_options, train_hybrid: hybrid_options}[stage]
+    initial = {"init_from": copied / "checkpoints"} if stage is train_cgan else {}
+    # Stage 1 goes on from its own weights: what was trained with them still fits.
+    more = {"restart": True, "epochs": 1, "learning_rate": 1e-9}
+    train_cvae.train_cvae(cvae_options(tiny_store, copied, init_from=copied / "checkpoints", **more))
+    run, train = of_stage(tiny_store, copied, restart=True, **initial), vars(stage)[stage.__name__]
+    train(run)
+    train_cvae.train_cvae(cvae_options(tiny_store, copied, seed=9, **more))
+    with pytest.raises(UserError, match=r"(generator|critic)_.*trained with another CVAE .*--allow-other-cvae"):
+        train(run)
+    train(replace(run, allow_other_cvae=True))
 
 
 def test_a_split_without_windows_is_refused(tmp_path: Path) -> None:
