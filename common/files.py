@@ -163,13 +163,18 @@ def write_text(path: Path, text: str, *, replace: bool = False) -> None:
     write_bytes(path, text.encode(), replace=replace)
 
 
-def save_plain(content: dict[str, Any], path: Path, *, replace: bool = False) -> None:
-    """Save plain data (tensors, numbers, strings, lists, dictionaries) with `torch.save`, by `written_atomically`."""
+def plain_bytes(content: dict[str, Any]) -> memoryview:
+    """Plain data (tensors, numbers, strings, lists, dictionaries) as `torch.save` writes them."""
     import torch  # here, because the processes that read MIDI files start sooner without it
 
     buffer = BytesIO()  # torch's own file writer hides the system's reason for an error
     torch.save(content, buffer)
-    write_bytes(path, buffer.getbuffer(), replace=replace)
+    return buffer.getbuffer()
+
+
+def save_plain(content: dict[str, Any], path: Path, *, replace: bool = False) -> None:
+    """Save plain data by `written_atomically`."""
+    write_bytes(path, plain_bytes(content), replace=replace)
 
 
 def hash_of_file(path: Path, digits: int = HASH_DIGITS) -> str:

@@ -78,9 +78,12 @@ def make_world(world: Path) -> None:
     """Write everything that runs read; `template` is the content of the folder in which a run starts."""
     for name, first_song in (("store", 0), ("other", 50)):
         make_store(world / name, splits=[("train", "train", "val", "test")] * 3, first_song=first_song)
-    for name, architecture in (("A", PAPER), ("B", PAPER), ("strange", PAPER), ("large", LARGE)):
+    for name, architecture in (("A", PAPER), ("B", PAPER), ("strange", PAPER), ("large", LARGE), ("apart", PAPER)):
         songs = torch.tensor([7] if name == "strange" else [], dtype=torch.int64)
-        _save_rolls(world / name, architecture, training_songs=songs)
+        lineage = {"cvae_lineage": ["another CVAE"]} if name == "apart" else {}
+        _save_rolls(world / name, architecture, training_songs=songs, **lineage)
+    for name in ("cvae_pretrained_best.pth", "hybrid_cvae_best_T32.pth"):
+        write(world / "apart" / name, (world / "A" / name).read_bytes())
     for source, place, file in (
         ("A", "checkpoints", "cvae_pretrained_best"), ("B", "checkpoints_2", "cvae_pretrained_best"),
         ("strange", "strange", "cvae_pretrained_best"), ("large", "large", "cvae_pretrained_best"),

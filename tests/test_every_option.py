@@ -58,7 +58,7 @@ COMMON = {
     "gan_betas": to((0.1, 0.9)), "free_nats": to(1e4), "init_from": to(A),
     "save_minutes": same(1e-9),  # only the state is saved more often
     "restart": refused(earlier={"clip_norm": 9.0}), "allow_changes": refused(earlier={"clip_norm": 9.0}),
-    "allow_other_songs": refused(checkpoints=Path("strange")),
+    "allow_other_songs": refused(checkpoints=Path("strange")), "allow_other_cvae": refused(init_from=W / "apart"),
     # music, weights and clips
     "device": refused(ABSENT), "store": to(OTHER_STORE), "split": to("val"), "seq_lens": to((32, 64)),
     "checkpoint": to(B / "hybrid_cvae_best_T32.pth"), "feedback": to("sampled"), "min_note_frames": to(4),
@@ -112,7 +112,6 @@ PROGRAMS = {
     "train_cvae": Program(
         "train_cvae:train_cvae", ROLLS | {"checkpoints": Path("new"), "latent": 4, "event_size": 4},
         optimizers(**NOTE_CVAE) | {
-            "allow_other_songs": untested(),  # stage 1 reads no weights of an earlier stage
             "architecture": to(LARGE, hidden=16, event_size=None), "depth": to(2, **NOTE_CVAE),
             "prior": to(AUTOREGRESSIVE),
         },

@@ -4,20 +4,23 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from signal import Signals
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from common.device import peak_memory_mb, prepare_process
-from common.errors import UserError
-from common.files import locked_folder, require_writable, save_plain
+from common.device import bfloat16_is_slow, peak_memory_mb, prepare_process
+from common.errors import UserError, reason_of
+from common.files import locked_folder, plain_bytes, require_writable, save_plain
 from common.options import as_plain
 from common.randomness import seed_at
 from models import describe, rebuild
-from models.checkpoint import weights_content
+from models.checkpoint import FORMAT_VERSION, weights_content
 from models.weight_files import BEST, LAST
 from training.run_folder import RunFolder
 from training.stage import Phase, Position, Stage
@@ -25,8 +28,8 @@ from training.stop_signals import stop_signals
 
 _CHECK_EVERY = 20  # steps between checks of the losses, each of which waits for the device
 _REMEDY = (
-    "The last saved state is kept. Run the command again with --allow-changes and a lower learning rate or "
-    "--clip-norm 1, or without --bf16"
+    "The last saved state, from which a finite step was taken, is kept. Run the command again with --allow-changes and "
+    "a lower learning rate or --clip-norm 1, or without --bf16; if this comes again, begin anew with --restart"
 )
 
 
@@ -89,6 +92,8 @@ class _Run:
         self.stage, self.options = stage, stage.options
         self.folder = RunFolder(stage.folder)
         self.progress = Progress()
+        # A state within a phase is written once the next step was finite: its weights can be wrecked, yet finite.
+        self.waiting_state: memoryview | None = None
 
     @property
     def phase(self) -> Phase:
@@ -110,6 +115,8 @@ class _Run:
         self.folder.open(as_plain(self.options))
         self.folder.drop_epochs_after([p.name for p in stage.phases], self.progress.phase, self.progress.epoch)
         self.folder.note(f"device: {device}")
+        if self.options.bf16 and bfloat16_is_slow(stage.device):
+            self.folder.note("--bf16: this processor has no AMX, so bfloat16 is slower than float32 here; leave it out")
         # Imported late: it takes seconds, and --help and --dry-run do not need it.
         from torch.utils.tensorboard import SummaryWriter
 
@@ -124,11 +131,17 @@ class _Run:
         if state is None:
             return None
         now = self._identity()
-        changed = {
-            name: f"{name} (was {was}, is {now.get(name)})"
-            for name, was in state["identity"].items()
-            if name not in self.stage.free_options and now.get(name) != was
-        }
+        with self._damage_named():
+            changed = {
+                name: f"{name} (was {was}, is {now.get(name)})"
+                for name, was in state["identity"].items()
+                if name not in self.stage.free_options and now.get(name) != was
+            }
+            self.progress = Progress(**state["progress"])
+            kinds, found = ([*map(type, vars(each).values())] for each in (Progress(), self.progress))
+            if found != kinds:
+                raise TypeError(f"progress {state['progress']}")
+            models, phase = list(state["models"]), self.phase
         fixed = changed.keys() & self.stage.fixed_options
         if changed and (fixed or not self.options.allow_changes):
             allow = "" if fixed else "--allow-changes to resume with these, "
@@ -136,15 +149,25 @@ class _Run:
                 f"{self.folder.state_path}: begun with other options: {'; '.join(changed.values())}. Give the same "
                 f"options to resume, {allow}or --restart to begin anew"
             )
-        self.progress = Progress(**state["progress"])
-        for name in state["models"] if self.progress.epoch else ():
-            path = self.stage.checkpoints / self.stage.weights_file(name, self.phase, LAST)
+        for name in models if self.progress.epoch else ():
+            path = self.stage.checkpoints / self.stage.weights_file(name, phase, LAST)
             if not path.exists():
                 raise UserError(
                     f"{path}: not there, although this run has written it; name the folder it went to with "
                     "--checkpoints, or begin anew with --restart"
                 )
         return state
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """Turn errors in the content of the saved state into a `UserError`."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            path, reason = self.folder.state_path, reason_of(error)
+            raise UserError(f"{path}: damaged or of another version ({reason}); begin anew with --restart") from error
 
     def _identity(self) -> dict[str, Any]:
         return {**as_plain(self.options), **self.stage.identity()}
@@ -186,16 +209,19 @@ class _Run:
                 self.progress = Progress(phase=index)
             stage.open_phase(self.phase)
             if state:
-                self._restore(state)
+                with self._damage_named():
+                    self._restore(state)
                 state = None
             else:
                 for line in stage.build_models(self.phase):
                     self.folder.note(line)
                 stage.start()
-                self._save_state()
+                self.folder.write_state(self._state())
             while self.progress.epoch < self.phase.epochs:
                 self._train_epoch(stop)
                 self._finish_epoch()
+                if stop and self.waiting_state is None:
+                    self._exit(stop)
         self.folder.note(f"complete; weights are in {stage.checkpoints}")
 
     def _train_epoch(self, stop: list[Signals]) -> None:
@@ -214,22 +240,28 @@ class _Run:
             progress.example, steps = progress.example + count, steps + 1
             now = time.perf_counter()
             progress.seconds = seconds_before + now - started
-            save = now - saved > 60 * self.options.save_minutes
-            if steps % _CHECK_EVERY == 0 or progress.example == stage.n_examples or save or stop:
+            save = bool(stop) or now - saved > 60 * self.options.save_minutes
+            is_last = progress.example == stage.n_examples
+            if steps % _CHECK_EVERY == 0 or is_last or save or self.waiting_state:
                 if error := losses.error():
                     raise UserError(f"{error}. {_REMEDY}")
                 latest, progress.sums = losses.latest_and_sums()
                 bar.set_postfix({name: f"{value:.4g}" for name, value in latest.items()}, refresh=False)
             bar.update(count)
-            if save or stop:
-                self._save_state()
-                saved = now
-            if stop:
-                bar.close()
-                command = "the same command without --restart" if self.options.restart else "the same command"
-                print(f"stopped by {stop[0].name}; {command} goes on from here", file=sys.stderr)
-                raise SystemExit(128 + stop[0])
+            if self.waiting_state:
+                self.folder.write_state(self.waiting_state)
+                self.waiting_state = None
+                if stop:
+                    bar.close()
+                    self._exit(stop)
+            if save and not is_last:
+                self.waiting_state, saved = self._state(), now
         bar.close()
+
+    def _exit(self, stop: list[Signals]) -> NoReturn:
+        command = "the same command without --restart" if self.options.restart else "the same command"
+        print(f"stopped by {stop[0].name}; {command} goes on from here", file=sys.stderr)
+        raise SystemExit(128 + stop[0])
 
     def _step(self) -> dict[str, Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
@@ -265,7 +297,10 @@ class _Run:
         self._save_weights(models, metrics)
         progress.epoch, progress.example, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
         self.folder.log_epoch(record)
-        self._save_state()
+        self.waiting_state = self._state()
+        if progress.epoch == self.phase.epochs:
+            self.folder.write_state(self.waiting_state)
+            self.waiting_state = None
         for group in ("train", "val"):
             for name, value in record[group].items():
                 self.board.add_scalar(f"{group}/{name}/{self.phase.name.replace('=', '')}", value, record["epoch"])
@@ -276,12 +311,14 @@ class _Run:
 
     def _save_weights(self, models: dict[str, torch.nn.Module], metrics: dict[str, float]) -> None:
         stage, progress = self.stage, self.progress
+        plain, folders = as_plain(self.options), vars(self.options)
+        options = {name: value for name, value in plain.items() if not isinstance(folders[name], Path)}
         for name, model in models.items():
             metric = stage.best_by[name]
             facts = {
                 "stage": stage.name,
                 **stage.facts(self.phase),
-                "options": as_plain(self.options),
+                "options": options,
                 "epoch": progress.epoch + 1,
                 "chosen_by": metric,
                 "metrics": metrics,
@@ -294,11 +331,13 @@ class _Run:
                 save_plain(content, stage.checkpoints / best, replace=True)
                 self.folder.note(f"{best}: {metric} {metrics[metric]:.4g}")
 
-    def _save_state(self) -> None:
+    def _state(self) -> memoryview:
+        """The state to resume from, as the bytes of its file."""
         stage = self.stage
         self._require_finite_weights()
-        self.folder.save_state(
+        return plain_bytes(
             {
+                "format_version": FORMAT_VERSION,
                 "stage": stage.name,
                 "identity": self._identity(),
                 "progress": dataclasses.asdict(self.progress),

@@ -7,8 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from common.files import require_writable, save_plain, write_text
-from models.checkpoint import FORMAT_VERSION, read_checkpoint
+from common.files import require_writable, write_bytes, write_text
+from models.checkpoint import read_checkpoint
 
 
 class RunFolder:
@@ -36,8 +36,8 @@ class RunFolder:
             return None
         return read_checkpoint(self.state_path, "begin anew with --restart")
 
-    def save_state(self, content: dict[str, Any]) -> None:
-        save_plain({"format_version": FORMAT_VERSION, **content}, self.state_path, replace=True)
+    def write_state(self, content: memoryview) -> None:
+        write_bytes(self.state_path, content, replace=True)
 
     def note(self, line: str) -> None:
         """Print a line and append it to the log."""

@@ -16,6 +16,7 @@ from stages import run_script, terminate
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.files import save_plain
 from models import base
 from models.checkpoint import read_checkpoint
 from training.loop import train
@@ -141,7 +142,7 @@ def test_dropout_and_averages_resume_exactly(at_step: int, ema: float, tmp_path:
 def test_a_run_resumes_at_the_next_example_with_another_batch_size(tmp_path: Path) -> None:
     class Stopped(LineStage):
         def train_step(self, position: Position) -> dict[str, Tensor]:
-            if position.example == 8:
+            if len(self.seen) == 2:
                 terminate()
             return super().train_step(position)
 
@@ -162,7 +163,8 @@ def test_signals_stop_training_after_a_save_unless_they_are_ignored(
 
     class Signalled(LineStage):
         def train_step(self, position: Position) -> dict[str, Tensor]:
-            os.kill(os.getpid(), number)
+            if not self.seen:
+                os.kill(os.getpid(), number)
             return super().train_step(position)
 
     handler = signal.SIG_IGN if ignored else signal.SIG_DFL  # nohup ignores SIGHUP
@@ -178,23 +180,71 @@ def test_signals_stop_training_after_a_save_unless_they_are_ignored(
     assert (stopped, saved) == ((False, 0) if ignored else (True, 4))
 
 
-def test_weights_that_are_not_finite_never_replace_good_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wrecked", "message"),
+    [
+        (torch.nan, r"the weights of line are not finite any more\. The last saved state"),
+        (1e30, r"the loss error is not finite in the step from example 16 of this epoch on\. The last saved state"),
+    ],
+)
+def test_a_state_is_kept_only_once_the_next_step_was_finite(tmp_path: Path, wrecked: float, message: str) -> None:
+    """A step can leave weights that are finite, but so large that nothing can be trained from them."""
+
     class Wrecked(LineStage):
         def train_step(self, position: Position) -> dict[str, Tensor]:
             losses = super().train_step(position)
-            if (position.epoch, position.example) == (1, 16):
+            if (position.epoch, position.example) == (1, 12):
                 with torch.no_grad():
-                    self.models["line"].linear.bias.fill_(torch.nan)
-                terminate()  # the loss of this step is still finite
-            return losses
+                    self.models["line"].linear.weight.fill_(wrecked)
+            return losses  # that of the step before is finite
 
-    with pytest.raises(UserError, match=r"the weights of line are not finite any more\. The last saved state is kept"):
-        train(Wrecked(options_in(tmp_path)))
+    often = {"save_minutes": 1e-9}
+    with pytest.raises(UserError, match=message) as caught:
+        train(Wrecked(options_in(tmp_path, **often)))
+    assert "--allow-changes and a lower learning rate" in str(caught.value) and "--restart" in str(caught.value)
     state = read_checkpoint(tmp_path / "runs" / "line" / "state.pth")
-    assert (state["progress"]["epoch"], state["progress"]["example"]) == (1, 0)
+    assert (state["progress"]["epoch"], state["progress"]["example"]) == (1, 12)
     # The remedy of the message works.
-    train(LineStage(options_in(tmp_path, learning_rate=0.01, allow_changes=True)))
+    train(LineStage(options_in(tmp_path, learning_rate=0.01, allow_changes=True, **often)))
     assert len(logged(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"identity": None}, {"progress": {"phase": 7}}, {"progress": {"epoch": "one"}}, {"models": {}},
+        {"progress": {"nothing": 1}}, {"optimizers": 3},
+        {"models": {"line": {"kind": "line", "network": "linear", "config": {"dropout": 0.5}, "weights": {}}}},
+    ],
+)  # fmt: skip
+def test_a_state_of_another_form_is_refused_in_one_line(changes: dict[str, Any], tmp_path: Path) -> None:
+    stage = LineStage(options_in(tmp_path))
+    train(stage)
+    path = tmp_path / "runs" / "line" / "state.pth"
+    state = read_checkpoint(path)
+    state["progress"]["epoch"] = 0
+    for name, change in changes.items():
+        state[name] = {**state[name], **change} if name == "progress" else change
+    save_plain(state, path, replace=True)
+    with pytest.raises(UserError, match=r"state.pth: damaged or of another version \(.*\); begin anew with --restart"):
+        train(LineStage(options_in(tmp_path)))
+    path.write_bytes((tmp_path / "checkpoints" / "line_far_last.pth").read_bytes())
+    with pytest.raises(UserError, match=r"state.pth: damaged or of another version \('identity'\); begin anew"):
+        train(LineStage(options_in(tmp_path)))
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_log_says_where_bfloat16_is_slow(slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: not slow)
+    train(LineStage(options_in(tmp_path, bf16=True)))
+    assert ("no AMX, so bfloat16 is slower" in (tmp_path / "runs" / "line" / "log.txt").read_text()) == slow
+
+
+def test_weights_name_no_folders_of_this_machine(tmp_path: Path) -> None:
+    train(LineStage(options_in(tmp_path)))
+    facts = read_checkpoint(tmp_path / "checkpoints" / "line_far_last.pth")["facts"]
+    assert facts["options"]["batch_size"] == 4 and str(tmp_path) not in str(facts)
 
 
 def test_an_incomplete_last_line_of_the_log_is_dropped(tmp_path: Path) -> None:
