@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 
 from explainable.melodies.tunes import MEASURE_QUARTERS, Note, Reason, Tune, TuneError
 
@@ -33,7 +34,7 @@ class BarLine:
 
 
 Written = Sequence[Sound | BarLine]
-MAX_ITEMS = 10_000  # notes, rests and bar lines of a tune, as written and as played
+MAX_ITEMS = 5_000  # notes, rests and bar lines of a tune, as written and as played
 
 
 def unfold(written: Written) -> list[Sound | BarLine]:
@@ -68,11 +69,15 @@ def unfold(written: Written) -> list[Sound | BarLine]:
 
 def _turns(written: Written, section: int, turns: int) -> int:
     """How often a repeated section is played: at least `turns` times, or up to its last ending."""
-    for item in written[section:]:
+    is_over = False
+    for item in islice(written, section, None):
         if isinstance(item, BarLine):
             turns = max(turns, *item.endings, 0)
+            is_over = (is_over or item.ends_repeat > 0) and not item.endings
             if item.starts_repeat:
                 break
+        elif is_over:
+            break
     return turns
 
 

@@ -150,7 +150,7 @@ def test_pick_ups_and_last_bars() -> None:
         ("A4|\n%%begintext\nB4|", "4/4", "cannot be read", "%%begintext without %%endtext"),
         # What is bounded before it is expanded.
         (f"|:A4{':' * 20_000}|", "4/4", "over 1,000 notes", ""),
-        ("z4|" * 10_001, "4/4", "over 1,000 notes", ""),
+        ("z4|" * 5001, "4/4", "over 1,000 notes", ""),
     ],
 )
 def test_reasons_for_dropping_a_tune(music: str, metre: str, reason: str, detail: str) -> None:
