@@ -37,16 +37,14 @@ _KEY = re.compile(
     """,
     re.VERBOSE,
 )  # fmt: skip
-_MAX_FACTOR = 1 << 10
-
-_MAX_BYTES = 20_000_000
+_MAX_FACTOR, _MAX_KEY, _MAX_BYTES = 1 << 10, 200, 20_000_000
 _TUNE_START = re.compile(r"^X:|(?:\A|(?<=\n\n))(?=(?:(?:[A-WYZa-z]:|%).*\n)*K:)", re.MULTILINE)
 _FIELD_LINE = re.compile(r"^([A-Za-z]):(?![|:])(.*)", re.MULTILINE)
 _NOTE = r"(\^{1,2}|_{1,2}|=)?([A-Ga-gzx])([',]*)(\d*(?:/+\d*)?)"
 _TOKENS = re.compile(
     r"""
-    (?P<skip> "[^"]*" | ![^!\s|]*! | \+[a-z0-9.]+\+ | \{[^}]*\} | \[(?=") | y\d* | =(?:20)?\s*$
-    | [\s\\`~.*;?@\#$!H-Wh-w] )
+    (?P<skip> "[^"]*" | ![^!\s|]*! | \+[a-z0-9.]+\+ | \{[^}]*\} | \[(?=") | y\d* | =(?:20)?\s*$ | \s+
+    | [\\`~.*;?@\#$!H-Wh-w] )
     | \[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]
     | (?P<bar> ::+\|+\]?:* | ::+ | (?::\s*)*\[?\|+\]?(?:\s*:)* ) (?P<bar_endings> (?:\s*\[)?\d[\d,-]* )?
     | \[(?P<endings> \d[\d,-]* )
@@ -65,7 +63,7 @@ _TOKENS = re.compile(
 
 
 def read_abc(path: Path, reading: Reading = Reading()) -> Iterator[Tune | Dropped]:
-    """The tunes of an ABC file in order, or the reason why a tune is dropped. Raises `OSError` and `UserError`."""
+    """The tunes of an ABC file in order, or the reason why a tune is dropped. Raises `OSError`, `ValueError`."""
     for place, tune in enumerate(split_book(_decoded(read_limited(path, _MAX_BYTES))), start=1):
         yield tune_or_reason(read_tune, f"{path.stem}/{place}", tune, reading)
 
@@ -160,7 +158,7 @@ def signature_of(key: str) -> dict[str, int]:
     Raises `TuneError` for a key that is not understood.
     """
     altered: dict[str, int] = {}
-    found = _KEY.fullmatch(key)
+    found = _KEY.fullmatch(key) if len(key) <= _MAX_KEY else None
     if not found:
         raise TuneError(Reason.UNREADABLE, f"key {key[:20]!r}")
     if found["pipes"]:
