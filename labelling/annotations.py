@@ -104,7 +104,7 @@ def iter_metadata_csv(path: Path, problems: list[Problem]) -> Iterator[Track]:
                 raise UserError(f"{path}: no column {absent}; name a CSV with artist,title,mbtags")
             own.clear()
             for row in reader:
-                if len(own) > 1 or own[0].count('"') % 2:  # check its quotes strictly
+                if len(own) > 1:  # check its quotes strictly
                     list(csv.reader(own, strict=True))
                 own.clear()
                 if track := _track(row):

@@ -9,11 +9,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import require_regular
 from data.label_csv import read_label_csv
 from labelling.msd import Problem, files_below
 from labelling.names import names_of_path
 
 _FILE_LIST_COLUMNS = ("id", "artist", "title", "md5", "path")  # of clean_midi.txt, which has no header
+_MAX_BYTES = 1 << 30  # of a MIDI file
 
 
 class MidiFile(NamedTuple):
@@ -85,7 +87,8 @@ def with_md5(files: list[MidiFile], folder: Path, *, progress: bool = False) -> 
 
 def _md5(path: Path) -> str:
     try:
+        require_regular(path, _MAX_BYTES)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return ""

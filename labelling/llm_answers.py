@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.errors import UserError
-from common.files import errors_naming
+from common.files import errors_naming, read_limited
 
 UNKNOWN = "unknown"
 _FIRST_BYTES = b'{"key": '
 _JSON = json.JSONDecoder()
+_MAX_BYTES = 1 << 30  # of the file of answers
 _MAX_FAILURES = 100  # brackets in prose that begin no JSON
 
 
@@ -97,9 +98,12 @@ class AnswerFile:
     def open(cls, path: Path, model: str, prompt_hash: str, genres: Sequence[str]) -> "AnswerFile":
         """Read the file if it exists. Raises `UserError` if it holds something else."""
         file = cls(path, model, prompt_hash, {})
-        content = path.read_bytes() if path.exists() else b""
-        if not content.startswith(_FIRST_BYTES) and not _FIRST_BYTES.startswith(content):
-            raise UserError(f"{path}: does not hold answers of a language model; name another file")
+        try:
+            content = read_limited(path, _MAX_BYTES) if path.exists() else b""
+            if not content.startswith(_FIRST_BYTES) and not _FIRST_BYTES.startswith(content):
+                raise ValueError("does not hold answers of a language model")
+        except ValueError as error:
+            raise UserError(f"{path}: {error}; name another file") from error
         file.answers.update(file._parse(content, genres))
         return file
 

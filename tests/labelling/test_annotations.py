@@ -71,7 +71,7 @@ def test_odd_rows_of_metadata_are_left_out(tmp_path: Path) -> None:
     assert [problem.path for problem in problems] == [f"{path}: line {line}" for line in range(2, 8)]
 
 
-@pytest.mark.parametrize("rest", ["", "C,D,pop\n" * 1000, "x" * 11_000_000])
+@pytest.mark.parametrize("rest", ["C,D,pop\n" * 1000, "x" * 11_000_000])
 def test_a_quote_that_is_never_closed_is_named(tmp_path: Path, rest: str) -> None:
     path = tmp_path / "metadata.csv"
     path.write_text(f'artist,title,mbtags\n"A\nx",B,pop\n"A,B,rock\n{rest}', encoding="utf-8")

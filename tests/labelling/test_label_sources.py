@@ -1,6 +1,7 @@
 """Tags of files from catalogues by MD5 sum, by artist and title, by artist, by folder; labels from these tags."""
 
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from msd_files import write_aggregate
 
-from labelling.files import MidiFile
+from labelling.files import MidiFile, with_md5
 from labelling.genre_map import GenreMap
 from labelling.labels import in_order, judge, label
 from labelling.msd import Problem, Track
@@ -108,3 +109,11 @@ def test_sources_of_one_name_are_numbered(catalogues: Catalogues, tmp_path: Path
     names = [each.name for each in gather(FILES, both, MAP, [])]
     annotations = ["annotation some", "annotation some 2", "title some", "annotation some 3", "title some 2"]
     assert names == [*annotations, "folder", "mbtags", "terms"]
+
+
+def test_md5_sums_of_files_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.mid").write_bytes(b"")
+    os.mkfifo(tmp_path / "b.mid")
+    files = [UNKNOWN._replace(path=f"{name}.mid", md5="") for name in "abc"]
+    sums = [file.md5 for file in with_md5([*files, NAMED], tmp_path)]
+    assert sums == ["d41d8cd98f00b204e9800998ecf8427e", "", "", "bb"]

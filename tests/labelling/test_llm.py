@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+import os
 import random
 import re
 import subprocess
@@ -122,6 +123,9 @@ def test_another_file_is_refused_and_not_changed(llm: FakeLlm, tmp_path: Path) -
         with pytest.raises(UserError, match="does not hold answers"):
             use(path)
     assert path.read_text(encoding="utf-8") == "path,genre\n"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe: not a regular file"):
+        run(tmp_path / "pipe")
 
 
 def test_the_plan_equals_the_requests(llm: FakeLlm, cache: Path) -> None:
