@@ -191,7 +191,10 @@ def locked_folder(folder: Path, in_use: str) -> Iterator[None]:
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    path = folder.with_name(f".{folder.name}.lock")
+    with errors_naming(folder, path):  # FileLock waits for a place where no file can be made
+        path.open("ab").close()
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

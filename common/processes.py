@@ -2,18 +2,28 @@
 
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, current_process, get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.synchronize import Event as EventType
+from pathlib import Path
 from typing import TypeVar
+
+from common.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_CONTEXT = get_context("spawn")  # not forked: a fork of a program with threads can hang
+_UNGUARDED = (
+    "no worker process can start, because each imports the running script: save the script in a file, put the call "
+    'below `if __name__ == "__main__":`, or work in this process alone (workers=1)'
+)
 
 
 def map_in_processes(
@@ -23,27 +33,46 @@ def map_in_processes(
 
     When a worker is killed, as the system does when memory runs out, its items are retried one by one; an item that
     kills its process again yields `died`. `work` is a function of a module, or a partial of one.
+
+    Raises `UserError` where no worker can start, because the running script cannot be imported.
     """
     if workers < 2:
         yield from map(work, items)
         return
+    end_if_imported_by_worker()
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script and not Path(script).exists():  # as from standard input
+        raise UserError(_UNGUARDED)
     chunks = [items[first : first + chunk] for first in range(0, len(items), chunk)]
-    done = 0
+    done, started = 0, _CONTEXT.Event()
     while done < len(chunks):
         try:
-            for results in _in_pool(work, chunks[done:], workers):
+            for results in _in_pool(work, chunks[done:], workers, started):
                 done += 1
                 yield from results
         except BrokenProcessPool:
+            if not started.is_set():
+                raise UserError(_UNGUARDED) from None
             # The deadly item is unknown. Retry the first chunk without a result one by one; if a later chunk holds it,
             # the next pool breaks too, until that chunk is the first.
             yield from _one_by_one(work, chunks[done], died)
             done += 1
 
 
-def _in_pool(work: Callable[[Item], Result], chunks: Sequence[Sequence[Item]], workers: int) -> Iterator[list[Result]]:
+def end_if_imported_by_worker() -> None:
+    """End a process that is starting as a worker, and runs the script of its parent because that has no main guard.
+
+    The parent then raises the error; without this, each worker would print another one.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        os._exit(1)
+
+
+def _in_pool(
+    work: Callable[[Item], Result], chunks: Sequence[Sequence[Item]], workers: int, started: EventType
+) -> Iterator[list[Result]]:
     others = active_children()  # of this process, not of this pool
-    with _pool(min(workers, len(chunks))) as pool:
+    with _pool(min(workers, len(chunks)), started) as pool:
         waiting = iter(chunks)
         # A few chunks ahead keep the workers busy without holding all results in memory.
         running: deque[Future[list[Result]]] = deque()
@@ -88,13 +117,14 @@ def _map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         raise
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: a fork of a program with threads can hang.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+def _pool(workers: int, started: EventType | None = None) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=_CONTEXT, initializer=_end_with_parent, initargs=(started,))
 
 
-def _end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end this process when the parent ends."""
+def _end_with_parent(started: EventType | None) -> None:
+    """Leave Ctrl-C to the parent, and end this process when the parent ends; sets the event `started`."""
+    if started:
+        started.set()
     parent = parent_process()
     assert parent is not None, "a worker has a parent"
 

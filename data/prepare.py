@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import hash_of_file
+from common.processes import end_if_imported_by_worker
 from common.splits import SPLITS
 from common.text import printable
 from data.labels import Labels, read_labels
@@ -90,6 +91,7 @@ def prepare_store(
     Raises `UserError` where the labels are unusable, a genre has no training song, the folder holds something else, or
     another process is making the same store.
     """
+    end_if_imported_by_worker()
     if not midi_dir.is_dir():
         raise UserError(f"{midi_dir}: no such folder; see --midi-dir")
     labels = read_labels(labels_csv, genre_column=genre_column, names=genres, min_confidence=min_confidence)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.errors import reason_of
 from common.processes import map_in_processes
 from data.smf import MidiError
-from data.song import FRAMES_PER_SECOND, Song, read_song
+from data.song import FRAMES_PER_SECOND, Song, read_song, why_silent
 
 _FILES_PER_TASK = 16
 _MINIMUM_FILES_PER_WORKER = 64
@@ -51,11 +52,13 @@ def _read(file: Path, *, min_frames: int, max_minutes: float, frames_per_second:
         return f"cannot be read: {error.strerror or error}"
     except MemoryError:
         return "damaged: it needs more memory than there is"
+    except Exception as error:
+        return f"damaged: {reason_of(error)}"
     if len(song.frames) < min_frames:
         return f"too short: {len(song.frames)} frames, a window has {min_frames}"
-    sounding = np.flatnonzero(song.frames.any(axis=1))
-    if not len(sounding):
-        return "no pitched note"
+    if reason := why_silent(song):
+        return reason
     # Leading and trailing silence does not distinguish copies.
+    sounding = np.flatnonzero(song.frames.any(axis=1))
     content = song.frames[sounding[0] : sounding[-1] + 1]
     return ReadSong(song, hashlib.sha256(content.tobytes()).hexdigest()[:16])

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.files import read_limited
+
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE, PROGRAM_CHANGE, PITCH_BEND = 0x8, 0x9, 0xB, 0xC, 0xE
 MAX_BYTES = 8_000_000  # about two million notes; the largest files of real music have a tenth
 _META, _SYSEX, _SYSEX_ESCAPE, _SET_TEMPO = 0xFF, 0xF0, 0xF7, 0x51
@@ -55,13 +57,13 @@ class MidiEvents:
 def read_midi_events(path: Path) -> MidiEvents:
     """Read a Standard MIDI File, also inside a RIFF (RMID) or MacBinary file.
 
-    Raises `MidiError` where the content is not MIDI, damaged or over `MAX_BYTES`, `OSError` where the file cannot be
-    read.
+    Raises `MidiError` where the content is not MIDI, damaged or over `MAX_BYTES`, or `path` is a device or a pipe;
+    `OSError` where the file cannot be read.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise MidiError(f"too large: {size:,} bytes, more than the {MAX_BYTES:,} allowed")
-    content = _unwrapped(path.read_bytes())
+    try:
+        content = _unwrapped(read_limited(path, MAX_BYTES))
+    except ValueError as error:
+        raise MidiError(str(error)) from error
     ticks_per_quarter, chunks = _track_chunks(content)
     data = np.frombuffer(content + bytes(_LOOKAHEAD_BYTES), np.uint8)
     return _decode(data, *_find_events(data, chunks), ticks_per_quarter)

@@ -84,6 +84,13 @@ def read_song(path: Path, *, frames_per_second: int = FRAMES_PER_SECOND, max_sec
     return Song(frames, seconds[on], events.data1[on], events.data2[on], drum[on])
 
 
+def why_silent(song: Song) -> str:
+    """Return why no pitch sounds in the roll of a song, "" if one does."""
+    if song.frames.any():
+        return ""
+    return "no pitched note in it" if song.drum.all() else "its pitched notes are shorter than a frame"
+
+
 def tick_seconds(events: MidiEvents) -> np.ndarray:
     """Return the time of each event in seconds, float64 (n,), with the rounding of `pretty_midi`."""
     if (events.tempo_microseconds == 0).any():

@@ -7,7 +7,7 @@ import torch
 
 from common.errors import UserError
 from data.smf import MidiError
-from data.song import FRAMES_PER_SECOND, Song, read_song
+from data.song import FRAMES_PER_SECOND, Song, read_song, why_silent
 from data.store import RollStore, SongRow
 from data.windows import Batch, WindowSource
 
@@ -42,6 +42,6 @@ def _read(path: Path, frames_per_second: int) -> Song:
         raise UserError(f"{path}: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if not song.frames.any():
-        raise UserError(f"{path}: no pitched note in it")
+    if reason := why_silent(song):
+        raise UserError(f"{path}: {reason}")
     return song

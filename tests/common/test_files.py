@@ -124,3 +124,10 @@ def test_a_folder_is_locked_for_the_second(tmp_path: Path, monkeypatch: pytest.M
             pytest.fail("locked twice, by another name")
     with locked_folder(folder, "is in use"):
         pass
+
+
+def test_a_place_without_room_for_a_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".run.lock").mkdir()
+    with pytest.raises(OSError, match="Is a directory") as caught, locked_folder(tmp_path / "run", "is in use"):
+        pytest.fail("locked")
+    assert caught.value.filename == str(tmp_path / "run")

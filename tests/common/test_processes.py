@@ -113,3 +113,22 @@ def test_a_stopped_program_asks_its_workers_to_stop(tmp_path: Path, number: sign
     parent.send_signal(number)
     assert parent.wait(20) == 128 + number
     assert all((folder / "saved").exists() for folder in folders)
+
+
+UNGUARDED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from common.processes import map_in_processes
+print(list(map_in_processes(str, range(9), 2, died="killed")))
+"""
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_script_that_workers_cannot_import_is_named(from_file: bool, tmp_path: Path) -> None:
+    """Without a main guard each worker would begin the work anew; from standard input there is nothing to import."""
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    command = [sys.executable, script if from_file else "-", ROOT]
+    done = subprocess.run(command, input=UNGUARDED, capture_output=True, text=True)
+    assert done.stderr.count("Error: ") == 1 and "killed" not in done.stdout
+    assert 'UserError: no worker process can start, because each imports the running script' in done.stderr

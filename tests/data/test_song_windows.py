@@ -48,6 +48,7 @@ def test_a_file_shorter_than_a_window_is_one_window(tmp_path: Path) -> None:
     [
         (b"not MIDI", "song.mid: not a MIDI file"),
         (midi([on(0, 36, 80, 9), off(480, 36, 9)]), "song.mid: no pitched note in it"),
+        (midi([on(10, 60), off(40, 60)]), "song.mid: its pitched notes are shorter than a frame"),
         (None, "song.mid: cannot be read \\(No such file"),
     ],
 )
