@@ -22,11 +22,14 @@ def select_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def prepare_process(device: torch.device, *, threads: int = 0, tf32: bool = False) -> str:
+def prepare_process(
+    device: torch.device, *, threads: int = 0, tf32: bool = False, keep_memory: bool = True
+) -> str:
     """Set up this process to compute on `device`; returns a line that describes the setup.
 
     `threads` is the number of CPU threads; 0 leaves it to torch. `tf32` allows TF32 matrix products and convolutions
-    on a GPU. cuDNN chooses algorithms without benchmarking. On a CPU, `keep_freed_memory` applies.
+    on a GPU. cuDNN chooses algorithms without benchmarking. `keep_memory`: on a CPU, `keep_freed_memory` applies, which
+    suits batches of one size.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -34,7 +37,7 @@ def prepare_process(device: torch.device, *, threads: int = 0, tf32: bool = Fals
     torch.backends.cudnn.benchmark = False
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, TF32 {'on' if tf32 else 'off'}, cuDNN without benchmark"
-    if device.type == "cpu":
+    if device.type == "cpu" and keep_memory:
         keep_freed_memory()
     return f"{device.type}, {torch.get_num_threads()} threads"
 

@@ -100,11 +100,15 @@ class Subject(Evaluated):
 
     def by_window(self, values: Callable[[Tensor, Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
         """`values(index, batch)` of all windows, batch by batch: float64 (n_windows, ...) on the CPU by name."""
-        parts: dict[str, list[Tensor]] = {}
+        # Made at once: small results kept between the large tensors of the batches would scatter the memory, which grew
+        # to gigabytes.
+        every: dict[str, Tensor] = {}
         for index in tqdm(torch.arange(len(self.windows)).split(self.options.batch_size), "windows"):
             for name, value in values(index, self.windows.batch(index)).items():
-                parts.setdefault(name, []).append(value.cpu())
-        return {name: torch.cat(part).double() for name, part in parts.items()}
+                if name not in every:
+                    every[name] = torch.empty(len(self.windows), *value.shape[1:], dtype=torch.float64)
+                every[name][index] = value.double().cpu()
+        return every
 
     def table(self, **values: Tensor) -> pd.DataFrame:
         """A row for each window: `values`, (n_windows,) each, and the column genre_id."""
@@ -139,7 +143,7 @@ def open_weights(
     hold any of the `readable` kinds. Raises `UserError` if there are no weights, `CheckpointError` if some cannot be
     used or do not fit the store.
     """
-    prepare_process(select_device(options.device))
+    prepare_process(select_device(options.device), keep_memory=False)
     wanted = [(kind, seq_len) for seq_len in options.seq_lens for kind in kinds]
     folders = dict.fromkeys(options.checkpoints)
     places = [(folder, hybrid_path(folder, *each), each[1]) for folder in folders for each in wanted]

@@ -11,6 +11,7 @@ from midi_files import roll_with
 
 import eval_elbo
 import eval_mse
+from common import device
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.metrics.elbo import FrameBaselines, measure_elbo
@@ -73,6 +74,17 @@ def test_mse_table_covers_the_whole_split(places: dict[str, object]) -> None:
     assert rows[-1]["MSE_cvae_mean"] == pytest.approx(mean)
     written = pd.read_csv(options.metrics / "eval_mse-T32.csv")
     assert written["MSE_zeros"].iloc[-1] == pytest.approx(rows[-1]["MSE_zeros"], rel=1e-4)
+
+
+def test_results_of_all_windows_take_no_memory_of_the_batches(
+    places: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: pytest.fail("scattered memory is kept"))
+    (subject,) = open_subjects(eval_mse.Options(**places, batch_size=4))
+    found = subject.by_window(lambda index, batch: {"index": index.float(), "roll": batch.roll})
+    assert found["index"].tolist() == list(range(len(subject.windows)))
+    rolls = torch.cat(list(subject.windows.all_rolls()))
+    assert torch.equal(found["roll"], rolls.double()) and found["roll"].untyped_storage().nbytes() == 8 * rolls.numel()
 
 
 def test_elbo_table(places: dict[str, object]) -> None:
