@@ -79,6 +79,9 @@ def _export(path: Path, options: Options) -> Path:
     description, dtype = describe(model), torch.float16 if options.half else torch.float32
     weights = {name: tensor.to(dtype).contiguous() for name, tensor in description.pop("weights").items()}
     training = {name: fact for name, fact in facts.items() if name != "training_songs"}
+    # Weights from before they left folders out may name those of their machine.
+    options_used = facts.get("options", {}).items()
+    training["options"] = {name: value for name, value in options_used if not Path(str(value)).is_absolute()}
     config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": training}
     onnx = ""
     folder.mkdir(parents=True, exist_ok=True)

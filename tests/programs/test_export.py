@@ -60,8 +60,10 @@ def test_the_code_of_the_card_works(checkpoints: Path, tmp_path: Path, monkeypat
 def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = build("generator", preset, n_genres=3, seq_len=32, **sizes).eval()
-    facts = {"epoch": 3, "chosen_by": "roll_distance", "metrics": {}, "options": {}}
+    facts = {"epoch": 3, "chosen_by": "roll_distance", "metrics": {}, "options": {"seed": 3, "store": "/home/me/store"}}
     (folder,) = export(Options(checkpoint=save_weights(model, tmp_path / "G.pth", **facts), output=tmp_path))
+    published = json.loads((folder / "config.json").read_text())["training"]["options"]
+    assert published == {"seed": 3}, "no folder of this machine"
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     z, genre = torch.randn(5, model.noise_size(32)), torch.tensor([0, 1, 2, 1, 0])
     (found,) = session.run(["probabilities"], {"z": z.numpy(), "genre": genre.numpy()})
