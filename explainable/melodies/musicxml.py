@@ -1,5 +1,6 @@
 """The highest part of a MusicXML score -> a melody, by music21. docs/melodies.md says what is added to it."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import music21
 
 _MAX_BYTES, _MAX_TAGS = 20_000_000, 1_000_000
-_JUMPS = {"dacapo", "dalsegno", "tocoda"}
+_MAX_ELEMENTS = 20 * MAX_ITEMS  # of the part that is read
+_JUMP = re.compile(r"\bD\.\s?[CS]\.|\bD[CS]\b|\bda capo\b|\bdal segno\b", re.IGNORECASE)
 _PLAYED = {"attributes", "note", "backup", "forward", "barline"}
 
 
@@ -40,9 +42,6 @@ def _read_score(name: str, path: Path, reading: Reading) -> Tune:
     part.toSoundingPitch(inPlace=True)
     metres = (own.ratioString for own in part.recurse().getElementsByClass("TimeSignature"))
     bar = require_metre(reading.metres, *metres)
-    jumps = [own.getText() for own in part.recurse().getElementsByClass("RepeatExpressionCommand")]
-    if reading.repeats and jumps:
-        raise TuneError(Reason.OTHER_ORDER, jumps[0])
     written = list(_sounds(part))
     return lay_out(name, unfold(written) if reading.repeats else written, bar)
 
@@ -67,9 +66,10 @@ def _read_xml(path: Path) -> ElementTree.Element:
 
 
 def _keep_top_part(score: ElementTree.Element, repeats: bool) -> str:
-    """The XML of the score with one part, without layout and words, which halves the time of parsing a chorale.
+    """The XML of one part without layout and words, which halves the time of parsing a chorale.
 
-    Cue notes, which music21 plays, and `<forward>`, which it skips, become rests.
+    Cue notes, which music21 plays, and `<forward>`, which it skips, become rests. With `repeats`, raises `TuneError`
+    for D.C. and D.S.
     """
     if score.tag == "score-timewise":
         rows: dict[str | None, ElementTree.Element] = {}
@@ -77,33 +77,29 @@ def _keep_top_part(score: ElementTree.Element, repeats: bool) -> str:
             for part in measure.findall("part"):
                 row = rows.setdefault(part.get("id"), ElementTree.Element("part", part.attrib))
                 ElementTree.SubElement(row, "measure", measure.attrib).extend(part)
-            score.remove(measure)
-        score.extend(rows.values())
+        score[:] = [*score.findall("part-list"), *rows.values()]
         score.tag = "score-partwise"
     names = {part.get("id"): part.findtext("part-name", "") for part in score.iterfind("part-list/score-part")}
     parts = score.findall("part")
     if not parts:
         raise TuneError(Reason.UNREADABLE, "no part in it")
     top = next((part for part in parts if names.get(part.get("id"), "").strip().startswith("Soprano")), parts[0])
-    for parent in (score, *score.findall("part-list")):
-        for child in list(parent):
-            if child.tag in ("part", "score-part", "part-group") and child.get("id") != top.get("id"):
-                parent.remove(child)
+    words = ("".join(element.itertext()) for element in top.iter("words"))
+    jumps = [text for text in words if _JUMP.search(text)]
+    jumps += [name for sound in top.iter("sound") for name in ("dacapo", "dalsegno", "tocoda") if name in sound.attrib]
+    if repeats and jumps:
+        raise TuneError(Reason.OTHER_ORDER, jumps[0][:40])
+    score[:] = [child for child in score if child.tag != "part" or child is top]
+    for listed in score.findall("part-list"):
+        listed[:] = [child for child in listed if child.get("id") == top.get("id")]
+    for measure in top:
+        measure[:] = [child for child in measure if child.tag in _PLAYED]
     if len(top) > MAX_MEASURES:
         raise TuneError(Reason.TOO_LONG)
-    if sum(1 for _ in top.iter("note")) > MAX_ITEMS:
+    if sum(1 for _ in top.iter("note")) > MAX_ITEMS or sum(1 for _ in top.iter()) > _MAX_ELEMENTS:
         raise TuneError(Reason.TOO_MANY_NOTES)
-    for sound in top.iter("sound"):
-        if repeats and (jumps := sound.attrib.keys() & _JUMPS):
-            raise TuneError(Reason.OTHER_ORDER, min(jumps))
-    for measure in top:
-        for child in list(measure):
-            if child.tag not in _PLAYED and "words" not in {each.tag for each in child.iter()}:
-                measure.remove(child)
     for element in [*top.iter("forward"), *(note for note in top.iter("note") if note.find("cue") is not None)]:
-        for child in list(element):
-            if child.tag not in ("duration", "voice"):
-                element.remove(child)
+        element[:] = [child for child in element if child.tag in ("duration", "voice")]
         element.tag = "note"
         ElementTree.SubElement(element, "rest")
     return ElementTree.tostring(score, encoding="unicode")
