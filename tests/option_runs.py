@@ -263,13 +263,16 @@ def fakes() -> Iterator[None]:
 # A run and its result
 
 
-def run(program: Program, world: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+def run(
+    program: Program, world: Path, folder: Path, options: dict[str, Any], *, read: bool = True
+) -> dict[str, Any]:
     """Everything that a run in the new `folder` computes, by name; "error" if the program refuses.
 
     `options` may have `earlier`: other options of a first run in the same folder. What only repeats options is left
-    out: facts of weights, configurations, columns of tables that are called by options.
+    out: facts of weights, configurations, columns of tables that are called by options. Without `read`, the content of
+    files is left out, too.
     """
-    shutil.copytree(world / "template", folder)
+    shutil.copytree(world / "template", folder, dirs_exist_ok=True)
     (folder / W).symlink_to(world)
     last = {name: value for name, value in options.items() if name != "earlier"}
     printed, result = io.StringIO(), {}
@@ -293,7 +296,7 @@ def run(program: Program, world: Path, folder: Path, options: dict[str, Any]) ->
             result[str(cache)] = True  # the names of cached files are hashes of options
         elif path.is_file() and not (world / "template" / name).exists():
             # Some names repeat options: the folders of the study's runs, and of one table.
-            result[re.sub(r"explainable/\w+/\w+/|_leaking", "", str(name))] = _content(path, restated)
+            result[re.sub(r"explainable/\w+/\w+/|_leaking", "", str(name))] = read and _content(path, restated)
     return result
 
 

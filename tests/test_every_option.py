@@ -1,6 +1,7 @@
 """Every option of every program has an effect: another value gives other weights, losses, clips, tables or files."""
 
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from midi_files import write
 from option_runs import Program, W, fakes, make_world, run
 
 from common.options import CheckedOptions
@@ -276,6 +278,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             known[key] = run(PROGRAMS[name], world, place, options)
         return known[key]
 
+    of.folder = lambda name: folder / f"{name}_{[*known].index((name, 1, repr(sorted(PROGRAMS[name].base.items()))))}"
+    of.world = world
     with fakes():
         make_world(world)
         yield of
@@ -310,6 +314,28 @@ def equal(first: Any, second: Any, close: bool) -> bool:
 def test_equal_options_give_equal_results(name: str, result: Any) -> None:
     """Otherwise the test above could not fail."""
     assert result(name, PROGRAMS[name].base) == result(name, PROGRAMS[name].base, 2)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_file_of_others_is_replaced(name: str, result: Any, tmp_path: Path) -> None:
+    """A program refuses where files of others are in place of all outputs, or of the last, and leaves them."""
+    result(name, PROGRAMS[name].base)
+    done, ours = result.folder(name), re.compile(r"\.written|.*\.lock|events\..*|cache/.*|w/.*")
+    template = result.world / "template"
+    outputs = [path for path in done.rglob("*") if path.is_file() and not (template / path.relative_to(done)).exists()]
+    outputs.sort(key=lambda path: path.stat().st_mtime_ns)
+    names = [path.relative_to(done) for path in outputs]
+    names = [each for each in names if not ours.fullmatch(each.as_posix()) and each.name != ".written"]
+    # A folder that has only the names of a store or set, all of them, is one that is damaged.
+    damaged = name in ("prepare_data", "study_prepare")
+    for number, planted in enumerate([names[-1:], *([] if damaged else [names])]):
+        place = tmp_path / str(number)
+        for each in planted:
+            write(place / each, b"by hand")
+        outcome = run(PROGRAMS[name], result.world, place, PROGRAMS[name].base, read=False)
+        assert "error" in outcome or not planted or planted[0].name == "log.txt"  # which is appended to
+        kept = [(place / each).read_bytes()[: None if "error" in outcome else 7] for each in planted]
+        assert kept == [b"by hand"] * len(planted)
 
 
 def test_the_programs_are_all() -> None:

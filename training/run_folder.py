@@ -22,7 +22,7 @@ class RunFolder:
     def open(self, options: dict[str, Any]) -> None:
         """Make the folder and write the options."""
         require_writable(self.path)
-        write_text(self._options, json.dumps(options, indent=2) + "\n", replace=True)
+        write_text(self._options, json.dumps(options, indent=2) + "\n")
 
     def clear(self) -> None:
         """Remove the files of an earlier run."""

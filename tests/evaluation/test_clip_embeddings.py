@@ -66,7 +66,7 @@ def test_a_cache_that_cannot_be_written_is_read_with_one_warning(
 ) -> None:
     made = embedder_of(tmp_path).embed(clips(3))["fake"]
 
-    def refuse(path: Path, content: bytes) -> None:
+    def refuse(path: Path, content: bytes, *, replace: bool) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(clip_embeddings, "write_bytes", refuse)
