@@ -9,6 +9,7 @@ import pandas as pd
 from common.errors import UserError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_ALSO_READ = ("genre", "artist", "title", "split", "source", "confidence", "md5")  # where a table has them
 
 
 def read_label_csv(path: Path, needed: list[str]) -> tuple[pd.DataFrame, pd.Series]:
@@ -55,7 +56,7 @@ def _separator(path: Path, header: str, needed: list[str]) -> str:
     for separator in SEPARATORS:
         names = _names(header, separator)
         missing[separator] = [name for name in needed if name not in names]
-        twice = sorted({name for name in names if names.count(name) > 1 and name in (*needed, "split")})
+        twice = sorted({name for name in names if names.count(name) > 1 and name in (*needed, *_ALSO_READ)})
         if not missing[separator] and twice:
             raise UserError(f"{path}: two columns are called {twice[0]}; keep one")
     best = min(missing, key=lambda separator: len(missing[separator]))

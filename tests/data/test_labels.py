@@ -127,6 +127,8 @@ def test_a_row_that_cannot_be_used_is_rejected_alone(tmp_path: Path, row: str, p
         ("path,genre\na.mid,pop\n", "no column genre_id;.*it is 'path,genre'"),
         ("a.mid,0\nb.mid,1\n", "no column path and genre_id.*commas or semicolons or tabs.*it is 'a.mid,0'"),
         ("path,genre_id,Path\na.mid,0,b.mid\n", "two columns are called path"),
+        ("path,genre_id,artist,artist\na.mid,0,A,B\n", "two columns are called artist"),
+        ("path,genre_id,genre,GENRE\na.mid,0,pop,pop\n", "two columns are called genre"),
         ("path,genre_id\na.mid,pop\n", "no usable row"),
         ("path,genre_id,genre\na,0,pop\nb,1,rock\nc,0,jazz\n", "genre_id 0 is called 'pop', but 'jazz' in line 4"),
         ("path,genre_id,genre\na,0,pop\nb,1,Pop\n", "two ids are called 'pop'; use other names"),
