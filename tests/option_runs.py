@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
 from hashlib import md5
-from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
 from types import SimpleNamespace
@@ -32,7 +31,7 @@ from matplotlib.figure import Figure
 from midi_files import example_song, midi, off, on, write
 from msd_files import write_aggregate
 from tiny_stores import make_store
-from weights import save_weights
+from weights import save_rolls
 
 import evaluate
 from audio import synthesis
@@ -45,9 +44,8 @@ from explainable.metrics import independence
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
 from labelling.msd import Track
-from models import ARCHITECTURES, LARGE, PAPER
+from models import LARGE, PAPER
 from models.checkpoint import CheckpointError, read_checkpoint
-from models.prior import AUTOREGRESSIVE, STANDARD_NORMAL
 from programs import latent_plots, study_compare, study_evaluate
 from programs.study_prepare import prepare_measures
 from programs.study_train import train_model
@@ -81,7 +79,7 @@ def make_world(world: Path) -> None:
     for name, architecture in (("A", PAPER), ("B", PAPER), ("strange", PAPER), ("large", LARGE), ("apart", PAPER)):
         songs = torch.tensor([7] if name == "strange" else [], dtype=torch.int64)
         lineage = {"cvae_lineage": ["another CVAE"]} if name == "apart" else {}
-        _save_rolls(world / name, architecture, training_songs=songs, **lineage)
+        save_rolls(world / name, architecture, training_songs=songs, **lineage)
     for name in ("cvae_pretrained_best.pth", "hybrid_cvae_best_T32.pth"):
         write(world / "apart" / name, (world / "A" / name).read_bytes())
     for source, place, file in (
@@ -103,34 +101,6 @@ def make_world(world: Path) -> None:
         write_benchmark(world, name, **pieces)
     _write_corpus(world)
     _write_melodies(world)
-
-
-def _save_rolls(folder: Path, architecture: str, **facts: Any) -> None:
-    """Random weights of every kind that play some notes, with the names that stages 1, 2 and 3 give them."""
-    torch.manual_seed(crc32(folder.name.encode()))
-    sizes = {"n_genres": 3, "genre_size": 2, "event_size": 4, "depth": 1}
-    sizes |= {"latent": 2, "hidden": 16} if architecture == LARGE else {"latent": 4, "hidden": 4}
-    files = [(f"{kind}_pretrained_best", kind, 32, STANDARD_NORMAL) for kind in ARCHITECTURES]
-    files += [
-        (f"hybrid_{name}_best_T{seq_len}", kind, seq_len, AUTOREGRESSIVE)
-        for seq_len in (32, 64) for name, kind in zip(("cvae", "G", "D"), ARCHITECTURES, strict=True)
-    ]  # fmt: skip
-    for file, kind, seq_len, prior in files:
-        network, _ = ARCHITECTURES[kind][architecture]
-        given = {**sizes, "seq_len": seq_len, "prior": prior}
-        model = network(**{name: given[name] for name in given.keys() & signature(network).parameters})
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_((0.1 if architecture == LARGE else 0.4) * torch.randn_like(parameter))
-            if output := getattr(model, "roll", getattr(model, "frame", None)):
-                output.weight.mul_(3)
-                output.bias.fill_(-2.5)
-            elif kind == "cvae":
-                likely = {"wait_head": slice(2, 10), "pitch_head": slice(60, 73), "duration_head": slice(10)}
-                for head, places in likely.items():
-                    getattr(model.decoder, head).choices.bias.fill_(-8)[places] = 0
-        own = {"seq_len": seq_len, "epoch": 1, "chosen_by": "loss", "metrics": {}}
-        save_weights(model, folder / f"{file}.pth", **own, **facts)
 
 
 def _write_corpus(world: Path) -> None:
