@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from common.errors import UserError, run_command
-from common.files import write_bytes, write_text
+from common.errors import UserError, run_command, signals_deferred
+from common.files import RECORD, check_outputs, write_bytes
 from common.options import CheckedOptions, option, parse_options
 from models import Generator, describe
 from models.checkpoint import CheckpointError
@@ -76,6 +77,8 @@ def export(options: Options) -> list[Path]:
 def _export(path: Path, options: Options) -> Path:
     trained = load(path, KINDS, "name weights that training wrote")
     model, facts, folder = trained.model, trained.facts, options.output / path.stem
+    # The whole folder is replaced: all of its files must be ours.
+    check_outputs([folder, *(file for file in folder.rglob("*") if file.is_file() and file.name != RECORD)])
     description, dtype = describe(model), torch.float16 if options.half else torch.float32
     weights = {name: tensor.to(dtype).contiguous() for name, tensor in description.pop("weights").items()}
     training = {name: fact for name, fact in facts.items() if name != "training_songs"}
@@ -83,11 +86,10 @@ def _export(path: Path, options: Options) -> Path:
     options_used = facts.get("options", {}).items()
     training["options"] = {name: value for name, value in options_used if not Path(str(value)).is_absolute()}
     config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": training}
-    onnx = ""
-    folder.mkdir(parents=True, exist_ok=True)
+    onnx, files = "", {}
     if model.kind == Generator.kind:
         onnx = ONNX.format(noise=model.noise_size(trained.seq_len), seq_len=trained.seq_len)
-        write_bytes(folder / "model.onnx", _onnx(trained))
+        files["model.onnx"] = _onnx(trained)
     card = CARD.format(
         name=path.stem, kind=model.kind, network=model.network, onnx=onnx, seq_len=trained.seq_len,
         frames_per_second=trained.frames_per_second, condition=trained.condition.capitalize(),
@@ -96,9 +98,14 @@ def _export(path: Path, options: Options) -> Path:
         epoch=facts["epoch"], chosen_by=facts["chosen_by"],
         metrics=", ".join(f"{name} {value:.4g}" for name, value in facts["metrics"].items()),
     )  # fmt: skip
-    write_bytes(folder / "model.safetensors", save(weights, {"format": "pt"}))
-    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
-    write_text(folder / "README.md", card)
+    files["model.safetensors"] = save(weights, {"format": "pt"})
+    files |= {"config.json": f"{json.dumps(config, indent=2)}\n".encode(), "README.md": card.encode()}
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as private:
+        for name, content in files.items():
+            write_bytes(Path(private, "new", name), content)
+        if folder.exists():
+            folder.rename(Path(private, "old"))
+        Path(private, "new").rename(folder)
     print(f"{folder}: {path.name}, {sum(map(torch.numel, weights.values())):,} numbers")
     return folder
 
@@ -109,7 +116,8 @@ def _onnx(trained: Trained) -> bytes:
     of_batch, file = {0: torch.export.Dim("batch")}, io.BytesIO()
     # The exporter warns about optional packages.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    # It calls back into Python, and swallows some errors there.
+    with signals_deferred(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             trained.model, example, input_names=["z", "genre"], output_names=["probabilities"], dynamo=True,

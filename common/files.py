@@ -21,7 +21,7 @@ from common.errors import UserError
 
 HASH_DIGITS = 12
 # Record of the files that we wrote in a folder: a line for each writing with name, size, time of change and SHA-256.
-_RECORD = ".written"
+RECORD = ".written"
 _HOST = sha256(socket.gethostname().encode()).hexdigest()[:8]
 _TEMPORARY_NAME = re.compile(rf"\..+\.{_HOST}-(\d+)-[0-9a-f]+\.partial")
 
@@ -78,7 +78,7 @@ def written_atomically(path: Path, *, replace: bool = False) -> Iterator[BinaryI
     suffix = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial"
     temporary = path.with_name(f".{path.name[:40]}.{suffix}")
     try:
-        with errors_naming(path, temporary, path.with_name(_RECORD)):
+        with errors_naming(path, temporary, path.with_name(RECORD)):
             path.parent.mkdir(parents=True, exist_ok=True)
             _sweep(path.parent.resolve())
             if not replace:
@@ -100,7 +100,7 @@ def _require_replaceable(path: Path) -> None:
         return
     written = []
     with contextlib.suppress(FileNotFoundError):
-        lines = path.with_name(_RECORD).read_text(encoding="ascii").splitlines()
+        lines = path.with_name(RECORD).read_text(encoding="ascii").splitlines()
         written = [facts for name, *facts in map(json.loads, lines) if name == path.name]
     if not written:
         raise UserError(f"{path}: exists, and no program of ours wrote it; move it, or name another place to write")
@@ -111,7 +111,7 @@ def _require_replaceable(path: Path) -> None:
 def _note_written(temporary: Path, path: Path) -> None:
     """Append `path`, whose content is in `temporary`, to the record of its folder."""
     line = json.dumps([path.name, *_size_and_time(temporary), hash_of_file(temporary)]) + "\n"
-    with path.with_name(_RECORD).open("ab") as file:  # one write: lines of two processes do not mix
+    with path.with_name(RECORD).open("ab") as file:  # one write: lines of two processes do not mix
         file.write(line.encode())
 
 

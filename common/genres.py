@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from common.errors import UserError
+from common.text import short_name
 
 ALL = "all"
 
@@ -31,6 +32,6 @@ def choose_one_genre(text: str, genres: Sequence[str], condition: str = "genre")
 
 
 def genre_file_names(genres: Sequence[str]) -> list[str]:
-    """Return genre names fit for file names; names that become equal get their id appended."""
-    names = [re.sub(r"\W+", "_", name.lower()) for name in genres]
-    return [f"{name}_{genre_id}" if names.count(name) > 1 else name for genre_id, name in enumerate(names)]
+    """Return genre names fit for file names; where some become equal, all get their ids appended."""
+    names = [short_name(re.sub(r"\W+", "_", name.lower())) for name in genres]
+    return names if len(set(names)) == len(names) else [f"{name}_{number}" for number, name in enumerate(names)]

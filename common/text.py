@@ -2,7 +2,7 @@
 
 import re
 
-MAX_NAME = 60  # characters of a file name in titles and longer names
+MAX_NAME = 60  # bytes of a name in a longer file name
 
 
 def printable(text: str) -> str:
@@ -12,4 +12,4 @@ def printable(text: str) -> str:
 
 def short_name(text: str) -> str:
     """Return `text` as a part of a file name for any file system: printable, no separators, limited length."""
-    return re.sub(r'[\\/:*?"<>|]', "_", printable(text))[:MAX_NAME]
+    return re.sub(r'[\\/:*?"<>|]', "_", printable(text)).encode()[:MAX_NAME].decode(errors="ignore")

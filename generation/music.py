@@ -31,7 +31,7 @@ from figures.roll_sheet import RollPanel, SheetRows
 from models import CVAE, LARGE, Generator
 from models.base import FRAMES_A_SECOND
 from models.trained import Trained, load
-from models.weight_files import FOLDERS, folder_of, hybrid_path
+from models.weight_files import FOLDERS, folder_of, hybrid_file, hybrid_path
 
 _CONTEXT = 64  # frames of a song that its continuation begins with
 SHEET_CLIPS = 8  # of each genre
@@ -118,16 +118,28 @@ def _load(options: Options, file: Path | None, kinds: tuple[str, ...], kind: str
     return load(hybrid_path(folder, kind, seq_len), kind, remedy, seq_len=seq_len)
 
 
+def _run(options: Options, trained: Trained, *genre_ids: int) -> str:
+    """The part of file names that tells results apart: genres, weights, T and number of windows, seed."""
+    genres = short_name("_".join(genre_file_names(trained.genres)[genre_id] for genre_id in genre_ids))
+    if trained.path.name == hybrid_file(trained.model.kind, trained.seq_len):
+        weights = f"{options.checkpoints.name if options.checkpoints else options.preset}_{trained.model.kind}"
+    else:
+        weights = trained.path.stem
+    windows = f"x{options.windows}" if options.windows > 1 else ""
+    parts = genres, short_name(weights), f"T{trained.seq_len}{windows}", f"seed{options.seed}"
+    return "_".join(part for part in parts if part)
+
+
 def make_clips(options: Options) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
     trained = load_player(options, options.source, SOURCES)
     source = ClipSource(trained, {}, options.latents, options.performance, options.seed, options.min_note_frames)
-    run = f"T{source.seq_len}{f'x{options.windows}' if options.windows > 1 else ''}_seed{options.seed}"
     rolls, rows, table = {}, [], []
-    for genre_id in choose_genres(options.genre, trained.genres, trained.condition):
-        genre, file_name = trained.genres[genre_id], genre_file_names(trained.genres)[genre_id]
+    chosen = choose_genres(options.genre, trained.genres, trained.condition)
+    for genre_id in chosen:
+        genre, run = trained.genres[genre_id], _run(options, trained, genre_id)
         clips = source.pieces(genre_id, options.count, options.windows, options.correlation)
-        rolls |= {f"{file_name}_{run}_{number:03d}": clip for number, clip in enumerate(clips)}
+        rolls |= {f"{run}_{number:03d}": clip for number, clip in enumerate(clips)}
         rows.append([RollPanel(f"{genre} {number:03d}", clip) for number, clip in enumerate(clips[:SHEET_CLIPS])])
         n_empty = sum(not clip.any() for clip in clips)
         notes = float(np.mean([len(roll_notes(clip).pitch) for clip in clips]))
@@ -138,7 +150,8 @@ def make_clips(options: Options) -> Music:
     print("polyphony: sounding keys, mean over all frames; empty clips count in both means")
     shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
     title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"
-    return Music(trained, rolls, f"sheet_{run}", rows, title)
+    sheet = _run(options, trained, *(chosen if len(chosen) < len(trained.genres) else ()))
+    return Music(trained, rolls, f"sheet_{sheet}", rows, title)
 
 
 @torch.no_grad()
@@ -147,6 +160,7 @@ def reconstruct(options: Options) -> Music:
     trained = load_encoder(options, options.seq_len)
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name, seq_len, rate = short_name(options.reconstruct.stem), trained.seq_len, trained.frames_per_second
+    stem = f"{name}_{_run(options, trained, genre_id)}"
     batch, n_frames = read_song_windows(options.reconstruct, seq_len, genre_id, frames_per_second=rate)
     z = trained.model.encode(*batch).mean
     if trained.model.any_length:  # one piece, without seams between its windows
@@ -159,10 +173,10 @@ def reconstruct(options: Options) -> Music:
     counts = count(*(torch.from_numpy(roll)[None] for roll in (reconstructed, original)))
     score = f"frame F1 {f1(*map(float, counts)):.3f}"
     print(f"{score} over {n_frames} frames in {len(z)} windows")
-    rolls = {f"{name}_original": original, f"{name}_reconstructed": reconstructed}
-    rows = [[RollPanel(each.removeprefix(f"{name}_"), roll)] for each, roll in rolls.items()]
+    rolls = {f"{stem}_original": original, f"{stem}_reconstructed": reconstructed}
+    rows = [[RollPanel(each.removeprefix(f"{stem}_"), roll)] for each, roll in rolls.items()]
     title = f"{name} as {trained.genres[genre_id]}, {trained.path.name}: {score}"
-    return Music(trained, rolls, f"{name}_T{seq_len}_sheet", rows, title)
+    return Music(trained, rolls, f"{stem}_sheet", rows, title)
 
 
 @torch.no_grad()
@@ -189,12 +203,16 @@ def interpolate_files(options: Options) -> Music:
     decoded = {name: _decode(options, trained, z, genre_id) for name, trained in networks.items()}
     played = {name: drop_short_notes(rolls, options.min_note_frames) for name, rolls in decoded.items()}
     name_a, name_b = (short_name(path.stem) for path in options.interpolate)
-    stem = f"{name_a}_to_{name_b}_T{seq_len}"
-    rolls = {f"{stem}_{name}_{step:03d}": roll for name, steps in played.items() for step, roll in enumerate(steps)}
+    stem = f"{name_a}_to_{name_b}"
+    rolls = {
+        f"{stem}_{_run(options, networks[name], genre_id)}_{step:03d}": roll
+        for name, steps in played.items()
+        for step, roll in enumerate(steps)
+    }
     rows = [[originals[0], *[None] * (options.steps - 2), originals[1]]]
     rows += [[RollPanel(f"{name} {step:03d}", roll) for step, roll in enumerate(s)] for name, s in played.items()]
     title = f"A {name_a}\nB {name_b}\nas {player.genres[genre_id]}, {player.path.name}, {encoder.path.name}"
-    return Music(player, rolls, f"{stem}_sheet", rows, title)
+    return Music(player, rolls, f"{stem}_{_run(options, player, genre_id)}_sheet", rows, title)
 
 
 @torch.no_grad()
@@ -210,7 +228,7 @@ def continue_file(options: Options) -> Music:
     if not model.any_length:
         raise UserError(f"{trained.path}: decodes single windows; --continue needs weights of --preset large")
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
-    name = short_name(options.continue_file.stem)
+    name, run = short_name(options.continue_file.stem), _run(options, trained, genre_id)
     song = read_song_roll(options.continue_file, trained.frames_per_second)
     heard = torch.from_numpy(song[:, : roll_notes(song).start[-1] + FRAMES_A_SECOND])
     context = F.pad(heard, (_CONTEXT, 0))[None, :, -_CONTEXT:]  # a shorter song is preceded by silence
@@ -230,13 +248,13 @@ def continue_file(options: Options) -> Music:
     if n_empty:
         print(f"{n_empty} of the {options.count} continuations add no note")
     rolls = {
-        f"{name}_continued_{number:03d}": np.concatenate([song, roll], axis=1)
+        f"{name}_continued_{run}_{number:03d}": np.concatenate([song, roll], axis=1)
         for number, roll in enumerate(continuations)
     }
     rows = [[RollPanel(f"{number:03d}", roll)] for number, roll in enumerate(played)]
     genre = trained.genres[genre_id]
     title = f"the end of {name}, continued as {genre} after {_CONTEXT} frames, {trained.path.name}"
-    return Music(trained, rolls, f"{name}_continued_sheet", rows, title)
+    return Music(trained, rolls, f"{name}_continued_{run}_sheet", rows, title)
 
 
 def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int) -> np.ndarray:

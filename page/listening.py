@@ -7,6 +7,7 @@ import numpy as np
 
 from audio.files import encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
+from common.errors import signals_deferred
 from data.pianoroll import roll_notes
 from evaluation.samples.clips import ClipSource
 from figures.pitch_range import PitchRange, pitch_range
@@ -50,7 +51,11 @@ def choose_listening(source: ClipSource, renderer: Renderer, n_real: int, n_gene
     audio = renderer.render_rolls((roll for roll in rolls if roll.any()), frames_per_second, workers)
     clips: dict[int, list[Clip]] = {}
     for genre_id, origin, number, roll in chosen:
-        uri = data_uri("audio/mpeg", encode_mp3(next(audio))) if roll.any() else None
+        uri = None
+        if roll.any():
+            sound = next(audio)
+            with signals_deferred():  # the encoder calls back into Python
+                uri = data_uri("audio/mpeg", encode_mp3(sound))
         clips.setdefault(genre_id, []).append(Clip(origin, number, roll, len(roll_notes(roll).pitch), uri))
     seconds = source.seq_len / frames_per_second
     frames = (seconds + TAIL_SECONDS) * frames_per_second

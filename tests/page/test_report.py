@@ -1,9 +1,11 @@
 """report.py: the page shows all results and clips, names what is missing, and marks what is out of date."""
 
 import base64
+import contextlib
 import io
 import json
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,6 +93,21 @@ def test_pictures_show_the_clips_that_are_evaluated(tiny_store: Path, tmp_path: 
     notes = [has["d"] for has in page.all("path") if has.get("class") == "notes"]
     assert notes[9:] == [note_path(roll, pitch_range(rolls)) for roll in rolls]
     assert page.all("svg")[-1]["viewbox"].startswith("0 0 80.0 "), "4 s and 1 s of decay, as long as the sound"
+
+
+def test_a_signal_is_answered_although_the_encoder_swallows_errors(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swallowing(audio: object) -> bytes:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return b"spoilt"
+
+    monkeypatch.setattr("page.listening.encode_mp3", swallowing)
+    options = options_for(tiny_store, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        report.report(options)
+    assert not (options.metrics / "report.html").exists()
 
 
 def test_empty_clips_are_shown_as_empty(tiny_store: Path, tmp_path: Path) -> None:

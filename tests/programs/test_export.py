@@ -1,7 +1,10 @@
 """export.py: folders that are read back without this code's weights files."""
 
+import contextlib
 import json
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -71,6 +74,43 @@ def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_
         np.testing.assert_allclose(found, model(z, genre).numpy(), rtol=0, atol=1e-6)
     card = (folder / "README.md").read_text()
     assert f"(batch, {model.noise_size(32)})" in card and "{" not in card.split("```")[0]
+
+
+def test_a_folder_is_replaced_whole_and_only_if_it_is_ours(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(checkpoint=checkpoints / pretrained_file("cvae"), output=tmp_path)
+    (folder,) = export(options)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr("export.CARD", "another")
+    monkeypatch.setattr("json.dumps", lambda *_, **__: pytest.fail("the run ends here"))
+    with pytest.raises(pytest.fail.Exception):
+        export(options)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    monkeypatch.undo()
+    export(options)
+    (folder / "README.md").write_text("my own words")
+    with pytest.raises(UserError, match=r"README.md: was changed since it was written"):
+        export(options)
+    (folder / "README.md").unlink()
+    (folder / "notes.txt").write_text("my own file")
+    with pytest.raises(UserError, match=r"notes.txt: exists, and no program of ours wrote it"):
+        export(options)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name], "no private folder stays"
+
+
+def test_a_signal_is_answered_although_the_exporter_swallows_errors(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swallowing(*_: object, **__: object) -> SimpleNamespace:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return SimpleNamespace(save=lambda file: None)
+
+    monkeypatch.setattr(torch.onnx, "export", swallowing)
+    with pytest.raises(KeyboardInterrupt):
+        export(Options(checkpoint=checkpoints / pretrained_file("generator"), output=tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from weights import save_weights
 import generate as script
 from audio.synthesis import open_renderer
 from common.errors import run_command
+from common.genres import genre_file_names
 from common.options import parse_options
 from data.song import read_song
 from data.song_windows import read_song_windows
@@ -33,7 +34,7 @@ FIRST_COLOR = (0x1F, 0x5F, 0x99)
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random hybrid weights for T = 32 and a generator for T = 128, which play in one octave and a third."""
-    folder = tmp_path_factory.mktemp("checkpoints")
+    folder = tmp_path_factory.mktemp("weights") / "own"
     torch.manual_seed(0)
     for seq_len in (32, 128):
         facts = {"genres": GENRES, "frames_per_second": 16, "seq_len": seq_len}
@@ -86,9 +87,10 @@ def has_color(path: Path, color: tuple[int, int, int]) -> bool:
 
 def test_every_genre_by_default(options: dict, capsys: pytest.CaptureFixture[str]) -> None:
     *files, sheet = generate(Options(**options))
-    names = [f"{genre}_T32_seed0_00{number}.mid" for genre in ("classical", "jazz", "r_b_soul") for number in range(3)]
+    genres = "classical", "jazz", "r_b_soul"
+    names = [f"{genre}_own_generator_T32_seed0_00{number}.mid" for genre in genres for number in range(3)]
     assert [path.name for path in files] == names
-    assert sheet.name == "sheet_T32_seed0.png"
+    assert sheet.name == "sheet_own_generator_T32_seed0.png"
     assert has_color(sheet, FIRST_COLOR)
     model = load_player(Options(**options), "generator", SOURCES).model
     for genre_id in range(3):
@@ -112,14 +114,33 @@ def test_a_clip_depends_on_its_seed_and_number_alone(options: dict, tmp_path: Pa
     clips = contents(windows=2)
     assert len(set(clips.values())) == len(clips)
     fewer = contents(windows=2, count=1, genre="jazz", seed=0)
-    assert fewer == {"jazz_T32x2_seed0_000.mid": clips["jazz_T32x2_seed0_000.mid"]}
+    (name,) = fewer
+    assert name == "jazz_own_generator_T32x2_seed0_000.mid" and fewer[name] == clips[name]
+
+
+@pytest.mark.usefixtures("no_sheet")
+def test_other_results_have_other_names(options: dict, songs: tuple[Path, Path], checkpoints: Path) -> None:
+    one = {"genre": "jazz", "count": 1}
+    long = checkpoints / "hybrid_G_best_T128.pth"
+    runs = [one, one | {"genre": "Classical"}, one | {"source": "cvae"}, one | {"seed": 1}, one | {"windows": 2},
+            one | {"checkpoint": long}, one | {"checkpoint": checkpoints / "silent.pth"}]  # fmt: skip
+    of_file = {"reconstruct": songs[1], "genre": "jazz"}
+    runs += [of_file, of_file | {"genre": "Classical"}, of_file | {"cvae": checkpoints / "small_cvae.pth"}]
+    names = [path.name for run in runs for path in generate(Options(**{**options, **run}))]
+    assert len(set(names)) == len(names)
+
+
+def test_files_of_genres_have_names_of_their_own() -> None:
+    assert genre_file_names(["R&B", "x"]) == ["r_b", "x"]
+    odd = genre_file_names(["x!", "x?", "x__0", "\u97f3" * 99, "\u97f3" * 98])
+    assert len(set(odd)) == 5 and max(len(name.encode()) for name in odd) < 80
 
 
 @pytest.mark.usefixtures("no_sheet")
 def test_windows_are_joined_to_a_longer_piece(options: dict) -> None:
     one, *_ = generate(Options(**options, genre="jazz"))
     three, *_ = generate(Options(**options, genre="jazz", windows=3))
-    assert three.name == "jazz_T32x3_seed0_000.mid"
+    assert three.name == "jazz_own_generator_T32x3_seed0_000.mid"
     parts = np.split(read_roll(three, 96), 3, axis=1)
     np.testing.assert_array_equal(parts[0], read_roll(one, 32))
     assert all((part != parts[0]).any() for part in parts[1:])
@@ -140,7 +161,7 @@ def test_empty_clips_are_counted(options: dict, checkpoints: Path, capsys: pytes
 def test_wav_files(options: dict) -> None:
     options |= {"wav": True, "synth": "tinysoundfont", "genre": "jazz"}
     *files, _ = generate(Options(**options))
-    names = [f"jazz_T32_seed0_00{number}" for number in range(3)]
+    names = [f"jazz_own_generator_T32_seed0_00{number}" for number in range(3)]
     assert [path.name for path in files] == [f"{name}.mid" for name in names] + [f"{name}.wav" for name in names]
     for midi_path, wav_path in zip(files[:3], files[3:], strict=True):
         expected = open_renderer("tinysoundfont").render_roll(read_roll(midi_path, 32), 16)
@@ -151,7 +172,8 @@ def test_wav_files(options: dict) -> None:
 
 def test_reconstruction(options: dict, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     original, reconstructed, sheet = generate(Options(**options, genre="jazz", reconstruct=songs[1]))
-    assert [path.name for path in (original, reconstructed)] == ["b_original.mid", "b_reconstructed.mid"]
+    stem = "b_jazz_own_cvae_T32_seed0"
+    assert [path.name for path in (original, reconstructed)] == [f"{stem}_original.mid", f"{stem}_reconstructed.mid"]
     assert has_color(sheet, FIRST_COLOR)
     frames = np.unpackbits(read_song(songs[1]).frames, axis=1).T > 0
     n_frames = frames.shape[1]
@@ -173,7 +195,8 @@ def test_interpolation_is_played_by_the_generator_and_by_the_cvae(
     options = Options(interpolate=songs, genre="1")
     *files, _ = generate(options)
     rolls = [read_roll(path, 128) for path in files]
-    assert [path.name for path in files] == [f"a_to_b_T128_{by}_00{n}.mid" for by in ("G", "cvae") for n in range(8)]
+    networks = [f"a_to_b_jazz_large_{kind}_T128_seed0" for kind in ("generator", "cvae")]
+    assert [path.name for path in files] == [f"{network}_00{n}.mid" for network in networks for n in range(8)]
     ends = []
     for song in songs:
         batch, _ = read_song_windows(song, 128, 1, frames_per_second=16)
@@ -217,4 +240,5 @@ def test_odd_names_of_files(name: bytes, start: str, options: dict, songs: tuple
     odd = songs[0].rename(Path(os.fsdecode(os.fsencode(songs[0].parent) + b"/" + name)))
     original, reconstructed, sheet = generate(Options(**options, genre="jazz", reconstruct=odd))
     names = [original.name, reconstructed.name, sheet.name]
-    assert names == [f"{start}_{end}" for end in ("original.mid", "reconstructed.mid", "T32_sheet.png")]
+    stem = f"{start}_jazz_own_cvae_T32_seed0"
+    assert names == [f"{stem}_{end}" for end in ("original.mid", "reconstructed.mid", "sheet.png")]
