@@ -52,7 +52,9 @@ GAN = {
 }
 STAGE_1 = {
     "paper": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.8, "balance": "weights"},
-    "large": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.4, "balance": "sampler", **MUON},
+    "large": {
+        "architecture": "large", "learning_rate": 3e-3, "beta": BETA, "free_nats": 0.4, "balance": "sampler", **MUON
+    },
 }
 STAGE_2 = {
     "paper": {"learning_rate": 2e-3, "balance": "sampler"},
