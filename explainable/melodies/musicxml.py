@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES, _MAX_TAGS = 20_000_000, 1_000_000
 _MAX_ELEMENTS = 20 * MAX_ITEMS  # of the part that is read
-_JUMP = re.compile(r"\bD\.\s?[CS]\.|\bD[CS]\b|\bda capo\b|\bdal segno\b", re.IGNORECASE)
+_JUMP = re.compile(r"^D[CS]\b|\bD\. ?[CS]\.|\bda capo\b|\bdal segno\b", re.IGNORECASE)
 _PLAYED = {"attributes", "note", "backup", "forward", "barline"}
 
 
@@ -84,7 +84,7 @@ def _keep_top_part(score: ElementTree.Element, repeats: bool) -> str:
     if not parts:
         raise TuneError(Reason.UNREADABLE, "no part in it")
     top = next((part for part in parts if names.get(part.get("id"), "").strip().startswith("Soprano")), parts[0])
-    words = ("".join(element.itertext()) for element in top.iter("words"))
+    words = (" ".join("".join(element.itertext()).split()) for element in top.iter("words"))
     jumps = [text for text in words if _JUMP.search(text)]
     jumps += [name for sound in top.iter("sound") for name in ("dacapo", "dalsegno", "tocoda") if name in sound.attrib]
     if repeats and jumps:

@@ -139,7 +139,7 @@ def read_score(path: Path, **settings: object) -> Tune | Dropped:
 
 NEXT = "</measure><measure>"
 VOICE, BACKUP = "<voice>1</voice>", "<backup><duration>8</duration></backup>"
-DA_CAPO = "<direction><direction-type><words>D.C. al Fine</words></direction-type></direction>"
+DA_CAPO = "<direction><direction-type><words>D.C.\nal Fine</words></direction-type></direction>"
 REPEAT = '<barline location="right"><repeat direction="backward"/></barline>'
 
 
