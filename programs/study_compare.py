@@ -34,7 +34,7 @@ from matplotlib.lines import Line2D
 
 from common.device import prepare_process
 from common.errors import UserError, run_command
-from common.files import hash_of_file, written_atomically
+from common.files import check_outputs, hash_of_file, written_atomically
 from common.options import CheckedOptions, as_plain, option, parse_options
 from common.processes import map_in_processes
 from common.text import printable
@@ -106,6 +106,9 @@ def compare(options: Options) -> None:
 
     Raises `UserError` if the options or data sets cannot be used, and at the end if a run failed.
     """
+    outputs = [table.path(options.metrics) for table in (BY_SIZE_TABLE, BY_ATTRIBUTE_TABLE, BY_TRAINING_SET_TABLE)]
+    outputs += [options.metrics / name for name in (ACCURACY_PLOT, INTERPRETABILITY_PLOT, INDEPENDENCE_PLOT)]
+    check_outputs(outputs)
     if options.only_tables:
         return make_tables(options.metrics)
     runs = list_runs(options)

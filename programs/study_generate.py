@@ -24,6 +24,7 @@ from torch import Tensor
 
 from audio.files import SoundFileOptions
 from common.errors import UserError, run_command
+from common.files import check_outputs
 from common.options import flag_of, option, parse_options
 from common.text import printable, short_name
 from evaluation.samples.sampling import walk_noise
@@ -101,6 +102,12 @@ def generate(options: Options) -> list[Path]:
         raise UserError("=+ and =- change an existing melody; name it with --from, or give a value")
     renderer = options.open_renderer()
     start = _from_file(trained, options) if options.source else _from_prior(trained, options)
+    name = start.name + _name_of_changes(changes, options)
+    words = ["original", "changed"] if options.source else [f"{number:03d}" for number in range(options.count)]
+    picture = options.output / f"{name}_sheet.png"
+    endings = (".mid",) if renderer is None else (".mid", ".wav")
+    outputs = [picture, *(options.output / f"{name}_{word}{ending}" for word in words for ending in endings)]
+    check_outputs(outputs, [options.source] if options.source else [])
     targets = target_values(changes, start.attributes, trained.form)
     tokens = steer(trained, start.z, start.controls, targets)
     reached = attributes(tokens, trained.form)
@@ -108,15 +115,13 @@ def generate(options: Options) -> list[Path]:
     how = "its controls are dimensions of z" if trained.in_latent else "its controls are inputs of the decoder"
     print(f"means over {len(tokens)} decoded rows; {trained.run}: {how}")
 
-    name = start.name + _name_of_changes(changes, options)
     if options.source:
-        parts = {"original": (start.tokens, start.attributes), "changed": (tokens, reached)}
+        pairs = [(start.tokens, start.attributes), (tokens, reached)]
     else:
         pairs = zip(np.split(tokens, options.count), np.split(reached, options.count), strict=True)
-        parts = {f"{number:03d}": pair for number, pair in enumerate(pairs)}
+    parts = dict(zip(words, pairs, strict=True))
     melodies = {f"{name}_{word}": decode(rows, trained.form, -start.shift) for word, (rows, _) in parts.items()}
     files = write_melodies(options.output, melodies, renderer)
-    picture = options.output / f"{name}_sheet.png"
     step = max(1, _PANEL_MEASURES // trained.form.measures) if options.source else None
     panels = _panels(parts, trained.form, start.shift, step)
     save_roll_sheet(picture, panels, title=name, frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES)

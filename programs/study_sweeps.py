@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError, run_command
-from common.files import write_text
+from common.files import check_outputs, write_text
 from common.options import CheckedOptions, option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
@@ -50,6 +50,8 @@ def make_sweeps(options: Options) -> Path:
     if not paths:
         places = [str(options.checkpoints / STUDY / folder.name) for folder in options.data]
         raise UserError(f"{', '.join(places)}: no run there; train one, or name weights with --weights")
+    output = options.metrics / SWEEPS_FILE
+    check_outputs([output], options.weights)
     models = []
     for path in paths:
         trained = load_vae(path)
@@ -58,10 +60,9 @@ def make_sweeps(options: Options) -> Path:
             raise CheckpointError(f"{path}: trained on another data set ({trained.facts['data']}); name it with --data")
         models.append(sweep_model(trained, measures, options.measures, options.seed))
     content = {"attributes": ATTRIBUTES, "frames_per_second": FRAMES_PER_SECOND, "models": models}
-    path = options.metrics / SWEEPS_FILE
-    write_text(path, json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
-    print(f"{path}: {len(models)} models, {path.stat().st_size / 1e3:.0f} kB; report.py shows them")
-    return path
+    write_text(output, json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
+    print(f"{output}: {len(models)} models, {output.stat().st_size / 1e3:.0f} kB; report.py shows them")
+    return output
 
 
 def sweep_model(trained: TrainedVAE, measures: MeasureSet, n: int, seed: int) -> dict[str, Any]:

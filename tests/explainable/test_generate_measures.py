@@ -10,7 +10,7 @@ import pretty_midi
 import pytest
 from tiny_models import save_adversarial_vae, save_measure_vae
 
-from common.errors import run_command
+from common.errors import UserError, run_command
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.tunes import Note
 from explainable.melody_files import MEASURE_FRAMES, melody_midi, melody_roll
@@ -121,6 +121,14 @@ def test_a_tune_is_changed(
     read = next(read_midi_melody(original))
     assert [note.pitch for note in read.notes] == [60, 62, 64, 67, 71, 72, 69, 69, 69, 69]
     assert [note.onset for note in read.notes][:4] == [0, 1, Fraction(3, 2), 2]
+
+
+def test_a_file_of_the_user_is_not_replaced(weights: dict[str, Path], tmp_path: Path) -> None:
+    own = tmp_path / "tiny_measure_vae_seed0_001.mid"
+    own.write_bytes(b"mine")
+    with pytest.raises(UserError, match="no program of ours wrote it"):
+        generate(Options(weights=weights["measure_vae"], count=2, output=tmp_path))
+    assert list(tmp_path.iterdir()) == [own] and own.read_bytes() == b"mine"
 
 
 def test_a_tune_below_the_range_keeps_its_octave(weights: dict[str, Path], tmp_path: Path) -> None:
