@@ -22,6 +22,7 @@ from common.randomness import seed_at
 from models import describe, rebuild
 from models.checkpoint import FORMAT_VERSION, weights_content
 from models.weight_files import BEST, LAST
+from training.epoch_losses import EpochLosses
 from training.run_folder import RunFolder
 from training.stage import Phase, Position, Stage
 from training.stop_signals import stop_signals
@@ -43,37 +44,6 @@ class Progress:
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
-
-
-class _EpochLosses:
-    """Sums of the losses over the examples of an epoch, on the device, so that no step waits for it."""
-
-    def __init__(self, sums: dict[str, float], device: torch.device) -> None:
-        """`sums` of an interrupted epoch to go on with, or empty."""
-        self._names = list(sums)
-        self._sums = torch.tensor(list(sums.values()), device=device, dtype=torch.float32)
-        self._bad_example = torch.tensor(-1, device=device)
-
-    def add(self, losses: dict[str, Tensor], example: int, count: int) -> None:
-        """Add the losses of a step, means over the `count` examples from `example` on."""
-        if not self._names:
-            self._names, self._sums = list(losses), self._sums.new_zeros(len(losses))
-        self._latest = torch.stack([losses[name].detach().float() for name in self._names])
-        self._sums = self._sums + count * self._latest
-        fresh = (self._bad_example < 0) & ~self._latest.isfinite()
-        self._bad_example = torch.where(fresh, example, self._bad_example)
-
-    def error(self) -> str | None:
-        """A message about the first step with a loss that is not finite, or None."""
-        steps = dict(zip(self._names, self._bad_example.tolist(), strict=True))
-        first = min((example for example in steps.values() if example >= 0), default=None)
-        if first is None:
-            return None
-        names = ", ".join(name for name, example in steps.items() if example == first)
-        return f"the loss {names} is not finite in the step from example {first} of this epoch on"
-
-    def latest_and_sums(self) -> list[dict[str, float]]:
-        return [dict(zip(self._names, values.tolist(), strict=True)) for values in (self._latest, self._sums)]
 
 
 def train(stage: Stage) -> None:
@@ -228,7 +198,7 @@ class _Run:
         stage, progress = self.stage, self.progress
         title = f"{stage.name} {self.phase.name} epoch {progress.epoch + 1}/{self.phase.epochs}"
         bar = tqdm(None, title, stage.n_examples, initial=progress.example, unit=f" {stage.examples}", mininterval=1.0)
-        losses = _EpochLosses(progress.sums, stage.device)
+        losses = EpochLosses(progress.sums, stage.device)
         started = saved = time.perf_counter()
         seconds_before, steps = progress.seconds, 0
         for model in stage.models.values():
