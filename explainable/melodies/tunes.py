@@ -96,7 +96,7 @@ def tune_or_reason(read: Callable[..., Tune], name: str, *args: Any) -> Tune | D
         if tune.end > MAX_MEASURES * MEASURE_QUARTERS:  # before it is expanded to tokens
             raise TuneError(Reason.TOO_LONG)
     except TuneError as error:
-        return Dropped(name, error.reason, error.detail)
+        return Dropped(name, error.reason, printable(error.detail))
     except Exception as error:  # parsers of damaged files raise anything
         return Dropped(name, Reason.UNREADABLE, reason_of(error))
     return tune

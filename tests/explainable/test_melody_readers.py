@@ -92,6 +92,7 @@ def test_a_table_of_makam_music(tmp_path: Path) -> None:
     path = tmp_path / "table.tsv"
     rows = ["makam\tform\tusul\ttitle\tcomposer\tnotes"]
     rows += ["rast\tilahi\tsofyan\ta\tb\t305:1/4 r:1/8 318:1/8 327:1/2", "m\tf\taksak\ta\tb\t305:1/4"]
+    rows.append("m\tf\tsof\x08yan\ta\tb\t305:1/4")
     rows += ["m\tf\tduyek\ta\tb\t305:1/4", "m\tf\tsofyan\ta\tb\t305:1/0", "m\tf\tsofyan\ta\tb\tr:1/1"]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     first, *others = read_symbtr(path)
@@ -99,11 +100,12 @@ def test_a_table_of_makam_music(tmp_path: Path) -> None:
     assert first == Tune("rast--ilahi--sofyan--a--b", notes, F(0), F(4))
     assert [(own.reason, own.detail) for own in others] == [
         ("not in 4/4", "usul aksak"),
+        ("not in 4/4", r"usul sof\x08yan"),
         ("not in 4/4", "8/8"),
         ("cannot be read", "'305:1/0' among its notes"),
         ("no note", ""),
     ]
-    assert isinstance(list(read_symbtr(path, Reading(metres=("8/8",))))[2], Tune)
+    assert isinstance(list(read_symbtr(path, Reading(metres=("8/8",))))[3], Tune)
 
 
 def score(path: Path, measures: str, parts: str = "", more: str = "") -> Path:
