@@ -100,12 +100,16 @@ def evaluate(options: Options) -> None:
         print(shlex.join(words), flush=True)
         if options.commands:
             continue
-        _, program, *rest = words
-        # The working directory stays, so that relative paths in options keep their meaning.
-        place = [program] if program == "-m" else [str(HERE / program)]
-        done = subprocess.run([sys.executable, *place, *rest], env=os.environ | {"PYTHONPATH": str(HERE)})
-        if done.returncode:
-            raise SystemExit(done.returncode)
+        if exit_code := run_program(*words[1:]):
+            raise SystemExit(exit_code)
+
+
+def run_program(program: str, *rest: str) -> int:
+    """Run a program that ends with this process; returns its exit code."""
+    # The working directory stays, so that relative paths in options keep their meaning.
+    command = [sys.executable, "-m", "common.child", program if program == "-m" else str(HERE / program), *rest]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(HERE)}) as child:
+        return child.wait()
 
 
 if __name__ == "__main__":

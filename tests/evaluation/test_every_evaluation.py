@@ -1,6 +1,9 @@
 """All evaluations together: the plan of evaluate.py, and two trainings of one preset in every table and on the page."""
 
+import os
 import runpy
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -84,3 +87,22 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
     for folder in "AB":
         for network in ("generator (mlp), normal", "cvae (frame-gru)"):
             assert page.count(f"{folder}: {network}") > 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_evaluations_end_with_the_program_that_runs_them(
+    number: signal.Signals, places: dict[str, object], tmp_path: Path
+) -> None:
+    """The pipe ends only when evaluate.py and its programs have ended."""
+    given = {name: str(places[name]) for name in ("store", "metrics")} | {"checkpoints": str(places["checkpoints"][0])}
+    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    words += ["--embedders", "MTT_musicnn", "--synth", "tinysoundfont", "--cache", str(tmp_path / "cache")]
+    command = [sys.executable, evaluate.__file__, *words]
+    run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in run.stdout:
+        if "clips" in line:  # the first program computes
+            break
+    os.kill(run.pid, number)
+    run.communicate(timeout=60)
+    assert run.returncode == (128 + number if number == signal.SIGTERM else -number)
+    assert not list(tmp_path.rglob("*.partial"))
