@@ -6,7 +6,8 @@
 
 Writes metrics/music-T{T}.csv, a row for each genre and feature, genre_id -1 for all. An overview in pandas:
 
-    pd.read_csv("metrics/music-T32.csv").pivot(index="feature", columns="genre_name", values="overlap_area")
+    frame = pd.read_csv("metrics/music-T32.csv", keep_default_na=False, na_values=[""])
+    frame.pivot(index="feature", columns="genre_name", values="overlap_area")
 """
 
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ class ClipEmbedder:
                     f"{self.frames_per_second} a second last {seconds:.2f} s; take longer clips or another embedder"
                 )
         keys = {each.name: self._keys(each, rolls) for each in self.embedders}
-        known = {key: self._read(key) for own in keys.values() for key in own}
+        known = {key: self._read(key, each.dimension) for each in self.embedders for key in keys[each.name]}
         # The first row of each key without a vector, by embedder.
         missing = {name: {own.index(key) for key in own if known[key] is None} for name, own in keys.items()}
         rows = sorted(set().union(*missing.values()))
@@ -98,11 +98,14 @@ class ClipEmbedder:
     def _path(self, key: str) -> Path:
         return self.cache / "embeddings" / key[:2] / f"{key}.npy"
 
-    def _read(self, key: str) -> np.ndarray | None:
+    def _read(self, key: str, dimension: int) -> np.ndarray | None:
         """The cached vector, float32 (dimension,), or None. Raises `UserError` if its file is damaged."""
         path = self._path(key)
         try:
-            return np.load(path, allow_pickle=False)
+            vector = np.load(path, allow_pickle=False)
+            if vector.shape != (dimension,):
+                raise ValueError(f"its shape is {vector.shape}, not ({dimension},)")
+            return vector
         except FileNotFoundError:
             return None
         except (ValueError, EOFError) as error:

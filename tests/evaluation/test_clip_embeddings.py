@@ -1,5 +1,6 @@
 """Embedding clips, and the cache of embeddings."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,12 @@ def test_a_cache_that_cannot_be_written_is_read_with_one_warning(
     assert capsys.readouterr().out.count("cannot be written") == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 200])
+def npy(array: np.ndarray) -> bytes:
+    np.save(file := io.BytesIO(), array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 200, npy(np.zeros(5, np.float32)), npy(np.zeros((4, 1)))])
 def test_a_damaged_embedding_is_named(tmp_path: Path, content: bytes) -> None:
     embedder_of(tmp_path).embed(clips(1))
     (file,) = tmp_path.rglob("*.npy")
