@@ -11,7 +11,7 @@ their piano rolls; the loss curves in --runs; the protocol. A missing result is 
 from pathlib import Path
 
 from common.errors import run_command
-from common.files import write_text
+from common.files import check_outputs, write_text
 from common.options import parse_options
 from models.checkpoint import CheckpointError
 from page.assemble import ReportOptions, make_page
@@ -20,6 +20,7 @@ from page.assemble import ReportOptions, make_page
 def report(options: ReportOptions) -> Path:
     """Write the page; returns its path. Raises `UserError` or `CheckpointError`."""
     path = options.metrics / "report.html"
+    check_outputs([path])
     write_text(path, make_page(options))
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path

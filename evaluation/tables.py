@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from common.errors import UserError
-from common.files import write_text
+from common.files import require_writable, write_text
 from common.text import printable
 
 ALL_ID, ALL_NAME = -1, "all"
@@ -112,6 +112,7 @@ def run_table(
     show: Callable[[pd.DataFrame], Iterable[str]], *, together: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Measure each of `evaluated`, print what `show` returns for its rows (or for all, `together`), write the table."""
+    require_writable(metrics)
     frames = []
     for each in evaluated:
         frames.append(measure(each))

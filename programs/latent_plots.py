@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from common.device import select_device
 from common.errors import UserError, run_command
+from common.files import require_writable
 from common.options import option, parse_options
 from common.splits import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
@@ -66,6 +67,7 @@ def plot_latents(options: Options) -> pd.DataFrame:
 
     Raises `UserError` for too few windows, `CheckpointError` without a CVAE or if one cannot be used.
     """
+    require_writable(options.metrics)
     store = RollStore.open(options.store)
     cvaes = load_cvaes(options, store)
     windows = WindowSource(store, options.split, options.seq_len, select_device(options.device))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from common.errors import UserError
-from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre, format_table, of_all
+from evaluation.tables import BASELINE, LABEL, REPORTED, Column, ResultTable, by_genre, format_table, of_all, run_table
 
 TABLE = ResultTable(
     "things-T{T}.csv",
@@ -26,6 +26,12 @@ def test_groups_are_those_that_occur_and_all_together() -> None:
     frame = by_genre(values, ["a", "b", "c"], lambda rows: {"n": len(rows), "mean": rows["x"].mean()})
     assert frame.values.tolist() == [[0, 1, 2.0, "a"], [2, 2, 2.5, "c"], [-1, 3, 7 / 3, "all"]]
     assert of_all(frame)["n"].tolist() == [3]
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        run_table(TABLE, [1], lambda each: pytest.fail("computes"), tmp_path / "file", str)
 
 
 def test_a_table_as_text() -> None:
