@@ -198,7 +198,8 @@ PROGRAMS = {
         evaluation() | {"split": refused("val")},
     ),
     "damage": Program(
-        "programs.damage:eval_damage", SOUND | {"store": STORE, "device": "cpu", "seq_lens": (32,)}, evaluation()
+        "programs.damage:eval_damage", SOUND | {"store": STORE, "device": "cpu", "seq_lens": (32,)},
+        evaluation() | {"metrics": to(Path("tables"))},  # metrics_2 holds a table of the world
     ),
     "latent_plots": Program(
         "programs.latent_plots:plot_latents", {"store": STORE, "device": "cpu", "windows": 30},
