@@ -75,7 +75,7 @@ evaluate: env
 		--latent-windows $(LATENT_WINDOWS) --classifier-steps $(CLASSIFIER_STEPS)
 
 test: env lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .
