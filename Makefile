@@ -24,14 +24,14 @@ CLASSIFIER_STEPS ?= 1200
 
 DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOURCES=generator,cvae LATENTS=prior \
 	RUNS=demo/runs METRICS=demo/metrics CACHE=demo/cache \
-	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=24 GENERATION_SEEDS=2 LATENT_WINDOWS=1500 CLASSIFIER_STEPS=150
+	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=10 GENERATION_SEEDS=2 LATENT_WINDOWS=800 CLASSIFIER_STEPS=60
 TRAIN := --store demo/store --checkpoints demo/checkpoints --runs demo/runs --preset demo
 TRAIN_LARGE := --store demo/store --checkpoints demo/checkpoints/large --runs demo/runs/large --preset large-demo
 # Elsewhere bfloat16 is computed by conversion, at a third of the speed.
 BF16 := $(if $(shell grep -m1 -oE 'amx_bf16|avx512_bf16' /proc/cpuinfo 2>/dev/null),--bf16)
 STUDY := --data demo/measures/bach --checkpoints demo/checkpoints --runs demo/runs --metrics demo/metrics \
 	--parts B,improved --latents 32 --attributes 4 --seeds 1 --jobs 2 --sweep-measures 100 \
-	--train-options='--hidden 48 --epochs 1 --epoch-rows 50000 --batch-size 128 --learning-rate 2e-3 --schedule cosine $(BF16)' \
+	--train-options='--hidden 48 --epochs 1 --epoch-rows 25000 --batch-size 128 --learning-rate 2e-3 --schedule cosine $(BF16)' \
 	--measure-options='--dropout 0'
 
 .PHONY: env demo evaluate test lint benchmarks clean
@@ -62,7 +62,7 @@ demo: env
 	$(BIN)/python generate.py --output demo/shipped --count 4 --wav --synth tinysoundfont
 	@echo
 	@echo "This was a short run on a small corpus, to show that everything works. It is not the published recipe: the audio"
-	@echo "distances, for example, use 24 clips per genre and one small embedder, not 200 clips and the report's embedder."
+	@echo "distances, for example, use 10 clips per genre and one small embedder, not 200 clips and the report's embedder."
 	@echo "Results and clips: demo/metrics/report.html. More clips: demo/samples. Logs: demo/runs."
 	@echo "Clips of the released weights, which were trained for hours on other music: demo/shipped."
 

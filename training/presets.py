@@ -47,8 +47,8 @@ _LARGE = {
 _LARGE_DEMO = _LARGE | {
     "hidden":                (64,          64,          64),
     "depth":                 (2,           ___,         ___),
-    "epochs":                (4,           2,           (1, 1, 1)),
-    "epoch_windows":         (___,         ___,         4000),
+    "epochs":                (3,           2,           (1, 1, 1)),
+    "epoch_windows":         (___,         3000,        2000),
     "warm_up":               (20,          20,          20),
     "ema":                   (0.99,        0.99,        0.99),
     "learning_rate":         (1.5e-3,      1e-3,        ___),
@@ -58,7 +58,7 @@ _PAPER_512 = {  # as wide as the published code's stage 3
     "architecture":          (___,         "paper-512", "paper-512"),
 }
 _DEMO = {
-    "epochs":                (8,           3,           (1, 1, 2)),
+    "epochs":                (6,           2,           (1, 1, 1)),
     "batch_size":            (64,          64,          64),
     "learning_rate":         (2e-3,        1e-3,        ___),
     "cvae_learning_rate":    (___,         ___,         1e-3),
