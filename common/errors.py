@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from common.text import printable
@@ -54,20 +53,29 @@ def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP raise SystemExit in the block, unless they have a handler or are ignored (nohup)."""
+def signals_handled(numbers: Iterable[int], receive: Callable[[int], object]) -> Iterator[None]:
+    """Call `receive` with the number of a signal that comes in the block. Outside the main thread, change nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    replaced = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in replaced:
-        signal.signal(number, _exit)
+    handlers = {number: signal.signal(number, lambda number, _: receive(number)) for number in numbers}
     try:
         yield
     finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def heeded_signals() -> list[int]:
+    """Ctrl-C, SIGTERM and SIGHUP, unless ignored, as nohup ignores SIGHUP, or handled outside of Python."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+
+
+def _signals_raise() -> contextlib.AbstractContextManager[None]:
+    """Make SIGTERM and SIGHUP raise SystemExit in the block, unless they have a handler or are ignored."""
+    numbers = (each for each in heeded_signals() if each != signal.SIGINT)
+    return signals_handled([each for each in numbers if signal.getsignal(each) == signal.SIG_DFL], _exit)
 
 
 @contextlib.contextmanager
@@ -76,21 +84,14 @@ def signals_deferred() -> Iterator[None]:
 
     For foreign code that calls back into Python: it swallows the exception that a signal raises there.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     noted: list[int] = []
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heeded = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    handlers = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in heeded}
     try:
-        yield
+        with signals_handled(heeded_signals(), noted.append):
+            yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         if noted:
             signal.raise_signal(noted[0])
 
 
-def _exit(number: int, _: FrameType | None) -> NoReturn:
+def _exit(number: int) -> NoReturn:
     sys.exit(128 + number)
