@@ -45,8 +45,9 @@ def eval_elbo(options: Options) -> pd.DataFrame:
         return genres
 
     frame = run_table(
-        ELBO_TABLE, open_subjects(options), measure, options.metrics,
+        ELBO_TABLE, open_subjects(options), measure, options.metrics, options.seq_lens,
         lambda rows: [format_table(rows, ELBO_TABLE.columns), LEGEND.format(**rows.iloc[-1])],
+        also=[LATENTS_TABLE.path(options.metrics, seq_len) for seq_len in options.seq_lens],
     )  # fmt: skip
     print(*LATENTS_TABLE.write(pd.concat(latents, ignore_index=True), options.metrics), sep="\n")
     return frame

@@ -47,10 +47,11 @@ def eval_fad_samples(options: FadOptions) -> pd.DataFrame:
             yield from note_lines(rows)
         yield LEGEND.format(**frame.iloc[0])
 
-    frame = run_table(
-        FAD_TABLE, sources, lambda source: measure_fad(source, options, embedder), options.metrics, show, together=True
-    )
     chart = FAD_TABLE.path(options.metrics).with_suffix(".png")
+    frame = run_table(
+        FAD_TABLE, sources, lambda source: measure_fad(source, options, embedder), options.metrics, options.seq_lens,
+        show, also=[chart], together=True,
+    )  # fmt: skip
     save_fad_chart(chart, frame)
     print(chart)
     return frame

@@ -59,7 +59,7 @@ def eval_genre(options: Options) -> pd.DataFrame:
         yield LEGEND.format(**rows.iloc[-1], n_genres=len(genres))
         yield from note_lines(rows)
 
-    return run_table(GENRE_TABLE, open_clip_sources(options), measure, options.metrics, show)
+    return run_table(GENRE_TABLE, open_clip_sources(options), measure, options.metrics, options.seq_lens, show)
 
 
 if __name__ == "__main__":

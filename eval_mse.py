@@ -41,6 +41,7 @@ def eval_mse(options: Options) -> pd.DataFrame:
         open_subjects(options),
         lambda subject: measure_reconstruction(subject, leak_target=leak),
         options.metrics,
+        options.seq_lens,
         lambda rows: [format_table(rows, MSE_TABLE.columns), LEGEND.format(**rows.iloc[-1], forcing=forcing)],
     )
 

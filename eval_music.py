@@ -53,7 +53,7 @@ def eval_music(options: Options) -> pd.DataFrame:
     def measure(source: ClipSource) -> pd.DataFrame:
         return measure_music(source, options.clips, options.novelty_clips)
 
-    return run_table(MUSIC_TABLE, open_clip_sources(options), measure, options.metrics, show)
+    return run_table(MUSIC_TABLE, open_clip_sources(options), measure, options.metrics, options.seq_lens, show)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from common.errors import UserError
-from common.files import require_writable, write_text
+from common.files import check_outputs, require_writable, write_text
 from common.text import printable
 
 ALL_ID, ALL_NAME = -1, "all"
@@ -79,13 +79,24 @@ class ResultTable:
     def add(self, frame: pd.DataFrame, metrics: Path) -> pd.DataFrame:
         """Add rows to the table, sorted by `key`, and return it. A new row replaces the old one of the same key.
 
-        Raises `UserError` if the file is not a table.
+        Raises as `require_addable`.
         """
-        path = self.path(metrics)
-        if path.exists():
-            frame = pd.concat([read_csv(path), frame]).drop_duplicates(self.key, keep="last")
+        frame = pd.concat([self.require_addable(metrics), frame]).drop_duplicates(self.key, keep="last")
         frame = frame.sort_values(list(self.key)).reset_index(drop=True)
         self.write(frame, metrics, replace=True)  # it has all rows of the file
+        return frame
+
+    def require_addable(self, metrics: Path) -> pd.DataFrame | None:
+        """Return the rows so far, if any. Raises `UserError` if the file is not this table, `OSError` if it cannot be
+        written.
+        """
+        require_writable(metrics)
+        path = self.path(metrics)
+        if not path.exists():
+            return None
+        frame = read_csv(path)
+        if missing := [name for name in self.key if name not in frame]:
+            raise UserError(f"{path}: has no column {missing[0]}; move it, or name another folder")
         return frame
 
     def read(self, metrics: Path, seq_len: int | None = None) -> pd.DataFrame | None:
@@ -109,10 +120,14 @@ class ResultTable:
 
 def run_table(
     table: ResultTable, evaluated: Iterable[Evaluated], measure: Callable[[Evaluated], pd.DataFrame], metrics: Path,
-    show: Callable[[pd.DataFrame], Iterable[str]], *, together: bool = False,
+    seq_lens: Iterable[int], show: Callable[[pd.DataFrame], Iterable[str]], *, also: Iterable[Path] = (),
+    together: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
-    """Measure each of `evaluated`, print what `show` returns for its rows (or for all, `together`), write the table."""
-    require_writable(metrics)
+    """Measure each of `evaluated`, print what `show` returns for its rows (or for all, `together`), write the table.
+
+    The tables of `seq_lens` and the files that the caller will write, `also`, are checked before (`check_outputs`).
+    """
+    check_outputs([*(table.path(metrics, seq_len) for seq_len in seq_lens), *also])
     frames = []
     for each in evaluated:
         frames.append(measure(each))

@@ -34,8 +34,9 @@ def eval_damage(options: DamageOptions) -> pd.DataFrame:
 
     clips = [open_real_clips(options, seq_len, store) for seq_len in options.seq_lens]
     return run_table(
-        DAMAGE_TABLE, clips, lambda real: measure_damage(real, options, embedder), options.metrics, show, together=True
-    )
+        DAMAGE_TABLE, clips, lambda real: measure_damage(real, options, embedder), options.metrics, options.seq_lens,
+        show, together=True,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from common.device import select_device
 from common.errors import UserError, run_command
-from common.files import require_writable
+from common.files import check_outputs
 from common.options import option, parse_options
 from common.splits import SPLITS
 from data.store import WINDOW_LENGTHS, RollStore
@@ -34,6 +34,7 @@ from models.checkpoint import CheckpointError
 from models.trained import Trained, load
 from models.weight_files import hybrid_path, pretrained_file
 
+PICTURES = LATENT_TSNE, ROLLS_EMBEDDING = "latent_tsne", "rolls_embedding"
 # t-SNE and Isomap of a space with more dimensions use its first principal components, as is customary.
 MAX_DIMENSIONS = 50
 # With 5 neighbours the graph of 10,000 windows is not connected.
@@ -57,6 +58,9 @@ class Options(StoreOptions):
     neighbors: int = option(5, "neighbours that vote for a window's genre", minimum=1)
     batch_size: int = option(512, "windows at a time; changes results by rounding alone", minimum=1)
 
+    def picture(self, name: str) -> Path:
+        return self.metrics / f"{name}-T{self.seq_len}.png"
+
     @property
     def tsne(self) -> dict[str, Any]:
         return {"perplexity": self.perplexity, "init": "pca", "random_state": self.seed}
@@ -67,7 +71,7 @@ def plot_latents(options: Options) -> pd.DataFrame:
 
     Raises `UserError` for too few windows, `CheckpointError` without a CVAE or if one cannot be used.
     """
-    require_writable(options.metrics)
+    check_outputs([LATENT_TABLE.path(options.metrics, options.seq_len), *map(options.picture, PICTURES)])
     store = RollStore.open(options.store)
     cvaes = load_cvaes(options, store)
     windows = WindowSource(store, options.split, options.seq_len, select_device(options.device))
@@ -127,7 +131,7 @@ def plot_z(options: Options, sample: WindowSample, cvaes: dict[str, Trained]) ->
         ]
         panels.append(Scatter("\n".join(lines), views[picture].numpy()))
         frames += measured.values()
-    draw(options, sample, "latent_tsne", panels, f"t-SNE (perplexity {options.perplexity:g}) of z")
+    draw(options, sample, LATENT_TSNE, panels, f"t-SNE (perplexity {options.perplexity:g}) of z")
     return pd.concat(frames)
 
 
@@ -160,7 +164,7 @@ def plot_rolls(options: Options, sample: WindowSample) -> pd.DataFrame:
         f"piano rolls: {numbers(measured['all cells'])}\ntheir first {len(shares)} principal components, "
         f"{shares.sum():.0%} of the variance: {numbers(measured['principal components'])}"
     )
-    draw(options, sample, "rolls_embedding", panels, about)
+    draw(options, sample, ROLLS_EMBEDDING, panels, about)
     return pd.concat(measured.values())
 
 
@@ -185,7 +189,7 @@ def numbers(frame: pd.DataFrame) -> str:
 
 
 def draw(options: Options, sample: WindowSample, name: str, panels: list[Scatter], title: str) -> None:
-    path = options.metrics / f"{name}-T{options.seq_len}.png"
+    path = options.picture(name)
     shown = f"{len(sample.index):,} {options.split} windows of {options.seq_len} frames"
     key = f"{options.neighbors}-NN: balanced accuracy by neighbours of other songs; floor: genres shuffled among songs"
     names = sample.windows.store.genres

@@ -44,7 +44,7 @@ def eval_restyling(options: Options) -> pd.DataFrame:
         return measure_restyling(subject, classifier, options.windows, options.min_note_frames)
 
     return run_table(
-        RESTYLING_TABLE, open_subjects(options), measure, options.metrics,
+        RESTYLING_TABLE, open_subjects(options), measure, options.metrics, options.seq_lens,
         lambda rows: [format_table(rows, RESTYLING_TABLE.columns), LEGEND.format(**rows.iloc[-1])],
     )  # fmt: skip
 

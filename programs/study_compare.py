@@ -112,6 +112,7 @@ def compare(options: Options) -> None:
     if options.only_tables:
         return make_tables(options.metrics)
     runs = list_runs(options)
+    RUNS_TABLE.require_addable(options.metrics)
     n_failed = len(runs) - measure_runs(train_runs(runs, options), options)
     if n_failed < len(runs):
         make_tables(options.metrics)
@@ -269,9 +270,9 @@ def _train(run: Run) -> tuple[str, float]:
 def measure_runs(runs: Sequence[Run], options: Options) -> int:
     """Add a row to metrics/explainable.csv for each run whose weights have none; returns how many runs have a row."""
     protocol = ("checkpoint_sha256", "sweep_measures", "seed")
-    path, measured = RUNS_TABLE.path(options.metrics), set()
-    if path.exists():
-        measured = set(read_csv(path).reindex(columns=protocol).itertuples(index=False, name=None))
+    rows_before, measured = RUNS_TABLE.require_addable(options.metrics), set()
+    if rows_before is not None:
+        measured = set(rows_before.reindex(columns=protocol).itertuples(index=False, name=None))
     seed = study_evaluate.Options().seed
     waiting = [run for run in runs if (hash_of_file(run.weights()), options.sweep_measures, seed) not in measured]
     print(f"{len(runs)} runs to measure, {len(runs) - len(waiting)} of them measured before", flush=True)

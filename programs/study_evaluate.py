@@ -59,6 +59,7 @@ def evaluate_models(options: Options) -> pd.DataFrame:
     if not paths:
         folder = options.checkpoints / STUDY / options.data.name
         raise UserError(f"{folder}: no trained model there; train one with python -m programs.study_train")
+    RUNS_TABLE.require_addable(options.metrics)
     rows = [measure_run(load_vae(path), measures, options) for path in paths]
     frame = RUNS_TABLE.add(pd.DataFrame(rows), options.metrics)
     print(format_table(frame[frame["data"] == measures.name], RUNS_TABLE.columns))

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from common.errors import UserError, run_command
-from common.files import write_bytes, written_atomically
+from common.files import check_outputs, write_bytes, written_atomically
 from common.options import option, parse_options
 from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
@@ -70,16 +70,17 @@ def draw_maps(options: Options) -> list[Path]:
     trained = options.load()
     origin = _origin(trained, options)
     measure = "" if options.data is None else f"_measure{options.measure or 0}"
-    paths = []
-    for x, y in _axis_pairs(trained, origin, options):
+    pairs, stem = _axis_pairs(trained, origin, options), f"surface_{trained.file_name}{measure}"
+    names = [f"{stem}_{x.name}_{y.name}".replace(" ", "_") for x, y in pairs]
+    files = [tuple(options.output / f"{name}{suffix}" for suffix in (".png", ".npz")) for name in names]
+    paths = [path for each in files for path in each]
+    check_outputs(paths)
+    for (x, y), (picture, numbers) in zip(pairs, files, strict=True):
         values = surface(trained, origin, x, y)
-        stem = f"surface_{trained.file_name}{measure}_{x.name}_{y.name}".replace(" ", "_")
-        picture, numbers = (options.output / f"{stem}{suffix}" for suffix in (".png", ".npz"))
         _draw(picture, trained.run, x, y, values)
         with written_atomically(numbers) as file:
             np.savez(file, x=x.values, y=y.values, names=np.array(ATTRIBUTES), attributes=values)
         print(picture)
-        paths += [picture, numbers]
     return paths
 
 

@@ -5,6 +5,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -19,11 +20,13 @@ import eval_mse
 import eval_music
 import evaluate
 import report
+from common.errors import UserError
+from evaluation.metrics.damage import DamageOptions
 from evaluation.metrics.fad import FadOptions
 from evaluation.tables import MADE_BY
 from page import assemble
 from page.assemble import ReportOptions
-from programs import latent_plots, restyle
+from programs import damage, latent_plots, restyle
 
 ROOT = Path(evaluate.__file__).parent
 
@@ -87,6 +90,37 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
     for folder in "AB":
         for network in ("generator (mlp), normal", "cvae (frame-gru)"):
             assert page.count(f"{folder}: {network}") > 5
+
+
+OUTPUTS = {
+    "fad_results.csv": (eval_fad_samples, "measure_fad", FadOptions),
+    "fad_results.png": (eval_fad_samples, "measure_fad", FadOptions),
+    "genre-T32.csv": (eval_genre, "measure_genre_accuracy", eval_genre.Options),
+    "music-T32.csv": (eval_music, "measure_music", eval_music.Options),
+    "eval_mse-T32.csv": (eval_mse, "measure_reconstruction", eval_mse.Options),
+    "eval_elbo-T32.csv": (eval_elbo, "measure_elbo", eval_elbo.Options),
+    "eval_elbo_latents-T32.csv": (eval_elbo, "measure_elbo", eval_elbo.Options),
+    "restyling-T32.csv": (restyle, "measure_restyling", restyle.Options),
+    "fad_sanity.csv": (damage, "measure_damage", DamageOptions),
+    "latent-T32.csv": (latent_plots, "draw_windows", latent_plots.Options),
+    "latent_tsne-T32.png": (latent_plots, "draw_windows", latent_plots.Options),
+    "rolls_embedding-T32.png": (latent_plots, "draw_windows", latent_plots.Options),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_foreign_file_is_refused_before_the_work(
+    name: str, places: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, work, options = OUTPUTS[name]
+    monkeypatch.setattr(program, work, lambda *_, **__: pytest.fail("computes"))
+    monkeypatch.setattr(program, "open_clip_embedder", lambda *_: embedder_of(tmp_path), raising=False)
+    run = next(each for name, each in vars(program).items() if name.startswith(("eval_", "plot_latents")))
+    given = {each.name for each in fields(options)}
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / name).write_text("by hand")
+    with pytest.raises(UserError, match=rf"{name}: exists, and no program of ours wrote it"):
+        run(options(**{key: value for key, value in places.items() if key in given}))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

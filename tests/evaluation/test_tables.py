@@ -1,5 +1,6 @@
 """Tables of results: written, read, grouped, shown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,20 @@ def test_groups_are_those_that_occur_and_all_together() -> None:
 def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        run_table(TABLE, [1], lambda each: pytest.fail("computes"), tmp_path / "file", str)
+        run_table(TABLE, [1], lambda each: pytest.fail("computes"), tmp_path / "file", [32], str)
+
+
+def test_rows_are_added_to_the_same_table_alone(tmp_path: Path) -> None:
+    table = replace(TABLE, file="things.csv", key=("seed", "genre_id"))
+    assert table.require_addable(tmp_path) is None
+    table.add(frame_of(), tmp_path)
+    assert table.add(frame_of(seed=[0, 1], x=2.0), tmp_path)["x"].tolist() == [1, 2, 2], "one row is replaced, one new"
+    (tmp_path / "things.csv").write_text("seed,other\n1,2\n")
+    with pytest.raises(UserError, match=r"things\.csv: has no column genre_id"):
+        table.require_addable(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        table.require_addable(tmp_path / "file")
 
 
 def test_a_table_as_text() -> None:

@@ -157,6 +157,17 @@ def test_weights_are_measured_once_and_other_options_or_data_are_refused(
         shutil.copytree(sets[1], folder, dirs_exist_ok=True)
 
 
+@pytest.mark.parametrize("name", ["explainable.csv", "explainable_by_size.csv"])
+def test_other_tables_are_refused_before_the_work(
+    sets: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(study_compare, "train_runs", lambda *_: pytest.fail("trains"))
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / name).write_text("other\n1\n")
+    with pytest.raises(UserError, match=rf"{name}: "):
+        study_compare.compare(options(sets[2:3], tmp_path, parts=("improved",)))
+
+
 # Tables, plots and page, from the runs of benchmarks/results.md
 
 

@@ -14,6 +14,7 @@ from explainable.stages import MODELS
 from explainable.stages.measure_stage import MeasureOptions
 from explainable.tokens import MEASURE
 from models.checkpoint import CheckpointError
+from models.weight_files import STUDY, STUDY_FILE
 from programs.study_evaluate import Options, controls, describe_options, evaluate_models
 from programs.study_prepare import MeasureSettings, prepare_measures
 from programs.study_train import train_model
@@ -44,6 +45,17 @@ def test_each_run_on_the_data_set_has_a_row(measures: MeasureSet, tmp_path: Path
         evaluate_models(options(other, tmp_path))
     with pytest.raises(UserError, match="no trained model there"):
         evaluate_models(options(measures, tmp_path / "none"))
+
+
+def test_another_table_is_refused_before_the_work(measures: MeasureSet, tmp_path: Path) -> None:
+    given = options(measures, tmp_path)
+    weights = given.checkpoints / STUDY / measures.name / "run" / STUDY_FILE
+    weights.parent.mkdir(parents=True)
+    weights.write_text("no weights: not even opened")
+    given.metrics.mkdir()
+    (given.metrics / "explainable.csv").write_text("other\n1\n")
+    with pytest.raises(UserError, match=r"explainable\.csv: has no column data"):
+        evaluate_models(given)
 
 
 def test_the_description_of_a_training_lists_what_differs_from_the_recipe() -> None:

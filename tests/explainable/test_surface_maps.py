@@ -12,6 +12,7 @@ from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.measures import MeasureSet
 from explainable.trained import load_vae
 from models.checkpoint import CheckpointError
+from programs import study_surface_maps
 from programs.study_surface_maps import Axis, Options, Origin, draw_maps, surface
 
 DENSITY, RANGE = attribute_index("note_density"), attribute_index("note_range")
@@ -45,6 +46,15 @@ def test_each_control_is_mapped_with_the_next(names: tuple[str, ...], pairs: int
     found = numbers(paths[1])
     assert found["x"].tolist() == found["y"].tolist() == [-3, -1.5, 0, 1.5, 3]
     assert found["attributes"].shape == (5, 5, 4) and found["names"].tolist() == list(ATTRIBUTES)
+
+
+@pytest.mark.parametrize("name", ["z0_note_density_z1_note_range.png", "z0_note_density_z1_note_range.npz"])
+def test_a_foreign_file_is_refused_before_the_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_surface_maps, "surface", lambda *_: pytest.fail("computes"))
+    weights = save_measure_vae(tmp_path / "measure_vae.pth", names=("note_density", "note_range"))
+    (tmp_path / f"surface_tiny_measure_vae_{name}").write_text("by hand")
+    with pytest.raises(UserError, match="no program of ours wrote it"):
+        draw_maps(Options(weights=weights, output=tmp_path))
 
 
 def test_inputs_of_the_decoder_are_mapped_around_their_training_mean(tmp_path: Path) -> None:
