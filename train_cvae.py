@@ -20,8 +20,8 @@ from common.options import CheckedOptions, option, parse_options
 from data.store import WINDOW_LENGTHS
 from models import ARCHITECTURES, PAPER
 from models.checkpoint import CheckpointError
-from models.losses import NLL, elbo_terms
-from models.prior import PRIORS
+from models.losses import elbo_terms
+from models.names import NLL, PRIORS
 from models.weight_files import pretrained_file
 from training import presets
 from training.loop import train
@@ -43,7 +43,7 @@ class ModelOptions(CheckedOptions):
     depth: int | None = option(None, f"attention layers of the note decoder {SIZE}", minimum=1, maximum=100)
     event_size: int | None = option(None, f"size of the embedding of the notes {SIZE}", minimum=1, maximum=4096)
     genre_size: int | None = option(None, f"size of the genre embedding {SIZE}", minimum=1, maximum=4096)
-    prior: str | None = option(None, f"p(z | genre) {SIZE}", choices=tuple(PRIORS))
+    prior: str | None = option(None, f"p(z | genre) {SIZE}", choices=PRIORS)
 
 
 @dataclass(frozen=True)

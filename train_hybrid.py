@@ -20,8 +20,8 @@ from common.options import option, parse_options
 from data.store import WINDOW_LENGTHS
 from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError
-from models.losses import NLL, RECONSTRUCTIONS, SQUARED_ERROR, elbo_terms
-from models.prior import PRIORS
+from models.losses import elbo_terms
+from models.names import NLL, PRIORS, RECONSTRUCTIONS, SQUARED_ERROR
 from models.weight_files import hybrid_file, pretrained_file
 from training import presets
 from training.adversarial import Adversaries, Encoded, GradientShare, WganOptions, carry
@@ -67,7 +67,7 @@ class Options(WganOptions, OptimizerOptions, EarlierStageOptions, RollTrainingOp
         minimum=0,
     )  # fmt: skip
     prior: str | None = option(
-        None, "p(z | genre); a kind other than the CVAE's is trained anew (default: the CVAE's)", choices=tuple(PRIORS)
+        None, "p(z | genre); a kind other than the CVAE's is trained anew (default: the CVAE's)", choices=PRIORS
     )
     encoder_gradient: bool = option(True, "L_G shapes the latent space: its gradient reaches the encoder")
     balance: str = option("weights", "unequal genres: weight L_ELBO, sample evenly, or nothing", choices=BALANCES)

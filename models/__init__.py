@@ -1,19 +1,25 @@
-"""The networks, their priors and losses, and weights files. This package imports torch only."""
+"""The networks, their priors and losses, and weights files. This package imports torch only.
 
-from .architectures import ARCHITECTURES, LARGE, PAPER, PAPER_512, adopt, build, carry_over
-from .base import Model
-from .checkpoint import describe, rebuild
-from .notes.conv_generator import ConvGenerator
-from .notes.note_cvae import NoteCVAE
-from .notes.projection_critic import ProjectionCritic
-from .prior import Posterior
-from .rolls.critic import Critic
-from .rolls.cvae import CVAE
-from .rolls.generator import Generator
-from .study import adversarial_vae, attribute_vae, measure_vae
+The names below are imported when they are used, so that options, which need `models.names`, are parsed without torch.
+"""
 
-__all__ = [
-    "ARCHITECTURES", "CVAE", "LARGE", "PAPER", "PAPER_512", "ConvGenerator", "Critic", "Generator", "Model", "NoteCVAE",
-    "Posterior", "ProjectionCritic", "adopt", "adversarial_vae", "attribute_vae", "build", "carry_over", "describe",
-    "measure_vae", "rebuild",
-]  # fmt: skip
+from importlib import import_module
+
+_MODULES = {
+    "architectures": ("ARCHITECTURES",),
+    "base": ("Model",),
+    "building": ("adopt", "build", "carry_over"),
+    "checkpoint": ("describe", "rebuild"),
+    "names": ("LARGE", "PAPER", "PAPER_512"),
+    "networks": ("CVAE", "ConvGenerator", "Critic", "Generator", "NoteCVAE", "ProjectionCritic"),
+    "prior": ("Posterior",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> object:
+    """Import a name from its module (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

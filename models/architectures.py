@@ -1,98 +1,23 @@
-"""New models: of named sizes, or with the weights of a model for other genres, another prior or a shorter T."""
+"""The named sizes of the networks, without torch."""
 
-from collections.abc import Mapping, Sequence
-from inspect import signature
-from typing import Any
+from collections.abc import Mapping
 
-import torch
-from torch import nn
+from .names import LARGE, PAPER, PAPER_512
 
-from .base import Model
-from .notes.conv_generator import ConvGenerator
-from .notes.note_cvae import NoteCVAE
-from .notes.projection_critic import ProjectionCritic
-from .rolls.critic import Critic
-from .rolls.cvae import CVAE
-from .rolls.generator import Generator
-
-PAPER, PAPER_512, LARGE = "paper", "paper-512", "large"
-ARCHITECTURES: dict[str, dict[str, tuple[type[Model], Mapping[str, int | str]]]] = {
+# By kind and architecture: the network, and the arguments of its constructor.
+ARCHITECTURES: dict[str, dict[str, tuple[str, Mapping[str, int]]]] = {
     "cvae": {
-        PAPER: (CVAE, {"latent": 32, "hidden": 16, "event_size": 16, "genre_size": 4}),
-        LARGE: (NoteCVAE, {"latent": 16, "hidden": 256, "depth": 4, "genre_size": 32}),
+        PAPER: ("frame-gru", {"latent": 32, "hidden": 16, "event_size": 16, "genre_size": 4}),
+        LARGE: ("notes", {"latent": 16, "hidden": 256, "depth": 4, "genre_size": 32}),
     },
     "generator": {
-        PAPER: (Generator, {"hidden": 32, "genre_size": 4}),
-        PAPER_512: (Generator, {"hidden": 512, "genre_size": 4}),  # as the published code's stage 3
-        LARGE: (ConvGenerator, {"hidden": 128, "genre_size": 32}),
+        PAPER: ("mlp", {"hidden": 32, "genre_size": 4}),
+        PAPER_512: ("mlp", {"hidden": 512, "genre_size": 4}),  # as the published code's stage 3
+        LARGE: ("convolutions", {"hidden": 128, "genre_size": 32}),
     },
     "critic": {
-        PAPER: (Critic, {"hidden": 32, "genre_size": 4}),
-        PAPER_512: (Critic, {"hidden": 512, "genre_size": 4}),
-        LARGE: (ProjectionCritic, {"hidden": 128}),
+        PAPER: ("convolutions", {"hidden": 32, "genre_size": 4}),
+        PAPER_512: ("convolutions", {"hidden": 512, "genre_size": 4}),
+        LARGE: ("projection", {"hidden": 128}),
     },
 }
-
-
-def build(kind: str, architecture: str, **arguments: Any) -> Model:
-    """A new model. `arguments` of the constructor, except those that are None, override the architecture's sizes.
-
-    Raises ValueError for an unknown kind or architecture, or an argument that the network does not have.
-    """
-    try:
-        network, sizes = ARCHITECTURES[kind][architecture]
-    except KeyError:
-        known = "; ".join(f"{name}: {', '.join(named)}" for name, named in ARCHITECTURES.items())
-        raise ValueError(f"no {kind} of architecture {architecture!r}; known are {known}") from None
-    given = {name: value for name, value in arguments.items() if value is not None}
-    for name in given.keys() - signature(network).parameters.keys():
-        raise ValueError(f"a {kind} of architecture {architecture} has no {name}")
-    return network(**{**sizes, **given})
-
-
-def adopt(source: Model, genres: Sequence[int | None], prior: str | None = None) -> tuple[Model, dict[str, str]]:
-    """A copy of `source` for other genres or another prior, and what became of each tensor, for a log.
-
-    `genres`: the row of each genre in the embeddings of `source`, or None for one that it does not know, whose
-    embedding is the mean of the old ones. With another `prior` all tensors of the prior are new.
-    """
-    changes = {"n_genres": len(genres)} | ({"prior": prior} if prior else {})
-    target = type(source)(**{**source.config, **changes})
-    weights, fates = source.state_dict(), dict.fromkeys(source.state_dict(), "kept")
-    if list(genres) != list(range(source.config["n_genres"])):
-        for name, module in target.named_modules():
-            if name.rpartition(".")[2] == "genre" and isinstance(module, nn.Embedding):
-                old = weights[f"{name}.weight"]
-                rows = [old.mean(0) if row is None else old[row] for row in genres]
-                weights[f"{name}.weight"], fates[f"{name}.weight"] = torch.stack(rows), "by genre"
-    if prior not in (None, source.config.get("prior")):
-        of_prior = {name: tensor for name, tensor in target.state_dict().items() if name.startswith("prior.")}
-        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("prior.")} | of_prior
-        fates |= dict.fromkeys(of_prior, "new")
-    target.load_state_dict(weights, strict=True)
-    return target, {name: fates[name] for name in weights}
-
-
-def carry_over(source: Model, target: Model) -> dict[str, str]:
-    """Copy the weights of `source` into `target`, the same network with the same sizes for the same or a longer T.
-
-    Returns for each tensor "kept" (copied) or "grown" (computed for the longer T).
-    Raises ValueError where the two differ in more than T, or the longer T is not a multiple.
-    """
-    if type(source) is not type(target):
-        raise ValueError(f"cannot carry a {source.kind} over from {source.network} to {target.network}")
-    differences = {
-        name: (source.config[name], value) for name, value in target.config.items() if source.config[name] != value
-    }
-    old, new = differences.pop("seq_len", (1, 1))
-    if differences:
-        listed = ", ".join(f"{name} {was} and {now}" for name, (was, now) in differences.items())
-        raise ValueError(f"cannot carry a {source.kind} over: {listed}")
-    if new % old:
-        raise ValueError(f"cannot carry a {source.kind} over from T={old} to T={new}: not a multiple")
-    grown = set() if old == new else set(target.grown_tensors)
-    kept = {name: tensor for name, tensor in source.state_dict().items() if name not in grown}
-    target.load_state_dict({**target.state_dict(), **kept}, strict=True)
-    if grown:
-        target.grow_from(source)
-    return {name: "grown" if name in grown else "kept" for name in target.state_dict()}

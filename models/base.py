@@ -1,12 +1,12 @@
 """Base classes and table of the networks, with a default for everything that callers use; constants of piano rolls."""
 
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .playing import Decoded, Playing
+from .playing import Playing
 
 PITCHES = 128
 FRAMES_A_SECOND = 16  # of models with latents for every second
@@ -55,6 +55,16 @@ class Model(nn.Module):
 
 
 NETWORKS: dict[tuple[str, str], type[Model]] = {}  # by kind and network
+
+
+class Decoded(NamedTuple):
+    """Result of free-running decoding: `probability` of each cell, float32, and `roll`, bool; both (B, 128, T).
+
+    For a note decoder the probability is 0 or 1.
+    """
+
+    probability: Tensor
+    roll: Tensor
 
 
 class RollGenerator(Model):

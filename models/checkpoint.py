@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 
-from .base import NETWORKS, Model
+from .base import Model
+from .errors import CheckpointError
+from .networks import NETWORKS
 
 FORMAT_VERSION = 2
-
-
-class CheckpointError(ValueError):
-    """A missing or unusable weights file; the message names the file and the remedy."""
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 
-from .architectures import build
-from .base import NETWORKS, Model, StudyVAE
+from .base import Model, StudyVAE
+from .building import build
+from .names import FOLDERS
+from .networks import NETWORKS
 from .trained import load
-from .weight_files import FOLDERS, PROGRAMS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
+from .weight_files import PROGRAMS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _REMEDY = "put the right file there"

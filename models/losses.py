@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from .base import Model, RollCritic
+from .names import NLL
 from .playing import THRESHOLD
-
-# First term of L_ELBO: -log p(X | z, y) in nats, or the squared error of the cells' probabilities.
-NLL, SQUARED_ERROR = RECONSTRUCTIONS = ("nll", "squared-error")
 
 
 def straight_through(probabilities: Tensor) -> Tensor:

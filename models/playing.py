@@ -1,8 +1,6 @@
-"""Options of free-running decoders, of frames or of notes, and their result."""
+"""Options of free-running decoders, of frames or of notes, without torch."""
 
 from typing import NamedTuple
-
-from torch import Tensor
 
 THRESHOLD = 0.5  # probability above which a cell sounds
 # Input of a frame decoder from its own previous frame: cells above the threshold, cells drawn with their probability,
@@ -21,13 +19,3 @@ class Playing(NamedTuple):
     feedback: str = THRESHOLDED
     temperature: float = 1.0
     nucleus: float = 1.0
-
-
-class Decoded(NamedTuple):
-    """Result of free-running decoding: `probability` of each cell, float32, and `roll`, bool; both (B, 128, T).
-
-    For a note decoder the probability is 0 or 1.
-    """
-
-    probability: Tensor
-    roll: Tensor

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .gru import in_full_precision
+from .names import AUTOREGRESSIVE, STANDARD_NORMAL
 
 LOG_VARIANCE_BOUND = 10.0  # of posteriors and priors, to either side
 
@@ -128,5 +129,4 @@ def standard_normal_kl(posterior: Posterior) -> Tensor:
     return gaussian_kl(posterior, zero, zero)
 
 
-STANDARD_NORMAL, AUTOREGRESSIVE = "standard-normal", "autoregressive"
-PRIORS: dict[str, type[Prior]] = {STANDARD_NORMAL: StandardNormal, AUTOREGRESSIVE: Autoregressive}
+PRIOR_OF: dict[str, type[Prior]] = {STANDARD_NORMAL: StandardNormal, AUTOREGRESSIVE: Autoregressive}

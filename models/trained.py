@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .base import Model, StudyVAE
-from .checkpoint import CheckpointError, read_checkpoint, rebuild
+from .checkpoint import read_checkpoint, rebuild
+from .errors import CheckpointError
 
 # Facts that every file has, with their types.
 _ROLL_FACTS = {

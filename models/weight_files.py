@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from .base import NETWORKS, RollCritic, RollGenerator
-from .checkpoint import CheckpointError, read_checkpoint
+from .base import RollCritic, RollGenerator
+from .checkpoint import read_checkpoint
+from .errors import CheckpointError
+from .names import ATTRIBUTE_VAE, FOLDERS
+from .networks import NETWORKS
 
 BEST, LAST = "best", "last"
 PROGRAMS = {"cvae": "train_cvae.py", "generator": "train_cgan.py", "critic": "train_cgan.py"}  # of stages 1 and 2
-# Folders of trained weights by preset, and the folder of the weights that come with the repository.
-FOLDERS = {"paper": "checkpoints", "large": "checkpoints/large"}
-RELEASED = Path(__file__).resolve().parents[1] / "released"
+RELEASED = Path(__file__).resolve().parents[1] / "released"  # the weights that come with the repository
 STUDY, STUDY_FILE = "explainable", f"vae_{BEST}.pth"  # checkpoints/explainable/DATA/RUN/vae_best.pth
 _LETTERS = {RollGenerator.kind: "G", RollCritic.kind: "D"}  # names of models in stage 3
 
@@ -58,4 +59,4 @@ def find_study_weights(checkpoints: Path, network: str | None, remedy: str) -> P
     runs = sorted((checkpoints / STUDY).glob(f"*/{network + '_' if network else ''}*/{STUDY_FILE}"))
     if len(runs) > 1:
         raise CheckpointError(f"{checkpoints / STUDY}: {len(runs)} runs, such as {runs[0]}; {remedy}")
-    return runs[0] if runs else RELEASED / STUDY / f"{network or 'attribute_vae'}.pth"
+    return runs[0] if runs else RELEASED / STUDY / f"{network or ATTRIBUTE_VAE}.pth"

@@ -18,7 +18,7 @@ from common.options import CheckedOptions
 from explainable.measures import MeasureSet
 from explainable.stages import MODELS
 from models import LARGE, PAPER
-from models.prior import AUTOREGRESSIVE
+from models.names import AUTOREGRESSIVE
 from programs import study_compare, study_prepare
 from programs.study_train import train_model
 

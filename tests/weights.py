@@ -14,7 +14,8 @@ from data.store import RollStore
 from data.windows import WindowSource
 from models import ARCHITECTURES, CVAE, LARGE, Generator
 from models.checkpoint import weights_content
-from models.prior import AUTOREGRESSIVE, STANDARD_NORMAL
+from models.names import AUTOREGRESSIVE, STANDARD_NORMAL
+from models.networks import NETWORKS
 
 FACTS = {
     "genres": ["chords", "melody", "bass"],
@@ -59,7 +60,7 @@ def save_rolls(folder: Path, architecture: str, seq_lens: Sequence[int] = (32, 6
         for seq_len in seq_lens for name, kind in zip(("cvae", "G", "D"), ARCHITECTURES, strict=True)
     ]  # fmt: skip
     for file, kind, seq_len, prior in files:
-        network, _ = ARCHITECTURES[kind][architecture]
+        network = NETWORKS[kind, ARCHITECTURES[kind][architecture][0]]
         given = {**sizes, "seq_len": seq_len, "prior": prior}
         model = network(**{name: given[name] for name in given.keys() & signature(network).parameters})
         with torch.no_grad():

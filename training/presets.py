@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any
 
-from models.weight_files import FOLDERS
+from models.names import FOLDERS
 
 CVAE, CGAN, HYBRID = range(3)
 ___ = None

@@ -239,8 +239,8 @@ class RollStage(Stage):
             raise UserError(f"{options.init_from}: a file; give its folder, --init-from {options.init_from.parent}")
         path = options.init_from / file_name
         trained = load(path, kind, "name another folder with --init-from")
-        network, _ = ARCHITECTURES[kind].get(options.architecture, (type(trained.model), None))
-        if not isinstance(trained.model, network):
+        network, _ = ARCHITECTURES[kind].get(options.architecture, (trained.model.network, None))
+        if trained.model.network != network:
             raise UserError(
                 f"{path}: of another architecture than {options.architecture}; give the --preset of these weights"
             )

@@ -26,7 +26,7 @@ from evaluation.samples.evaluated import (
 )
 from evaluation.samples.sampling import Performance, play_latents, play_through, sample_noise, sample_prior, walk_noise
 from models import CVAE, Generator
-from models.prior import STANDARD_NORMAL
+from models.names import STANDARD_NORMAL
 from models.trained import Trained, load
 from models.weight_files import hybrid_path
 

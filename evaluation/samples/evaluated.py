@@ -19,7 +19,7 @@ from data.store import WINDOW_LENGTHS, RollStore
 from data.windows import Batch, WindowSource
 from evaluation.samples.sampling import PlayingOptions, draw_chances
 from models import CVAE, Generator
-from models.playing import Decoded
+from models.base import Decoded
 from models.trained import Trained, load
 from models.weight_files import hybrid_file, hybrid_path
 

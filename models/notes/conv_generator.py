@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, RollGenerator
-from ..prior import AUTOREGRESSIVE, PRIORS
+from ..names import AUTOREGRESSIVE
+from ..prior import PRIOR_OF
 from .plan import LatentPlan
 
 _GROUPS = 4
@@ -49,7 +50,7 @@ class ConvGenerator(RollGenerator):
         if hidden % (_GROUPS * _DOUBLINGS):
             raise ValueError(f"hidden must be a multiple of {_GROUPS * _DOUBLINGS}, but is {hidden}")
         self.seq_len, self.latent = seq_len, latent
-        self.prior = PRIORS[prior](latent, n_genres)
+        self.prior = PRIOR_OF[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.plan = LatentPlan(latent, genre_size, hidden)
         step = hidden // _DOUBLINGS

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Model
-from ..playing import Decoded, Playing
-from ..prior import AUTOREGRESSIVE, LOG_VARIANCE_BOUND, PRIORS, Posterior
+from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Decoded, Model
+from ..names import AUTOREGRESSIVE
+from ..playing import Playing
+from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
 from .notes import by_length, notes_to_roll, roll_to_notes
@@ -55,7 +56,7 @@ class NoteCVAE(Model):
         super().__init__()
         channels, heads = 3 * hidden // 4, max(1, hidden // _HEAD_SIZE)
         self.latent = latent
-        self.prior = PRIORS[prior](latent, n_genres)
+        self.prior = PRIOR_OF[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.encoder = RollEncoder(latent, channels, genre_size)
         self.plan = LatentPlan(latent, genre_size, channels)

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from ..base import MINIMUM_RATE, PITCHES, Model
+from ..base import MINIMUM_RATE, PITCHES, Decoded, Model
 from ..gru import FrameGRU, in_full_precision
-from ..playing import PROBABILITIES, SAMPLED, Decoded, Playing
-from ..prior import LOG_VARIANCE_BOUND, PRIORS, STANDARD_NORMAL, Posterior
+from ..names import STANDARD_NORMAL
+from ..playing import PROBABILITIES, SAMPLED, Playing
+from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
 
 
 class EventEncoder(nn.Module):
@@ -39,7 +40,7 @@ class CVAE(Model):
     ) -> None:  # fmt: skip
         super().__init__()
         self.latent = latent
-        self.prior = PRIORS[prior](latent, n_genres)
+        self.prior = PRIOR_OF[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.event_encoder = EventEncoder(event_size)
         self.encoder = FrameGRU(PITCHES, 0, hidden, bidirectional=True)

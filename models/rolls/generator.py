@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from ..base import PITCHES, RollGenerator
-from ..prior import PRIORS, STANDARD_NORMAL
+from ..names import STANDARD_NORMAL
+from ..prior import PRIOR_OF
 
 
 class Generator(RollGenerator):
@@ -19,7 +20,7 @@ class Generator(RollGenerator):
     ) -> None:  # fmt: skip
         super().__init__()
         self.seq_len, self.latent = seq_len, latent
-        self.prior = PRIORS[prior](latent, n_genres)
+        self.prior = PRIOR_OF[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.trunk = nn.Sequential(
             nn.Linear(latent + genre_size, hidden), nn.ReLU(), nn.Linear(hidden, 2 * hidden), nn.ReLU()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..base import Model, StudyVAE
 from ..gru import FrameGRU, Steps
+from ..names import ADVERSARIAL_VAE
 from ..prior import Posterior
 from .token_gru import StepWeights, TokenGRU
 
@@ -21,7 +22,7 @@ class AdversarialVAE(StudyVAE):
     first step: the hold token.
     """
 
-    network = "adversarial_vae"
+    network = ADVERSARIAL_VAE
     controls_in_latent = False
 
     def __init__(self, n_tokens: int, n_attributes: int, start: int, latent: int = 128, hidden: int = 1024) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import Model
+from ..names import ATTRIBUTE_VAE
 from ..prior import Posterior
 from .measure_vae import MeasureVAE
 
@@ -23,7 +24,7 @@ class AttributeVAE(MeasureVAE):
     are left.
     """
 
-    network = "attribute_vae"
+    network = ATTRIBUTE_VAE
     encodes_scores = True
 
     def __init__(

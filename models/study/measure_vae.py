@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..base import StudyVAE
 from ..gru import FrameGRU, Steps
+from ..names import MEASURE_VAE
 from ..prior import Posterior
 from .token_gru import StepWeights
 
@@ -22,7 +23,7 @@ class MeasureVAE(StudyVAE):
     ReLU to the logits, as published. `inferred`: the number of latents that the encoder outputs, all if None.
     """
 
-    network = "measure_vae"
+    network = MEASURE_VAE
 
     def __init__(
         self, n_tokens: int, latent: int = 32, hidden: int = 512, embedding: int = 10, beats: int = 4, ticks: int = 6,

@@ -17,7 +17,7 @@ from evaluation.metrics.restyling import measure_restyling
 from evaluation.samples.clips import LATENTS, ClipOptions, open_clip_sources
 from evaluation.samples.evaluated import CvaeOptions, open_subjects
 from models import LARGE, PAPER, build
-from models.playing import Decoded
+from models.base import Decoded
 
 SMALL = {"cvae": {"hidden": 16, "depth": 1, "latent": 2}, "generator": {"hidden": 16, "latent": 2, "seq_len": 32}}
 

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import LARGE, build
-from models.losses import NLL, critic_loss, elbo_terms
+from models.losses import critic_loss, elbo_terms
+from models.names import NLL
 from models.notes import notes
 from models.notes.note_cvae import NoteCVAE
 from models.notes.note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from models import Critic, Posterior
 from models.base import RollCritic
-from models.losses import NLL, RECONSTRUCTIONS, critic_loss, elbo_terms, straight_through
+from models.losses import critic_loss, elbo_terms, straight_through
+from models.names import NLL, RECONSTRUCTIONS
 from models.prior import StandardNormal, gaussian_kl
 
 GENRE = torch.zeros(1, dtype=torch.int64)

@@ -14,7 +14,7 @@ from data.song_windows import read_song_roll
 from generate import generate
 from generation.music import Options, continue_file
 from models import LARGE, adopt, build
-from models.prior import STANDARD_NORMAL
+from models.names import STANDARD_NORMAL
 
 GENRES = ["classical", "jazz"]
 
