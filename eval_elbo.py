@@ -8,15 +8,17 @@ row for each latent dimension.
 """
 
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.metrics.elbo import ELBO_TABLE, LATENTS_TABLE, measure_elbo
-from evaluation.samples.evaluated import CvaeOptions, Subject, open_subjects
-from evaluation.tables import format_table, run_table
-from models.checkpoint import CheckpointError
+from evaluation.options import CvaeOptions
+from models.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluation.samples.evaluated import Subject
 
 LEGEND = """\
 T = {T}, {split} split, {checkpoint}. recon: squared error summed over the roll, no teacher forcing;
@@ -32,14 +34,20 @@ class Options(CvaeOptions):
     importance_samples: int = option(8, "z a window for the importance weighted bound; 0 leaves it out", minimum=0)
 
 
-def eval_elbo(options: Options) -> pd.DataFrame:
+def eval_elbo(options: Options) -> "pd.DataFrame":
     """Measure, print and write the tables of each T; returns the rows by genre.
 
     Raises `UserError` or `CheckpointError`.
     """
+    import pandas as pd
+
+    from evaluation.metrics.elbo import ELBO_TABLE, LATENTS_TABLE, measure_elbo
+    from evaluation.samples.evaluated import open_subjects
+    from evaluation.tables import format_table, run_table
+
     latents = []
 
-    def measure(subject: Subject) -> pd.DataFrame:
+    def measure(subject: "Subject") -> pd.DataFrame:
         genres, of_latents = measure_elbo(subject, beta=options.beta, importance_samples=options.importance_samples)
         latents.append(of_latents)
         return genres

@@ -16,17 +16,15 @@ interruption the same command continues where it was.
 """
 
 from collections.abc import Iterator
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import parse_options
-from evaluation.metrics.fad import FAD_TABLE, FadOptions, measure_fad
-from evaluation.samples.clip_embeddings import open_clip_embedder
-from evaluation.samples.clips import open_clip_sources
-from evaluation.tables import format_table, note_lines, run_table
-from figures.fad_chart import save_fad_chart
-from models.checkpoint import CheckpointError
+from evaluation.options import FadOptions
+from models.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEGEND = """\
 empty: generated clips with too few notes, counted on the way ({empty}). ± seeds: standard deviation over {n_seeds}
@@ -36,12 +34,18 @@ KAD: unbiased kernel distance, 0 for equal distributions. Rows of another T or e
 reported: on other music, by embeddings of AST; [1] by another protocol."""
 
 
-def eval_fad_samples(options: FadOptions) -> pd.DataFrame:
+def eval_fad_samples(options: FadOptions) -> "pd.DataFrame":
     """Measure, print and write table and chart; returns the table. Raises `UserError` or `CheckpointError`."""
+    from evaluation.metrics.fad import FAD_TABLE, measure_fad
+    from evaluation.samples.clip_embeddings import open_clip_embedder
+    from evaluation.samples.clips import open_clip_sources
+    from evaluation.tables import format_table, note_lines, run_table
+    from figures.fad_chart import save_fad_chart
+
     sources = open_clip_sources(options)
     embedder = open_clip_embedder(options, sources[0].trained.frames_per_second)
 
-    def show(frame: pd.DataFrame) -> Iterator[str]:
+    def show(frame: "pd.DataFrame") -> Iterator[str]:
         for (name, synth, soundfont), rows in frame.groupby(["embedder", "synth", "soundfont"], sort=False):
             yield f"\n{name}, {synth}, {soundfont}\n{format_table(rows, FAD_TABLE.columns)}"
             yield from note_lines(rows)

@@ -12,18 +12,18 @@ Writes metrics/genre-T{T}.csv, a row for each genre, genre_id -1 for all, with t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from common.device import select_device
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns, measure_genre_accuracy
-from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
+from evaluation.options import ClassifierOptions, ClipOptions
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
-from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.tables import format_table, note_lines, run_table
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluation.samples.clips import ClipSource
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,19 @@ Paper [1] reports {GENRE_ACCURACY_PAPER:.1%} and an IS of {INCEPTION_SCORE_PAPER
 it does not describe; with its 4 genres that IS is impossible."""
 
 
-def eval_genre(options: Options) -> pd.DataFrame:
+def eval_genre(options: Options) -> "pd.DataFrame":
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
+    from common.device import select_device
+    from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns, measure_genre_accuracy
+    from evaluation.metrics.genre_classifier import open_classifier
+    from evaluation.samples.clips import open_clip_sources
+    from evaluation.tables import format_table, note_lines, run_table
 
-    def measure(source: ClipSource) -> pd.DataFrame:
+    def measure(source: "ClipSource") -> "pd.DataFrame":
         classifier = open_classifier(source.real, options, select_device(options.device))
         return measure_genre_accuracy(source, classifier, options.clips)
 
-    def show(rows: pd.DataFrame) -> Iterator[str]:
+    def show(rows: "pd.DataFrame") -> Iterator[str]:
         genres = rows["genre_name"].iloc[:-1]
         yield format_table(rows, GENRE_TABLE.columns)
         for side in ("real", "generated"):

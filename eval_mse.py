@@ -9,15 +9,15 @@ all.
 """
 
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE, measure_reconstruction
-from evaluation.samples.evaluated import CvaeOptions, open_subjects
-from evaluation.tables import format_table, run_table
-from models.checkpoint import CheckpointError
+from evaluation.options import CvaeOptions
+from models.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEGEND = """\
 T = {T}, {split} split, {checkpoint}. MSE: z from the encoder, {forcing}; none for note decoders.
@@ -32,8 +32,12 @@ class Options(CvaeOptions):
     leak_target: bool = option(False, "show each frame to its own prediction, as the published code does")
 
 
-def eval_mse(options: Options) -> pd.DataFrame:
+def eval_mse(options: Options) -> "pd.DataFrame":
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
+    from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE, measure_reconstruction
+    from evaluation.samples.evaluated import open_subjects
+    from evaluation.tables import format_table, run_table
+
     leak = options.leak_target
     forcing = "each frame shown to its own prediction" if leak else "teacher-forced on the previous frame"
     return run_table(

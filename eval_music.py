@@ -11,15 +11,17 @@ Writes metrics/music-T{T}.csv, a row for each genre and feature, genre_id -1 for
 """
 
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.metrics.music import MUSIC_TABLE, measure_music, overlap_by_genre
-from evaluation.samples.clips import ClipOptions, ClipSource, open_clip_sources
-from evaluation.tables import format_table, of_all, run_table
-from models.checkpoint import CheckpointError
+from evaluation.options import ClipOptions
+from models.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluation.samples.clips import ClipSource
 
 LEGEND = """\
 T = {T}, {n_fake} generated clips of {checkpoint} and as many real ones of the {split} split.
@@ -41,16 +43,19 @@ class Options(ClipOptions):
     )
 
 
-def eval_music(options: Options) -> pd.DataFrame:
+def eval_music(options: Options) -> "pd.DataFrame":
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
+    from evaluation.metrics.music import MUSIC_TABLE, measure_music, overlap_by_genre
+    from evaluation.samples.clips import open_clip_sources
+    from evaluation.tables import format_table, of_all, run_table
 
-    def show(rows: pd.DataFrame) -> list[str]:
+    def show(rows: "pd.DataFrame") -> list[str]:
         every, (overlap, columns) = of_all(rows), overlap_by_genre(rows)
         legend = LEGEND.format(**{**every.iloc[0], "n_fake": every["n_fake"].max()})
         title = f"\noverlap by {every['condition'].iloc[0]}"
         return [format_table(every, MUSIC_TABLE.columns), title, format_table(overlap, columns), legend]
 
-    def measure(source: ClipSource) -> pd.DataFrame:
+    def measure(source: "ClipSource") -> "pd.DataFrame":
         return measure_music(source, options.clips, options.novelty_clips)
 
     return run_table(MUSIC_TABLE, open_clip_sources(options), measure, options.metrics, options.seq_lens, show)

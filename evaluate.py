@@ -19,7 +19,7 @@ from typing import Any
 
 from common.errors import run_command
 from common.options import CheckedOptions, flag_of, option, parse_options
-from evaluation.metrics.fad import FadOptions
+from evaluation.options import FadOptions
 from evaluation.published import MSE
 
 _FAD_FIELDS = {each.name: each for each in fields(FadOptions)}

@@ -25,7 +25,7 @@ from common.errors import UserError, run_command, signals_deferred
 from common.files import RECORD, check_outputs, write_bytes
 from common.options import CheckedOptions, option, parse_options
 from models import Generator, describe
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.trained import Trained, load
 
 KINDS = ("cvae", "generator", "critic")

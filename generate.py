@@ -14,12 +14,12 @@ column of the sheet shows the effect of the genre. Empty clips are counted and w
 
 from pathlib import Path
 
-from audio.files import write_roll_files
+from audio.files import open_file_renderer, write_roll_files
 from common.errors import run_command
 from common.options import parse_options
 from figures.roll_sheet import save_roll_sheet
 from generation.music import Options, continue_file, interpolate_files, make_clips, reconstruct
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 
 
 def generate(options: Options) -> list[Path]:
@@ -27,7 +27,7 @@ def generate(options: Options) -> list[Path]:
 
     Raises `UserError` or `CheckpointError` for unusable files or options.
     """
-    renderer = options.open_renderer()
+    renderer = open_file_renderer(options)
     of_files = (
         (options.reconstruct, reconstruct), (options.continue_file, continue_file),
         (options.interpolate, interpolate_files),

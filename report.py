@@ -13,12 +13,14 @@ from pathlib import Path
 from common.errors import run_command
 from common.files import check_outputs, write_text
 from common.options import parse_options
-from models.checkpoint import CheckpointError
-from page.assemble import ReportOptions, make_page
+from models.errors import CheckpointError
+from page.options import ReportOptions
 
 
 def report(options: ReportOptions) -> Path:
     """Write the page; returns its path. Raises `UserError` or `CheckpointError`."""
+    from page.assemble import make_page
+
     path = options.metrics / "report.html"
     check_outputs([path])
     write_text(path, make_page(options))

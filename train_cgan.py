@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from common.errors import run_command
 from common.options import option, parse_options
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 from models import CVAE, Posterior
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.weight_files import pretrained_file
 from training import presets
 from training.adversarial import Adversaries, Encoded, WganOptions, carry

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from common.errors import UserError, run_command
 from common.options import option, parse_options
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 from models import CVAE, Critic, Generator
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.losses import elbo_terms
 from models.names import NLL, PRIORS, RECONSTRUCTIONS, SQUARED_ERROR
 from models.weight_files import hybrid_file, pretrained_file

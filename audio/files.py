@@ -1,33 +1,23 @@
-"""Sound and MIDI files of piano rolls: WAV, MP3, and the options of programs that write them."""
+"""Sound and MIDI files of piano rolls: WAV and MP3."""
 
 import io
 import wave
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer
+from audio.options import SoundFileOptions
+from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
 from common.files import written_atomically
-from common.options import CheckedOptions, option
 from data.pianoroll import pianoroll_to_pretty_midi
 
 _MP3_COMPRESSION = 0.4  # from 0 (largest, best) to below 1; about 5 kB per second of piano
 
 
-@dataclass(frozen=True)
-class SoundFileOptions(CheckedOptions):
-    """Files."""
-
-    output: Path = option(Path("samples"), "folder to write to")
-    wav: bool = option(False, "also write each MIDI file as a WAV file")
-    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav (default: the one that pretty_midi ships)")
-
-    def open_renderer(self) -> Renderer | None:
-        """Open the synthesiser, or return None without --wav. Raises `UserError` like the function."""
-        return open_renderer(self.synth, self.soundfont) if self.wav else None
+def open_file_renderer(options: SoundFileOptions) -> Renderer | None:
+    """Open the options' synthesiser, or return None without --wav. Raises `UserError` as `open_renderer`."""
+    return open_renderer(options.synth, options.soundfont) if options.wav else None
 
 
 def write_roll_files(

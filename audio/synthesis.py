@@ -22,11 +22,11 @@ import pretty_midi
 
 from audio.backends import FluidSynth, TinySoundFont
 from audio.messages import VELOCITY, Messages, midi_messages, roll_messages
+from audio.options import SYNTHS
 from common.errors import UserError
 
 SAMPLE_RATE = 16_000
-_BACKENDS = {"fluidsynth": FluidSynth, "tinysoundfont": TinySoundFont}
-SYNTHS = tuple(_BACKENDS)
+_BACKENDS = dict(zip(SYNTHS, (FluidSynth, TinySoundFont), strict=True))
 TAIL_SECONDS = 1.0  # after the last frame or message, so that notes can decay
 # Raise this if the samples of a roll change for a reason that `identity` does not name.
 _RENDERER_VERSION = 1

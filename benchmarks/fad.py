@@ -16,14 +16,16 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from audio.embedders.embedder import EMBEDDERS, open_embedder
-from audio.synthesis import SAMPLE_RATE, SYNTHS, open_renderer
+from audio.embedders.embedder import open_embedder
+from audio.options import EMBEDDERS, SYNTHS
+from audio.synthesis import SAMPLE_RATE, open_renderer
 from benchmarks.timing import machine, parse_arguments, print_table, speeds, timed
 from common.device import prepare_process
 from data.pianoroll import pianoroll_to_pretty_midi
-from evaluation.metrics.fad import EmptyClipOptions, choose_clips
+from evaluation.metrics.fad import choose_clips
+from evaluation.options import EmptyClipOptions, RealClipOptions
 from evaluation.samples.clip_embeddings import ClipEmbedder
-from evaluation.samples.clips import RealClipOptions, open_real_clips
+from evaluation.samples.clips import open_real_clips
 from evaluation.statistics.distances import frechet_distance
 
 

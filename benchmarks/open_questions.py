@@ -29,14 +29,15 @@ import train_cvae
 import train_hybrid
 from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 from evaluation.metrics.elbo import measure_elbo
-from evaluation.metrics.fad import FadOptions, measure_fad
+from evaluation.metrics.fad import measure_fad
 from evaluation.metrics.genre_accuracy import measure_genre_accuracy
-from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
+from evaluation.metrics.genre_classifier import open_classifier
+from evaluation.options import LATENTS, PRIOR, SOURCES, ClassifierOptions, CvaeOptions, FadOptions
 from evaluation.samples.clip_embeddings import open_clip_embedder
-from evaluation.samples.clips import LATENTS, PRIOR, open_clip_sources
-from evaluation.samples.evaluated import SOURCES, CvaeOptions, open_subjects
+from evaluation.samples.clips import open_clip_sources
+from evaluation.samples.evaluated import open_subjects
 from evaluation.tables import BASELINE, LABEL, OURS, ResultTable, columns, format_table, of_all, read_csv
 from models import CVAE, LARGE, Critic, Generator
 from models.checkpoint import CheckpointError

@@ -17,7 +17,7 @@ from benchmarks.timing import machine, parse_arguments, print_table, rate
 from data.builtin import export_builtin_corpus
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 
 MIN_FRAMES = WINDOW_LENGTHS[0]
 ROOT = Path(__file__).resolve().parents[1]

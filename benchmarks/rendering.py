@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audio.synthesis import SAMPLE_RATE, SYNTHS, open_renderer
+from audio.options import SYNTHS
+from audio.synthesis import SAMPLE_RATE, open_renderer
 from benchmarks.timing import machine, parse_arguments, print_table, rate
 from data.pianoroll import drop_short_notes, pianoroll_to_pretty_midi
 from data.store import RollStore

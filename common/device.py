@@ -8,7 +8,6 @@ import torch
 
 from common.errors import UserError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 

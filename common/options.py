@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 from common.errors import UserError
 
 Options = TypeVar("Options", bound="CheckedOptions")
+DEVICES = ("auto", "cpu", "cuda", "mps")  # values of --device; see `common.device.select_device`
 _METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 
 

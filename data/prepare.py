@@ -22,8 +22,9 @@ from data.midi_files import FoundFiles, find_files
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND
 from data.splits import assign_splits, song_key, split_warnings, versions_hint
-from data.store import STORE, WINDOW_LENGTHS, RollStore
+from data.store import STORE, RollStore
 from data.store_writer import StoreWriter
+from data.window_lengths import WINDOW_LENGTHS
 
 # Increase it when the same file would give another roll, other notes or another split.
 _READER_VERSION = 2

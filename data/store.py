@@ -24,7 +24,6 @@ import pandas as pd
 from common.data_folder import DataFolder
 
 BYTES_PER_FRAME = 16
-WINDOW_LENGTHS = (32, 64, 128)  # of the curriculum, in frames
 ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "frames": (np.uint8, (BYTES_PER_FRAME,)),
     "onset_seconds": (np.float64, ()),

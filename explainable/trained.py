@@ -19,7 +19,7 @@ from explainable.stages import MODELS
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
 from models.base import StudyVAE
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.prior import Posterior
 from models.study.attribute_vae import AttributeVAE
 from models.trained import load

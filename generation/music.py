@@ -12,20 +12,20 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from audio.files import SoundFileOptions
-from common.device import DEVICES, select_device
+from audio.options import SoundFileOptions
+from common.device import select_device
 from common.errors import UserError
 from common.genres import ALL, choose_genres, choose_one_genre, genre_file_names
-from common.options import option
+from common.options import DEVICES, option
 from common.text import short_name
 from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_roll, read_song_windows
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 from evaluation.metrics.reconstruction import count, f1
+from evaluation.options import NORMAL, PRIOR, SOURCES, PlayingOptions
 from evaluation.samples import sampling
-from evaluation.samples.clips import NORMAL, PRIOR, ClipSource
-from evaluation.samples.evaluated import SOURCES
-from evaluation.samples.sampling import Performance, PlayingOptions
+from evaluation.samples.clips import ClipSource
+from evaluation.samples.sampling import Performance
 from evaluation.tables import LABEL, OURS, columns, format_table
 from figures.roll_sheet import RollPanel, SheetRows
 from models import CVAE, LARGE, Generator

@@ -4,37 +4,24 @@ A single HTML file that loads nothing from a network. Its only script is that of
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
-from audio.synthesis import SYNTHS, open_renderer
+from audio.synthesis import open_renderer
 from common.errors import UserError
-from common.options import option
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
-from evaluation.samples.clips import ClipOptions, open_clip_sources
+from evaluation.samples.clips import open_clip_sources
 from evaluation.tables import of_all
 from figures.loss_sheet import draw_losses
 from figures.style import GENRE_COLORS, png
 from page.explainable import explainable_parts, read_panel
 from page.listening import choose_listening, data_uri, note_path
+from page.options import ReportOptions
 from page.parts import PARTS, merge_absent
 from page.result_folder import FACTS, SHARED, AbsentFile, Part, Picture, ResultFolder
 from page.tables import show_number
-
-
-@dataclass(frozen=True)
-class ReportOptions(ClipOptions):
-    """Clips and results on the page."""
-
-    runs: Path = option(Path("runs"), "folder with the logs of the training stages")
-    real_clips: int = option(2, "real clips of each genre and T to play", minimum=0)
-    generated_clips: int = option(4, "generated clips of each genre and T to play", minimum=1)
-    synth: str = option("fluidsynth", "synthesiser that plays the clips", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
-    workers: int = option(0, "clips to render at the same time; 0 is one a core", minimum=0, maximum=1024)
 
 
 def make_page(options: ReportOptions) -> str:

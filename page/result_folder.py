@@ -10,7 +10,7 @@ import pandas as pd
 
 from common.files import hash_of_file
 from common.options import as_plain, flag_of
-from evaluation.samples.clips import ClipOptions
+from evaluation.options import ClipOptions
 from evaluation.tables import Column, ResultTable, note_lines
 from page.listening import data_uri
 from page.tables import ShownTable, show_table

@@ -10,24 +10,28 @@ Writes metrics/fad_sanity.csv.
 """
 
 from collections.abc import Iterator
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import parse_options
-from data.store import RollStore
-from evaluation.metrics.damage import DAMAGE_TABLE, DamageOptions, measure_damage
-from evaluation.samples.clip_embeddings import open_clip_embedder
-from evaluation.samples.clips import open_real_clips
-from evaluation.tables import format_table, run_table
+from evaluation.options import DamageOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def eval_damage(options: DamageOptions) -> pd.DataFrame:
+def eval_damage(options: DamageOptions) -> "pd.DataFrame":
     """Measure, print and write the table; returns it. Raises `UserError`."""
+    from data.store import RollStore
+    from evaluation.metrics.damage import DAMAGE_TABLE, measure_damage
+    from evaluation.samples.clip_embeddings import open_clip_embedder
+    from evaluation.samples.clips import open_real_clips
+    from evaluation.tables import format_table, run_table
+
     store = RollStore.open(options.store)
     embedder = open_clip_embedder(options, store.frames_per_second)
 
-    def show(frame: pd.DataFrame) -> Iterator[str]:
+    def show(frame: "pd.DataFrame") -> Iterator[str]:
         for name, rows in frame.groupby("embedder", sort=False):
             yield f"\n{name}\n{format_table(rows, DAMAGE_TABLE.columns)}"
         yield "clips: in the reference, and damaged; empty: silent damaged ones, which count"

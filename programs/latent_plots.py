@@ -23,14 +23,15 @@ from common.errors import UserError, run_command
 from common.files import check_outputs
 from common.options import option, parse_options
 from common.splits import SPLITS
-from data.store import WINDOW_LENGTHS, RollStore
+from data.store import RollStore
+from data.window_lengths import WINDOW_LENGTHS
 from data.windows import WindowSource
 from evaluation.metrics.separation import LATENT_TABLE, MEAN, SAMPLE, WITHHELD, WindowSample, draw_windows, latent_views
-from evaluation.samples.evaluated import StoreOptions
+from evaluation.options import StoreOptions
 from evaluation.tables import format_table, of_all
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from models import CVAE
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.trained import Trained, load
 from models.weight_files import hybrid_path, pretrained_file
 

@@ -7,18 +7,17 @@ Writes metrics/restyling-T{T}.csv, a row for each pair of genres.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from common.device import select_device
 from common.errors import run_command
 from common.options import option, parse_options
-from evaluation.metrics.genre_classifier import ClassifierOptions, open_classifier
-from evaluation.metrics.restyling import RESTYLING_TABLE, measure_restyling
-from evaluation.samples.clips import RealClips
-from evaluation.samples.evaluated import CvaeOptions, Subject, open_subjects
-from evaluation.tables import format_table, run_table
-from models.checkpoint import CheckpointError
+from evaluation.options import ClassifierOptions, CvaeOptions
+from models.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluation.samples.evaluated import Subject
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,16 @@ real target: the same of real windows of the target. F1 against the original; an
 song of the original's genre."""
 
 
-def eval_restyling(options: Options) -> pd.DataFrame:
+def eval_restyling(options: Options) -> "pd.DataFrame":
     """Measure, print and write a table for each T; returns all rows. Raises `UserError` or `CheckpointError`."""
+    from common.device import select_device
+    from evaluation.metrics.genre_classifier import open_classifier
+    from evaluation.metrics.restyling import RESTYLING_TABLE, measure_restyling
+    from evaluation.samples.clips import RealClips
+    from evaluation.samples.evaluated import open_subjects
+    from evaluation.tables import format_table, run_table
 
-    def measure(subject: Subject) -> pd.DataFrame:
+    def measure(subject: "Subject") -> "pd.DataFrame":
         real = RealClips(subject.windows, options.seed, options.min_note_frames)
         classifier = open_classifier(real, options, select_device(options.device))
         return measure_restyling(subject, classifier, options.windows, options.min_note_frames)

@@ -54,7 +54,8 @@ from explainable.result_tables import (
 from explainable.stages import MODELS
 from explainable.stages.stage import NAMED_ATTRIBUTES, VAE, StudyOptions, run_place
 from explainable.trained import load_vae
-from models.checkpoint import CheckpointError, read_checkpoint
+from models.checkpoint import read_checkpoint
+from models.errors import CheckpointError
 from models.weight_files import BEST, LAST
 from programs import study_evaluate
 from programs.study_train import train_model

@@ -31,7 +31,7 @@ from explainable.metrics.reconstruction import reconstruction_efficiency, recons
 from explainable.result_tables import RUNS_TABLE
 from explainable.stages import MODELS
 from explainable.trained import TrainedVAE, load_vae, run_weights
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.weight_files import STUDY
 
 SWEEP_VALUES = 11

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from audio.files import SoundFileOptions
+from audio.files import open_file_renderer
+from audio.options import SoundFileOptions
 from common.errors import UserError, run_command
 from common.files import check_outputs
 from common.options import flag_of, option, parse_options
@@ -38,7 +39,7 @@ from explainable.steering import REPORT_COLUMNS, Change, read_changes, report, s
 from explainable.tokens import TokenForm, decode
 from explainable.trained import StudyWeightsOptions, TrainedVAE
 from figures.roll_sheet import RollPanel, save_roll_sheet
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 
 _METRES = "4/4", "2/2", "2/4"  # of a file; bars of two quarters are taken in pairs
 _REMEDIES = {Reason.SEVERAL_VOICES: "see --guess-melody", Reason.OTHER_METRE: f"known are {', '.join(_METRES)}"}
@@ -100,7 +101,7 @@ def generate(options: Options) -> list[Path]:
     changes = read_changes(options.changes, trained)
     if options.source is None and any(change.is_relative for change in changes):
         raise UserError("=+ and =- change an existing melody; name it with --from, or give a value")
-    renderer = options.open_renderer()
+    renderer = open_file_renderer(options)
     start = _from_file(trained, options) if options.source else _from_prior(trained, options)
     name = start.name + _name_of_changes(changes, options)
     words = ["original", "changed"] if options.source else [f"{number:03d}" for number in range(options.count)]

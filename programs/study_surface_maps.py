@@ -26,7 +26,7 @@ from explainable.attributes import ATTRIBUTES, attributes
 from explainable.measures import MeasureSet
 from explainable.trained import StudyWeightsOptions, TrainedVAE, around_mean
 from figures.style import png
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 
 _PANEL_INCHES = 3.4
 

@@ -25,7 +25,7 @@ from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, note_fra
 from explainable.result_tables import SWEEPS_FILE
 from explainable.tokens import TokenForm, decode
 from explainable.trained import TrainedVAE, load_vae, run_weights
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.weight_files import STUDY
 
 POSITIONS = 9  # values of a control

@@ -16,7 +16,7 @@ from common.errors import UserError, run_command
 from common.options import parse_options
 from explainable.stages import MODELS
 from explainable.stages.stage import StudyOptions
-from models.checkpoint import CheckpointError
+from models.errors import CheckpointError
 from models.study.measure_vae import MeasureVAE
 from training.loop import train
 

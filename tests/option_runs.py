@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from hashlib import md5
+from inspect import get_annotations
 from pathlib import Path
 from pkgutil import resolve_name
 from types import SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any
 from unittest import mock
 from zipfile import ZipFile
 from zlib import crc32
@@ -68,7 +69,7 @@ class Program:
     ) -> None:  # fmt: skip
         self.call = resolve_name(call) if isinstance(call, str) else call
         self.base, self.rules, self.prints = base or {}, rules or {}, prints
-        self.options = options or get_type_hints(self.call)["options"]
+        self.options = options or get_annotations(self.call)["options"]
 
 
 def make_world(world: Path) -> None:

@@ -20,7 +20,7 @@ import train_cgan
 import train_cvae
 import train_hybrid
 from common.options import parse_options
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 from models.checkpoint import read_checkpoint
 from models.weight_files import BEST, LAST, hybrid_file, pretrained_file
 from training.roll_stage import Draw, RollStage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOT_PROGRAMS = {path.stem for path in ROOT.glob("*.py")}
-_EVALUATION = {"evaluation.tables", "evaluation.published", "evaluation.samples", "evaluation.statistics"}
+_EVALUATION = {f"evaluation.{name}" for name in ("options", "published", "samples", "statistics", "tables")}
 # The rooms that each room may import, besides itself. A module belongs to the longest name that fits.
 MAY_IMPORT = {
     "common": set(),
@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "data": {"common"},
     "audio": {"common", "data"},
     "evaluation.tables": {"common"},
+    "evaluation.options": {"common", "data", "models", "audio"},
     "evaluation.published": set(),
     "evaluation.statistics": {"common", "data", "evaluation.tables"},
     "evaluation.samples": {"common", "data", "models", "audio", *_EVALUATION},

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from common.device import DEVICES
-from common.options import CheckedOptions, option
+from common.options import DEVICES, CheckedOptions, option
 
 CONSTANT, COSINE = SCHEDULES = ("constant", "cosine")
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-EMBEDDERS = ("ast", "MTT_musicnn", "MSD_musicnn")
 GPU_BATCH_SIZE = 32
 
 
@@ -30,7 +29,7 @@ class Embedder(Protocol):
 
 
 def open_embedder(name: str, *, ast_dir: Path | None = None, device: torch.device = torch.device("cpu")) -> Embedder:
-    """Load one of `EMBEDDERS` from local files. Raises `UserError` if its weights are missing or damaged.
+    """Load one of `audio.options.EMBEDDERS` from local files. Raises `UserError` if its weights are missing or damaged.
 
     `ast_dir`: folder with the weights of "ast", by default the Hugging Face cache.
     """

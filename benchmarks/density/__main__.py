@@ -20,7 +20,8 @@ from common.options import parse_options
 from evaluation.metrics.elbo import FrameBaselines
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, columns, format_table
 from models import rebuild
-from models.checkpoint import CheckpointError, read_checkpoint
+from models.checkpoint import read_checkpoint
+from models.errors import CheckpointError
 from models.weight_files import BEST
 from training.loop import train
 from training.optimizers import MUON

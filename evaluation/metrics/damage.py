@@ -1,18 +1,15 @@
 """Sensitivity of the Fréchet audio distance: real clips against real clips with damaged notes."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.options import option
 from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
-from data.store import WINDOW_LENGTHS
-from evaluation.metrics.fad import EmptyClipOptions, choose_clips, defined
-from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
-from evaluation.samples.clips import RealClipOptions, RealClips
+from evaluation.metrics.fad import choose_clips, defined
+from evaluation.options import DamageOptions
+from evaluation.samples.clip_embeddings import ClipEmbedder
+from evaluation.samples.clips import RealClips
 from evaluation.statistics.distances import frechet_distance, kernel_distance
 from evaluation.tables import LABEL, OURS, ResultTable, columns
 
@@ -31,14 +28,6 @@ DAMAGE_TABLE = ResultTable(
         *columns(OURS, n="clips", n_empty="empty", FAD="FAD", FAD_over_floor="FAD / floor", KAD="KAD"),
     ),
 )
-
-
-@dataclass(frozen=True)
-class DamageOptions(RealClipOptions, AudioOptions, EmptyClipOptions):
-    """Options of this evaluation."""
-
-    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
-    clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
 
 
 def damage_notes(kind: str, notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:

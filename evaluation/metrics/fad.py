@@ -9,7 +9,7 @@ raise a distance between samples that are alike in every genre.
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +21,16 @@ from torch import Tensor
 from audio.files import write_roll_files
 from audio.synthesis import Renderer
 from common.genres import genre_file_names
-from common.options import CheckedOptions, option
 from common.randomness import rng_at
+from evaluation.options import SILENCE, EmptyClipOptions, FadOptions
 from evaluation.published import FAD, FAD_PAPER, published_for
-from evaluation.samples.clip_embeddings import AudioOptions, ClipEmbedder
-from evaluation.samples.clips import ClipOptions, Clips, ClipSource
+from evaluation.samples.clip_embeddings import ClipEmbedder
+from evaluation.samples.clips import Clips, ClipSource
 from evaluation.statistics import distances
 from evaluation.statistics.distances import Fidelity, frechet_distance, kernel_distance
 from evaluation.statistics.features import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, REPORTED, Column, ResultTable, columns
 
-REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
 # Of a generator that plays hardly any sounding clip, at most so many clips are drawn for each one wanted.
 MAX_DRAWS = 20
 
@@ -58,24 +57,6 @@ FAD_TABLE = ResultTable(
         "empty", "min_notes",
     ),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class EmptyClipOptions(CheckedOptions):
-    """Treatment of clips without sound."""
-
-    min_notes: int = option(1, "a clip of fewer notes counts as empty, real or generated", minimum=0)
-    empty: str = option(REDRAWN, "redraw empty clips, or embed their silence; they are always counted", choices=EMPTY)
-
-
-@dataclass(frozen=True)
-class FadOptions(ClipOptions, AudioOptions, EmptyClipOptions):
-    """The defaults are the report's protocol."""
-
-    clips: int = option(200, "clips of each genre, real and generated", minimum=2, maximum=1_000_000)
-    generation_seeds: int = option(3, "seeds of generation, for the spread; FAD is of the first", minimum=1)
-    save_clips: Path | None = option(None, "folder to write all compared clips to, as MIDI and WAV files")
-    floor_seeds: int = option(10, "random divisions of the real clips, for the floor", minimum=1)
 
 
 class Chosen(NamedTuple):

@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import save_plain
-from common.options import CheckedOptions, option
 from common.randomness import seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.song import PITCHES
+from evaluation.options import ClassifierOptions
 from evaluation.samples.clips import RealClips
 from models import Model
 from models.checkpoint import read_checkpoint, weights_content
@@ -27,15 +27,6 @@ from models.checkpoint import read_checkpoint, weights_content
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 128, 2e-3, 1e-2
 # Validations in a training; the weights of the best are kept.
 CHECKS = 6
-
-
-@dataclass(frozen=True)
-class ClassifierOptions(CheckedOptions):
-    """Training of the genre classifier, and its cache."""
-
-    classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
-    classifier_seed: int = option(0, "seed of the classifier's initial weights and batches", minimum=0)
-    cache: Path = option(Path("cache"), "folder of cached classifiers")
 
 
 class GenreClassifier(Model):

@@ -12,27 +12,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from audio.embedders.embedder import EMBEDDERS, Embedder, open_embedder
-from audio.synthesis import SYNTHS, TAIL_SECONDS, Renderer, open_renderer
-from common.device import DEVICES, select_device
+from audio.embedders.embedder import Embedder, open_embedder
+from audio.synthesis import TAIL_SECONDS, Renderer, open_renderer
+from common.device import select_device
 from common.errors import UserError
 from common.files import write_bytes
-from common.options import CheckedOptions, option
 from common.text import printable
-
-
-@dataclass(frozen=True)
-class AudioOptions(CheckedOptions):
-    """Options of every evaluation of sound."""
-
-    embedders: tuple[str, ...] = option(("ast",), "networks that embed the sound, with commas", choices=EMBEDDERS)
-    ast_dir: Path | None = option(None, "folder with the weights of ast (default: the Hugging Face cache)")
-    synth: str = option("fluidsynth", "synthesiser; results of different ones do not compare", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
-    cache: Path = option(Path("cache"), "folder of cached embeddings")
-    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
-    workers: int = option(0, "processes that render clips; 0 is one for each core", minimum=0, maximum=1024)
-    batch_size: int = option(32, "clips to embed at a time", minimum=1)
+from evaluation.options import AudioOptions
 
 
 @dataclass

@@ -9,51 +9,26 @@ import torch
 from torch import Tensor
 
 from common.device import select_device
-from common.options import option
 from common.randomness import rng_at
 from data.pianoroll import drop_short_notes
 from data.store import RollStore
 from data.windows import WindowSource
+from evaluation.options import NORMAL, POSTERIOR, PRIOR, SOURCES, ClipOptions, RealClipOptions
 from evaluation.samples.evaluated import (
     REMEDY,
-    SOURCES,
     Evaluated,
-    StoreOptions,
-    WeightsOptions,
     evaluation_facts,
     open_weights,
     open_windows,
 )
 from evaluation.samples.sampling import Performance, play_latents, play_through, sample_noise, sample_prior, walk_noise
-from models import CVAE, Generator
+from models import CVAE
 from models.names import STANDARD_NORMAL
 from models.trained import Trained, load
 from models.weight_files import hybrid_path
 
-NORMAL, PRIOR, POSTERIOR = LATENTS = ("normal", "prior", "posterior")
 # In evaluations each genre has other latents: clips of one latent are alike in every genre, and would be counted twice.
 _FIRST_OF_GENRE = 1_000_000
-
-
-@dataclass(frozen=True)
-class RealClipOptions(StoreOptions):
-    """Options of every evaluation with real clips."""
-
-    min_note_frames: int = option(2, "drop notes of fewer frames, real and generated; 1 keeps all", minimum=1)
-
-
-@dataclass(frozen=True)
-class ClipOptions(RealClipOptions, WeightsOptions):
-    """Options of every evaluation of generated clips."""
-
-    sources: tuple[str, ...] = option(
-        (Generator.kind,), "networks that play, with commas", choices=SOURCES, flag="--source"
-    )
-    latents: tuple[str, ...] = option(
-        (NORMAL,), "latents, with commas: of N(0, I), of the trained prior, or of the encoder on training windows",
-        choices=LATENTS,
-    )  # fmt: skip
-    exact: bool = option(True, "generate in float64 on the CPU: same clips on every machine; --no-exact: on the device")
 
 
 @dataclass(frozen=True)

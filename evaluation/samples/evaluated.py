@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,54 +9,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common.device import DEVICES, prepare_process, select_device
+from common.device import prepare_process, select_device
 from common.errors import UserError
-from common.options import CheckedOptions, option
 from common.randomness import rng_at
-from common.splits import SPLITS
-from data.store import WINDOW_LENGTHS, RollStore
+from data.store import RollStore
 from data.windows import Batch, WindowSource
-from evaluation.samples.sampling import PlayingOptions, draw_chances
-from models import CVAE, Generator
+from evaluation.options import CvaeOptions, StoreOptions, WeightsOptions
+from evaluation.samples.sampling import draw_chances
+from models import CVAE
 from models.base import Decoded
 from models.trained import Trained, load
 from models.weight_files import hybrid_file, hybrid_path
 
-SOURCES = (Generator.kind, CVAE.kind)
 REMEDY = "train it with train_hybrid.py, or name weights with --checkpoint"
-
-
-@dataclass(frozen=True)
-class StoreOptions(CheckedOptions):
-    """Options of every evaluation."""
-
-    store: Path = option(Path("store"), "roll store that prepare_data.py made")
-    metrics: Path = option(Path("metrics"), "folder for tables and figures")
-    split: str = option("test", "split of the songs to evaluate on", choices=SPLITS)
-    seed: int = option(0, "seed of the noise, and of the order of real clips", minimum=0)
-    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
-
-
-@dataclass(frozen=True)
-class WeightsOptions(StoreOptions, PlayingOptions):
-    """Options of every evaluation of trained weights."""
-
-    checkpoints: tuple[Path, ...] = option(
-        (Path("checkpoints"),), "folders, with commas, of hybrid_{G,cvae}_best_T{T}.pth, compared in one table"
-    )
-    checkpoint: Path | None = option(None, "other weights, in place of --checkpoints and --seq-len")
-    allow_other_songs: bool = option(False, "accept weights that were trained on other songs than the store's")
-    seq_lens: tuple[int, ...] = option(
-        WINDOW_LENGTHS, "frames in a window (T); a T without weights is left out",
-        choices=WINDOW_LENGTHS, flag="--seq-len",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class CvaeOptions(WeightsOptions):
-    """Options that the evaluations of the CVAE share."""
-
-    batch_size: int = option(512, "windows at a time; does not change the results", minimum=1, maximum=1_000_000)
 
 
 @dataclass(frozen=True)

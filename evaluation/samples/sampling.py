@@ -8,11 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from common.options import CheckedOptions, option
 from common.randomness import rng_at
 from models import Generator
 from models.base import PITCHES
-from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
+from models.playing import Playing
 
 Position = tuple[int | str, ...]
 
@@ -56,27 +55,6 @@ def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
     if torch.sin(angle) < 1e-6:
         return torch.lerp(start, end, t)
     return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
-
-
-@dataclass(frozen=True)
-class PlayingOptions(CheckedOptions):
-    """Options of generators and decoders when they play."""
-
-    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
-    feedback: str = option(
-        THRESHOLDED, "input of a frame decoder: its last frame thresholded, sampled or as probabilities",
-        choices=FEEDBACK,
-    )  # fmt: skip
-    temperature: float = option(
-        1.0, "of a note decoder: 1 samples the model, lower favours likely notes, 0 is greedy", minimum=0, maximum=100
-    )
-    nucleus: float = option(
-        1.0, "of a note decoder: sample from the likeliest choices up to this total probability", above=0, maximum=1
-    )
-
-    @property
-    def playing(self) -> Playing:
-        return Playing(self.threshold, self.feedback, self.temperature, self.nucleus)
 
 
 @dataclass(frozen=True)

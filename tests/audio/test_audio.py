@@ -16,7 +16,8 @@ from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, prog
 from audio.backends import FluidSynth
 from audio.files import encode_mp3, write_roll_files, write_wav
 from audio.messages import midi_messages, roll_messages
-from audio.synthesis import SAMPLE_RATE, SYNTHS, Renderer, open_renderer
+from audio.options import SYNTHS
+from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
 from common.errors import UserError
 from data.pianoroll import pianoroll_to_pretty_midi
 from data.smf import NOTE_OFF, NOTE_ON

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from weights import save_hybrids
 
-from evaluation.metrics.genre_classifier import ClassifierOptions, TrainedClassifier, open_classifier
-from evaluation.samples.clips import RealClipOptions, RealClips, open_real_clips
+from evaluation.metrics.genre_classifier import TrainedClassifier, open_classifier
+from evaluation.options import ClassifierOptions, RealClipOptions
+from evaluation.samples.clips import RealClips, open_real_clips
 
 
 @pytest.fixture

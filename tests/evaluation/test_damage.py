@@ -10,6 +10,7 @@ from frames import records
 import programs.damage as program
 from data.pianoroll import RollNotes
 from evaluation.metrics import damage
+from evaluation.options import DamageOptions
 
 
 def test_damages() -> None:
@@ -36,8 +37,9 @@ def test_damaged_clips_depend_on_their_number_and_the_seed_alone(kind: str) -> N
 def test_the_sanity_table_has_its_floor_first(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "open_clip_embedder", lambda *_: embedder_of(tmp_path / "cache"))
-    options = damage.DamageOptions(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
+    embedder = embedder_of(tmp_path / "cache")
+    monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder)
+    options = DamageOptions(store=tiny_store, metrics=tmp_path / "metrics", seq_lens=(32,), clips=6)
     rows = records(program.eval_damage(options))
     assert [row["damage"] for row in rows] == [damage.UNDAMAGED, *damage.DAMAGES]
     assert rows[0]["FAD_over_floor"] == 1 and all(row["n"] == 18 for row in rows)

@@ -21,8 +21,7 @@ import eval_music
 import evaluate
 import report
 from common.errors import UserError
-from evaluation.metrics.damage import DamageOptions
-from evaluation.metrics.fad import FadOptions
+from evaluation.options import DamageOptions, FadOptions
 from evaluation.tables import MADE_BY
 from page import assemble
 from page.assemble import ReportOptions
@@ -61,7 +60,7 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
     monkeypatch.chdir(tmp_path)
     places["checkpoints"] = tuple(save_hybrids(places["store"], Path(name), seed) for seed, name in enumerate("AB"))
     classifier = {"classifier_steps": 2, "cache": Path("cache")}
-    monkeypatch.setattr(eval_fad_samples, "open_clip_embedder", lambda *_: embedder_of(Path("cache")))
+    monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder_of(Path("cache")))
     few = {"generation_seeds": 1, "floor_seeds": 2}
     frames = {
         "fad": eval_fad_samples.eval_fad_samples(FadOptions(**places, clips=4, **few)),

@@ -14,7 +14,8 @@ from tiny_stores import make_store
 
 import eval_fad_samples
 from common.errors import UserError
-from evaluation.metrics.fad import EmptyClipOptions, FadOptions, choose_clips, measure_fad
+from evaluation.metrics.fad import choose_clips, measure_fad
+from evaluation.options import EmptyClipOptions, FadOptions
 from evaluation.samples.clips import ClipSource, open_clip_sources
 from evaluation.statistics.distances import frechet_distance
 
@@ -122,7 +123,8 @@ def test_each_embedder_has_its_rows_and_part_of_the_printed_table(
     options: FadOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = [FakeEmbedder("one", "one 1"), FakeEmbedder("two", "two 1")]
-    monkeypatch.setattr(eval_fad_samples, "open_clip_embedder", lambda *_: embedder_of(options.cache, *both))
+    embedder = embedder_of(options.cache, *both)
+    monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder)
     rows = eval_fad_samples.eval_fad_samples(options)
     written = pd.read_csv(options.metrics / "fad_results.csv")
     assert written["embedder"].tolist() == ["one 1"] * 4 + ["two 1"] * 4

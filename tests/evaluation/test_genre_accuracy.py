@@ -13,7 +13,8 @@ from tiny_stores import make_store
 
 import eval_genre
 from evaluation.metrics.genre_accuracy import SILENT, classify, inception_score, measure_genre_accuracy
-from evaluation.metrics.genre_classifier import ClassifierOptions, TrainedClassifier
+from evaluation.metrics.genre_classifier import TrainedClassifier
+from evaluation.options import ClassifierOptions
 from evaluation.samples.clips import ClipSource, open_clip_sources
 from evaluation.samples.sampling import Performance
 
@@ -112,7 +113,7 @@ def test_the_table(options: eval_genre.Options) -> None:
 
 def test_the_classifier_runs_on_the_chosen_device(options: eval_genre.Options, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the meta device, where nothing can be computed."""
-    monkeypatch.setattr(eval_genre, "select_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr("common.device.select_device", lambda name: torch.device("meta"))
     with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
         eval_genre.eval_genre(replace(options, cache=options.metrics))
 

@@ -12,12 +12,12 @@ from data.windows import WindowSource
 from evaluation.metrics import genre_classifier
 from evaluation.metrics.genre_accuracy import classify
 from evaluation.metrics.genre_classifier import (
-    ClassifierOptions,
     TrainedClassifier,
     calibrated_temperature,
     open_classifier,
     train_classifier,
 )
+from evaluation.options import ClassifierOptions
 from evaluation.samples.clips import RealClips
 from models.checkpoint import CheckpointError
 

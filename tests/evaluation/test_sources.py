@@ -14,8 +14,9 @@ from data.store import RollStore
 from evaluation.metrics.elbo import measure_elbo
 from evaluation.metrics.genre_classifier import TrainedClassifier
 from evaluation.metrics.restyling import measure_restyling
-from evaluation.samples.clips import LATENTS, ClipOptions, open_clip_sources
-from evaluation.samples.evaluated import CvaeOptions, open_subjects
+from evaluation.options import LATENTS, ClipOptions, CvaeOptions
+from evaluation.samples.clips import open_clip_sources
+from evaluation.samples.evaluated import open_subjects
 from models import LARGE, PAPER, build
 from models.base import Decoded
 

@@ -15,7 +15,7 @@ import torch
 from weights import save_weights
 
 import hubconf
-from data.store import WINDOW_LENGTHS
+from data.window_lengths import WINDOW_LENGTHS
 from explainable.attributes import ATTRIBUTES
 from explainable.tokens import MEASURE
 from models import CVAE, Critic, Generator

@@ -1,0 +1,138 @@
+"""Options of the evaluations, in groups that several of them share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from audio.options import EMBEDDERS, SYNTHS
+from common.options import DEVICES, CheckedOptions, option
+from common.splits import SPLITS
+from data.window_lengths import WINDOW_LENGTHS
+from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
+
+SOURCES = ("generator", "cvae")  # kinds of networks that play
+NORMAL, PRIOR, POSTERIOR = LATENTS = ("normal", "prior", "posterior")
+REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
+
+
+@dataclass(frozen=True)
+class PlayingOptions(CheckedOptions):
+    """Options of generators and decoders when they play."""
+
+    threshold: float = option(THRESHOLD, "probability above which a cell sounds", minimum=0, maximum=1)
+    feedback: str = option(
+        THRESHOLDED, "input of a frame decoder: its last frame thresholded, sampled or as probabilities",
+        choices=FEEDBACK,
+    )  # fmt: skip
+    temperature: float = option(
+        1.0, "of a note decoder: 1 samples the model, lower favours likely notes, 0 is greedy", minimum=0, maximum=100
+    )
+    nucleus: float = option(
+        1.0, "of a note decoder: sample from the likeliest choices up to this total probability", above=0, maximum=1
+    )
+
+    @property
+    def playing(self) -> Playing:
+        return Playing(self.threshold, self.feedback, self.temperature, self.nucleus)
+
+
+@dataclass(frozen=True)
+class StoreOptions(CheckedOptions):
+    """Options of every evaluation."""
+
+    store: Path = option(Path("store"), "roll store that prepare_data.py made")
+    metrics: Path = option(Path("metrics"), "folder for tables and figures")
+    split: str = option("test", "split of the songs to evaluate on", choices=SPLITS)
+    seed: int = option(0, "seed of the noise, and of the order of real clips", minimum=0)
+    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
+
+
+@dataclass(frozen=True)
+class WeightsOptions(StoreOptions, PlayingOptions):
+    """Options of every evaluation of trained weights."""
+
+    checkpoints: tuple[Path, ...] = option(
+        (Path("checkpoints"),), "folders, with commas, of hybrid_{G,cvae}_best_T{T}.pth, compared in one table"
+    )
+    checkpoint: Path | None = option(None, "other weights, in place of --checkpoints and --seq-len")
+    allow_other_songs: bool = option(False, "accept weights that were trained on other songs than the store's")
+    seq_lens: tuple[int, ...] = option(
+        WINDOW_LENGTHS, "frames in a window (T); a T without weights is left out",
+        choices=WINDOW_LENGTHS, flag="--seq-len",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CvaeOptions(WeightsOptions):
+    """Options that the evaluations of the CVAE share."""
+
+    batch_size: int = option(512, "windows at a time; does not change the results", minimum=1, maximum=1_000_000)
+
+
+@dataclass(frozen=True)
+class RealClipOptions(StoreOptions):
+    """Options of every evaluation with real clips."""
+
+    min_note_frames: int = option(2, "drop notes of fewer frames, real and generated; 1 keeps all", minimum=1)
+
+
+@dataclass(frozen=True)
+class ClipOptions(RealClipOptions, WeightsOptions):
+    """Options of every evaluation of generated clips."""
+
+    sources: tuple[str, ...] = option(
+        ("generator",), "networks that play, with commas", choices=SOURCES, flag="--source"
+    )
+    latents: tuple[str, ...] = option(
+        (NORMAL,), "latents, with commas: of N(0, I), of the trained prior, or of the encoder on training windows",
+        choices=LATENTS,
+    )  # fmt: skip
+    exact: bool = option(True, "generate in float64 on the CPU: same clips on every machine; --no-exact: on the device")
+
+
+@dataclass(frozen=True)
+class AudioOptions(CheckedOptions):
+    """Options of every evaluation of sound."""
+
+    embedders: tuple[str, ...] = option(("ast",), "networks that embed the sound, with commas", choices=EMBEDDERS)
+    ast_dir: Path | None = option(None, "folder with the weights of ast (default: the Hugging Face cache)")
+    synth: str = option("fluidsynth", "synthesiser; results of different ones do not compare", choices=SYNTHS)
+    soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
+    cache: Path = option(Path("cache"), "folder of cached embeddings")
+    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
+    workers: int = option(0, "processes that render clips; 0 is one for each core", minimum=0, maximum=1024)
+    batch_size: int = option(32, "clips to embed at a time", minimum=1)
+
+
+@dataclass(frozen=True)
+class EmptyClipOptions(CheckedOptions):
+    """Treatment of clips without sound."""
+
+    min_notes: int = option(1, "a clip of fewer notes counts as empty, real or generated", minimum=0)
+    empty: str = option(REDRAWN, "redraw empty clips, or embed their silence; they are always counted", choices=EMPTY)
+
+
+@dataclass(frozen=True)
+class FadOptions(ClipOptions, AudioOptions, EmptyClipOptions):
+    """The defaults are the report's protocol."""
+
+    clips: int = option(200, "clips of each genre, real and generated", minimum=2, maximum=1_000_000)
+    generation_seeds: int = option(3, "seeds of generation, for the spread; FAD is of the first", minimum=1)
+    save_clips: Path | None = option(None, "folder to write all compared clips to, as MIDI and WAV files")
+    floor_seeds: int = option(10, "random divisions of the real clips, for the floor", minimum=1)
+
+
+@dataclass(frozen=True)
+class DamageOptions(RealClipOptions, AudioOptions, EmptyClipOptions):
+    """Options of this evaluation."""
+
+    seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
+    clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
+
+
+@dataclass(frozen=True)
+class ClassifierOptions(CheckedOptions):
+    """Training of the genre classifier, and its cache."""
+
+    classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
+    classifier_seed: int = option(0, "seed of the classifier's initial weights and batches", minimum=0)
+    cache: Path = option(Path("cache"), "folder of cached classifiers")

@@ -1,0 +1,33 @@
+"""Every program shows its options, and imports nothing before that which only its computation needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "hubconf")
+PROGRAMS += sorted(f"programs.{path.stem}" for path in (ROOT / "programs").glob("*.py") if path.stem != "__init__")
+SLOW = {"torch", "scipy", "pandas", "matplotlib", "sklearn", "tensorboard", "music21"}
+LATER = {
+    "export", "generate", "label_data", "train_cgan", "train_cvae", "train_hybrid", "programs.latent_plots",
+    "programs.study_compare", "programs.study_evaluate", "programs.study_generate", "programs.study_prepare",
+    "programs.study_surface_maps", "programs.study_sweeps", "programs.study_train",
+}  # fmt: skip
+RUN = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+finally:
+    print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in LATER])
+def test_options_are_shown_before_anything_slow_is_imported(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", RUN, program, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
+    assert SLOW.isdisjoint(done.stderr.split())
