@@ -24,7 +24,7 @@ from common.errors import UserError
 from evaluation.options import DamageOptions, FadOptions
 from evaluation.tables import MADE_BY
 from page import assemble
-from page.assemble import ReportOptions
+from page.options import ReportOptions
 from programs import damage, latent_plots, restyle
 
 ROOT = Path(evaluate.__file__).parent
@@ -91,19 +91,21 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
             assert page.count(f"{folder}: {network}") > 5
 
 
+M = "evaluation.metrics"
 OUTPUTS = {
-    "fad_results.csv": (eval_fad_samples, "measure_fad", FadOptions),
-    "fad_results.png": (eval_fad_samples, "measure_fad", FadOptions),
-    "genre-T32.csv": (eval_genre, "measure_genre_accuracy", eval_genre.Options),
-    "music-T32.csv": (eval_music, "measure_music", eval_music.Options),
-    "eval_mse-T32.csv": (eval_mse, "measure_reconstruction", eval_mse.Options),
-    "eval_elbo-T32.csv": (eval_elbo, "measure_elbo", eval_elbo.Options),
-    "eval_elbo_latents-T32.csv": (eval_elbo, "measure_elbo", eval_elbo.Options),
-    "restyling-T32.csv": (restyle, "measure_restyling", restyle.Options),
-    "fad_sanity.csv": (damage, "measure_damage", DamageOptions),
-    "latent-T32.csv": (latent_plots, "draw_windows", latent_plots.Options),
-    "latent_tsne-T32.png": (latent_plots, "draw_windows", latent_plots.Options),
-    "rolls_embedding-T32.png": (latent_plots, "draw_windows", latent_plots.Options),
+    "fad_results.csv": (eval_fad_samples.eval_fad_samples, f"{M}.fad.measure_fad", FadOptions),
+    "fad_results.png": (eval_fad_samples.eval_fad_samples, f"{M}.fad.measure_fad", FadOptions),
+    "genre-T32.csv": (eval_genre.eval_genre, f"{M}.genre_accuracy.measure_genre_accuracy", eval_genre.Options),
+    "music-T32.csv": (eval_music.eval_music, f"{M}.music.measure_music", eval_music.Options),
+    "eval_mse-T32.csv": (eval_mse.eval_mse, f"{M}.reconstruction.measure_reconstruction", eval_mse.Options),
+    "eval_elbo-T32.csv": (eval_elbo.eval_elbo, f"{M}.elbo.measure_elbo", eval_elbo.Options),
+    "eval_elbo_latents-T32.csv": (eval_elbo.eval_elbo, f"{M}.elbo.measure_elbo", eval_elbo.Options),
+    "restyling-T32.csv": (restyle.eval_restyling, f"{M}.restyling.measure_restyling", restyle.Options),
+    "fad_sanity.csv": (damage.eval_damage, f"{M}.damage.measure_damage", DamageOptions),
+    **{
+        name: (latent_plots.plot_latents, "programs.latent_plots.draw_windows", latent_plots.Options)
+        for name in ("latent-T32.csv", "latent_tsne-T32.png", "rolls_embedding-T32.png")
+    },
 }
 
 
@@ -111,10 +113,9 @@ OUTPUTS = {
 def test_a_foreign_file_is_refused_before_the_work(
     name: str, places: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, work, options = OUTPUTS[name]
-    monkeypatch.setattr(program, work, lambda *_, **__: pytest.fail("computes"))
-    monkeypatch.setattr(program, "open_clip_embedder", lambda *_: embedder_of(tmp_path), raising=False)
-    run = next(each for name, each in vars(program).items() if name.startswith(("eval_", "plot_latents")))
+    run, work, options = OUTPUTS[name]
+    monkeypatch.setattr(work, lambda *_, **__: pytest.fail("computes"))
+    monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder_of(tmp_path))
     given = {each.name for each in fields(options)}
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / name).write_text("by hand")

@@ -7,7 +7,7 @@ from corpus import rewrite_store
 from weights import save_hybrids
 
 from data.store import RollStore
-from page.assemble import ReportOptions
+from page.options import ReportOptions
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -28,8 +28,8 @@ from evaluation.metrics.separation import LATENT_TABLE
 from evaluation.samples.clips import open_clip_sources
 from evaluation.tables import REPORTED, Column
 from figures.pitch_range import pitch_range
-from page.assemble import ReportOptions
 from page.listening import note_path
+from page.options import ReportOptions
 
 
 def write(path: Path, *rows: dict[str, object]) -> None:
