@@ -1,71 +1,22 @@
-"""Windows per second of each stage and T, and the speed of our CPU kernels compared with the library's.
+"""The speed of our CPU kernels compared with the library's. Whole training steps: benchmarks/against.py.
 
-    python -m benchmarks.training --store demo/store
-    python -m benchmarks.training --store demo/store --device cuda
+    python -m benchmarks.training
 """
 
-import tempfile
 from collections.abc import Callable
-from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.timing import machine, parse_arguments, print_table, seconds, speeds
-from common.device import peak_memory_mb, prepare_process
-from common.files import save_plain
+from benchmarks.timing import parse_arguments, print_table, seconds, speeds
 from models import CVAE, Critic, Generator, ProjectionCritic
 from models.base import RollCritic
-from models.checkpoint import weights_content
 from models.gru import FrameGRU
 from models.losses import critic_loss
-from models.weight_files import pretrained_file
-from train_cgan import CGANStage
-from train_cgan import Options as CGANOptions
-from train_cvae import CVAEStage
-from train_cvae import Options as CVAEOptions
-from train_hybrid import HybridStage
-from train_hybrid import Options as HybridOptions
-from training.roll_stage import RollPhase, RollStage
-from training.stage import Position
 
-BATCH, LARGE_BATCH, SEQ_LENS = 512, 64, (32, 64, 128)
-
-
-def stage_rate(stage: RollStage, seq_len: int) -> float:
-    """Windows per second of whole iterations, with the making of batches."""
-    phase = RollPhase(f"T={seq_len}", 1, seq_len)
-    stage.open_phase(phase)
-    stage.models = {}
-    stage.build_models(phase)
-    stage.start()
-    first = cycle(range(0, max(stage.n_examples - BATCH, 1), BATCH))
-    return min(BATCH, stage.n_examples) / seconds(lambda: stage.train_step(Position(phase, 0, next(first))))
-
-
-def stages(store: Path, device: str, folder: Path) -> None:
-    common = {"store": store, "checkpoints": folder, "device": device, "batch_size": BATCH}
-    cvae_stage = CVAEStage(CVAEOptions(**common))
-    process = prepare_process(cvae_stage.device)
-    cvae_stage.open()
-    content = weights_content(CVAE(len(cvae_stage.genres)), cvae_stage.facts(cvae_stage.phases[0]))
-    save_plain(content, folder / pretrained_file("cvae"))
-    cgan_stage, hybrid = CGANStage(CGANOptions(**common)), HybridStage(HybridOptions(**common))
-    cgan_stage.open()
-    hybrid.open()
-    rows = [["stage 1, T = 32", stage_rate(cvae_stage, 32)], ["stage 2, T = 32", stage_rate(cgan_stage, 32)]]
-    rows += [[f"stage 3, T = {seq_len}", stage_rate(hybrid, seq_len)] for seq_len in SEQ_LENS]
-    cvae = CVAE(len(hybrid.genres)).to(hybrid.device)
-    z, genre = torch.randn(BATCH, cvae.latent), torch.zeros(BATCH, dtype=torch.long)
-    z, genre = z.to(hybrid.device), genre.to(hybrid.device)
-    for seq_len in SEQ_LENS:
-        decode = seconds(lambda seq_len=seq_len: cvae.decode_free(z, genre, seq_len))
-        rows.append([f"free-running decode, T = {seq_len}", BATCH / decode])
-    print_table(f"Batches of {BATCH}, paper preset; {machine()}; {process}", ["", "windows/s"], rows)
-    print(f"\nMemory high-water marks of all this: {peak_memory_mb(hybrid.device)}")
+BATCH, LARGE_BATCH = 512, 64
 
 
 class StackedCritic(ProjectionCritic):
@@ -123,11 +74,7 @@ def critic_row(
 
 
 def main() -> None:
-    options = parse_arguments(
-        __doc__, store=(Path("demo/store"), "roll store"), device=("auto", "device of the stages: auto, cpu, cuda")
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        stages(options.store, options.device, Path(folder))
+    parse_arguments(__doc__)
     rows = [row for seq_len in (32, 128) for row in kernel_rows(seq_len)]
     print_table("CPU kernels, forward and backward, milliseconds per batch", ["", "library", "ours", "ratio"], rows)
 

@@ -1,0 +1,86 @@
+"""Take training steps of one stage on request: the part of `benchmarks.against` that runs in each revision.
+
+The imports and names are those that all revisions since 127d5d5 have. The arguments are program, preset, options that
+replace the preset's as JSON, and the folder of store and weights. Each line of the input is a number of steps; its
+answer is a line of JSON.
+"""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from common.device import prepare_process
+from common.files import save_plain
+from models.checkpoint import weights_content
+from models.weight_files import pretrained_file
+from training.stage import Position, Stage
+
+STAGES = {"train_cvae": "CVAEStage", "train_cgan": "CGANStage", "train_hybrid": "HybridStage"}
+CHECKED = 3  # first steps, whose losses are compared
+
+
+def built_stage(program_name: str, preset: str, changes: dict[str, Any], folder: Path) -> Stage:
+    """A stage with models of initial weights."""
+    program = importlib.import_module(program_name)
+    folders = {"store": folder / "store", "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
+    settings = {"device": "cpu", **program.PRESETS.get(preset, {}), **folders, **changes}
+    stage = getattr(program, STAGES[program_name])(program.Options(**settings))
+    stage.open()
+    stage.open_phase(stage.phases[0])
+    stage.build_models(stage.phases[0])
+    return stage
+
+
+def write_initial_cvae(preset: str, device: str, folder: Path) -> None:
+    """Write the CVAE with which stages 2 and 3 begin."""
+    stage = built_stage("train_cvae", preset, {"device": device}, folder)
+    content = weights_content(stage.models["cvae"], stage.facts(stage.phases[0]))
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    save_plain(content, folder / "checkpoints" / pretrained_file("cvae"))
+
+
+def steps_of(stage: Stage) -> Iterator[dict[str, float]]:
+    """The losses of one step after another. The first `CHECKED` have no dropout: its draws depend on the padding."""
+    dropouts = [layer for model in stage.models.values() for layer in model.modules() if isinstance(layer, nn.Dropout)]
+    shares = [layer.p for layer in dropouts]
+    batch, last = stage.options.batch_size, max(stage.n_examples - stage.options.batch_size, 0)
+    for step in count():
+        for layer, share in zip(dropouts, shares, strict=True):
+            layer.p = share if step >= CHECKED else 0.0
+        losses = stage.train_step(Position(stage.phases[0], 0, step * batch % (last + 1) // batch * batch))
+        yield {name: loss.item() for name, loss in losses.items()}
+
+
+def main() -> None:
+    program, preset, changes, folder = sys.argv[1:]
+    # JSON has no tuples, and options no lists.
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(changes).items()}
+    folder = Path(folder)
+    torch.set_num_threads(1)
+    if program != "train_cvae":
+        write_initial_cvae(preset, changes.get("device", "cpu"), folder)
+    stage = built_stage(program, preset, changes, folder)
+    prepare_process(stage.device, threads=1)
+    stage.start()
+    steps = steps_of(stage)
+    for line in sys.stdin:
+        started = time.perf_counter() if stage.device.type == "cuda" else time.process_time()
+        losses = [next(steps) for _ in range(int(line))]
+        ended = time.perf_counter() if stage.device.type == "cuda" else time.process_time()
+        windows = int(line) * min(stage.options.batch_size, stage.n_examples)
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answer = {"seconds": ended - started, "windows": windows, "megabytes": megabytes, "losses": losses}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
