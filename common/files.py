@@ -100,20 +100,31 @@ def _require_replaceable(path: Path) -> None:
         return
     written = []
     with contextlib.suppress(FileNotFoundError):
-        lines = path.with_name(RECORD).read_text(encoding="ascii").splitlines()
+        lines = path.with_name(RECORD).read_text(encoding="ascii", errors="replace").splitlines()
         own = json.dumps([path.name])[:-1] + ", "  # parsing all lines for each of many files would take long
-        written = [json.loads(line)[1:] for line in lines if line.startswith(own)]
+        for line in (line for line in lines if line.startswith(own)):
+            with contextlib.suppress(ValueError):  # half a line, as a full disk leaves, or a damaged one
+                _, size, time, digest = json.loads(line)
+                written.append(([size, time], digest))
     if not written:
         raise UserError(f"{path}: exists, and no program of ours wrote it; move it, or name another place to write")
-    if written[-1][:2] != _size_and_time(path) and hash_of_file(path) not in [digest for *_, digest in written]:
+    if written[-1][0] != _size_and_time(path) and hash_of_file(path) not in [digest for _, digest in written]:
         raise UserError(f"{path}: was changed since it was written; move it, or name another place to write")
 
 
 def _note_written(temporary: Path, path: Path) -> None:
     """Append `path`, whose content is in `temporary`, to the record of its folder."""
     line = json.dumps([path.name, *_size_and_time(temporary), hash_of_file(temporary)]) + "\n"
-    with path.with_name(RECORD).open("ab") as file:  # one write: lines of two processes do not mix
-        file.write(line.encode())
+    with path.with_name(RECORD).open("ab+") as file:  # one write: lines of two processes do not mix
+        file.write(end_of_half_line(file) + line.encode())
+
+
+def end_of_half_line(file: BinaryIO) -> bytes:
+    """Return what ends the last line of a file open for reading and appending: a line break, if it has none."""
+    if not file.tell():
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read() == b"\n" else b"\n"
 
 
 def _size_and_time(path: Path) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.errors import UserError
-from common.files import errors_naming, read_limited
+from common.files import end_of_half_line, errors_naming, read_limited
 
 UNKNOWN = "unknown"
 _FIRST_BYTES = b'{"key": '
@@ -127,10 +127,8 @@ class AnswerFile:
         rows = [{"key": key, **common, **answer._asdict(), "time": time} for key, answer in answers.items()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with errors_naming(self.path), self.path.open("ab+") as file:
-            if file.tell():  # an interrupted run may have left half a line
-                file.seek(-1, os.SEEK_END)
-                file.write(b"" if file.read() == b"\n" else b"\n")
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+            lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+            file.write(end_of_half_line(file) + lines)  # an interrupted run may have left half a line
             file.flush()
             os.fsync(file.fileno())
         self.answers.update(answers)

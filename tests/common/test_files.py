@@ -60,6 +60,20 @@ def test_only_what_we_wrote_is_replaced(tmp_path: Path) -> None:
     assert ours.read_text() == "3"
 
 
+@pytest.mark.parametrize("damage", [b'["t.csv", 1', b'["t.csv", 1]\n', b'["t.csv", \xff\x00\n'])
+def test_a_damaged_record_of_written_files_is_passed_over(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "t.csv"
+    write_text(path, "1")
+    with (tmp_path / ".written").open("ab") as file:
+        file.write(damage)
+    write_text(path, "2")
+    write_text(path, "3")
+    assert path.read_text() == "3"
+    (tmp_path / ".written").write_bytes(damage)
+    with pytest.raises(UserError, match="no program of ours wrote it"):
+        write_text(path, "4")
+
+
 def test_an_unusable_output_is_noticed_before_the_work(tmp_path: Path) -> None:
     write_text(tmp_path / "in.csv", "")
     check_outputs([tmp_path / "new/out.csv", tmp_path / "in.csv"], [tmp_path / "other.csv"])
