@@ -7,8 +7,9 @@ them. The package `openai` retries busy servers.
 import contextlib
 import os
 import re
-import time
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ class Server:
     """Chat completions, at temperature 0 and by a JSON schema where the server takes them."""
 
     def __init__(self, model: str, schema: Mapping[str, Any], retries: int, seconds: float) -> None:
-        """`retries`: after the first try; `seconds`: for a whole answer.
+        """`retries`: after the first try; `seconds`: until an answer begins, and again until it ends.
 
         Raises `UserError` if the environment has no usable key or address, or the package is missing.
         """
@@ -133,8 +134,24 @@ def _limited_client(openai: Any, seconds: float) -> Any:
 
     class Client(openai.DefaultHttpxClient):
         def send(self, request: Any, **options: Any) -> Any:
+            answer: Future[Any] = Future()
+
+            def wait() -> None:
+                try:
+                    answer.set_result(self._send(request, options))
+                except BaseException as error:
+                    answer.set_exception(error)
+
+            # A thread, because no timeout of the client limits the sum of many short waits. It may end later.
+            threading.Thread(target=wait, daemon=True).start()
+            try:
+                return answer.result(2 * seconds)
+            except TimeoutError:
+                raise openai.APITimeoutError(request) from None
+
+        def _send(self, request: Any, options: dict[str, Any]) -> Any:
             request.headers["Accept-Encoding"] = "identity"  # a compressed answer may unpack to any size
-            content, end = bytearray(), time.monotonic() + seconds
+            content = bytearray()
             with contextlib.closing(super().send(request, **{**options, "stream": True})) as response:
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise UserError(f"{_SERVER} sends compressed answers; {_FIX_ADDRESS}")
@@ -142,8 +159,8 @@ def _limited_client(openai: Any, seconds: float) -> Any:
                     content += chunk
                     if len(content) > _MAX_BYTES:
                         raise UserError(f"{_SERVER} answers with more than {_MAX_BYTES >> 20} MiB; {_FIX_ADDRESS}")
-                    if time.monotonic() > end:
-                        raise openai.APITimeoutError(request)
+            if response.status_code >= 500 and _SCHEMA.search(content.decode(errors="replace").lower()):
+                response.headers["x-should-retry"] = "false"  # the package obeys: the next request has no schema
             facts = {"headers": response.headers, "request": request, "extensions": response.extensions}
             return type(response)(response.status_code, content=bytes(content), **facts)
 

@@ -11,7 +11,10 @@ KEY = "sk-local-5e1f7c"
 
 
 class Reply(NamedTuple):
-    """Status, body and headers of a response. Without a body the connection is cut; an iterator sends its parts."""
+    """Status, body and headers of a response. Without a body the connection is cut; an iterator sends its parts.
+
+    With status 0 an iterator sends all of the response, status line and headers too.
+    """
 
     status: int
     body: Any
@@ -116,12 +119,13 @@ class Handler(BaseHTTPRequestHandler):
             content = json.dumps(content)
         data = content.encode() if isinstance(content, str) else content
         with contextlib.suppress(ConnectionError):  # the client may have closed the connection
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            if isinstance(data, bytes):
-                self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
+            if status:
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                if isinstance(data, bytes):
+                    self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
             for part in [data] if isinstance(data, bytes) else data:
                 self.wfile.write(part)
 

@@ -1,6 +1,7 @@
 """Genres from a language model: requests, invalid answers, stored answers, and failures that never show the key."""
 
 import gzip
+import itertools
 import json
 import logging
 import os
@@ -299,7 +300,7 @@ REFUSED = {
 def test_servers_are_asked_without_what_they_refuse(llm: FakeLlm, cache: Path, refused: str) -> None:
     status, told, names = REFUSED[refused]
     llm.always = lambda body, rows: http(status, told)(body, rows) if body.keys() & set(names) else says(rows)
-    assert run(cache, options=LlmOptions("fake", GENRES, 4, retries=0)) == RIGHT
+    assert run(cache, options=LlmOptions("fake", GENRES, 4, retries=2)) == RIGHT
     assert len(llm.bodies) == 3 + len(names) and not llm.bodies[-1].keys() & set(names)
 
 
@@ -311,11 +312,13 @@ def test_requests_to_busy_servers_are_repeated(llm: FakeLlm, cache: Path, sleeps
     assert len(longer) == 3 and longer == sorted(longer)
 
 
-@pytest.mark.parametrize("drips", [False, True])
-def test_a_server_without_answers_in_time(llm: FakeLlm, cache: Path, drips: bool) -> None:
+@pytest.mark.parametrize("drips", ["", "headers", "body"])
+def test_a_server_without_answers_in_time(llm: FakeLlm, cache: Path, drips: str) -> None:
     stop = threading.Event()
-    drops = (b" " for _ in iter(lambda: stop.wait(0.02), True))
-    llm.always = lambda body, rows: Reply(200, drops) if drips else (stop.wait(10), says(rows))[1]
+    drops = (b"A: b\r\n" if drips == "headers" else b" " for _ in iter(lambda: stop.wait(0.02), True))
+    if drips == "headers":
+        drops = itertools.chain([b"HTTP/1.1 200 OK\r\n"], drops)
+    llm.always = lambda body, rows: Reply(200 * (drips == "body"), drops) if drips else (stop.wait(10), says(rows))[1]
     with pytest.raises(UserError, match="did not answer in time"):
         run(cache, options=LlmOptions("fake", GENRES, 10, retries=1, timeout_seconds=0.2))
     stop.set()
