@@ -13,7 +13,6 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 from safetensors.torch import save
 
 from common.errors import UserError, run_command, signals_deferred
-from common.files import RECORD, check_outputs, write_bytes
+from common.files import RECORD, check_outputs, temporary_folder, write_bytes
 from common.options import CheckedOptions, option, parse_options
 from models import Generator, describe
 from models.errors import CheckpointError
@@ -100,12 +99,12 @@ def _export(path: Path, options: Options) -> Path:
     )  # fmt: skip
     files["model.safetensors"] = save(weights, {"format": "pt"})
     files |= {"config.json": f"{json.dumps(config, indent=2)}\n".encode(), "README.md": card.encode()}
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as private:
+    with temporary_folder(folder) as private:
         for name, content in files.items():
-            write_bytes(Path(private, "new", name), content)
+            write_bytes(private / "new" / name, content)
         if folder.exists():
-            folder.rename(Path(private, "old"))
-        Path(private, "new").rename(folder)
+            folder.rename(private / "old")
+        (private / "new").rename(folder)
     print(f"{folder}: {path.name}, {sum(map(torch.numel, weights.values())):,} numbers")
     return folder
 

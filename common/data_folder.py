@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import errors_naming, hash_of_file, locked_folder, write_text
+from common.files import errors_naming, hash_of_file, locked_folder, remove_folder, write_text
 
 _UNFINISHED = ".unfinished-"
 _FILE_HASH_DIGITS, _CONTENT_HASH_DIGITS = 64, 16
@@ -97,7 +96,7 @@ class DataFolder:
             for unfinished in sorted(folder.glob(f"{_UNFINISHED}*")):
                 if (unfinished / self.info_file).is_file():
                     self._move_into_place(unfinished, folder)
-                shutil.rmtree(unfinished, ignore_errors=True)
+                remove_folder(unfinished)
             yield
 
     def has_unfinished(self, folder: Path) -> bool:
@@ -119,7 +118,7 @@ class DataFolder:
             self.read_info(unfinished)
             self._move_into_place(unfinished, folder)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            remove_folder(unfinished)
             with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from common.errors import UserError
+from common.errors import UserError, signals_deferred
 
 HASH_DIGITS = 12
 # Record of the files that we wrote in a folder: a line for each writing with name, size, time of change and SHA-256.
@@ -74,9 +75,7 @@ def written_atomically(path: Path, *, replace: bool = False) -> Iterator[BinaryI
     unique, so two writers never share one; those of killed processes are removed. An `OSError`, such as a full disk,
     names `path`.
     """
-    # A part of the name only: `path.name` may be as long as the file system allows.
-    suffix = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial"
-    temporary = path.with_name(f".{path.name[:40]}.{suffix}")
+    temporary = _temporary_path(path)
     try:
         with errors_naming(path, temporary, path.with_name(RECORD)):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +91,30 @@ def written_atomically(path: Path, *, replace: bool = False) -> Iterator[BinaryI
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(place: Path) -> Iterator[Path]:
+    """Yield a new folder beside `place`, removed after the block. Those of killed processes are removed, too."""
+    temporary = _temporary_path(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(place.parent.resolve())
+    try:
+        temporary.mkdir()
+        yield temporary
+    finally:
+        remove_folder(temporary)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, if it can be removed. A signal is answered afterwards."""
+    with signals_deferred():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_path(path: Path) -> Path:
+    # A part of the name only: `path.name` may be as long as the file system allows.
+    return path.with_name(f".{path.name[:40]}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 def _require_replaceable(path: Path) -> None:
@@ -134,11 +157,11 @@ def _size_and_time(path: Path) -> list[int]:
 
 @cache
 def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes of this host that have ended, once in a process and folder."""
+    """Remove temporary files and folders of processes of this host that have ended, once in a process and folder."""
     for path in folder.glob(".*.partial"):
         match = _TEMPORARY_NAME.fullmatch(path.name)
         if match and not _is_alive(int(match[1])):
-            path.unlink(missing_ok=True)
+            remove_folder(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ from common.files import (
     errors_naming,
     locked_folder,
     read_limited,
+    remove_folder,
+    temporary_folder,
     write_bytes,
     write_text,
     written_atomically,
@@ -98,6 +102,28 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
         command[2] = code.replace("os._exit(9)", "pass")
         subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
         assert len(list(tmp_path.glob(".other*.partial"))) == 1, "of a living process"
+
+
+def test_a_temporary_folder_stays_only_until_the_block_or_the_next_run_ends(tmp_path: Path) -> None:
+    code = "import os, sys; from common.files import *; from pathlib import Path\n"
+    code += "with temporary_folder(Path(sys.argv[1])) as folder: (folder / 'a').mkdir(); os._exit(9)"
+    command = [sys.executable, "-c", code, tmp_path / "exported"]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2]).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path / "exported") as folder:
+        assert list(tmp_path.iterdir()) == [folder], "that of the dead process is gone"
+        (folder / "a").mkdir()
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_waits_until_a_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder/a/b").mkdir(parents=True)
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda *a, **b: (signal.raise_signal(signal.SIGINT), remove(*a, **b)))
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
 
 
 def test_only_regular_files_of_limited_size_are_read(tmp_path: Path) -> None:
