@@ -68,7 +68,7 @@ def largest_over_bands(x: Tensor, weight: Tensor) -> Tensor:
 
     `x`: (B, T + frames - 1, bands), `weight`: (filters, frames, height).
     Over the bands the convolution is a product of spectra. The inverse DFT is a product of matrices that computes only
-    the bands without wrap-around: a quarter of the multiplications. `bands` must be even.
+    the bands without wrap-around: a third to a half of the multiplications. `bands` must be even.
     """
     (filters, frames, height), bands = weight.shape, x.shape[2]
     bins = torch.arange(bands // 2 + 1, dtype=torch.float64)
