@@ -16,6 +16,8 @@ from .notes import by_length, notes_to_roll, roll_to_notes
 from .plan import ConditionedConvolution, LatentPlan
 
 _HEAD_SIZE = 64
+# Windows that a CPU decodes at a time: more are no faster, and the memory of their notes took over a gigabyte.
+_CPU_WINDOWS = 128
 
 
 class RollEncoder(nn.Module):
@@ -91,8 +93,12 @@ class NoteCVAE(Model):
         """`seq_len` frames, sampled note after note with `uniform` (B, most notes, 3) in [0, 1), random if None."""
         if uniform is None:
             uniform = torch.rand(len(z), MOST_NOTES, NUMBERS_A_NOTE, device=z.device)
-        notes = draw_notes(self.decoder, self.plan(z, self.genre(genre)), seq_len, uniform, playing)
-        roll = notes_to_roll(notes, PITCHES, seq_len)
+        condition, at_once = self.plan(z, self.genre(genre)), _CPU_WINDOWS if z.device.type == "cpu" else len(z)
+        parts = (
+            draw_notes(self.decoder, rows, seq_len, numbers, playing)
+            for rows, numbers in zip(condition.split(at_once), uniform.split(at_once), strict=True)
+        )
+        roll = torch.cat([notes_to_roll(notes, PITCHES, seq_len) for notes in parts])
         return Decoded(roll.float(), roll)
 
     @torch.no_grad()

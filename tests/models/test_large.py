@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from models import LARGE, build
 from models.losses import critic_loss, elbo_terms
 from models.names import NLL
-from models.notes import notes
+from models.notes import note_cvae, notes
 from models.notes.note_cvae import NoteCVAE
 from models.notes.note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
 from models.prior import Autoregressive, Posterior, StandardNormal
@@ -25,6 +25,17 @@ def cvae() -> NoteCVAE:
 def rolls(seq_len: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return (torch.rand(4, 128, seq_len, generator=generator) < 0.02).float()
+
+
+def test_a_cpu_decodes_a_few_windows_at_a_time(cvae: NoteCVAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    z, uniform = torch.randn(4, cvae.noise_size(128)), torch.rand(4, MOST_NOTES, NUMBERS_A_NOTE)
+    together, batches = cvae.decode_free(z, GENRE, 128, uniform).roll, []
+    monkeypatch.setattr(note_cvae, "_CPU_WINDOWS", 3)
+    monkeypatch.setattr(
+        note_cvae, "draw_notes", lambda *values: batches.append(len(values[1])) or draw_notes(*values)
+    )
+    assert torch.equal(cvae.decode_free(z, GENRE, 128, uniform).roll, together)
+    assert together.any() and batches == [3, 1]
 
 
 @pytest.mark.parametrize("seq_len", [32, 64, 128])
