@@ -16,16 +16,15 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from safetensors.torch import save
+from typing import TYPE_CHECKING
 
 from common.errors import UserError, run_command, signals_deferred
 from common.files import RECORD, check_outputs, temporary_folder, write_bytes
 from common.options import CheckedOptions, option, parse_options
-from models import Generator, describe
 from models.errors import CheckpointError
-from models.trained import Trained, load
+
+if TYPE_CHECKING:
+    from models.trained import Trained
 
 KINDS = ("cvae", "generator", "critic")
 ONNX = """\
@@ -74,6 +73,12 @@ def export(options: Options) -> list[Path]:
 
 
 def _export(path: Path, options: Options) -> Path:
+    import torch
+    from safetensors.torch import save
+
+    from models import Generator, describe
+    from models.trained import load
+
     trained = load(path, KINDS, "name weights that training wrote")
     model, facts, folder = trained.model, trained.facts, options.output / path.stem
     # The whole folder is replaced: all of its files must be ours.
@@ -109,8 +114,10 @@ def _export(path: Path, options: Options) -> Path:
     return folder
 
 
-def _onnx(trained: Trained) -> bytes:
+def _onnx(trained: "Trained") -> bytes:
     """A generator as an ONNX graph for batches of any size."""
+    import torch
+
     example = torch.zeros(2, trained.model.noise_size(trained.seq_len)), torch.zeros(2, dtype=torch.int64)
     of_batch, file = {0: torch.export.Dim("batch")}, io.BytesIO()
     # The exporter warns about optional packages.

@@ -14,11 +14,9 @@ column of the sheet shows the effect of the genre. Empty clips are counted and w
 
 from pathlib import Path
 
-from audio.files import open_file_renderer, write_roll_files
 from common.errors import run_command
 from common.options import parse_options
-from figures.roll_sheet import save_roll_sheet
-from generation.music import Options, continue_file, interpolate_files, make_clips, reconstruct
+from generation.options import Options
 from models.errors import CheckpointError
 
 
@@ -27,6 +25,10 @@ def generate(options: Options) -> list[Path]:
 
     Raises `UserError` or `CheckpointError` for unusable files or options.
     """
+    from audio.files import open_file_renderer, write_roll_files
+    from figures.roll_sheet import save_roll_sheet
+    from generation.music import continue_file, interpolate_files, make_clips, reconstruct
+
     renderer = open_file_renderer(options)
     of_files = (
         (options.reconstruct, reconstruct), (options.continue_file, continue_file),

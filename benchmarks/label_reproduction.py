@@ -26,7 +26,8 @@ from labelling.genre_map import GenreMap
 from labelling.labels import genre_table, judge
 from labelling.msd import Tags, Track
 from labelling.names import artist_keys, key, song_keys
-from labelling.sources import MBTAGS, Catalogues, gather
+from labelling.options import MBTAGS, Catalogues
+from labelling.sources import gather
 
 COLUMNS = (
     *columns(LABEL, what="what", of="of"),

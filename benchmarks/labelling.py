@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from label_data import Options, label_data
+from label_data import label_data
+from labelling.options import Options
 
 SIZES = [(20_000, 20_000), (20_000, 200_000), (20_000, 1_000_000), (1_000_000, 1_000_000)]
 SONGS_PER_ARTIST = 10

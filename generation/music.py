@@ -3,7 +3,6 @@
 Of a file: the file through the CVAE and back, its continuation, and a path from one file to another.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,26 +11,24 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from audio.options import SoundFileOptions
 from common.device import select_device
 from common.errors import UserError
-from common.genres import ALL, choose_genres, choose_one_genre, genre_file_names
-from common.options import DEVICES, option
+from common.genres import choose_genres, choose_one_genre, genre_file_names
 from common.text import short_name
 from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_roll, read_song_windows
-from data.window_lengths import WINDOW_LENGTHS
 from evaluation.metrics.reconstruction import count, f1
-from evaluation.options import NORMAL, PRIOR, SOURCES, PlayingOptions
+from evaluation.options import PRIOR, SOURCES
 from evaluation.samples import sampling
 from evaluation.samples.clips import ClipSource
 from evaluation.samples.sampling import Performance
 from evaluation.tables import LABEL, OURS, columns, format_table
 from figures.roll_sheet import RollPanel, SheetRows
-from models import CVAE, LARGE, Generator
+from generation.options import Options
+from models import CVAE, Generator
 from models.base import FRAMES_A_SECOND
 from models.trained import Trained, load
-from models.weight_files import FOLDERS, folder_of, hybrid_file, hybrid_path
+from models.weight_files import folder_of, hybrid_file, hybrid_path
 
 _CONTEXT = 64  # frames of a song that its continuation begins with
 SHEET_CLIPS = 8  # of each genre
@@ -39,51 +36,6 @@ CLIP_COLUMNS = (
     *columns(LABEL, genre="{condition}"),
     *columns(OURS, clips="clips", empty="empty", notes="notes/clip", polyphony="polyphony"),
 )
-
-
-@dataclass(frozen=True)
-class Options(SoundFileOptions, PlayingOptions):
-    """What to generate, and with which weights."""
-
-    genre: str = option(ALL, "names or numbers, with commas, or all; exactly one with a MIDI file")
-    count: int = option(8, "clips of each genre", minimum=1)
-    windows: int = option(1, "windows joined end to end in a clip", minimum=1)
-    source: str = option(CVAE.kind, "network that plays: the CVAE's decoder, or the generator", choices=SOURCES)
-    latents: str = option(PRIOR, "latents: of the trained prior, or of N(0, I)", choices=(NORMAL, PRIOR))
-    temperature: float = option(
-        0.8, "of a note decoder: 1 samples the model, lower favours likely notes, 0 is greedy", minimum=0, maximum=100
-    )
-    correlation: float = option(
-        0.9, "between the latents of neighbouring windows, where each has its own", minimum=0, maximum=1
-    )
-    reconstruct: Path | None = option(None, "MIDI file to encode with the CVAE and decode again")
-    continue_file: Path | None = option(
-        None, "MIDI file to continue by --windows windows; needs a note decoder", flag="--continue"
-    )
-    interpolate: tuple[Path, Path] | None = option(None, "two MIDI files; interpolates between their first windows")
-    steps: int = option(8, "steps of --interpolate, both ends included", minimum=2)
-    seed: int = option(0, "seed of the latents", minimum=0)
-    min_note_frames: int = option(1, "drop notes of fewer frames; 1 keeps all", minimum=1)
-    seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
-    preset: str = option(
-        LARGE, "weights below checkpoints/ of this preset, or else those that come with the repository",
-        choices=tuple(FOLDERS),
-    )  # fmt: skip
-    checkpoints: Path | None = option(None, "another folder with hybrid_G_best_T{T}.pth and hybrid_cvae_best_T{T}.pth")
-    checkpoint: Path | None = option(None, "other weights that play, in place of --source and --seq-len")
-    cvae: Path | None = option(None, "other weights of the CVAE that encodes; with --reconstruct they set T")
-    batch_size: int = option(64, "windows to generate at a time; does not change the result", minimum=1)
-    exact: bool = option(True, "generate in float64 on the CPU: the same on every machine; --no-exact on the device")
-    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if sum(map(bool, (self.reconstruct, self.continue_file, self.interpolate))) > 1:
-            raise UserError("give only one of --reconstruct, --continue and --interpolate")
-
-    @property
-    def performance(self) -> Performance:
-        return Performance(self.playing, self.exact, self.batch_size)
 
 
 class Music(NamedTuple):
@@ -118,6 +70,10 @@ def _load(options: Options, file: Path | None, kinds: tuple[str, ...], kind: str
     return load(hybrid_path(folder, kind, seq_len), kind, remedy, seq_len=seq_len)
 
 
+def _performance(options: Options) -> Performance:
+    return Performance(options.playing, options.exact, options.batch_size)
+
+
 def _run(options: Options, trained: Trained, *genre_ids: int) -> str:
     """The part of file names that tells results apart: genres, weights, T and number of windows, seed."""
     genres = short_name("_".join(genre_file_names(trained.genres)[genre_id] for genre_id in genre_ids))
@@ -133,7 +89,7 @@ def _run(options: Options, trained: Trained, *genre_ids: int) -> str:
 def make_clips(options: Options) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
     trained = load_player(options, options.source, SOURCES)
-    source = ClipSource(trained, {}, options.latents, options.performance, options.seed, options.min_note_frames)
+    source = ClipSource(trained, {}, options.latents, _performance(options), options.seed, options.min_note_frames)
     rolls, rows, table = {}, [], []
     chosen = choose_genres(options.genre, trained.genres, trained.condition)
     for genre_id in chosen:
@@ -164,7 +120,7 @@ def reconstruct(options: Options) -> Music:
     batch, n_frames = read_song_windows(options.reconstruct, seq_len, genre_id, frames_per_second=rate)
     z = trained.model.encode(*batch).mean
     if trained.model.any_length:  # one piece, without seams between its windows
-        how = len(batch.roll) * seq_len, options.performance, [("feedback", options.seed)]
+        how = len(batch.roll) * seq_len, _performance(options), [("feedback", options.seed)]
         decoded = sampling.play_through(trained.model, z.view(1, -1), [genre_id], *how).numpy()
     else:
         decoded = _decode(options, trained, z, genre_id)
@@ -242,7 +198,7 @@ def continue_file(options: Options) -> Music:
     chances = [("notes", options.seed, sample) for sample in range(options.count)]
     begun = context.expand(options.count, -1, -1)
     n_frames = _CONTEXT + options.windows * seq_len
-    played = sampling.play_through(model, z, genre_ids, n_frames, options.performance, chances, begun).numpy()
+    played = sampling.play_through(model, z, genre_ids, n_frames, _performance(options), chances, begun).numpy()
     continuations = drop_short_notes(played[:, :, _CONTEXT:], options.min_note_frames)
     n_empty = sum(not roll.any() for roll in continuations)
     if n_empty:
@@ -261,4 +217,4 @@ def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int) 
     """Rolls bool (n, 128, T) from latents (n, size of z)."""
     chances = [("feedback", options.seed, row) for row in range(len(z))]
     genre_ids = [genre_id] * len(z)
-    return sampling.play_latents(trained.model, z, genre_ids, trained.seq_len, options.performance, chances).numpy()
+    return sampling.play_latents(trained.model, z, genre_ids, trained.seq_len, _performance(options), chances).numpy()

@@ -6,11 +6,9 @@ title. It has the tags of the matched tracks' artists, or else those of the arti
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from common.options import CheckedOptions, option
 from common.text import printable
 from labelling.annotations import (
     iter_metadata_csv,
@@ -23,8 +21,8 @@ from labelling.files import MidiFile
 from labelling.genre_map import GenreMap
 from labelling.msd import Problem, Tags, Track, iter_tracks
 from labelling.names import artist_keys, key, song_keys
+from labelling.options import ANNOTATION, FOLDER, MBTAGS, TERMS, TITLE, Catalogues
 
-ANNOTATION, TITLE, FOLDER, MBTAGS, TERMS, LLM = KINDS = ("annotation", "title", "folder", "mbtags", "terms", "llm")
 # Echo Nest terms below this weight describe an artist too loosely.
 _MIN_TERM_WEIGHT = 0.5
 
@@ -35,23 +33,6 @@ class Evidence(NamedTuple):
     name: str
     kind: str  # one of KINDS
     tags: dict[int, Tags]
-
-
-@dataclass(frozen=True)
-class Catalogues(CheckedOptions):
-    """The sources of genres, each optional."""
-
-    msd_h5: tuple[Path, ...] = option((), "HDF5 files of the Million Song Dataset: folders, or files of many songs")
-    match_scores: Path | None = option(None, "match_scores.json of Lakh: the tracks that match each MD5 sum")
-    annotations: tuple[Path, ...] = option((), ".cls files: a track and its genre in each line (tagtraum, MAGD, MASD)")
-    midi_genre_map: Path | None = option(None, "JSON of annotations by MD5 sum")
-    metadata: Path | None = option(None, "CSV with artist, title and mbtags, a list of the artist's tags")
-    unique_tracks: Path | None = option(None, "unique_tracks.txt, to find annotated tracks by artist and title")
-    folders: bool = option(False, "a folder that is named after a genre labels its files")
-
-    def paths(self) -> list[Path]:
-        single = (self.match_scores, self.midi_genre_map, self.metadata, self.unique_tracks)
-        return [*self.msd_h5, *self.annotations, *(path for path in single if path)]
 
 
 def gather(

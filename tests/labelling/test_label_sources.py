@@ -13,7 +13,8 @@ from labelling.files import MidiFile, with_md5
 from labelling.genre_map import GenreMap
 from labelling.labels import in_order, judge, label
 from labelling.msd import Problem, Track
-from labelling.sources import KINDS, Catalogues, Evidence, gather
+from labelling.options import KINDS, Catalogues
+from labelling.sources import Evidence, gather
 
 MAP = GenreMap.read()
 ONE, TWO, THREE = (f"TR{letter * 5}{'0' * 11}" for letter in "ABC")

@@ -12,16 +12,17 @@ import torch
 from midi_files import example_song, roll_of, write
 from weights import save_weights
 
-import generate as script
 from audio.synthesis import open_renderer
 from common.errors import run_command
 from common.genres import genre_file_names
 from common.options import parse_options
 from data.song import read_song
 from data.song_windows import read_song_windows
+from evaluation.options import SOURCES
 from evaluation.samples.sampling import interpolate, play_latents, sample_noise
 from generate import generate
-from generation.music import SOURCES, Options, load_encoder, load_player
+from generation.music import load_encoder, load_player
+from generation.options import Options
 from models import CVAE, Critic, Generator
 from models.checkpoint import CheckpointError
 
@@ -67,7 +68,7 @@ def options(checkpoints: Path, tmp_path: Path) -> dict[str, object]:
 @pytest.fixture
 def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the picture, to save time."""
-    monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
+    monkeypatch.setattr("figures.roll_sheet.save_roll_sheet", lambda *args, **options: None)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import torch
 from midi_files import TICKS_PER_FRAME, TICKS_PER_SECOND, example_song, midi, off, on, pedal, write
 from weights import save_weights
 
-import generate as script
 from data.song_windows import read_song_roll
 from generate import generate
-from generation.music import Options, continue_file
+from generation.music import continue_file
+from generation.options import Options
 from models import LARGE, adopt, build
 from models.names import STANDARD_NORMAL
 
@@ -21,7 +21,7 @@ GENRES = ["classical", "jazz"]
 
 @pytest.fixture(autouse=True)
 def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(script, "save_roll_sheet", lambda *args, **options: None)
+    monkeypatch.setattr("figures.roll_sheet.save_roll_sheet", lambda *args, **options: None)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from msd_files import write_summary
 from common.errors import UserError
 from data.prepare import prepare_store
 from data.store import RollStore
-from label_data import Options, label_data
+from label_data import label_data
 from labelling.msd import Track
+from labelling.options import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = '[classes]\nslow = 0\nfast = 1\n[words]\nslow = ["slow", "adagio"]\nfast = ["fast", "presto"]\n'
