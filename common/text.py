@@ -1,8 +1,10 @@
 """Make text from users and files safe to print and to use in file names."""
 
 import re
+from hashlib import sha256
 
 MAX_NAME = 60  # bytes of a name in a longer file name
+_DIGITS = 8
 
 
 def printable(text: str) -> str:
@@ -11,5 +13,12 @@ def printable(text: str) -> str:
 
 
 def short_name(text: str) -> str:
-    """Return `text` as a part of a file name for any file system: printable, no separators, limited length."""
-    return re.sub(r'[\\/:*?"<>|]', "_", printable(text)).encode()[:MAX_NAME].decode(errors="ignore")
+    """Return `text` as a part of a file name for any file system: printable, no separators, at most `MAX_NAME` bytes.
+
+    A name that is cut ends with digits of its hash, so that names of one beginning stay apart.
+    """
+    name = re.sub(r'[\\/:*?"<>|]', "_", printable(text)).encode()
+    if len(name) > MAX_NAME:
+        digits = sha256(name).hexdigest()[:_DIGITS]
+        name = name[: MAX_NAME - _DIGITS - 1].decode(errors="ignore").encode() + f"_{digits}".encode()
+    return name.decode()

@@ -109,6 +109,9 @@ def ask(
     answers = {song.key: stored.answers[song.key] for song in wanted if song.key in stored.answers}
     if wanted and not answers:
         raise UserError(f"model {options.model!r} gave no valid answer for any song: {fault}; name another model")
+    if fault and len(answers) < len(wanted):
+        without = f"{len(wanted) - len(answers):,} songs have no valid answer, the last because {fault}"
+        print(f"{without}; the same command asks for them again")
     return answers
 
 

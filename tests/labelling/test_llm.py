@@ -216,14 +216,21 @@ def test_an_answer_counts_whole_or_not_at_all(llm: FakeLlm, cache: Path, fault: 
     assert not cache.exists() and run(cache, songs) == {song.key: RIGHT[song.key] for song in songs}
 
 
-def test_a_song_without_an_answer_is_sent_again_by_the_next_call(llm: FakeLlm, cache: Path) -> None:
+def test_a_song_without_an_answer_is_sent_again_by_the_next_call(
+    llm: FakeLlm, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     without = {song.key: RIGHT[song.key] for song in SONGS if song != SONGS[5]}
     llm.always = changed_song(SONGS[5], "polka")
     assert run(cache) == without and len(rows(cache)) == 9
+    reason = "1 songs have no valid answer, the last because it did not hold exactly the songs asked for"
+    assert reason in capsys.readouterr().out
     llm.bodies.clear()
     assert run(cache) == without and llm.titles == [[SONGS[5].title]]
+    llm.always = lambda body, rows: writes(json.dumps(rows)[:-20], "length")
+    run(cache)
+    assert "the last because the answer was cut at the limit of its length" in capsys.readouterr().out
     llm.always = None
-    assert run(cache) == RIGHT
+    assert run(cache) == RIGHT and not capsys.readouterr().out
 
 
 def changed_song(song: SongQuery, genre: str) -> Fault:

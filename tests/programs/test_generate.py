@@ -1,6 +1,7 @@
 """generate.py on random weights: names and content of files, and error messages."""
 
 import os
+import shutil
 import wave
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from audio.synthesis import open_renderer
 from common.errors import run_command
 from common.genres import genre_file_names
 from common.options import parse_options
+from common.text import short_name
 from data.song import read_song
 from data.song_windows import read_song_windows
 from evaluation.options import SOURCES
@@ -120,13 +122,19 @@ def test_a_clip_depends_on_its_seed_and_number_alone(options: dict, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("no_sheet")
-def test_other_results_have_other_names(options: dict, songs: tuple[Path, Path], checkpoints: Path) -> None:
+def test_other_results_have_other_names(
+    options: dict, songs: tuple[Path, Path], checkpoints: Path, tmp_path: Path
+) -> None:
     one = {"genre": "jazz", "count": 1}
     long = checkpoints / "hybrid_G_best_T128.pth"
     runs = [one, one | {"genre": "Classical"}, one | {"source": "cvae"}, one | {"seed": 1}, one | {"windows": 2},
             one | {"checkpoint": long}, one | {"checkpoint": checkpoints / "silent.pth"}]  # fmt: skip
     of_file = {"reconstruct": songs[1], "genre": "jazz"}
     runs += [of_file, of_file | {"genre": "Classical"}, of_file | {"cvae": checkpoints / "small_cvae.pth"}]
+    long_names = [tmp_path / f"{'a' * 80}{number}.mid" for number in range(2)]
+    for path, song in zip(long_names, songs, strict=True):
+        shutil.copy(song, path)
+    runs += [of_file | {"reconstruct": path} for path in long_names]
     names = [path.name for run in runs for path in generate(Options(**{**options, **run}))]
     assert len(set(names)) == len(names)
 
@@ -236,7 +244,9 @@ def test_errors_are_one_line(
     assert not options["output"].exists()
 
 
-@pytest.mark.parametrize(("name", "start"), [(b"caf\xe9.mid", "caf_udce9"), (b"n" * 251 + b".mid", "n" * 60)])
+@pytest.mark.parametrize(
+    ("name", "start"), [(b"caf\xe9.mid", "caf_udce9"), (b"n" * 251 + b".mid", short_name("n" * 251))]
+)
 def test_odd_names_of_files(name: bytes, start: str, options: dict, songs: tuple[Path, Path]) -> None:
     odd = songs[0].rename(Path(os.fsdecode(os.fsencode(songs[0].parent) + b"/" + name)))
     original, reconstructed, sheet = generate(Options(**options, genre="jazz", reconstruct=odd))
