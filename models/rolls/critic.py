@@ -7,13 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic
+from ..frames import convolve, convolve_transposed
+
+_LAGS = 3  # by which two filters of conv1, 5 frames at a stride of 2, overlap
 
 
 class Activations(NamedTuple):
     """The output of each layer before its LeakyReLU, and the score (B,)."""
 
-    first: Tensor  # (B, hidden, T / 2)
-    second: Tensor  # (B, hidden / 2, T / 4)
+    first: Tensor  # (B, T / 2, hidden)
+    second: Tensor  # (B, T / 4, hidden / 2)
     third: Tensor  # (B, hidden)
     score: Tensor
 
@@ -41,20 +44,21 @@ class Critic(RollCritic):
         return self.activations(self.first_layer(roll) + self.genre_layer(genre)).score
 
     def first_layer(self, roll: Tensor) -> Tensor:
-        """The roll's part of the first convolution, (B, hidden, T / 2): linear, without bias."""
-        return F.conv1d(roll, self.conv1.weight[:, :PITCHES], stride=2, padding=2)
+        """The roll's part of the first convolution, (B, T / 2, hidden): linear, without bias."""
+        return convolve(roll.transpose(1, 2), self.conv1.weight[:, :PITCHES], stride=2, padding=2)
 
     def genre_layer(self, genre: Tensor) -> Tensor:
-        """The genre's part of the first convolution with the bias, (B, hidden, T / 2)."""
+        """The genre's part of the first convolution with the bias, (B, T / 2, hidden)."""
         # The embedding is the same in all frames: convolve one row per genre, not one per window.
-        embedded = self.genre.weight[:, :, None].expand(-1, -1, self.seq_len)
-        of_genres = F.conv1d(embedded, self.conv1.weight[:, PITCHES:], self.conv1.bias, stride=2, padding=2)
-        return of_genres[genre]
+        embedded = self.genre.weight[:, None].expand(-1, self.seq_len, -1)
+        of_genres = convolve(embedded, self.conv1.weight[:, PITCHES:], self.conv1.bias, stride=2, padding=2)
+        # The gradient of an embedding look-up is faster than that of an index.
+        return F.embedding(genre, of_genres.flatten(1)).view(-1, *of_genres.shape[1:])
 
     def activations(self, first: Tensor) -> Activations:
-        """All layers, from the output `first` (B, hidden, T / 2) of the first convolution."""
-        second = self.conv2(F.leaky_relu(first, SLOPE))
-        third = self.linear1(F.leaky_relu(second, SLOPE).flatten(1))
+        """All layers, from the output `first` (B, T / 2, hidden) of the first convolution."""
+        second = convolve(F.leaky_relu(first, SLOPE), self.conv2.weight, self.conv2.bias, stride=2, padding=2)
+        third = self.linear1(F.leaky_relu(second, SLOPE).transpose(1, 2).flatten(1))
         return Activations(first, second, third, self.linear2(F.leaky_relu(third, SLOPE))[:, 0])
 
     def scores_and_gradient_norm(
@@ -66,8 +70,8 @@ class Critic(RollCritic):
         # The first layer is linear: mixing its outputs is mixing the rolls, two convolutions instead of three.
         first_real, first_fake = self.first_layer(real), self.first_layer(fake)
         first_mixed = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))
-        of_genre = self.genre_layer(genre)
-        together = self.activations(torch.cat([first_real + of_genre, first_fake + of_genre, first_mixed + of_genre]))
+        first = torch.stack([first_real, first_fake, first_mixed]) + self.genre_layer(genre)
+        together = self.activations(first.flatten(0, 1))
         score_real, score_fake, _ = together.score.chunk(3)
         mixed = Activations(*(field.chunk(3)[2] for field in together))
         return score_real, score_fake, self.input_gradient_norm(mixed)
@@ -77,31 +81,20 @@ class Critic(RollCritic):
 
         The critic is piecewise linear: the gradient is a product of its weights and the slopes at `activations`. An
         ordinary backward pass through this function is the double backward of the gradient penalty.
-        The last factor, the transpose of conv1, would have the roll's size; its norm needs only the products of pairs
-        of filters.
+        The last factor is the transpose of conv1. Its result has the size of the roll; a narrow critic gets the norm
+        with fewer products from those of pairs of filters.
         """
-        to_third = _slope(activations.third) * self.linear2.weight
-        to_second = _slope(activations.second) * (to_third @ self.linear1.weight).view_as(activations.second)
-        to_first = F.conv_transpose1d(to_second, self.conv2.weight, stride=2, padding=2, output_padding=1)
-        return self._transposed_first_layer_norm(_slope(activations.first) * to_first)
-
-    def _transposed_first_layer_norm(self, gradient: Tensor) -> Tensor:
-        """Norm (B,) of conv1's transpose applied to `gradient` (B, hidden, T / 2), roll channels only.
-
-        ||W^T g||^2 = sum over pairs of output frames of g_i^T (W_i W_j^T) g_j. Filters 2 * lag frames apart overlap for
-        lags 0, 1 and 2. The share of frames in the padding, outside the roll, is subtracted.
-        """
-        weight = self.conv1.weight[:, :PITCHES]  # (hidden, 128, 5)
-        frames = gradient.transpose(1, 2)  # (B, T / 2, hidden)
-        squared = frames.new_zeros(())
-        for lag in range(3):
-            taps = 5 - 2 * lag
-            overlap = weight[:, :, 2 * lag :].flatten(1) @ weight[:, :, :taps].flatten(1).t()
-            earlier, later = frames[:, : frames.shape[1] - lag], frames[:, lag:]
-            squared = squared + (1 if lag == 0 else 2) * ((earlier @ overlap) * later).sum((1, 2))
-        before_start = frames[:, 0] @ weight[:, :, :2].flatten(1)
-        after_end = frames[:, -1] @ weight[:, :, 4]
-        squared = squared - before_start.square().sum(1) - after_end.square().sum(1)
+        to_third = _times_slope(self.linear2.weight.expand_as(activations.third), activations.third)
+        to_second = (to_third @ self.linear1.weight).view(len(to_third), -1, self.seq_len // 4).transpose(1, 2)
+        to_second = _times_slope(to_second, activations.second)
+        to_first = convolve_transposed(to_second, self.conv2.weight, stride=2, padding=2, output_padding=1)
+        to_first = _times_slope(to_first, activations.first)
+        weight = self.conv1.weight[:, :PITCHES]
+        if _LAGS * len(weight) < weight[0].numel():
+            squared = _transposed_square(to_first, weight)
+        else:
+            gradient = convolve_transposed(to_first, weight, stride=2, padding=2, output_padding=1)
+            squared = gradient.square().sum((1, 2))
         # The square root has no derivative at 0: the clamp gives 0 there instead of NaN.
         return squared.clamp_min(1e-20).sqrt()
 
@@ -114,5 +107,23 @@ class Critic(RollCritic):
         self.linear1.weight.copy_((weight / repeats).repeat(1, 1, repeats).flatten(1))
 
 
-def _slope(before: Tensor) -> Tensor:
-    return torch.where(before > 0, 1.0, SLOPE)
+def _transposed_square(frames: Tensor, weight: Tensor) -> Tensor:
+    """Squared norm (B,) of conv1's transpose applied to `frames` (B, T / 2, hidden); `weight` (hidden, 128, 5).
+
+    ||W^T g||^2 = sum over pairs of output frames of g_i^T (W_i W_j^T) g_j. Filters 2 * lag frames apart overlap for
+    lags 0, 1 and 2. The share of frames in the padding, outside the roll, is subtracted.
+    """
+    squared = frames.new_zeros(())
+    for lag in range(_LAGS):
+        taps = 5 - 2 * lag
+        overlap = weight[:, :, 2 * lag :].flatten(1) @ weight[:, :, :taps].flatten(1).t()
+        earlier, later = frames[:, : frames.shape[1] - lag], frames[:, lag:]
+        squared = squared + (1 if lag == 0 else 2) * ((earlier @ overlap) * later).sum((1, 2))
+    before_start = frames[:, 0] @ weight[:, :, :2].flatten(1)
+    after_end = frames[:, -1] @ weight[:, :, 4]
+    return squared - before_start.square().sum(1) - after_end.square().sum(1)
+
+
+def _times_slope(gradient: Tensor, before: Tensor) -> Tensor:
+    """`gradient` times the slope of the LeakyReLU at `before`."""
+    return torch.ops.aten.leaky_relu_backward(gradient, before.to(gradient.dtype), SLOPE, False)
