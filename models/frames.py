@@ -1,41 +1,141 @@
-"""Convolutions over time of frames (B, T, C).
+"""Convolutions over time of frames (B, T, C), each with its neighbours to both sides; silence before and after.
 
 The rolls of a store and of the generators lie in memory frame by frame. The library's conv1d copies them to another
-layout and back; a conv2d over one row in the format channels_last is the same sum without copies, on a CPU at up to
-twice the speed.
+layout and back. A conv2d over one row in the format channels_last is the same sum without copies, and matrix products
+have its gradients: on a CPU at twice the speed of the library's.
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .gru import product_type
 
-def convolve(
-    frames: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0
-) -> Tensor:
-    """`F.conv1d` of frames (B, T, C) with `weight` (outputs, C, taps): (B, frames, outputs)."""
+
+def convolve(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
+    """`F.conv1d` of frames (B, T, C) with `weight` (outputs, C, taps) and padding by half the taps.
+
+    Returns (B, T / stride, outputs). T is a multiple of the stride. Raises `ValueError` unless the taps are an output's
+    own frame and whole strides before and after it.
+    """
+    _reach(weight.shape[2], stride)
     if frames.device.type != "cpu":
-        return F.conv1d(frames.transpose(1, 2), weight, bias, stride, padding).transpose(1, 2)
-    return _frames(F.conv2d(_one_row(frames), _of_one_row(weight), bias, (1, stride), (0, padding)))
+        return F.conv1d(frames.transpose(1, 2), weight, bias, stride, weight.shape[2] // 2).transpose(1, 2)
+    products = product_type(frames)
+    convolved = _Convolution.apply(frames.to(products), weight.to(products), stride)
+    return convolved if bias is None else convolved + bias.to(products)
 
 
-def convolve_transposed(frames: Tensor, weight: Tensor, *, stride: int, padding: int, output_padding: int) -> Tensor:
-    """`F.conv_transpose1d` of frames (B, T, C) with `weight` (C, outputs, taps): (B, frames, outputs)."""
+def convolve_transposed(frames: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """The transpose of `convolve`: (B, T, outputs) to (B, T * stride, C)."""
     if frames.device.type != "cpu":
-        options = None, stride, padding, output_padding
+        options = None, stride, weight.shape[2] // 2, stride - 1
         return F.conv_transpose1d(frames.transpose(1, 2), weight, *options).transpose(1, 2)
-    options = None, (1, stride), (0, padding), (0, output_padding)
-    return _frames(F.conv_transpose2d(_one_row(frames), _of_one_row(weight), *options))
+    products = product_type(frames)
+    return _Transposed.apply(frames.to(products), weight.to(products), stride)
 
 
-def _one_row(frames: Tensor) -> Tensor:
-    """(B, C, 1, T)."""
-    return frames.transpose(1, 2).unsqueeze(2)
+class _Convolution(torch.autograd.Function):
+    """Differentiable any number of times: its gradients are its transpose and a matrix product."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(frames, weight)
+        ctx.stride = stride
+        row, filters = frames.transpose(1, 2).unsqueeze(2), weight.unsqueeze(2)
+        filters = filters.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(row, filters, None, (1, stride), (0, weight.shape[2] // 2)).squeeze(2).transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        frames, weight = ctx.saved_tensors
+        of_frames, of_weight, _ = ctx.needs_input_grad
+        return (
+            _Transposed.apply(gradient, weight, ctx.stride) if of_frames else None,
+            _gradient_of_weight(frames, gradient, weight.shape[2], ctx.stride) if of_weight else None,
+            None,
+        )
 
 
-def _frames(row: Tensor) -> Tensor:
-    return row.squeeze(2).transpose(1, 2)
+class _Transposed(torch.autograd.Function):
+    """The transpose of `_Convolution`."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(frames, weight)
+        ctx.stride = stride
+        batch, n, _ = frames.shape
+        groups = frames.new_empty(batch, n, stride * weight.shape[1])
+        for offset, taps in _groups(weight.shape[2], stride, n):
+            factors = weight[:, :, taps].transpose(1, 2).flatten(1)  # (outputs, taps * C)
+            (source, target), across = _pairs(frames, groups[:, :, : factors.shape[1]], offset)
+            target.addmm_(source, factors, beta=1 if offset else 0)
+            if across:
+                source, target = across
+                target.sub_((source.flatten(0, 1) @ factors).view_as(target))
+        return groups.view(batch, n * stride, -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        frames, weight = ctx.saved_tensors
+        of_frames, of_weight, _ = ctx.needs_input_grad
+        return (
+            _Convolution.apply(gradient, weight, ctx.stride) if of_frames else None,
+            _gradient_of_weight(gradient, frames, weight.shape[2], ctx.stride) if of_weight else None,
+            None,
+        )
 
 
-def _of_one_row(weight: Tensor) -> Tensor:
-    return weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+def _gradient_of_weight(frames: Tensor, outputs: Tensor, taps: int, stride: int) -> Tensor:
+    """Gradient (outputs, C, taps) of a convolution's weight, from its input and the gradient of its output."""
+    groups = frames.unflatten(1, (-1, stride)).flatten(2)  # (B, T / stride, stride * C)
+    gradient = frames.new_zeros(outputs.shape[2], taps, frames.shape[2])
+    for offset, chosen in _groups(taps, stride, groups.shape[1]):
+        n_columns = (chosen.stop - chosen.start) * frames.shape[2]
+        (first, second), across = _pairs(outputs, groups[:, :, :n_columns], offset)
+        product = first.t() @ second
+        if across:
+            first, second = (each.flatten(0, 1) for each in across)
+            product = product - first.t() @ second
+        gradient[:, chosen] = product.view(len(gradient), -1, frames.shape[2])
+    return gradient.transpose(1, 2)
+
+
+def _reach(taps: int, stride: int) -> int:
+    """Strides that an output reaches before and after its own frame."""
+    reach, rest = divmod(taps // 2, stride)
+    if rest or taps % 2 == 0 or taps < stride:
+        raise ValueError(f"{taps} taps are not a frame and whole strides of {stride} before and after it")
+    return reach
+
+
+def _groups(taps: int, stride: int, n: int) -> Iterator[tuple[int, slice]]:
+    """The taps, by groups of `stride` frames, and each group's offset from that of the output, which comes first.
+
+    In windows of n groups; groups that are always outside of them are left out.
+    """
+    reach = _reach(taps, stride)
+    for offset in sorted(range(-reach, reach + 1), key=abs):
+        first = (offset + reach) * stride
+        if abs(offset) < n:
+            yield offset, slice(first, min(first + stride, taps))
+
+
+def _pairs(
+    outputs: Tensor, groups: Tensor, offset: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
+    """Views of outputs and groups (B, n, size) that are `offset` apart, matrices of almost B * n rows.
+
+    Where the windows are laid end to end, some of these pairs belong to neighbouring windows. They are returned, too,
+    (B - 1, offset, size) each, so that their part can be subtracted.
+    """
+    rows, group_rows = (each.flatten(0, 1) for each in (outputs, groups))
+    if offset == 0:
+        return (rows, group_rows), None
+    n, distance = outputs.shape[1], abs(offset)
+    if offset > 0:
+        return (rows[:-offset], group_rows[offset:]), (outputs[:-1, n - distance :], groups[1:, :distance])
+    return (rows[distance:], group_rows[:-distance]), (outputs[1:, :distance], groups[:-1, n - distance :])

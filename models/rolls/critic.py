@@ -45,19 +45,19 @@ class Critic(RollCritic):
 
     def first_layer(self, roll: Tensor) -> Tensor:
         """The roll's part of the first convolution, (B, T / 2, hidden): linear, without bias."""
-        return convolve(roll.transpose(1, 2), self.conv1.weight[:, :PITCHES], stride=2, padding=2)
+        return convolve(roll.transpose(1, 2), self.conv1.weight[:, :PITCHES], stride=2)
 
     def genre_layer(self, genre: Tensor) -> Tensor:
         """The genre's part of the first convolution with the bias, (B, T / 2, hidden)."""
         # The embedding is the same in all frames: convolve one row per genre, not one per window.
         embedded = self.genre.weight[:, None].expand(-1, self.seq_len, -1)
-        of_genres = convolve(embedded, self.conv1.weight[:, PITCHES:], self.conv1.bias, stride=2, padding=2)
+        of_genres = convolve(embedded, self.conv1.weight[:, PITCHES:], self.conv1.bias, stride=2)
         # The gradient of an embedding look-up is faster than that of an index.
         return F.embedding(genre, of_genres.flatten(1)).view(-1, *of_genres.shape[1:])
 
     def activations(self, first: Tensor) -> Activations:
         """All layers, from the output `first` (B, T / 2, hidden) of the first convolution."""
-        second = convolve(F.leaky_relu(first, SLOPE), self.conv2.weight, self.conv2.bias, stride=2, padding=2)
+        second = convolve(F.leaky_relu(first, SLOPE), self.conv2.weight, self.conv2.bias, stride=2)
         third = self.linear1(F.leaky_relu(second, SLOPE).transpose(1, 2).flatten(1))
         return Activations(first, second, third, self.linear2(F.leaky_relu(third, SLOPE))[:, 0])
 
@@ -87,13 +87,13 @@ class Critic(RollCritic):
         to_third = _times_slope(self.linear2.weight.expand_as(activations.third), activations.third)
         to_second = (to_third @ self.linear1.weight).view(len(to_third), -1, self.seq_len // 4).transpose(1, 2)
         to_second = _times_slope(to_second, activations.second)
-        to_first = convolve_transposed(to_second, self.conv2.weight, stride=2, padding=2, output_padding=1)
+        to_first = convolve_transposed(to_second, self.conv2.weight, stride=2)
         to_first = _times_slope(to_first, activations.first)
         weight = self.conv1.weight[:, :PITCHES]
         if _LAGS * len(weight) < weight[0].numel():
             squared = _transposed_square(to_first, weight)
         else:
-            gradient = convolve_transposed(to_first, weight, stride=2, padding=2, output_padding=1)
+            gradient = convolve_transposed(to_first, weight, stride=2)
             squared = gradient.square().sum((1, 2))
         # The square root has no derivative at 0: the clamp gives 0 there instead of NaN.
         return squared.clamp_min(1e-20).sqrt()

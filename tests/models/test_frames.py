@@ -9,27 +9,59 @@ from torch.nn import functional as F
 
 from models.frames import convolve, convolve_transposed
 
-STRIDED = {"stride": 2, "padding": 2}
 CASES = {
-    "convolution": (convolve, F.conv1d, {"padding": 1}, (8, 6, 5)),
-    "strided convolution": (convolve, F.conv1d, STRIDED, (8, 6, 5)),
-    "transposed": (convolve_transposed, F.conv_transpose1d, {**STRIDED, "output_padding": 1}, (6, 8, 5)),
-}
+    "convolution": (convolve, F.conv1d, 1, {"padding": 2}, (8, 6, 5)),
+    "of one frame": (convolve, F.conv1d, 1, {}, (8, 6, 1)),
+    "strided": (convolve, F.conv1d, 2, {"padding": 2, "stride": 2}, (8, 6, 5)),
+    "transposed": (convolve_transposed, F.conv_transpose1d, 1, {"padding": 1}, (6, 8, 3)),
+    "strided and transposed": (
+        convolve_transposed, F.conv_transpose1d, 2, {"padding": 2, "stride": 2, "output_padding": 1}, (6, 8, 5)
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("ours", "library", "options", "shape"), CASES.values(), ids=CASES)
-def test_values_gradients_and_layout(
-    ours: Callable[..., Tensor], library: Callable[..., Tensor], options: dict[str, int], shape: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize(("ours", "library", "stride", "options", "shape"), CASES.values(), ids=CASES)
+def test_values_and_derivatives(
+    ours: Callable[..., Tensor], library: Callable[..., Tensor], stride: int, options: dict[str, int],
+    shape: tuple[int, ...],
+) -> None:  # fmt: skip
     frames, weight = torch.randn(3, 16, 6, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
     leaves = [frames.requires_grad_(), weight.requires_grad_()]
-    found, expected = ours(*leaves, **options), library(frames.transpose(1, 2), weight, **options).transpose(1, 2)
+    found = ours(frames, weight, stride=stride)
+    expected = library(frames.transpose(1, 2), weight, **options).transpose(1, 2)
     torch.testing.assert_close(found, expected)
     assert found.is_contiguous()
-    cotangent = torch.randn_like(expected)
-    gradients = (torch.autograd.grad(each, leaves, cotangent) for each in (found, expected))
-    for gradient, wanted in zip(*gradients, strict=True):
+    first, second = torch.randn_like(expected), [torch.randn_like(leaf) for leaf in leaves]
+    both = []
+    for each in (found, expected):
+        cotangent = first.clone().requires_grad_()
+        gradients = torch.autograd.grad(each, leaves, cotangent, create_graph=True)
+        product = sum((gradient * weighting).sum() for gradient, weighting in zip(gradients, second, strict=True))
+        both.append([*gradients, *torch.autograd.grad(product, [*leaves, cotangent])])
+    for gradient, wanted in zip(*both, strict=True):
         torch.testing.assert_close(gradient, wanted)
-    if ours is convolve:
-        bias = torch.randn(8, dtype=torch.float64)
-        torch.testing.assert_close(convolve(frames, weight, bias, **options), found + bias)
+
+
+def test_neighbours_outside_a_short_window_are_silent() -> None:
+    frames, weight = torch.randn(3, 1, 6, requires_grad=True), torch.randn(8, 6, 5, requires_grad=True)
+    convolve(frames, weight).sum().backward()
+    torch.testing.assert_close(frames.grad[:, 0], weight[:, :, 2].sum(0).expand(3, -1))
+    assert not weight.grad[:, :, [0, 1, 3, 4]].any()
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(4, 1), (3, 2), (1, 2)])
+def test_other_taps_are_refused(taps: int, stride: int) -> None:
+    with pytest.raises(ValueError, match=f"{taps} taps are not a frame and whole strides of {stride} before and after"):
+        convolve(torch.randn(3, 8, 6), torch.randn(8, 6, taps), stride=stride)
+
+
+def test_a_bias_is_added_and_autocast_decides_the_type() -> None:
+    frames, weight, bias = torch.randn(3, 16, 6), torch.randn(8, 6, 5, requires_grad=True), torch.randn(8)
+    expected = convolve(frames, weight)
+    torch.testing.assert_close(convolve(frames, weight, bias), expected + bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = convolve(frames, weight)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.2)
+    found.sum().backward()
+    assert weight.grad.dtype == torch.float32
