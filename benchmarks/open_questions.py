@@ -113,11 +113,11 @@ def train_way(options: Options, way: str, seed: int) -> Path:
     own = options.work / f"seed{seed}" / way.replace(" ", "_").replace("/", "by")
     first = own if labels else own.parent
     second = own if critic else first
-    _train(train_cvae, train_cvae.CVAEStage, first, options, seed, SMALL_CVAE | labels)
+    _train(train_cvae, first, options, seed, SMALL_CVAE | labels)
     _copy_weights(first, second, CVAE.kind)
-    _train(train_cgan, train_cgan.CGANStage, second, options, seed, SMALL_CGAN | labels | critic)
+    _train(train_cgan, second, options, seed, SMALL_CGAN | labels | critic)
     _copy_weights(second, own, CVAE.kind, Generator.kind, Critic.kind)
-    _train(train_hybrid, train_hybrid.HybridStage, own, options, seed, SMALL_HYBRID | changes)
+    _train(train_hybrid, own, options, seed, SMALL_HYBRID | changes)
     return own / "checkpoints"
 
 
@@ -128,10 +128,10 @@ def _copy_weights(source: Path, target: Path, *kinds: str) -> None:
         shutil.copy(source / "checkpoints" / pretrained_file(kind), target / "checkpoints")
 
 
-def _train(program: Any, stage: Any, folder: Path, options: Options, seed: int, changes: Mapping[str, Any]) -> None:
+def _train(program: Any, folder: Path, options: Options, seed: int, changes: Mapping[str, Any]) -> None:
     places = {"store": options.store, "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
     common = {"seed": seed, "bf16": options.bf16, "save_minutes": 2.0}
-    train(stage(program.Options(**{**program.PRESETS[LARGE], **places, **common, **changes})))
+    train(program.make_stage(program.Options(**{**program.PRESETS[LARGE], **places, **common, **changes})))
 
 
 def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...]) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from models.checkpoint import weights_content
 from models.weight_files import pretrained_file
 from training.stage import Position, Stage
 
+# Of older revisions, whose programs have no `make_stage`.
 STAGES = {"train_cvae": "CVAEStage", "train_cgan": "CGANStage", "train_hybrid": "HybridStage"}
 CHECKED = 3  # first steps, whose losses are compared
 
@@ -33,7 +34,8 @@ def built_stage(program_name: str, preset: str, changes: dict[str, Any], folder:
     program = importlib.import_module(program_name)
     folders = {"store": folder / "store", "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
     settings = {"device": "cpu", **program.PRESETS.get(preset, {}), **folders, **changes}
-    stage = getattr(program, STAGES[program_name])(program.Options(**settings))
+    make_stage = getattr(program, "make_stage", None) or getattr(program, STAGES[program_name])
+    stage = make_stage(program.Options(**settings))
     stage.open()
     stage.open_phase(stage.phases[0])
     stage.build_models(stage.phases[0])

@@ -80,8 +80,8 @@ def _short_options(program: Any, store: Path, folder: Path, changes: dict[str, A
 
 
 STAGES = {
-    "cvae": (train_cvae.CVAEStage, cvae_options), "cgan": (train_cgan.CGANStage, cgan_options),
-    "hybrid": (train_hybrid.HybridStage, hybrid_options),
+    "cvae": (train_cvae.make_stage, cvae_options), "cgan": (train_cgan.make_stage, cgan_options),
+    "hybrid": (train_hybrid.make_stage, hybrid_options),
 }  # fmt: skip
 # The names of a stage's weights begin with these.
 WEIGHTS = {"cvae": ("cvae_",), "cgan": ("generator_", "critic_"), "hybrid": ("hybrid_",)}
@@ -108,19 +108,24 @@ def draw_at(stage: RollStage, epoch: int = 0, example: int = 0) -> Draw:
     return Draw(stage.train_windows, stage.order, stage.options, Position(stage.phases[0], epoch, example))
 
 
-def stopping(stage: type[Stage], *at_steps: int, by: Callable[[], None]) -> type[Stage]:
-    """A subclass of `stage` that calls `by` before the steps with these numbers, counted over all runs from 1."""
+class Stopping:
+    """Makes stages that call `by` before the steps with these numbers, counted over all runs from 1 (`steps`)."""
 
-    class Stopping(stage):
-        steps = 0
+    def __init__(self, make: Callable[..., Stage], *at_steps: int, by: Callable[[], None]) -> None:
+        self.make, self.at_steps, self.by, self.steps = make, at_steps, by, 0
 
-        def train_step(self, position: Position) -> dict[str, Tensor]:
-            Stopping.steps += 1
-            if Stopping.steps in at_steps:
-                by()
-            return super().train_step(position)
+    def __call__(self, *arguments: Any, **options: Any) -> Stage:
+        stage = self.make(*arguments, **options)
+        train_step = stage.train_step
 
-    return Stopping
+        def stopping_step(position: Position) -> dict[str, Tensor]:
+            self.steps += 1
+            if self.steps in self.at_steps:
+                self.by()
+            return train_step(position)
+
+        stage.train_step = stopping_step
+        return stage
 
 
 def terminate() -> None:

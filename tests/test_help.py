@@ -11,7 +11,7 @@ PROGRAMS = sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "hubco
 PROGRAMS += sorted(f"programs.{path.stem}" for path in (ROOT / "programs").glob("*.py") if path.stem != "__init__")
 SLOW = {"torch", "scipy", "pandas", "matplotlib", "sklearn", "tensorboard", "music21"}
 LATER = {
-    "train_cgan", "train_cvae", "train_hybrid", "programs.latent_plots",
+    "programs.latent_plots",
     "programs.study_compare", "programs.study_evaluate", "programs.study_generate", "programs.study_prepare",
     "programs.study_surface_maps", "programs.study_sweeps", "programs.study_train",
 }  # fmt: skip

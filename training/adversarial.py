@@ -1,7 +1,6 @@
-"""The WGAN step of stages 2 and 3: options, generator and critic, and their losses (report, section 2.2.2)."""
+"""The WGAN step of stages 2 and 3: generator and critic, and their losses (report, section 2.2.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -9,41 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.options import CheckedOptions, option
-from models import ARCHITECTURES, PAPER, Posterior, carry_over
+from models import Posterior, carry_over
 from models.losses import critic_loss, straight_through
 from training.optimizers import adam
+from training.options import BINARY, WganOptions
 from training.roll_stage import Draw, build_sized
-
-SOFT, BINARY = FAKES = ("soft", "binary")
-_SIZE = "default: of the architecture"
-
-
-@dataclass(frozen=True)
-class WganOptions(CheckedOptions):
-    """Generator and critic."""
-
-    architecture: str = option(PAPER, "named sizes of generator and critic", choices=tuple(ARCHITECTURES["generator"]))
-    hidden: int | None = option(None, f"width ({_SIZE})", minimum=2, maximum=16_384)
-    genre_size: int | None = option(None, f"size of the genre embedding ({_SIZE})", minimum=1, maximum=4096)
-    critic_takes_z: bool = option(
-        False, "the critic scores pairs of a roll and its z, not rolls alone (architecture large)"
-    )
-    critic_steps: int = option(5, "critic updates per generator update", minimum=1, maximum=1000)
-    critic_learning_rate: float | None = option(
-        None, "learning rate of the critic (default: that of the generator)", above=0
-    )
-    gan_betas: tuple[float, float] = option(
-        (0.5, 0.999), "Adam's betas, for generator and critic", minimum=0, maximum=0.999999
-    )
-    penalty: float = option(10.0, "weight of the gradient penalty", minimum=0)
-    drift: float = option(0.0, "weight of the mean squared score of real windows", minimum=0)
-    prior_share: float = option(
-        0.0, "share of the fakes made from z of the prior instead of the encoder's z", minimum=0, maximum=1
-    )
-    fakes: str = option(
-        SOFT, "fakes as the critic sees them: probabilities (soft), or 0 and 1 by straight-through", choices=FAKES
-    )
 
 
 class Encoded(NamedTuple):

@@ -1,30 +1,16 @@
 """Optimizers: Adam, or Muon for the matrices of attention layers with AdamW for the other parameters; dropout."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.options import CheckedOptions, option
 from models.notes.note_attention import attention_matrices
+from training.options import ADAM, OptimizerOptions
 
 BETAS = (0.9, 0.999)
-ADAM, MUON = OPTIMIZERS = ("adam", "muon")
 _MUON_BETAS, _MUON_WEIGHT_DECAY = (0.9, 0.98), 0.01
-
-
-@dataclass(frozen=True)
-class OptimizerOptions(CheckedOptions):
-    """Training of a note decoder (architecture large)."""
-
-    optimizer: str = option(
-        ADAM, "adam, or muon: orthogonal updates of the attention matrices, and AdamW for the other parameters",
-        choices=OPTIMIZERS,
-    )  # fmt: skip
-    matrix_learning_rate: float = option(0.02, "learning rate of muon, for the attention matrices", above=0)
-    dropout: float = option(0.0, "dropout of what each attention layer adds", minimum=0, maximum=0.9)
 
 
 class Together(list[torch.optim.Optimizer]):

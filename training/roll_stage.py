@@ -1,10 +1,10 @@
 """What the three stages on piano rolls share: the store, windows of one T, their order, and random numbers."""
 
-from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from common.device import select_device
 from common.errors import UserError
 from common.files import HASH_DIGITS
-from common.options import CheckedOptions, option
 from common.randomness import rng_at, seed_at
 from data.order import WindowOrder, inverse_frequency_weights
 from data.splits import folded
@@ -21,46 +20,8 @@ from data.windows import Batch, WindowSource, draw_semitones
 from models import ARCHITECTURES, adopt, build
 from models.trained import Trained, load
 from models.weight_files import BEST, PROGRAMS, pretrained_file
-from training.stage import Phase, Position, Stage, TrainingOptions
-
-BALANCES = ("weights", "sampler", "none")
-
-
-@dataclass(frozen=True)
-class DataOptions(CheckedOptions):
-    """Training data."""
-
-    store: Path = option(Path("store"), "roll store, made by prepare_data.py")
-    transpose: bool = option(False, "transpose every training window by a random -5 to +6 semitones")
-    move_windows: bool = option(False, "cut the training windows at random frames, new ones in every epoch")
-    epoch_windows: int | None = option(None, "windows in an epoch, drawn anew for each (default: all)", minimum=2)
-    shuffle_labels: bool = option(
-        False,
-        "assign each split's genres to its songs at random (control experiment: does the genre matter?); name "
-        "--checkpoints and --runs of their own for it",
-    )
-
-
-@dataclass(frozen=True)
-class InitialWeightsOptions(CheckedOptions):
-    """Initial weights."""
-
-    init_from: Path | None = option(
-        None, "folder of weights to start from, also of other music and genres; they bring their sizes"
-    )
-
-
-@dataclass(frozen=True)
-class EarlierStageOptions(CheckedOptions):
-    """Weights of earlier stages."""
-
-    allow_other_songs: bool = option(False, "start from weights of other songs than the store's training songs")
-    allow_other_cvae: bool = option(False, "start from a generator and a critic that were trained with another CVAE")
-
-
-@dataclass(frozen=True)
-class RollTrainingOptions(DataOptions, InitialWeightsOptions, TrainingOptions):
-    """Options that the three stages share."""
+from training.options import RollTrainingOptions
+from training.stage import Phase, Position, Stage
 
 
 def build_sized(kind: str, architecture: str, **arguments: Any) -> nn.Module:
@@ -123,7 +84,10 @@ class Draw:
 
 
 class RollStage(Stage):
-    """A stage on windows of a roll store. Subclasses define models, optimizers and one iteration."""
+    """A stage on windows of a roll store. Subclasses define models and optimizers; the objective is a function.
+
+    `iterate(stage, draw)`: one iteration on the batches of `draw`; returns the losses to log, scalars.
+    """
 
     examples = "windows"
     free_options = Stage.free_options | {"store", "allow_other_songs", "allow_other_cvae"}
@@ -131,10 +95,13 @@ class RollStage(Stage):
         ("seq_len", "seq_lens", "architecture", "latent", "hidden", "depth", "event_size", "genre_size", "genres")
     )
 
-    def __init__(self, options: RollTrainingOptions) -> None:
+    def __init__(
+        self, options: RollTrainingOptions, iterate: Callable[[Self, Draw], dict[str, Tensor]]
+    ) -> None:
         """Raises `UserError` if the device is not available."""
         device, folder = select_device(options.device), options.runs / self.name
         super().__init__(options, self.phases_of(options), device, folder, options.checkpoints)
+        self.iterate = partial(iterate, self)
         self.earlier_weights: dict[str, str] = {}  # file name -> hash
         # Hashes of the CVAE that the run begins with, and of those that it was trained from, newest first.
         self.cvae_lineage: list[str] = []
@@ -186,10 +153,6 @@ class RollStage(Stage):
             rng = rng_at("move", self.options.seed, windows.seq_len, epoch)
             self._moved = epoch, windows.moved(torch.randint(windows.seq_len, (len(windows),), generator=rng))
         return self._moved[1]
-
-    @abstractmethod
-    def iterate(self, draw: Draw) -> dict[str, Tensor]:
-        """One iteration on the batches of `draw`; returns the losses to log, scalars."""
 
     def facts(self, phase: RollPhase) -> dict[str, Any]:
         songs = torch.from_numpy(self.store.song_ids("train"))

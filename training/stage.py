@@ -11,55 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from common.options import DEVICES, CheckedOptions, option
-
-CONSTANT, COSINE = SCHEDULES = ("constant", "cosine")
-
-
-@dataclass(frozen=True)
-class FolderOptions(CheckedOptions):
-    """Folders."""
-
-    checkpoints: Path = option(Path("checkpoints"), "folder for weights, and where those of earlier stages are")
-    runs: Path = option(Path("runs"), "folder for logs, TensorBoard scalars and the state to resume from")
-
-
-@dataclass(frozen=True)
-class ResumingOptions(CheckedOptions):
-    """Saving and resuming."""
-
-    save_minutes: float = option(5.0, "minutes between saves of the state within an epoch", above=0)
-    restart: bool = option(False, "start anew: overwrite the state and the weights of an earlier run")
-    allow_changes: bool = option(False, "resume although options have changed")
-
-
-@dataclass(frozen=True)
-class DeviceOptions(CheckedOptions):
-    """Device and precision."""
-
-    device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
-    bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
-    tf32: bool = option(False, "on a GPU, round the factors of matrix products to TF32")
-    threads: int = option(0, "CPU threads; 0: torch's choice", minimum=0, maximum=1024)
-
-
-@dataclass(frozen=True)
-class TrainingOptions(FolderOptions, ResumingOptions, DeviceOptions):
-    """Steps and schedule."""
-
-    seed: int = option(0, "determines initial weights, order and noise", minimum=0)
-    batch_size: int = option(512, "examples in a step", minimum=2, maximum=1_000_000)
-    schedule: str = option(
-        CONSTANT, "learning rate within a phase: constant, or falling to 0 along a cosine", choices=SCHEDULES
-    )
-    warm_up: int = option(0, "first steps of a phase, in which the learning rate rises linearly from 0", minimum=0)
-    clip_norm: float = option(
-        0.0, "maximum norm of a model's gradient; longer gradients are scaled down; 0: no limit", minimum=0
-    )
-    ema: float = option(
-        0.0, "decay per update of the moving average of the weights, which is validated and saved; 0: no average",
-        minimum=0, maximum=0.999999,
-    )  # fmt: skip
+from training.options import COSINE, TrainingOptions
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from models.checkpoint import read_checkpoint
 from models.errors import CheckpointError
 from models.weight_files import BEST
 from training.loop import train
-from training.optimizers import MUON
+from training.options import MUON
 
 SMALL = {"batch_size": 16, "clip_norm": 1.0}
 COMMON = {**SMALL, "optimizer": MUON, "schedule": "cosine", "warm_up": 100, "ema": 0.99, "dropout": 0.1}

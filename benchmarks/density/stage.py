@@ -15,8 +15,9 @@ from common.device import select_device
 from common.options import option
 from common.randomness import rng_at, seed_at
 from data.windows import draw_semitones, transposed
-from training.optimizers import OptimizerOptions, optimizer_of, set_dropout
-from training.stage import Phase, Position, Stage, TrainingOptions
+from training.optimizers import optimizer_of, set_dropout
+from training.options import OptimizerOptions, TrainingOptions
+from training.stage import Phase, Position, Stage
 
 MODEL = "density"
 NOTES, FRAMES = DECODERS = ("notes", "frames")

@@ -22,7 +22,8 @@ from models.prior import Posterior
 from models.study.measure_vae import MeasureVAE
 from models.weight_files import STUDY
 from training.optimizers import adam
-from training.stage import Phase, Position, Stage, TrainingOptions
+from training.options import TrainingOptions
+from training.stage import Phase, Position, Stage
 
 VAE, ADVERSARY = "vae", "adversary"  # models of a stage, and their weights files
 # Attribute k is controlled by dimension k of z.

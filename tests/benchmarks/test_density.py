@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from benchmark_files import write_benchmark
-from stages import stopping, terminate
+from stages import Stopping, terminate
 
 from benchmarks.density.__main__ import DENSITY_TABLE, evaluate_density
 from benchmarks.density.frames import BENCHMARKS, FrameBlocks, read_benchmark
@@ -84,7 +84,7 @@ def test_training_lowers_the_nats_of_the_test_split(decoder: str, latent: int, f
 
 @pytest.mark.parametrize("more", [("--dropout", "0.1", "--latent", "2"), ("--decoder", "frames")])
 def test_an_interrupted_training_is_resumed_exactly(more: tuple[str, ...], frames: Path, tmp_path: Path) -> None:
-    for name, stage in (("whole", DensityStage), ("stopped", stopping(DensityStage, 4, by=terminate))):
+    for name, stage in (("whole", DensityStage), ("stopped", Stopping(DensityStage, 4, by=terminate))):
         try:
             train(stage(options(frames, tmp_path / name, *more)))
         except SystemExit:

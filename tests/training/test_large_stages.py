@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from corpus import rewrite_store
-from stages import arguments, assert_same_result, cvae_options, opened, stopping, terminate
+from stages import Stopping, arguments, assert_same_result, cvae_options, opened, terminate
 
 import train_cgan
 import train_cvae
@@ -26,9 +26,6 @@ SMALL = {
     train_cgan: ["--hidden", "16", "--epochs", "1"],
     train_hybrid: ["--hidden", "16", "--seq-len", "32,64", "--epochs", "1,1"],
 }
-STAGES = {
-    train_cvae: train_cvae.CVAEStage, train_cgan: train_cgan.CGANStage, train_hybrid: train_hybrid.HybridStage
-}  # fmt: skip
 
 
 def options(program: Any, store: Path, folder: Path, *more: str) -> Any:
@@ -40,8 +37,8 @@ def options(program: Any, store: Path, folder: Path, *more: str) -> Any:
 def whole(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The three stages, uninterrupted."""
     folder = tmp_path_factory.mktemp("large")
-    for program, stage in STAGES.items():
-        training.loop.train(stage(options(program, tiny_store, folder)))
+    for program in SMALL:
+        training.loop.train(program.make_stage(options(program, tiny_store, folder)))
     return folder
 
 
@@ -50,25 +47,25 @@ def model_of(folder: Path, file_name: str, kind: str) -> torch.nn.Module:
 
 
 def test_every_stage_resumes_exactly(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
-    for program, stage in STAGES.items():
-        stopped = stopping(stage, 3, 8, by=terminate)
+    for program in SMALL:
+        stopped = Stopping(program.make_stage, 3, 8, by=terminate)
         for _ in range(2):
             with pytest.raises(SystemExit):
                 training.loop.train(stopped(options(program, tiny_store, tmp_path)))
         training.loop.train(stopped(options(program, tiny_store, tmp_path)))
-        assert_same_result(tmp_path, whole, stage.name)
+        assert_same_result(tmp_path, whole, program.__name__.removeprefix("train_"))
     log = (whole / "runs" / "hybrid" / "log.txt").read_text()
     assert ": kept" in log and ": grown" not in log and ": new" not in log, "networks for windows of any length"
 
 
 def test_every_epoch_cuts_windows_at_new_frames(tiny_store: Path, tmp_path: Path) -> None:
-    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path)))
+    stage = opened(train_cvae.make_stage(options(train_cvae, tiny_store, tmp_path)))
     first, second, again = (stage._windows_of(epoch).batch(torch.arange(20)).roll for epoch in (0, 1, 0))
     assert torch.equal(first, again) and not torch.equal(first, second)
 
 
 def test_learning_rates_follow_the_schedule(tiny_store: Path, tmp_path: Path) -> None:
-    stage = opened(train_cvae.CVAEStage(options(train_cvae, tiny_store, tmp_path, "--warm-up", "4")))
+    stage = opened(train_cvae.make_stage(options(train_cvae, tiny_store, tmp_path, "--warm-up", "4")))
     for step in range(20):
         stage.set_rates(Position(stage.phases[0], step // 10, 16 * (step % 10)))
         factor = min(1, (step + 1) / 4) * (1 + math.cos(math.pi * step / 20)) / 2
@@ -89,7 +86,7 @@ def test_options_that_do_not_fit_are_refused(
     program: Any, more: tuple[str, ...], message: str, whole: Path, tiny_store: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        opened(STAGES[program](options(program, tiny_store, whole, "--restart", *more)))
+        opened(program.make_stage(options(program, tiny_store, whole, "--restart", *more)))
 
 
 @pytest.mark.parametrize("changes", [{"optimizer": "muon"}, {"dropout": 0.1}])
@@ -97,7 +94,7 @@ def test_options_of_note_decoders_are_refused_for_other_cvaes(
     changes: dict[str, Any], tiny_store: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="is for note decoders"):
-        opened(train_cvae.CVAEStage(cvae_options(tiny_store, tmp_path, **changes)))
+        opened(train_cvae.make_stage(cvae_options(tiny_store, tmp_path, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +112,7 @@ def test_embeddings_of_genres_follow_their_names(
     store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=genres).folder
     before = model_of(whole, pretrained_file("cvae"), "cvae").state_dict()
     more = ["--init-from", str(whole / "checkpoints"), "--hidden", "16"]
-    stage = train_cvae.CVAEStage(options(train_cvae, store, tmp_path, *more))
+    stage = train_cvae.make_stage(options(train_cvae, store, tmp_path, *more))
     for name, tensor in opened(stage).models["cvae"].state_dict().items():
         wanted = before[name]
         if name in ("genre.weight", "prior.genre.weight"):
@@ -132,9 +129,10 @@ def test_embeddings_of_genres_follow_their_names(
 def test_fine_tuning_of_all_stages(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
     store = rewrite_store(RollStore.open(tiny_store), tmp_path / "store", genres=["tango", "waltz", "polka"]).folder
     logs = ""
-    for program, stage in STAGES.items():
-        training.loop.train(stage(options(program, store, tmp_path, "--init-from", str(whole / "checkpoints"))))
-        logs += (tmp_path / "runs" / stage.name / "log.txt").read_text()
+    for program in SMALL:
+        stage = program.make_stage(options(program, store, tmp_path, "--init-from", str(whole / "checkpoints")))
+        training.loop.train(stage)
+        logs += (stage.folder / "log.txt").read_text()
     for line in (
         "cvae_pretrained_best.pth: genre.weight: by genre", "cvae_pretrained_best.pth: decoder.wait.weight: kept",
         "hybrid_G_best_T32.pth: genre.weight: by genre", "hybrid_D_best_T32.pth: first.weight: kept",
@@ -167,7 +165,7 @@ def test_a_prior_of_another_kind_is_new_in_cvae_and_generator(whole: Path, tiny_
     def trained(source: Path, folder: Path, prior: str) -> list[torch.nn.Module]:
         """CVAE and generator of stage 3, begun with the weights in `source`."""
         more = ["--init-from", str(source / "checkpoints"), "--prior", prior]
-        training.loop.train(train_hybrid.HybridStage(options(train_hybrid, tiny_store, folder, *more)))
+        training.loop.train(train_hybrid.make_stage(options(train_hybrid, tiny_store, folder, *more)))
         kinds = {"cvae": "cvae", "G": "generator"}
         return [model_of(folder, hybrid_file(name, 64), kind) for name, kind in kinds.items()]
 

@@ -20,7 +20,8 @@ from common.files import save_plain
 from models import base
 from models.checkpoint import read_checkpoint
 from training.loop import train
-from training.stage import Phase, Position, Stage, TrainingOptions
+from training.options import TrainingOptions
+from training.stage import Phase, Position, Stage
 
 N_POINTS = 21
 

@@ -8,9 +8,9 @@ from one_device import META, OneDevice
 from stages import BATCH, STAGES, opened
 from torch import Tensor
 
-import train_cgan
 from data.windows import WindowSource
 from models import Posterior
+from training.cgan_stage import CGANStage
 from training.roll_stage import Draw, RollStage
 from training.stage import Position
 
@@ -35,7 +35,7 @@ def on_meta(stage: RollStage) -> RollStage:
     stage.device = META
     stage.train_windows = WindowSource(stage.store, "train", 32, META)
     stage.genre_weights = stage.genre_weights.to(META)
-    if isinstance(stage, train_cgan.CGANStage):
+    if isinstance(stage, CGANStage):
         stage.posteriors = Posterior(*(field.to(META) for field in stage.posteriors))
     stage.models = {name: model.to(META) for name, model in stage.models.items()}
     stage.start()

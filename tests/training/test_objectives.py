@@ -110,8 +110,8 @@ def places(family: str, store: Path, tmp_path: Path) -> dict[str, Path]:
                     model.roll.bias.copy_(torch.randn(model.roll.bias.shape, generator=rng) - 1)
             save_plain(weights_content(model, stage.facts(stage.phases[0])), tmp_path / pretrained_file(name))
 
-    save(opened(train_cvae.CVAEStage(train_cvae.Options(**SHARED, **places, **CVAE[family]))))
-    save(opened(train_cgan.CGANStage(train_cgan.Options(**SHARED, **places, **GAN[family]))))
+    save(opened(train_cvae.make_stage(train_cvae.Options(**SHARED, **places, **CVAE[family]))))
+    save(opened(train_cgan.make_stage(train_cgan.Options(**SHARED, **places, **GAN[family]))))
     return places
 
 
@@ -169,7 +169,7 @@ def test_stage_1(family: str, store: Path, places: dict[str, Path]) -> None:
     odd = STAGE_1[family]
     initial = {"init_from": places["checkpoints"], "restart": True}
     options = train_cvae.Options(**SHARED, **places, **odd, **initial, epochs=1)
-    stage, saved, record = run(train_cvae.CVAEStage, options, {"cvae": pretrained_file("cvae", LAST)})
+    stage, saved, record = run(train_cvae.make_stage, options, {"cvae": pretrained_file("cvae", LAST)})
     cvae = stage.models["cvae"].train()
     before, losses = copy.deepcopy(cvae.state_dict()), []
     of_cvae, windows = plain.plain_cvae(cvae, odd["learning_rate"], family), plain.Windows(store, odd["balance"])
@@ -192,7 +192,7 @@ def test_stage_2(family: str, store: Path, places: dict[str, Path]) -> None:
     initial = {"init_from": places["checkpoints"], "restart": True}
     options = train_cgan.Options(**{**SHARED, **places, **GAN[family], **odd, **initial}, epochs=1)
     files = {name: pretrained_file(name, LAST) for name in ("generator", "critic")}
-    stage, saved, record = run(train_cgan.CGANStage, options, files)
+    stage, saved, record = run(train_cgan.make_stage, options, files)
     cvae, generator, critic = stage.cvae, stage.models["generator"], stage.models["critic"]
     before = {name: copy.deepcopy(model.state_dict()) for name, model in stage.models.items()}
     of_g, of_d = plain.plain_gan(generator, critic, odd["learning_rate"])
@@ -218,7 +218,7 @@ def test_stage_2(family: str, store: Path, places: dict[str, Path]) -> None:
 def test_stage_3(family: str, store: Path, places: dict[str, Path]) -> None:
     options = train_hybrid.Options(**SHARED, **places, **GAN[family], **STAGE_3[family], seq_lens=(T,), epochs=(1,))
     files = {name: hybrid_file(name, T, LAST) for name in ("cvae", "G", "D")}
-    stage, saved, record = run(train_hybrid.HybridStage, options, files)
+    stage, saved, record = run(train_hybrid.make_stage, options, files)
     before = {name: copy.deepcopy(model.state_dict()) for name, model in stage.models.items()}
     cvae, generator, critic = stage.models["cvae"].train(), stage.models["G"], stage.models["D"]
     of_g, of_d = plain.plain_gan(generator, critic, options.gan_learning_rate)

@@ -33,6 +33,7 @@ from common.errors import UserError
 from data.store import RollStore
 from models import rebuild
 from models.checkpoint import CheckpointError, read_checkpoint
+from training.cvae_stage import CVAEStage
 from training.roll_stage import RollStage
 
 
@@ -77,7 +78,7 @@ def test_the_log_lists_kept_and_grown_tensors(pipeline: Path) -> None:
 
 
 def test_stage_3_starts_from_the_weights_of_stages_1_and_2(copied: Path, tiny_store: Path) -> None:
-    stage = opened(train_hybrid.HybridStage(hybrid_options(tiny_store, copied)))
+    stage = opened(train_hybrid.make_stage(hybrid_options(tiny_store, copied)))
     assert stage.models["G"].prior is stage.models["cvae"].prior
     for name, file in {"cvae": "cvae", "G": "generator", "D": "critic"}.items():
         saved = read_checkpoint(copied / "checkpoints" / f"{file}_pretrained_best.pth")["weights"]
@@ -86,13 +87,13 @@ def test_stage_3_starts_from_the_weights_of_stages_1_and_2(copied: Path, tiny_st
 
 
 def test_best_is_the_epoch_with_the_lowest_metric(tiny_store: Path, tmp_path: Path) -> None:
-    class Judged(train_cvae.CVAEStage):
+    class Judged(CVAEStage):
         verdicts = iter([3.0, 1.0, 2.0])
 
         def validate(self, models: Mapping[str, torch.nn.Module]) -> dict[str, float]:
             return {"negative_elbo": next(self.verdicts)}
 
-    training.loop.train(Judged(cvae_options(tiny_store, tmp_path, epochs=3)))
+    training.loop.train(Judged(cvae_options(tiny_store, tmp_path, epochs=3), train_cvae.iterate))
     files = (tmp_path / "checkpoints" / f"cvae_pretrained_{which}.pth" for which in ("best", "last"))
     best, last = map(read_checkpoint, files)
     assert (best["facts"]["epoch"], best["facts"]["metrics"]) == (2, {"negative_elbo": 1.0})

@@ -11,6 +11,7 @@ import pytest
 from stages import (
     REPOSITORY,
     STAGES,
+    Stopping,
     arguments,
     assert_same_result,
     crash,
@@ -19,7 +20,6 @@ from stages import (
     hybrid_options,
     ready_for,
     run_script,
-    stopping,
     terminate,
 )
 
@@ -28,6 +28,7 @@ import train_hybrid
 import training.loop
 import training.run_folder
 from models.checkpoint import read_checkpoint
+from training.hybrid_stage import HybridStage
 from training.roll_stage import RollPhase
 
 
@@ -56,7 +57,7 @@ def test_a_stopped_or_crashed_stage_resumes_exactly(
     name: str, by: Callable, at_steps: tuple[int, ...], n_steps: int, whole: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     stage, options_of = STAGES[name]
-    stage, options = stopping(stage, *at_steps, by=by), options_of(tiny_store, ready_for(name, whole, tmp_path))
+    stage, options = Stopping(stage, *at_steps, by=by), options_of(tiny_store, ready_for(name, whole, tmp_path))
     for _ in at_steps:
         with pytest.raises(SystemExit if by is terminate else MemoryError):
             training.loop.train(stage(options))
@@ -89,9 +90,10 @@ KILLED_IN_STEP_7 = """
 import os, signal, sys
 import train_cvae
 from common.options import parse_options
+from training.cvae_stage import CVAEStage
 from training.loop import train
 
-class Killed(train_cvae.CVAEStage):
+class Killed(CVAEStage):
     steps = 0
 
     def train_step(self, position):
@@ -100,7 +102,7 @@ class Killed(train_cvae.CVAEStage):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().train_step(position)
 
-train(Killed(parse_options(train_cvae.Options, "", sys.argv[1:])))
+train(Killed(parse_options(train_cvae.Options, "", sys.argv[1:]), train_cvae.iterate))
 """
 
 
@@ -133,7 +135,7 @@ def test_a_script_stops_at_sigterm_and_resumes(tiny_store: Path, tmp_path: Path)
 
 
 def test_stage_3_resumes_exactly_after_a_crash_between_lengths(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
-    class Crashing(train_hybrid.HybridStage):
+    class Crashing(HybridStage):
         def build_models(self, phase: RollPhase) -> list[str]:
             if phase.seq_len == 64:
                 crash()
@@ -141,6 +143,6 @@ def test_stage_3_resumes_exactly_after_a_crash_between_lengths(whole: Path, tiny
 
     options = hybrid_options(tiny_store, ready_for("hybrid", whole, tmp_path))
     with pytest.raises(MemoryError):
-        training.loop.train(Crashing(options))
+        training.loop.train(Crashing(options, train_hybrid.iterate))
     train_hybrid.train_hybrid(options)
     assert_same_result(tmp_path, whole, "hybrid")

@@ -28,7 +28,7 @@ def test_autocast_uses_the_critics_new_weights_in_every_critic_step(tiny_store: 
 
 
 def test_stage_2_encodes_every_window_once(copied: Path, tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = opened(train_cgan.CGANStage(cgan_options(tiny_store, copied)))
+    stage = opened(train_cgan.make_stage(cgan_options(tiny_store, copied)))
     index = torch.tensor([5, 0, 77])
     for found, wanted in zip(stage.posteriors, stage.cvae.encode(*stage.train_windows.batch(index)), strict=True):
         torch.testing.assert_close(found[index], wanted)
@@ -40,7 +40,7 @@ def test_stage_2_encodes_every_window_once(copied: Path, tiny_store: Path, monke
 def test_stage_3_encodes_the_critics_windows_together_on_a_gpu(
     device: str, copied: Path, tiny_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = opened(train_hybrid.HybridStage(hybrid_options(tiny_store, copied, critic_steps=3)))
+    stage = opened(train_hybrid.make_stage(hybrid_options(tiny_store, copied, critic_steps=3)))
     stage.device = torch.device(device)  # by name: the tensors stay where they are
     sizes, encode = [], models.CVAE.encode
 
@@ -49,7 +49,7 @@ def test_stage_3_encodes_the_critics_windows_together_on_a_gpu(
         return encode(cvae, roll, *others)
 
     monkeypatch.setattr(models.CVAE, "encode", counted)
-    windows = list(stage._critic_windows(draw_at(stage)))
+    windows = list(stage.critic_windows(draw_at(stage)))
     assert sizes == ([BATCH] * 3 if device == "cpu" else [3 * BATCH])
     for stream, encoded in enumerate(windows, 1):
         batch = stage.train_windows.batch(draw_at(stage).index(stream))
