@@ -1,5 +1,6 @@
 """Errors of the user, and how a command ends: one line and an exit code, no traceback."""
 
+import atexit
 import contextlib
 import io
 import os
@@ -7,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from common.text import printable
 
@@ -24,14 +25,15 @@ def reason_of(error: BaseException) -> str:
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
     """Call `main`. A `UserError`, one of `also` or an unusable file ends the program with one line and exit code 2.
 
-    Ctrl-C gives exit code 130. SIGTERM and SIGHUP give 128 + signal number, after temporary files are removed. Letters
-    that the output's encoding lacks are printed escaped.
+    Ctrl-C gives exit code 130. SIGTERM and SIGHUP give 128 + signal number, after temporary files are removed. After
+    `main`, while the interpreter ends, signals are ignored. Letters that the output's encoding lacks are printed
+    escaped.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _signals_raise():
+        with _signals_raise(), _swallowed_signals_return():
             main()
             sys.stdout.flush()
         return
@@ -48,6 +50,9 @@ def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        atexit.unregister(_ignore_signals)  # so that it is the last one registered, and runs first
+        atexit.register(_ignore_signals)
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(2)
 
@@ -79,6 +84,30 @@ def _signals_raise() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
+def _swallowed_signals_return() -> Iterator[None]:
+    """Send a signal again whose exception Python swallowed, as in a destructor or the callback of a weak reference."""
+
+    def receive(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if isinstance(error, KeyboardInterrupt | _SignalExit):
+            number = error.code - 128 if isinstance(error, _SignalExit) else signal.SIGINT
+            threading.Timer(0.01, os.kill, (os.getpid(), number)).start()  # here, it would be swallowed, too
+        else:
+            before(unraisable)
+
+    before, sys.unraisablehook = sys.unraisablehook, receive
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _ignore_signals() -> None:
+    for number in heeded_signals():
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
 def signals_deferred() -> Iterator[None]:
     """Answer Ctrl-C, SIGTERM and SIGHUP only after the block.
 
@@ -93,5 +122,9 @@ def signals_deferred() -> Iterator[None]:
             signal.raise_signal(noted[0])
 
 
+class _SignalExit(SystemExit):
+    code: int
+
+
 def _exit(number: int) -> NoReturn:
-    sys.exit(128 + number)
+    raise _SignalExit(128 + number)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,44 @@ def test_a_deferred_signal_is_answered_after_the_block(name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         run_command(main)
     assert ended.value.code == 128 + getattr(signal, name) and reached == ["end of the block"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_a_destructor_swallows_is_answered(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    class Swallowing:
+        def __del__(self) -> None:
+            signal.raise_signal(getattr(signal, name))
+
+    def main() -> None:
+        Swallowing()
+        time.sleep(10)
+        pytest.fail("went on")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert ended.value.code == 128 + getattr(signal, name)
+    assert capsys.readouterr().err == ("interrupted\n" if name == "SIGINT" else "")
+
+
+def test_another_error_of_a_destructor_is_shown() -> None:
+    class Failing:
+        def __del__(self) -> None:
+            raise ZeroDivisionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        shown: list[object] = []
+        patch.setattr(sys, "unraisablehook", lambda unraisable: shown.append(unraisable.exc_type))
+        run_command(lambda: Failing() and None)
+    assert shown == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_after_the_work_changes_nothing(name: str) -> None:
+    """As where a library works on while the interpreter ends."""
+    code = f"import atexit, signal; from common.errors import run_command; number = signal.{name}\n"
+    code += "run_command(lambda: atexit.register(signal.raise_signal, number)); print('done')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 def test_the_reason_of_an_error_is_one_line() -> None:
