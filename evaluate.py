@@ -108,8 +108,12 @@ def run_program(program: str, *rest: str) -> int:
     """Run a program that ends with this process; returns its exit code."""
     # The working directory stays, so that relative paths in options keep their meaning.
     command = [sys.executable, "-m", "common.child", program if program == "-m" else str(HERE / program), *rest]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(HERE)}) as child:
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(HERE)})
+    try:
         return child.wait()
+    finally:
+        child.stdin.close()
+        child.wait()  # until it has removed its temporary files
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_a_foreign_file_is_refused_before_the_work(
         run(options(**{key: value for key, value in places.items() if key in given}))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_evaluations_end_with_the_program_that_runs_them(
     number: signal.Signals, places: dict[str, object], tmp_path: Path
 ) -> None:
@@ -132,11 +132,13 @@ def test_the_evaluations_end_with_the_program_that_runs_them(
     words = [word for name, value in given.items() for word in (f"--{name}", value)]
     words += ["--embedders", "MTT_musicnn", "--synth", "tinysoundfont", "--cache", str(tmp_path / "cache")]
     command = [sys.executable, evaluate.__file__, *words]
-    run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    run = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes)
     for line in run.stdout:
         if "clips" in line:  # the first program computes
             break
-    os.kill(run.pid, number)
-    run.communicate(timeout=60)
-    assert run.returncode == (128 + number if number == signal.SIGTERM else -number)
+    (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)  # as a terminal does: all of the group
+    printed, _ = run.communicate(timeout=60)
+    assert run.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert printed.count("interrupted") == (number == signal.SIGINT) and "Traceback" not in printed
     assert not list(tmp_path.rglob("*.partial"))
