@@ -9,7 +9,7 @@ import soundfile
 
 from audio.options import SoundFileOptions
 from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
-from common.files import written_atomically
+from common.files import check_outputs, written_atomically
 from data.pianoroll import pianoroll_to_pretty_midi
 
 _MP3_COMPRESSION = 0.4  # from 0 (largest, best) to below 1; about 5 kB per second of piano
@@ -26,18 +26,18 @@ def write_roll_files(
 ) -> list[Path]:  # fmt: skip
     """Write each roll, bool (128, T), as NAME.mid and, with a renderer, as NAME.wav.
 
-    WAV files go to `wav_folder`, by default `folder`. Returns the paths, all MIDI files first.
+    WAV files go to `wav_folder`, by default `folder`. Returns the paths, all MIDI files first. Raises `UserError` as
+    `check_outputs` before any is written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     midi_paths = [folder / f"{name}.mid" for name in rolls]
+    wav_paths = [(wav_folder or folder) / f"{name}.wav" for name in rolls if renderer]
+    check_outputs(midi_paths + wav_paths)
     for path, roll in zip(midi_paths, rolls.values(), strict=True):
         with written_atomically(path) as file:
             pianoroll_to_pretty_midi(roll, frames_per_second=frames_per_second).write(file)
-    if renderer is None:
-        return midi_paths
-    wav_paths = [(wav_folder or folder) / f"{name}.wav" for name in rolls]
-    for path, audio in zip(wav_paths, renderer.render_rolls(rolls.values(), frames_per_second), strict=True):
-        write_wav(path, audio)
+    if renderer:
+        for path, audio in zip(wav_paths, renderer.render_rolls(rolls.values(), frames_per_second), strict=True):
+            write_wav(path, audio)
     return midi_paths + wav_paths
 
 

@@ -223,6 +223,15 @@ def test_files_of_rolls(tmp_path: Path) -> None:
             assert any(file.readframes(48_000)) == sounds
 
 
+def test_no_file_of_rolls_is_written_where_one_cannot_be(tmp_path: Path) -> None:
+    rolls = dict.fromkeys(("one", "two"), np.zeros((128, 32), bool))
+    (tmp_path / "two.wav").write_text("by hand")
+    with pytest.raises(UserError, match=r"two\.wav: exists, and no program of ours wrote it"):
+        write_roll_files(tmp_path, rolls, 16, open_renderer("tinysoundfont"))
+    assert [path.name for path in tmp_path.iterdir()] == ["two.wav"]
+    assert len(write_roll_files(tmp_path, rolls, 16)) == 2, "no WAV file is written, so none is checked"
+
+
 def test_identity_names_what_the_samples_depend_on(renderer: Renderer, tmp_path: Path) -> None:
     assert renderer.soundfont == "TimGM6mb.sf2" and len(renderer.soundfont_sha256) == 12
     for fact in (renderer.synth, renderer.soundfont, renderer.soundfont_sha256, "16000 Hz", "gain", "velocity 80"):
