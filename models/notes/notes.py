@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_AT_ONCE = 4096  # notes to compute at a time, with padding: enough to keep a processor busy
+# Notes to compute at a time, with padding: few, so that they need little of it, but enough to keep a device busy.
+_AT_ONCE = {"cpu": 512, "cuda": 4096, "mps": 4096}
 
 
 class Notes(NamedTuple):
@@ -86,10 +87,11 @@ def by_length(lengths: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
 
     A padded batch has at most `_AT_ONCE` elements, or one row.
     """
+    at_once = _AT_ONCE[lengths.device.type]
     order = lengths.argsort()
     parts, first = [], 0
     for last, length in enumerate(lengths[order].tolist()):
-        if last > first and length * (last - first + 1) > _AT_ONCE:
+        if last > first and length * (last - first + 1) > at_once:
             parts.append(order[first:last])
             first = last
     parts.append(order[first:])

@@ -59,7 +59,7 @@ def test_the_likelihood_does_not_depend_on_the_batch(cvae: NoteCVAE) -> None:
 
 
 def test_rows_are_computed_by_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notes, "_AT_ONCE", 6)
+    monkeypatch.setitem(notes._AT_ONCE, "cpu", 6)
     parts = []
     assert notes.by_length(torch.tensor([5, 1, 9, 2, 3]), lambda rows: parts.append(rows.tolist()) or rows).equal(
         torch.arange(5)
