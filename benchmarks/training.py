@@ -22,10 +22,10 @@ BATCH, LARGE_BATCH = 512, 64
 class StackedCritic(ProjectionCritic):
     """The baseline of the critic of preset large: the change of the roll is stacked on the roll, as described."""
 
-    def _of_roll_and_change(self, roll: Tensor) -> Tensor:
-        padded = F.pad(roll, (1, 1))
+    def _of_roll_and_change(self, frames: Tensor) -> Tensor:
+        padded = F.pad(frames.transpose(1, 2), (1, 1))
         change = F.pad(padded, (1, 0)).diff(dim=2)
-        return F.conv1d(torch.cat([padded, change], dim=1), self.first.weight, self.first.bias)
+        return F.conv1d(torch.cat([padded, change], dim=1), self.first.weight, self.first.bias).transpose(1, 2)
 
 
 def scores_in_one_batch(

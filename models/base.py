@@ -127,6 +127,14 @@ class RollCritic(Model):
         score_real, score_fake = self(torch.cat([real, fake]), genre.repeat(2), z).chunk(2)
         # In a pass of its own, so that the double backward runs over the mixed rolls only.
         (gradient,) = torch.autograd.grad(self(mixed, genre, z_mixed).sum(), mixed, create_graph=True)
-        # The square root has no derivative at 0: the clamp gives 0 there instead of NaN.
-        norm = gradient.float().square().flatten(1).sum(1).clamp_min(1e-20).sqrt()
-        return score_real, score_fake, norm
+        return score_real, score_fake, root(gradient.float().square().sum((1, 2)))
+
+
+def times_slope(gradient: Tensor, before: Tensor) -> Tensor:
+    """`gradient` times the slope of the critics' LeakyReLU at `before`."""
+    return torch.ops.aten.leaky_relu_backward(gradient, before.to(gradient.dtype), SLOPE, False)
+
+
+def root(squared: Tensor) -> Tensor:
+    """The square root, with a gradient of 0 at 0, where it has no derivative, instead of NaN."""
+    return squared.clamp_min(1e-20).sqrt()

@@ -9,21 +9,35 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .gru import product_type
 
 
-def convolve(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
-    """`F.conv1d` of frames (B, T, C) with `weight` (outputs, C, taps) and padding by half the taps.
+class Convolution(nn.Conv1d):
+    """`nn.Conv1d` over frames (B, T, inputs): (B, T / stride, outputs), by `convolve`."""
 
-    Returns (B, T / stride, outputs). T is a multiple of the stride. Raises `ValueError` unless the taps are an output's
-    own frame and whole strides before and after it.
+    def __init__(self, inputs: int, outputs: int, taps: int, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, taps, stride)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return convolve(frames, self.weight, self.bias, self.stride[0])
+
+
+def normalise(frames: Tensor, n_groups: int) -> Tensor:
+    """`F.group_norm` of frames (B, T, C)."""
+    return F.group_norm(frames.transpose(1, 2).unsqueeze(2), n_groups).squeeze(2).transpose(1, 2)
+
+
+def convolve(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
+    """`F.conv1d` of frames (B, T, C) with `weight` (outputs, C, taps): (B, T / stride, outputs).
+
+    T is a multiple of the stride, which is at most the number of taps.
     """
-    _reach(weight.shape[2], stride)
     if frames.device.type != "cpu":
-        return F.conv1d(frames.transpose(1, 2), weight, bias, stride, weight.shape[2] // 2).transpose(1, 2)
+        padding = _padding(weight, stride)
+        return F.conv1d(frames.transpose(1, 2), weight, bias, stride, padding).transpose(1, 2)
     products = product_type(frames)
     convolved = _Convolution.apply(frames.to(products), weight.to(products), stride)
     return convolved if bias is None else convolved + bias.to(products)
@@ -32,10 +46,16 @@ def convolve(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride:
 def convolve_transposed(frames: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """The transpose of `convolve`: (B, T, outputs) to (B, T * stride, C)."""
     if frames.device.type != "cpu":
-        options = None, stride, weight.shape[2] // 2, stride - 1
-        return F.conv_transpose1d(frames.transpose(1, 2), weight, *options).transpose(1, 2)
+        padding = _padding(weight, stride)
+        beyond = stride + 2 * padding - weight.shape[2]
+        return F.conv_transpose1d(frames.transpose(1, 2), weight, None, stride, padding, beyond).transpose(1, 2)
     products = product_type(frames)
     return _Transposed.apply(frames.to(products), weight.to(products), stride)
+
+
+def _padding(weight: Tensor, stride: int) -> int:
+    """Silent frames before the first that are seen by the first output."""
+    return (weight.shape[2] - stride + 1) // 2
 
 
 class _Convolution(torch.autograd.Function):
@@ -47,7 +67,7 @@ class _Convolution(torch.autograd.Function):
         ctx.stride = stride
         row, filters = frames.transpose(1, 2).unsqueeze(2), weight.unsqueeze(2)
         filters = filters.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(row, filters, None, (1, stride), (0, weight.shape[2] // 2)).squeeze(2).transpose(1, 2)
+        return F.conv2d(row, filters, None, (1, stride), (0, _padding(weight, stride))).squeeze(2).transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -55,7 +75,7 @@ class _Convolution(torch.autograd.Function):
         of_frames, of_weight, _ = ctx.needs_input_grad
         return (
             _Transposed.apply(gradient, weight, ctx.stride) if of_frames else None,
-            _gradient_of_weight(frames, gradient, weight.shape[2], ctx.stride) if of_weight else None,
+            _gradient_of_weight(frames, gradient, weight, ctx.stride) if of_weight else None,
             None,
         )
 
@@ -69,9 +89,9 @@ class _Transposed(torch.autograd.Function):
         ctx.stride = stride
         batch, n, _ = frames.shape
         groups = frames.new_empty(batch, n, stride * weight.shape[1])
-        for offset, taps in _groups(weight.shape[2], stride, n):
+        for offset, taps, columns in _groups(weight, stride, n):
             factors = weight[:, :, taps].transpose(1, 2).flatten(1)  # (outputs, taps * C)
-            (source, target), across = _pairs(frames, groups[:, :, : factors.shape[1]], offset)
+            (source, target), across = _pairs(frames, groups[:, :, columns], offset)
             target.addmm_(source, factors, beta=1 if offset else 0)
             if across:
                 source, target = across
@@ -84,44 +104,38 @@ class _Transposed(torch.autograd.Function):
         of_frames, of_weight, _ = ctx.needs_input_grad
         return (
             _Convolution.apply(gradient, weight, ctx.stride) if of_frames else None,
-            _gradient_of_weight(gradient, frames, weight.shape[2], ctx.stride) if of_weight else None,
+            _gradient_of_weight(gradient, frames, weight, ctx.stride) if of_weight else None,
             None,
         )
 
 
-def _gradient_of_weight(frames: Tensor, outputs: Tensor, taps: int, stride: int) -> Tensor:
-    """Gradient (outputs, C, taps) of a convolution's weight, from its input and the gradient of its output."""
+def _gradient_of_weight(frames: Tensor, outputs: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The gradient of a convolution's `weight`, from its input and the gradient of its output."""
     groups = frames.unflatten(1, (-1, stride)).flatten(2)  # (B, T / stride, stride * C)
-    gradient = frames.new_zeros(outputs.shape[2], taps, frames.shape[2])
-    for offset, chosen in _groups(taps, stride, groups.shape[1]):
-        n_columns = (chosen.stop - chosen.start) * frames.shape[2]
-        (first, second), across = _pairs(outputs, groups[:, :, :n_columns], offset)
+    gradient = torch.zeros_like(weight.transpose(1, 2))  # (outputs, taps, C)
+    for offset, taps, columns in _groups(weight, stride, groups.shape[1]):
+        (first, second), across = _pairs(outputs, groups[:, :, columns], offset)
         product = first.t() @ second
         if across:
             first, second = (each.flatten(0, 1) for each in across)
             product = product - first.t() @ second
-        gradient[:, chosen] = product.view(len(gradient), -1, frames.shape[2])
+        gradient[:, taps] = product.view(len(gradient), -1, frames.shape[2])
     return gradient.transpose(1, 2)
 
 
-def _reach(taps: int, stride: int) -> int:
-    """Strides that an output reaches before and after its own frame."""
-    reach, rest = divmod(taps // 2, stride)
-    if rest or taps % 2 == 0 or taps < stride:
-        raise ValueError(f"{taps} taps are not a frame and whole strides of {stride} before and after it")
-    return reach
+def _groups(weight: Tensor, stride: int, n: int) -> Iterator[tuple[int, slice, slice]]:
+    """The taps by groups of `stride` frames, as which an input of n groups is laid out.
 
-
-def _groups(taps: int, stride: int, n: int) -> Iterator[tuple[int, slice]]:
-    """The taps, by groups of `stride` frames, and each group's offset from that of the output, which comes first.
-
-    In windows of n groups; groups that are always outside of them are left out.
+    Yields a group's offset from that of the output, its taps, and their columns in the group, (frame, channel). The
+    output's own group, which is complete, comes first. Groups that are always outside a window are left out.
     """
-    reach = _reach(taps, stride)
-    for offset in sorted(range(-reach, reach + 1), key=abs):
-        first = (offset + reach) * stride
+    _, channels, n_taps = weight.shape
+    padding = _padding(weight, stride)
+    for offset in sorted(range(-padding // stride, (n_taps - 1 - padding) // stride + 1), key=abs):
+        start = offset * stride + padding
+        first, last = max(start, 0), min(start + stride, n_taps)
         if abs(offset) < n:
-            yield offset, slice(first, min(first + stride, taps))
+            yield offset, slice(first, last), slice((first - start) * channels, (last - start) * channels)
 
 
 def _pairs(

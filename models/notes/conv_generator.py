@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, RollGenerator
+from ..frames import Convolution, normalise
 from ..names import AUTOREGRESSIVE
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
@@ -19,16 +20,15 @@ class Level(nn.Module):
     def __init__(self, inputs: int, outputs: int, condition_size: int) -> None:
         super().__init__()
         self.condition = nn.Linear(condition_size, 2 * outputs)
-        self.mix = nn.Conv1d(inputs, outputs, 5, padding=2)
-        self.again = nn.Conv1d(outputs, outputs, 3, padding=1)
-        self.skip = nn.Conv1d(inputs, outputs, 1)
+        self.mix = Convolution(inputs, outputs, 5)
+        self.again = Convolution(outputs, outputs, 3)
+        self.skip = Convolution(inputs, outputs, 1)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """(B, outputs, n) from `features` (B, inputs, n) and `condition` (B, seconds, condition size)."""
-        scale, shift = self.condition(condition).transpose(1, 2).chunk(2, dim=1)
-        repeats = features.shape[2] // condition.shape[1]
-        scale, shift = (part.repeat_interleave(repeats, dim=2) for part in (scale, shift))
-        mixed = torch.addcmul(shift, F.group_norm(self.mix(features), _GROUPS), 1 + scale)
+        """(B, n, outputs) from `features` (B, n, inputs) and `condition` (B, seconds, condition size)."""
+        repeats = features.shape[1] // condition.shape[1]
+        scale, shift = self.condition(condition).repeat_interleave(repeats, dim=1).chunk(2, dim=2)
+        mixed = torch.addcmul(shift, normalise(self.mix(features), _GROUPS), 1 + scale)
         return self.skip(features) + self.again(F.gelu(mixed))
 
 
@@ -58,14 +58,14 @@ class ConvGenerator(RollGenerator):
         self.first = nn.Linear(hidden, channels[0])
         pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
         self.levels = nn.ModuleList(Level(inputs, outputs, hidden) for inputs, outputs in pairs)
-        self.roll = nn.Conv1d(channels[-1], PITCHES, 3, padding=1)
+        self.roll = Convolution(channels[-1], PITCHES, 3)
 
     def logits(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, 128, T) from `z` (B, T / 16 * latent) and `genre` int64 (B,)."""
         condition = self.plan(z, self.genre(genre))
-        features = self.first(condition).transpose(1, 2)
+        features = self.first(condition)
         for level, layer in enumerate(self.levels):
             if level:
-                features = features.repeat_interleave(2, dim=2)
+                features = features.repeat_interleave(2, dim=1)
             features = layer(features, condition)
-        return self.roll(F.gelu(features)).float()
+        return self.roll(F.gelu(features)).transpose(1, 2).float()

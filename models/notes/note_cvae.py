@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Decoded, Model
+from ..frames import Convolution
 from ..names import AUTOREGRESSIVE
 from ..playing import Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
@@ -25,19 +26,20 @@ class RollEncoder(nn.Module):
 
     def __init__(self, latent: int, channels: int, condition_size: int, pitches: int = PITCHES) -> None:
         super().__init__()
-        self.quarter = nn.Conv1d(2 * pitches, channels, 8, stride=4, padding=2)
-        self.sixteenth = nn.Conv1d(channels, channels, 8, stride=4, padding=2)
+        self.quarter = Convolution(2 * pitches, channels, 8, stride=4)
+        self.sixteenth = Convolution(channels, channels, 8, stride=4)
         self.neighbours = nn.ModuleList(ConditionedConvolution(channels, condition_size) for _ in range(2))
-        self.moments = nn.Conv1d(channels, 2 * latent, 1)
+        self.moments = Convolution(channels, 2 * latent, 1)
 
     def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, size)."""
-        onsets = roll * (1 - F.pad(roll[:, :, :-1], (1, 0)))
-        hidden = F.gelu(self.quarter(torch.cat([roll, onsets], dim=1)))
+        frames = roll.transpose(1, 2)
+        onsets = frames * (1 - F.pad(frames[:, :-1], (0, 0, 1, 0)))
+        hidden = F.gelu(self.quarter(torch.cat([frames, onsets], dim=2)))
         hidden = self.sixteenth(hidden)
         for layer in self.neighbours:
             hidden = layer(hidden, genre)
-        mean, log_variance = self.moments(hidden).float().transpose(1, 2).chunk(2, dim=2)
+        mean, log_variance = self.moments(hidden).float().chunk(2, dim=2)
         return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
 
 

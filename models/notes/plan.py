@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..frames import Convolution, normalise
+
 
 class ConditionedConvolution(nn.Module):
     """A residual convolution over time; the condition scales and shifts its normalised input. Identity at first."""
@@ -11,17 +13,16 @@ class ConditionedConvolution(nn.Module):
     def __init__(self, channels: int, condition_size: int) -> None:
         super().__init__()
         self.condition = nn.Linear(condition_size, 2 * channels)
-        self.mix = nn.Conv1d(channels, 2 * channels, 3, padding=1)
-        self.back = nn.Conv1d(2 * channels, channels, 1)
+        self.mix = Convolution(channels, 2 * channels, 3)
+        self.back = Convolution(2 * channels, channels, 1)
         for layer in (self.condition, self.back):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
-        """(B, channels, n) from `hidden` of the same shape and `condition` (B, condition size)."""
-        scale, shift = self.condition(condition)[..., None].chunk(2, dim=1)
-        normal = F.group_norm(hidden, 1)
-        return hidden + self.back(F.gelu(self.mix(torch.addcmul(shift, normal, 1 + scale))))
+        """(B, n, channels) from `hidden` of the same shape and `condition` (B, condition size)."""
+        scale, shift = self.condition(condition)[:, None].chunk(2, dim=2)
+        return hidden + self.back(F.gelu(self.mix(torch.addcmul(shift, normalise(hidden, 1), 1 + scale))))
 
 
 class LatentPlan(nn.Module):
@@ -37,7 +38,7 @@ class LatentPlan(nn.Module):
         """(B, T / 16, channels) from z (B, T / 16 * latent) and genre embeddings (B, genre size)."""
         seconds = z.unflatten(1, (-1, self.latent))
         each = torch.cat([seconds, genre[:, None].expand(-1, seconds.shape[1], -1)], dim=2)
-        hidden = self.widen(each).transpose(1, 2)
+        hidden = self.widen(each)
         for layer in self.neighbours:
             hidden = layer(hidden, genre)
-        return hidden.transpose(1, 2)
+        return hidden

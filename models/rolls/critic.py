@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import PITCHES, SLOPE, RollCritic
-from ..frames import convolve, convolve_transposed
+from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
+from ..frames import Convolution, convolve, convolve_transposed
 
 _LAGS = 3  # by which two filters of conv1, 5 frames at a stride of 2, overlap
 
@@ -34,8 +34,8 @@ class Critic(RollCritic):
             raise ValueError(f"seq_len must be a multiple of 4, but is {seq_len}")
         self.seq_len = seq_len
         self.genre = nn.Embedding(n_genres, genre_size)
-        self.conv1 = nn.Conv1d(PITCHES + genre_size, hidden, 5, stride=2, padding=2)
-        self.conv2 = nn.Conv1d(hidden, hidden // 2, 5, stride=2, padding=2)
+        self.conv1 = Convolution(PITCHES + genre_size, hidden, 5, stride=2)
+        self.conv2 = Convolution(hidden, hidden // 2, 5, stride=2)
         self.linear1 = nn.Linear(hidden // 2 * seq_len // 4, hidden)
         self.linear2 = nn.Linear(hidden, 1)
 
@@ -57,7 +57,7 @@ class Critic(RollCritic):
 
     def activations(self, first: Tensor) -> Activations:
         """All layers, from the output `first` (B, T / 2, hidden) of the first convolution."""
-        second = convolve(F.leaky_relu(first, SLOPE), self.conv2.weight, self.conv2.bias, stride=2)
+        second = self.conv2(F.leaky_relu(first, SLOPE))
         third = self.linear1(F.leaky_relu(second, SLOPE).transpose(1, 2).flatten(1))
         return Activations(first, second, third, self.linear2(F.leaky_relu(third, SLOPE))[:, 0])
 
@@ -68,13 +68,12 @@ class Critic(RollCritic):
         if real.device.type != "cpu":
             return super().scores_and_gradient_norm(real, fake, genre, mix, latents)
         # The first layer is linear: mixing its outputs is mixing the rolls, two convolutions instead of three.
-        first_real, first_fake = self.first_layer(real), self.first_layer(fake)
-        first_mixed = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))
-        first = torch.stack([first_real, first_fake, first_mixed]) + self.genre_layer(genre)
-        together = self.activations(first.flatten(0, 1))
-        score_real, score_fake, _ = together.score.chunk(3)
-        mixed = Activations(*(field.chunk(3)[2] for field in together))
-        return score_real, score_fake, self.input_gradient_norm(mixed)
+        first_real, first_fake, of_genre = self.first_layer(real), self.first_layer(fake), self.genre_layer(genre)
+        scores = self.activations(torch.cat([first_real + of_genre, first_fake + of_genre])).score
+        with torch.no_grad():  # only the signs of the mixed activations enter the gradient: they are constants
+            first_mixed = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))
+            mixed = self.activations(first_mixed + of_genre)
+        return *scores.chunk(2), self.input_gradient_norm(mixed)
 
     def input_gradient_norm(self, activations: Activations) -> Tensor:
         """Euclidean norm (B,) of the score's gradient with respect to the roll.
@@ -84,19 +83,17 @@ class Critic(RollCritic):
         The last factor is the transpose of conv1. Its result has the size of the roll; a narrow critic gets the norm
         with fewer products from those of pairs of filters.
         """
-        to_third = _times_slope(self.linear2.weight.expand_as(activations.third), activations.third)
+        to_third = times_slope(self.linear2.weight.expand_as(activations.third), activations.third)
         to_second = (to_third @ self.linear1.weight).view(len(to_third), -1, self.seq_len // 4).transpose(1, 2)
-        to_second = _times_slope(to_second, activations.second)
-        to_first = convolve_transposed(to_second, self.conv2.weight, stride=2)
-        to_first = _times_slope(to_first, activations.first)
+        to_first = convolve_transposed(times_slope(to_second, activations.second), self.conv2.weight, stride=2)
+        to_first = times_slope(to_first, activations.first)
         weight = self.conv1.weight[:, :PITCHES]
         if _LAGS * len(weight) < weight[0].numel():
             squared = _transposed_square(to_first, weight)
         else:
             gradient = convolve_transposed(to_first, weight, stride=2)
             squared = gradient.square().sum((1, 2))
-        # The square root has no derivative at 0: the clamp gives 0 there instead of NaN.
-        return squared.clamp_min(1e-20).sqrt()
+        return root(squared)
 
     @torch.no_grad()
     def grow_from(self, shorter: "Critic") -> None:
@@ -122,8 +119,3 @@ def _transposed_square(frames: Tensor, weight: Tensor) -> Tensor:
     before_start = frames[:, 0] @ weight[:, :, :2].flatten(1)
     after_end = frames[:, -1] @ weight[:, :, 4]
     return squared - before_start.square().sum(1) - after_end.square().sum(1)
-
-
-def _times_slope(gradient: Tensor, before: Tensor) -> Tensor:
-    """`gradient` times the slope of the LeakyReLU at `before`."""
-    return torch.ops.aten.leaky_relu_backward(gradient, before.to(gradient.dtype), SLOPE, False)

@@ -1,11 +1,14 @@
 """The networks of preset large: shapes, the effect of z and genre, and learning."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import LARGE, build
+from models.base import RollCritic
 from models.losses import critic_loss, elbo_terms
 from models.names import NLL
 from models.notes import note_cvae, notes
@@ -115,7 +118,7 @@ def test_the_critics_first_layer_is_a_convolution_of_the_roll_and_its_change() -
     padded = F.pad(rolls(32), (1, 1))
     change = F.pad(padded, (1, 0)).diff(dim=2)
     stacked = F.conv1d(torch.cat([padded, change], dim=1), critic.first.weight, critic.first.bias)
-    torch.testing.assert_close(critic._of_roll_and_change(rolls(32)), stacked)
+    torch.testing.assert_close(critic._of_roll_and_change(rolls(32).transpose(1, 2)), stacked.transpose(1, 2))
 
 
 def test_the_critic_is_linear_in_the_latents_of_each_second() -> None:
@@ -141,6 +144,23 @@ def test_latents_are_mixed_like_the_rolls() -> None:
     torch.testing.assert_close(norm, gradient.flatten(1).norm(dim=1).mean().detach())
     wanted = (critic(real, GENRE, latents[0]) - critic(fake, GENRE, latents[1])).mean().detach()
     torch.testing.assert_close(distance, wanted)
+
+
+@pytest.mark.parametrize("latent", [0, 5])
+def test_the_critics_gradient_norm_in_closed_form_is_that_of_autograd(latent: int) -> None:
+    critic = build("critic", LARGE, n_genres=3, seq_len=32, hidden=16, latent=latent).double()
+    for parameter in critic.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    batch = rolls(32).double(), torch.rand(4, 128, 32).double(), GENRE, torch.rand(4).double()
+    latents = (torch.randn(4, 10).double(), torch.randn(4, 10).double()) if latent else None
+    weights, found = torch.randn(3, 4).double(), []
+    for scores_and_norm in (critic.scores_and_gradient_norm, partial(RollCritic.scores_and_gradient_norm, critic)):
+        values = torch.stack([each.double() for each in scores_and_norm(*batch, latents)])
+        of_weights = torch.autograd.grad((weights * values).sum(), list(critic.parameters()), materialize_grads=True)
+        found.append([values, *of_weights])
+    for ours, autograds in zip(*found, strict=True):
+        assert autograds.any()
+        torch.testing.assert_close(ours, autograds, rtol=1e-5, atol=1e-5 * autograds.abs().max().item())
 
 
 def test_a_latent_changes_its_own_second_and_the_genre_all_of_the_roll() -> None:

@@ -58,9 +58,10 @@ def test_straight_through_is_thresholded_with_the_gradient_of_the_probabilities(
 def plain_score(critic: Critic, roll: Tensor, genre: Tensor) -> Tensor:
     """The critic as in the report: the genre embedding appended to every frame, layer after layer."""
     embedded = critic.genre(genre)[:, :, None].expand(-1, -1, roll.shape[2])
-    hidden = F.leaky_relu(critic.conv1(torch.cat([roll, embedded], dim=1)), 0.2)
-    hidden = F.leaky_relu(critic.conv2(hidden), 0.2).flatten(1)
-    return critic.linear2(F.leaky_relu(critic.linear1(hidden), 0.2))[:, 0]
+    hidden = torch.cat([roll, embedded], dim=1)
+    for layer in (critic.conv1, critic.conv2):
+        hidden = F.leaky_relu(F.conv1d(hidden, layer.weight, layer.bias, stride=2, padding=2), 0.2)
+    return critic.linear2(F.leaky_relu(critic.linear1(hidden.flatten(1)), 0.2))[:, 0]
 
 
 def plain_critic_loss(
