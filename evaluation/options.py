@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audio.options import EMBEDDERS, SYNTHS
 from common.options import DEVICES, CheckedOptions, option
@@ -11,6 +12,7 @@ from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 
 SOURCES = ("generator", "cvae")  # kinds of networks that play
 NORMAL, PRIOR, POSTERIOR = LATENTS = ("normal", "prior", "posterior")
+MEAN, SAMPLE = "mean", "sample"  # of the posterior
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
 
 
@@ -136,3 +138,28 @@ class ClassifierOptions(CheckedOptions):
     classifier_steps: int = option(1200, "training steps of the genre classifier, 128 windows each", minimum=1)
     classifier_seed: int = option(0, "seed of the classifier's initial weights and batches", minimum=0)
     cache: Path = option(Path("cache"), "folder of cached classifiers")
+
+
+@dataclass(frozen=True)
+class LatentPlotOptions(StoreOptions):
+    """Windows and projections."""
+
+    checkpoints: tuple[Path, ...] = option(
+        (Path("checkpoints"),), "folders, with commas, of cvae_pretrained_best.pth and hybrid_cvae_best_T{T}.pth"
+    )
+    allow_other_songs: bool = option(False, "accept weights that were trained on other songs than the store's")
+    seq_len: int = option(32, "frames in a window (T)", choices=WINDOW_LENGTHS)
+    split: str = option("train", "split of the songs to show", choices=SPLITS)
+    windows: int = option(10_000, "windows to show; memory grows with their square", minimum=2)
+    balanced: bool = option(True, "the same number of windows of each genre; --no-balanced: at random")
+    latent: str = option(MEAN, "z to plot: the posterior mean, or a sample, the input of G", choices=(MEAN, SAMPLE))
+    perplexity: float = option(5.0, "perplexity of t-SNE", minimum=1)
+    neighbors: int = option(5, "neighbours that vote for a window's genre", minimum=1)
+    batch_size: int = option(512, "windows at a time; changes results by rounding alone", minimum=1)
+
+    def picture(self, name: str) -> Path:
+        return self.metrics / f"{name}-T{self.seq_len}.png"
+
+    @property
+    def tsne(self) -> dict[str, Any]:
+        return {"perplexity": self.perplexity, "init": "pca", "random_state": self.seed}

@@ -1,4 +1,4 @@
-"""Trained models of the study, with one interface for all of them; the options of programs that use one model."""
+"""Trained models of the study, with one interface for all of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
-from common.options import CheckedOptions, option
 from common.text import short_name
 from explainable.attributes import attribute_index
 from explainable.attributes import attributes as attributes_of
 from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
-from explainable.stages import MODELS
+from explainable.options import StudyWeightsOptions
 from explainable.stages.stage import VAE
 from explainable.tokens import TokenForm
 from models.base import StudyVAE
 from models.errors import CheckpointError
 from models.prior import Posterior
-from models.study.attribute_vae import AttributeVAE
 from models.trained import load
 from models.weight_files import STUDY, STUDY_FILE, find_study_weights
 
@@ -133,23 +130,7 @@ def run_weights(checkpoints: Path, data: Path) -> list[Path]:
     return sorted((checkpoints / STUDY / data.name).glob(f"*/{STUDY_FILE}"))
 
 
-@dataclass(frozen=True)
-class StudyWeightsOptions(CheckedOptions):
-    """Weights."""
-
-    weights: Path | None = option(None, "weights file; default: those of your only run, or else the repository's")
-    checkpoints: Path = option(Path("checkpoints"), "folder of your runs")
-    model: str | None = option(
-        None, f"network of your run, or of the repository's weights (default: any run, or else {AttributeVAE.network})",
-        choices=tuple(MODELS),
-    )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.weights and self.model:
-            raise UserError("--weights and --model both name a model; leave one out")
-
-    def load(self) -> TrainedVAE:
-        """Load the model. Raises `CheckpointError` if there are no weights, or several runs."""
-        remedy = "name one with --weights" + ("" if self.model else ", or its model with --model")
-        return load_vae(self.weights or find_study_weights(self.checkpoints, self.model, remedy))
+def load_chosen(options: StudyWeightsOptions) -> TrainedVAE:
+    """The model that the options choose. Raises `CheckpointError` if there are no weights, or several runs."""
+    remedy = "name one with --weights" + ("" if options.model else ", or its model with --model")
+    return load_vae(options.weights or find_study_weights(options.checkpoints, options.model, remedy))

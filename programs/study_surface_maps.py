@@ -10,145 +10,20 @@ with --data those of a measure. For each pair of axes a PNG has four maps and a 
 control gives stripes across its own axis in the map of its attribute, and no effect in the other maps.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from torch import Tensor
-
-from common.errors import UserError, run_command
-from common.files import check_outputs, write_bytes, written_atomically
-from common.options import option, parse_options
-from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import MeasureSet
-from explainable.trained import StudyWeightsOptions, TrainedVAE, around_mean
-from figures.style import png
+from common.errors import run_command
+from common.options import parse_options
+from explainable.options import MapOptions
 from models.errors import CheckpointError
 
-_PANEL_INCHES = 3.4
 
-
-@dataclass(frozen=True)
-class Options(StudyWeightsOptions):
-    """Maps."""
-
-    dimensions: tuple[int, ...] = option((), "two dimensions of z (default: each control and the next)", minimum=0)
-    points: int = option(31, "values of each axis", minimum=2, maximum=1001)
-    data: Path | None = option(None, "data set of the model, to put the planes through one of its measures")
-    measure: int | None = option(None, "position of this measure in the test rows, from 0 (default: 0)", minimum=0)
-    output: Path = option(Path("metrics"), "folder for pictures and numbers")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.measure is not None and self.data is None:
-            raise UserError("--measure needs --data, the data set whose row it is")
-
-
-class Axis(NamedTuple):
-    """An axis of a map: `values` (points,) of dimension k of z, or of input k of the decoder (`is_input`)."""
-
-    name: str
-    k: int
-    is_input: bool
-    values: np.ndarray
-
-
-class Origin(NamedTuple):
-    """The point that the planes go through, z (1, latent) and controls (1, n); mean and deviation of z, (latent,)."""
-
-    z: Tensor
-    controls: np.ndarray
-    mean: Tensor
-    deviation: Tensor
-
-
-def draw_maps(options: Options) -> list[Path]:
+def draw_maps(options: MapOptions) -> list[Path]:
     """Write the maps; returns their paths. Raises `UserError` or `CheckpointError` for unusable weights or options."""
-    trained = options.load()
-    origin = _origin(trained, options)
-    measure = "" if options.data is None else f"_measure{options.measure or 0}"
-    pairs, stem = _axis_pairs(trained, origin, options), f"surface_{trained.file_name}{measure}"
-    names = [f"{stem}_{x.name}_{y.name}".replace(" ", "_") for x, y in pairs]
-    files = [tuple(options.output / f"{name}{suffix}" for suffix in (".png", ".npz")) for name in names]
-    paths = [path for each in files for path in each]
-    check_outputs(paths)
-    for (x, y), (picture, numbers) in zip(pairs, files, strict=True):
-        values = surface(trained, origin, x, y)
-        _draw(picture, trained.run, x, y, values)
-        with written_atomically(numbers) as file:
-            np.savez(file, x=x.values, y=y.values, names=np.array(ATTRIBUTES), attributes=values)
-        print(picture)
-    return paths
+    from explainable.surface_maps import draw_surface_maps
 
-
-def surface(trained: TrainedVAE, origin: Origin, x: Axis, y: Axis) -> np.ndarray:
-    """Attributes of the measures decoded at each point, float32 (y points, x points, 4)."""
-    grid = np.meshgrid(x.values, y.values)
-    z, controls = origin.z.repeat(grid[0].size, 1), np.repeat(origin.controls, grid[0].size, axis=0)
-    for axis, values in zip((x, y), grid, strict=True):
-        if axis.is_input:
-            controls[:, axis.k] = values.ravel()
-        else:
-            z[:, axis.k] = torch.from_numpy(values.ravel()).float()
-    return attributes(trained.decode(z, controls), trained.form).reshape(*grid[0].shape, -1)
-
-
-def _origin(trained: TrainedVAE, options: Options) -> Origin:
-    latent, row = trained.model.latent, options.measure or 0
-    if options.data is None:
-        return Origin(torch.zeros(1, latent), trained.mean_controls(1), torch.zeros(latent), torch.ones(latent))
-    measures = MeasureSet.open(options.data)
-    trained.require_data(measures)
-    test = measures.test_rows()
-    if row >= len(test):
-        raise UserError(f"{options.data}: has {len(test)} test rows; name another with --measure")
-    z = trained.encode(test.tokens).mean
-    return Origin(z[[row]], test.attributes[[row]][:, trained.columns], z.mean(0), z.std(0))
-
-
-def _axis_pairs(trained: TrainedVAE, origin: Origin, options: Options) -> list[tuple[Axis, Axis]]:
-    """The two chosen dimensions, or each control with the next one, the last with the first."""
-    latent, n = trained.model.latent, len(trained.attributes)
-    if options.dimensions:
-        if len(set(options.dimensions)) != 2 or len(options.dimensions) != 2 or max(options.dimensions) >= latent:
-            raise UserError(f"--dimensions takes two of the dimensions 0 to {latent - 1}, as in 0,1")
-        x, y = (_axis(trained, origin, k, False, options.points) for k in options.dimensions)
-        return [(x, y)]
-    # A single control that is a dimension of z is paired with the dimension after it.
-    ring = max(n, min(2, latent)) if trained.in_latent else n
-    if ring < 2:
-        raise UserError(f"{trained.run} has one control; name two dimensions of z with --dimensions")
-    axes = [_axis(trained, origin, k, not trained.in_latent, options.points) for k in range(ring)]
-    return [(axes[k], axes[(k + 1) % ring]) for k in range(ring if ring > 2 else 1)]
-
-
-def _axis(trained: TrainedVAE, origin: Origin, k: int, is_input: bool, points: int) -> Axis:
-    control = trained.attributes[k] if k < len(trained.attributes) else ""
-    if is_input:
-        name, facts = control, trained.facts
-        mean, deviation = facts["attribute_mean"][k], facts["attribute_deviation"][k]
-    else:
-        name = f"z{k} {control}" if trained.in_latent and control else f"z{k}"
-        mean, deviation = origin.mean[k].item(), origin.deviation[k].item()
-    return Axis(name, k, is_input, np.linspace(*around_mean(mean, deviation), points))
-
-
-def _draw(path: Path, run: str, x: Axis, y: Axis, values: np.ndarray) -> None:
-    figure = Figure(figsize=(len(ATTRIBUTES) * _PANEL_INCHES, 1.1 * _PANEL_INCHES), dpi=150, layout="constrained")
-    axes = figure.subplots(1, len(ATTRIBUTES), sharex=True, sharey=True)
-    for axis, name, attribute in zip(axes, ATTRIBUTES, np.moveaxis(values, 2, 0), strict=True):
-        drawn = axis.pcolormesh(x.values, y.values, attribute, cmap="viridis")
-        axis.set_title(name.replace("_", " "), fontsize=9)
-        axis.tick_params(labelsize=7)
-        figure.colorbar(drawn, ax=axis, shrink=0.85).ax.tick_params(labelsize=7)
-    figure.suptitle(run, fontsize=10, parse_math=False)
-    figure.supxlabel(x.name.replace("_", " "), fontsize=9)
-    figure.supylabel(y.name.replace("_", " "), fontsize=9)
-    write_bytes(path, png(figure))
+    return draw_surface_maps(options)
 
 
 if __name__ == "__main__":
-    run_command(lambda: draw_maps(parse_options(Options, __doc__)), CheckpointError)
+    run_command(lambda: draw_maps(parse_options(MapOptions, __doc__)), CheckpointError)

@@ -12,23 +12,11 @@ range, for an input of the decoder.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from common.errors import UserError, run_command
 from common.files import check_outputs, write_text
 from common.options import CheckedOptions, option, parse_options
-from explainable.attributes import ATTRIBUTES, attributes
-from explainable.measures import MeasureSet
-from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, note_frames
-from explainable.result_tables import SWEEPS_FILE
-from explainable.tokens import TokenForm, decode
-from explainable.trained import TrainedVAE, load_vae, run_weights
 from models.errors import CheckpointError
-from models.weight_files import STUDY
-
-POSITIONS = 9  # values of a control
 
 
 @dataclass(frozen=True)
@@ -45,6 +33,14 @@ class Options(CheckedOptions):
 
 def make_sweeps(options: Options) -> Path:
     """Write the sweeps; returns their path. Raises `UserError` or `CheckpointError` if no usable weights are found."""
+    from explainable.attributes import ATTRIBUTES
+    from explainable.measures import MeasureSet
+    from explainable.melody_files import FRAMES_PER_SECOND
+    from explainable.result_tables import SWEEPS_FILE
+    from explainable.sweeps import sweep_model
+    from explainable.trained import load_vae, run_weights
+    from models.weight_files import STUDY
+
     sets = {measures.content_hash: measures for measures in map(MeasureSet.open, options.data)}
     paths = options.weights or [path for data in options.data for path in run_weights(options.checkpoints, data)]
     if not paths:
@@ -63,40 +59,6 @@ def make_sweeps(options: Options) -> Path:
     write_text(output, json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
     print(f"{output}: {len(models)} models, {output.stat().st_size / 1e3:.0f} kB; report.py shows them")
     return output
-
-
-def sweep_model(trained: TrainedVAE, measures: MeasureSet, n: int, seed: int) -> dict[str, Any]:
-    """Sweep all controls of a model for `n` random test rows, `originals`.
-
-    `measures` of a control has, for each row, an entry for each of its `values`. Raises `UserError` for too few rows.
-    """
-    test, training = measures.test_rows(), measures.split("train", transposed=False)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(test))[:n])
-    z, own = trained.encode(test.tokens).mean, test.attributes[chosen][:, trained.columns]
-    controls = []
-    for k, name in enumerate(trained.attributes):
-        values = np.linspace(*trained.control_range(k, z, training.attributes[:, trained.columns]), POSITIONS)
-        decoded = [trained.decode(*trained.set_control(z[chosen], own, k, value)) for value in values]
-        rows = [[_plain(row, trained.form) for row in of_measure] for of_measure in np.stack(decoded, axis=1)]
-        controls.append({"attribute": name, "values": _rounded(values), "measures": rows})
-    return {
-        "run": trained.run,
-        "network": trained.model.network,
-        "data": measures.name,
-        "is_decoder_input": not trained.in_latent,
-        "frames": trained.form.measures * MEASURE_FRAMES,
-        "originals": [_plain(row, trained.form) for row in test.tokens[chosen]],
-        "controls": controls,
-    }
-
-
-def _plain(row: np.ndarray, form: TokenForm) -> dict[str, Any]:
-    """The notes of a row, [first frame, frames, pitch], and its attributes."""
-    return {"notes": note_frames(decode(row, form)), "attributes": _rounded(attributes(row[None], form)[0])}
-
-
-def _rounded(values: np.ndarray) -> list[float]:
-    return np.round(values.astype(float), 4).tolist()
 
 
 if __name__ == "__main__":

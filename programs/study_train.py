@@ -14,17 +14,17 @@ from collections.abc import Sequence
 
 from common.errors import UserError, run_command
 from common.options import parse_options
-from explainable.stages import MODELS
-from explainable.stages.stage import StudyOptions
+from explainable.options import TRAININGS, StudyOptions
 from models.errors import CheckpointError
-from models.study.measure_vae import MeasureVAE
-from training.loop import train
+from models.names import MEASURE_VAE
 
 
 def train_model(model: str, options: StudyOptions) -> None:
-    """Train `model`, one of `MODELS`. Raises `UserError` as `training.loop.train` does."""
-    _, stage = MODELS[model]
-    train(stage(options))
+    """Train `model`, one of `TRAININGS`. Raises `UserError` as `training.loop.train` does."""
+    from explainable.stages import STAGES
+    from training.loop import train
+
+    train(STAGES[model](options))
 
 
 def split_model(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -37,15 +37,15 @@ def split_model(arguments: Sequence[str]) -> tuple[str, list[str]]:
         index = words.index("--model")
         _, model = words.pop(index), words.pop(index)
     else:
-        model = words.pop(0) if words and not words[0].startswith("-") else MeasureVAE.network
-    if model not in MODELS:
-        raise UserError(f"unknown model {model!r}; known are {', '.join(MODELS)}")
+        model = words.pop(0) if words and not words[0].startswith("-") else MEASURE_VAE
+    if model not in TRAININGS:
+        raise UserError(f"unknown model {model!r}; known are {', '.join(TRAININGS)}")
     return model, words
 
 
 def _main(arguments: Sequence[str]) -> None:
     model, words = split_model(arguments)
-    train_model(model, parse_options(MODELS[model][0], __doc__, words))
+    train_model(model, parse_options(TRAININGS[model], __doc__, words))
 
 
 if __name__ == "__main__":

@@ -38,16 +38,16 @@ from audio import synthesis
 from common.errors import UserError
 from common.files import save_plain
 from data import builtin
-from evaluation.metrics import genre_classifier, music, separation
+from evaluation.metrics import genre_classifier, latent_plots, music, separation
 from evaluation.samples import clip_embeddings
+from explainable.comparison import runs
 from explainable.metrics import independence
-from explainable.stages.measure_stage import MeasureOptions
+from explainable.options import MeasureOptions, RunMetricsOptions
+from explainable.prepare import prepare_measures
 from explainable.tokens import MEASURE
 from labelling.msd import Track
 from models import LARGE, PAPER
 from models.checkpoint import CheckpointError, read_checkpoint
-from programs import latent_plots, study_compare, study_evaluate
-from programs.study_prepare import prepare_measures
 from programs.study_train import train_model
 
 W = Path("w")  # the world, as runs see it
@@ -195,7 +195,7 @@ def _export(folder: Path, *, full: bool, workers: int | None) -> Path:
     return W / ("few.csv" if full else "corpus/labels.csv")
 
 
-def _measure_run(trained: Any, measures: Any, options: study_evaluate.Options) -> dict[str, Any]:
+def _measure_run(trained: Any, measures: Any, options: RunMetricsOptions) -> dict[str, Any]:
     return {"data": "d", "run": "r", "model": "m", "accuracy": 0.5, "rows": options.sweep_measures}
 
 
@@ -207,7 +207,7 @@ def _noting(name: str, call: Callable, value: Any = None) -> Callable:
 @contextlib.contextmanager
 def fakes() -> Iterator[None]:
     """Replace synthesisers, embedders, drawing, processes and servers, and note some calls."""
-    module, evaluation = torch.nn.Module, SimpleNamespace(Options=study_evaluate.Options, measure_run=_measure_run)
+    module = torch.nn.Module
     with pytest.MonkeyPatch.context() as patch, FakeLlm(lambda artist, title: artist) as llm:
         patch.setitem(sys.modules, "torch.utils.tensorboard", mock.MagicMock())
         for name in synthesis.SYNTHS:
@@ -229,9 +229,9 @@ def fakes() -> Iterator[None]:
             (module, "double", _noting("double", module.double, True)),
             (builtin, "export_builtin_corpus", _export),
             (evaluate, "run_program", _noting("run", lambda *_: 0, True)),
-            (study_compare, "map_in_processes", _in_this_process),
-            (study_compare, "make_tables", print),
-            (study_compare, "study_evaluate", evaluation),
+            (runs, "map_in_processes", _in_this_process),
+            (runs, "make_tables", print),
+            (runs, "measure_run", _measure_run),
             (FakeLlm, "reply", _noting("request", FakeLlm.reply)),
         ):
             patch.setattr(place, name, fake)

@@ -15,8 +15,9 @@ from midi_files import write
 from option_runs import Program, W, fakes, make_world, run
 
 from common.options import CheckedOptions
+from explainable.comparison.options import CompareOptions
 from explainable.measures import MeasureSet
-from explainable.stages import MODELS
+from explainable.options import TRAININGS, PrepareOptions
 from models import LARGE, PAPER
 from models.names import AUTOREGRESSIVE
 from programs import study_compare, study_prepare
@@ -92,12 +93,12 @@ def evaluation(**playing: Any) -> dict[str, Rule]:
     }  # fmt: skip
 
 
-def prepare_measures(options: study_prepare.Options) -> bytes:
+def prepare_measures(options: PrepareOptions) -> bytes:
     study_prepare.prepare(options)
     return MeasureSet.open(options.out or Path("measures/pop")).split("train").tokens.tobytes()
 
 
-def compare(options: study_compare.Options) -> None:
+def compare(options: CompareOptions) -> None:
     study_compare.show_runs(options)
     study_compare.compare(options)
 
@@ -127,7 +128,7 @@ PROGRAMS = {
     ),
     **{
         name: Program(partial(train_model, name), STUDY, {"data": to(OTHER_MEASURES)}, options=options)
-        for name, (options, _) in MODELS.items()
+        for name, options in TRAININGS.items()
     },
     "study_prepare": Program(
         prepare_measures, {"input": W / "odd", "out": Path("out")},

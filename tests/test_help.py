@@ -10,11 +10,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "hubconf")
 PROGRAMS += sorted(f"programs.{path.stem}" for path in (ROOT / "programs").glob("*.py") if path.stem != "__init__")
 SLOW = {"torch", "scipy", "pandas", "matplotlib", "sklearn", "tensorboard", "music21"}
-LATER = {
-    "programs.latent_plots",
-    "programs.study_compare", "programs.study_evaluate", "programs.study_generate", "programs.study_prepare",
-    "programs.study_surface_maps", "programs.study_sweeps", "programs.study_train",
-}  # fmt: skip
 RUN = """
 import runpy, sys
 sys.argv = sys.argv[1:]
@@ -25,7 +20,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in LATER])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_options_are_shown_before_anything_slow_is_imported(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", RUN, program, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,6 @@
 """Rules of ARCHITECTURE.md: what may import what, and how large a file or function may be."""
 
 import ast
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ MAY_IMPORT = {
     "evaluation.published": set(),
     "evaluation.statistics": {"common", "data", "evaluation.tables"},
     "evaluation.samples": {"common", "data", "models", "audio", *_EVALUATION},
-    "evaluation.metrics": {"common", "data", "models", "audio", *_EVALUATION},
+    "evaluation.metrics": {"common", "data", "models", "audio", "figures", *_EVALUATION},
     "evaluation": set(),
     "figures": {"common", "data"},
     "page": {"common", "data", "models", "audio", *_EVALUATION, "evaluation.metrics", "figures", "explainable"},
@@ -34,7 +33,6 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["programs"] = set(MAY_IMPORT)
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, MOST_ROOT_PROGRAMS = 350, 60, 15
-LONGER_FILES = {"programs/study_compare.py": 500}  # an experiment in one file: grid, training, tables and plots
 
 
 def sources(*folders: str) -> list[str]:
@@ -92,28 +90,10 @@ def test_files_and_functions_fit_a_screen() -> None:
     offenders = []
     for file in [*FILES, *sources("benchmarks"), *(f"{name}.py" for name in ROOT_PROGRAMS)]:
         lines = (ROOT / file).read_text(encoding="utf-8").count("\n")
-        if lines > LONGER_FILES.get(file, LINES_OF_A_FILE):
+        if lines > LINES_OF_A_FILE:
             offenders.append(f"{file}: {lines} lines")
         functions = (node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef))
         for node in functions:
             if node.end_lineno - node.lineno >= LINES_OF_A_FUNCTION and not node.name.startswith("test_"):
                 offenders.append(f"{file}: {node.name}")
     assert not offenders
-
-
-def test_every_program_has_help() -> None:
-    """One process imports and runs all of them."""
-    modules = [f"programs.{Path(file).stem}" for file in sources("programs") if "__init__" not in file]
-    names = [*sorted(ROOT_PROGRAMS - {"hubconf"}), *modules, "benchmarks.label_reproduction"]
-    program = (
-        "import runpy, sys\n"
-        f"for name in {names!r}:\n"
-        "    sys.argv = [name, '--help']\n"
-        "    try:\n"
-        "        runpy.run_module(name, run_name='__main__')\n"
-        "    except SystemExit as end:\n"
-        "        assert end.code == 0, name\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("usage: ") == len(names)

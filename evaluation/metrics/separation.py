@@ -17,11 +17,12 @@ from torch.nn import functional as F
 from common.errors import UserError
 from common.randomness import rng_at
 from data.windows import WindowSource
+from evaluation.options import MEAN, SAMPLE
 from evaluation.samples.evaluated import weights_facts
 from evaluation.tables import ALL_ID, BASELINE, LABEL, OURS, ResultTable, by_genre, columns
 from models.trained import Trained
 
-MEAN, WITHHELD, SAMPLE = "mean", "mean, genre withheld", "sample"
+WITHHELD = "mean, genre withheld"
 SHUFFLES = 20
 _BLOCK = 500
 

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,33 +11,9 @@ from data.builtin import corpus_folder
 from explainable.melodies.abc import read_abc
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.musicxml import read_musicxml
+from explainable.melodies.named_sets import NAMED_SETS, named_set
 from explainable.melodies.symbtr import read_symbtr
 from explainable.melodies.tunes import Dropped, Reading, Reason, Tune
-
-# In a performance, onsets up to a twelfth of a beat away belong to a tick; a score is exact.
-PERFORMED_TOLERANCE = Fraction(1, 12)
-
-
-@dataclass(frozen=True)
-class NamedSet:
-    """A data set of the study, or its substitute. `corpus`: patterns of files in the music21 corpus."""
-
-    about: str
-    corpus: tuple[str, ...] = ()
-    exclude: str = r"(?!)"  # regular expression of the file stems left out
-    metres: tuple[str, ...] = ("4/4",)
-
-
-NAMED_SETS = {
-    "irish_folk": NamedSet(
-        "O'Neill's Music of Ireland and Ryan's Mammoth Collection", ("oneills1850/*.abc", "ryansMammoth/*.abc")
-    ),
-    # Excluded: a prelude, and chorales that are also there in another scoring.
-    "bach": NamedSet("the highest voice of Bach's chorales", ("bach/bwv*.mxl",), exclude="bwv846|.*-(inst|s)$"),
-    "turkish_makam": NamedSet("a table of SymbTr's pieces"),
-    # POP909's index counts most songs in two; a pair of bars makes one measure of 4/4.
-    "pop": NamedSet("the vocal melodies of POP909 as MIDI files", metres=("4/4", "2/4")),
-}
 
 _SCORES = (".mxl", ".musicxml", ".xml")
 _PERFORMANCES = (".mid", ".midi")
@@ -49,13 +23,6 @@ _READERS: dict[str, Callable[[Path, Reading], Iterator[Tune | Dropped]]] = {
     **dict.fromkeys(_SCORES, read_musicxml),
     ".tsv": read_symbtr,
 }
-
-
-def named_set(name: str) -> NamedSet:
-    """Raises `UserError` for an unknown name."""
-    if name not in NAMED_SETS:
-        raise UserError(f"unknown data set {name!r}; known are {', '.join(NAMED_SETS)}")
-    return NAMED_SETS[name]
 
 
 def builtin_files(name: str) -> list[Path]:

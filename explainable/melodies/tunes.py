@@ -10,6 +10,8 @@ from common.errors import reason_of
 from common.text import printable
 
 MEASURE_QUARTERS = 4
+# In a performance, onsets up to a twelfth of a beat away belong to a tick; a score is exact.
+PERFORMED_TOLERANCE = Fraction(1, 12)
 MAX_NOTES = 1000
 MAX_MEASURES = 5000
 

@@ -1,11 +1,7 @@
-"""The models of the study: the options and the training stage of each, by the name of its network."""
+"""The stages of the study's trainings, by the name of the network; their options: `explainable.options.TRAININGS`."""
 
-from explainable.stages.adversarial_stage import AdversarialOptions, AdversarialStage
-from explainable.stages.attribute_stage import AttributeOptions, AttributeStage
-from explainable.stages.measure_stage import MeasureOptions, MeasureStage
+from explainable.stages.adversarial_stage import AdversarialStage
+from explainable.stages.attribute_stage import AttributeStage
+from explainable.stages.measure_stage import MeasureStage
 
-MODELS = {
-    MeasureStage.network: (MeasureOptions, MeasureStage),
-    AdversarialStage.network: (AdversarialOptions, AdversarialStage),
-    AttributeStage.network: (AttributeOptions, AttributeStage),
-}
+STAGES = {stage.network: stage for stage in (MeasureStage, AdversarialStage, AttributeStage)}

@@ -1,38 +1,16 @@
 """Training of AdversarialVAE: a classifier predicts the attributes from z; the encoder is trained against it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.options import option
 from common.randomness import rng_at
-from explainable.stages.stage import ADVERSARY, EPOCH_ROWS, VAE, Rows, StudyOptions, StudyStage, cross_entropy
+from explainable.stages.stage import ADVERSARY, VAE, Rows, StudyStage, cross_entropy
 from models.prior import Posterior, standard_normal_kl
 from models.study.adversarial_vae import AdversarialVAE, AttributeClassifier, probability_of_truth
 from training.stage import Phase, Position
-
-
-@dataclass(frozen=True)
-class AdversarialOptions(StudyOptions):
-    """AdversarialVAE, by default as published.
-
-    The defaults give 50,000 steps, and a validation every 1,000 steps.
-    """
-
-    batch_size: int = option(64, "rows in a step", minimum=2, maximum=1_000_000)
-    epochs: int = option(50, "passes over --epoch-rows of the training rows", minimum=1)
-    epoch_rows: int | None = option(64_000, EPOCH_ROWS, minimum=2)
-    latent: int = option(128, "size of z", minimum=1, maximum=4096)
-    hidden: int = option(1024, "width of the recurrent layers", minimum=2, maximum=16_384)
-    clip_norm: float = option(1.0, "maximum norm of a model's gradient; 0: no limit", minimum=0)
-    kl_weight: float = option(0.1, "weight of the KL divergence", minimum=0)
-    kl_over: str = option("mean", "over dimensions of z: their mean KL, as published, or sum", choices=("mean", "sum"))
-    adversary_weight: float = option(0.1, "weight of the loss against the classifier", minimum=0)
-    classes: int = option(8, "equally frequent classes of an attribute, if it has so many values", minimum=2)
-    sampling_k: float = option(1000.0, "steps; how slowly scheduled sampling replaces true tokens", above=0)
 
 
 class AdversarialStage(StudyStage):

@@ -5,19 +5,16 @@ only, the decoder may ignore changed ones. Half of each batch is therefore decod
 error of a differentiable attribute predictor (`AttributeReader`) is back-propagated.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import UserError
-from common.options import option
 from common.randomness import rng_at
 from explainable.attributes import attribute_index, attributes
 from explainable.normal_scores import NormalScores, scores_of
-from explainable.stages.stage import ADVERSARY, VAE, Rows, StudyOptions, StudyStage, cross_entropy, decode_in_training
+from explainable.stages.stage import ADVERSARY, VAE, Rows, StudyStage, cross_entropy, decode_in_training
 from models.prior import Posterior, standard_normal_kl
 from models.study.attribute_vae import (
     AttributeReader,
@@ -30,25 +27,6 @@ from training.optimizers import adam
 from training.stage import Phase, Position
 
 READER = "reader"
-
-
-@dataclass(frozen=True)
-class AttributeOptions(StudyOptions):
-    """AttributeVAE."""
-
-    beta: float = option(0.001, "weight of the KL divergence", minimum=0)
-    teacher_forcing: float = option(0.5, "share of the steps that decode from the true tokens", minimum=0, maximum=1)
-    dropout: float = option(0.0, "dropout between recurrent layers", minimum=0, maximum=0.9)
-    adversary_weight: float = option(0.2, "weight of the share of attributes that the adversary predicts", minimum=0)
-    adversary_steps: int = option(2, "steps of the adversary per step of the model", minimum=1, maximum=100)
-    adversary_rate: float = option(2e-3, "learning rate of the adversary and of the attribute reader", above=0)
-    dependence_weight: float = option(2.0, "weight of the distance correlation of attributes and rest of z", minimum=0)
-    control_weight: float = option(0.1, "weight of the predicted error when attributes are shuffled", minimum=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.latent <= (n := len(self.attribute_names)):
-            raise UserError(f"--latent {self.latent} leaves nothing beside {n} attributes; give it {n + 1} or more")
 
 
 class AttributeStage(StudyStage):

@@ -1,9 +1,8 @@
-"""What the training stages of the study share: options, rows of a data set, noise and validation."""
+"""What the training stages of the study share: rows of a data set, noise and validation."""
 
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,54 +13,18 @@ from torch.nn import functional as F
 
 from common.device import select_device
 from common.errors import UserError
-from common.options import option
 from common.randomness import rng_at, seed_at
-from explainable.attributes import ATTRIBUTES, NOTE_DENSITY, RHYTHMIC_COMPLEXITY, attribute_index
+from explainable.attributes import attribute_index
 from explainable.measures import MeasureSet, SplitRows
+from explainable.options import StudyOptions
 from models.prior import Posterior
 from models.study.measure_vae import MeasureVAE
 from models.weight_files import STUDY
 from training.optimizers import adam
-from training.options import TrainingOptions
 from training.stage import Phase, Position, Stage
 
 VAE, ADVERSARY = "vae", "adversary"  # models of a stage, and their weights files
-# Attribute k is controlled by dimension k of z.
-NAMED_ATTRIBUTES = {"2": (RHYTHMIC_COMPLEXITY, NOTE_DENSITY), "4": ATTRIBUTES}
-EPOCH_ROWS = "rows in an epoch: a random part of the training rows, or several passes over them"
 _VALIDATION_BATCH = 1024
-
-
-@dataclass(frozen=True)
-class StudyOptions(TrainingOptions):
-    """Data, controls and epochs."""
-
-    data: Path = option(Path("measures/irish_folk"), "data set made by programs.study_prepare")
-    batch_size: int = option(256, "rows in a step", minimum=2, maximum=1_000_000)
-    hidden: int = option(512, "width of the recurrent layers", minimum=2, maximum=16_384)
-    latent: int = option(32, "size of z", minimum=1, maximum=4096)
-    attributes: tuple[str, ...] = option(("4",), f"controlled attributes: 2, 4, or names of {', '.join(ATTRIBUTES)}")
-    learning_rate: float = option(1e-4, "learning rate of Adam", above=0)
-    epochs: int = option(30, "passes over the training rows, or over --epoch-rows of them", minimum=1)
-    epoch_rows: int | None = option(None, EPOCH_ROWS, minimum=2)
-    validation_rows: int = option(4096, "maximum number of validation rows, the same in every epoch", minimum=2)
-    training_measures: int | None = option(
-        None, "train on at most this many measures, not counting transpositions: whole tunes drawn by --seed; a larger "
-        "number adds tunes to those of a smaller one", minimum=1,
-    )  # fmt: skip
-    transposed: bool = option(True, "also train on the transpositions of the tunes, if the data set has them")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in self.attribute_names:
-            attribute_index(name)
-            if self.attribute_names.count(name) > 1:
-                raise UserError(f"--attributes: {name} twice; name each once")
-
-    @property
-    def attribute_names(self) -> tuple[str, ...]:
-        """Names of the controlled attributes, in the order of the controls."""
-        return NAMED_ATTRIBUTES.get(",".join(self.attributes), self.attributes)
 
 
 def run_place(network: str, options: StudyOptions) -> Path:

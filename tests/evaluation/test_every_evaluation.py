@@ -21,7 +21,7 @@ import eval_music
 import evaluate
 import report
 from common.errors import UserError
-from evaluation.options import DamageOptions, FadOptions
+from evaluation.options import DamageOptions, FadOptions, LatentPlotOptions
 from evaluation.tables import MADE_BY
 from page import assemble
 from page.options import ReportOptions
@@ -79,7 +79,7 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
         assert made_by["checkpoint_sha256"].is_unique, name
         assert [origin.partition(": ")[0] for origin in made_by["origin"]] == ["A", "B"], name
         assert frame.groupby(MADE_BY).size().nunique() == 1
-    latents = latent_plots.plot_latents(latent_plots.Options(**places, windows=30))
+    latents = latent_plots.plot_latents(LatentPlotOptions(**places, windows=30))
     assert set(latents["space"]) == {"z hybrid A", "z hybrid B", "rolls"}
     assert latents["checkpoint_sha256"].nunique() == 2
 
@@ -103,7 +103,7 @@ OUTPUTS = {
     "restyling-T32.csv": (restyle.eval_restyling, f"{M}.restyling.measure_restyling", restyle.Options),
     "fad_sanity.csv": (damage.eval_damage, f"{M}.damage.measure_damage", DamageOptions),
     **{
-        name: (latent_plots.plot_latents, "programs.latent_plots.draw_windows", latent_plots.Options)
+        name: (latent_plots.plot_latents, f"{M}.latent_plots.draw_windows", LatentPlotOptions)
         for name in ("latent-T32.csv", "latent_tsne-T32.png", "rolls_embedding-T32.png")
     },
 }

@@ -16,9 +16,8 @@ from weights import save_weights
 from common.errors import UserError
 from data.store import RollStore
 from data.windows import WindowSource
+from evaluation.metrics.latent_plots import project
 from evaluation.metrics.separation import (
-    MEAN,
-    SAMPLE,
     WITHHELD,
     draw_windows,
     find_neighbourhoods,
@@ -26,6 +25,7 @@ from evaluation.metrics.separation import (
     measure_separation,
     vote,
 )
+from evaluation.options import MEAN, SAMPLE, LatentPlotOptions
 from figures.scatter_sheet import Scatter, save_scatter_sheet
 from figures.style import GENRE_COLORS
 from models import CVAE
@@ -135,7 +135,7 @@ def test_withholding_the_genre_removes_its_vector_from_the_mean(tiny_store: Path
 def test_a_projection_is_repeatable_and_the_caller_chooses_its_seed() -> None:
     """250 points are enough for the iterative eigensolver of Isomap."""
     many = torch.randn(250, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    first, again = (latent_plots.project(Isomap(n_neighbors=10), many, seed=0) for _ in range(2))
+    first, again = (project(Isomap(n_neighbors=10), many, seed=0) for _ in range(2))
     assert torch.equal(first, again) and first.shape == (250, 2) and first.dtype == torch.float64
 
 
@@ -151,7 +151,7 @@ def test_genre_colours_are_all_in_the_picture(tmp_path: Path) -> None:
 
 
 def test_the_program_draws_both_figures_and_writes_the_table(options: dict[str, object]) -> None:
-    chosen = latent_plots.Options(**options, windows=60)
+    chosen = LatentPlotOptions(**options, windows=60)
     rows = records(latent_plots.plot_latents(chosen))
     assert {path.name for path in chosen.metrics.glob("[!.]*")} == {
         "latent_tsne-T32.png", "rolls_embedding-T32.png", "latent-T32.csv"
@@ -168,7 +168,7 @@ def test_the_program_draws_both_figures_and_writes_the_table(options: dict[str, 
 
 
 def test_one_cvae_is_enough_and_the_missing_one_is_named(options: dict[str, object], capsys) -> None:
-    chosen = latent_plots.Options(**options, windows=30, latent=SAMPLE)
+    chosen = LatentPlotOptions(**options, windows=30, latent=SAMPLE)
     (chosen.checkpoints[0] / "hybrid_cvae_best_T32.pth").unlink()
     rows = records(latent_plots.plot_latents(chosen))
     assert {row["space"] for row in rows} == {"z stage 1", "rolls"}
@@ -179,7 +179,7 @@ def test_one_cvae_is_enough_and_the_missing_one_is_named(options: dict[str, obje
 
 def test_refusals_name_file_or_option_and_remedy(options: dict[str, object], tmp_path: Path) -> None:
     def run(**changed: object):
-        latent_plots.plot_latents(latent_plots.Options(**{**options, **changed}))
+        latent_plots.plot_latents(LatentPlotOptions(**{**options, **changed}))
 
     with pytest.raises(CheckpointError, match=r"no CVAE in \S+nowhere; run"):
         run(checkpoints=(tmp_path / "nowhere",))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from explainable.measures import MeasureSet
+from explainable.options import MeasureSettings
+from explainable.prepare import prepare_measures
 from explainable.tokens import MEASURE
-from programs.study_prepare import MeasureSettings, prepare_measures
 
 
 @pytest.fixture

@@ -12,14 +12,19 @@ import pytest
 
 from common.errors import UserError
 from common.options import parse_options
+from explainable.comparison import runs as comparison_runs
+from explainable.comparison.grid import SIZES, list_runs
+from explainable.comparison.options import FOUR, PARTS, TWO, CompareOptions
+from explainable.comparison.tables import make_tables
 from explainable.measures import MeasureSet
+from explainable.options import MeasureSettings
+from explainable.prepare import prepare_measures
 from explainable.result_tables import BY_ATTRIBUTE_TABLE, BY_SIZE_TABLE, BY_TRAINING_SET_TABLE, RUNS_TABLE
+from explainable.stages.stage import StudyStage
 from explainable.tokens import MEASURE
 from page.explainable import CAPTIONS, PICTURES, explainable_parts
 from page.result_folder import AbsentFile, Part, Picture
 from programs import study_compare
-from programs.study_compare import FOUR, SIZES, TWO, Options, list_runs
-from programs.study_prepare import MeasureSettings, prepare_measures
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "--hidden 8 --epochs 1 --epoch-rows 48 --batch-size 16"
@@ -38,12 +43,13 @@ def sets(measures: MeasureSet, tmp_path_factory: pytest.TempPathFactory) -> tupl
     )
 
 
-def options(sets: tuple[Path, ...], folder: Path, **changes: object) -> Options:
+def options(sets: tuple[Path, ...], folder: Path, **changes: object) -> CompareOptions:
     places = {name: folder / name for name in ("checkpoints", "runs", "metrics")}
-    return Options(**{**places, "data": sets, "seeds": 1, "sweep_measures": 10, "train_options": TINY, **changes})
+    short = {"seeds": 1, "sweep_measures": 10, "train_options": TINY}
+    return CompareOptions(**{**places, "data": sets, **short, **changes})
 
 
-@pytest.mark.parametrize("part", study_compare.PARTS)
+@pytest.mark.parametrize("part", PARTS)
 def test_the_parts_of_the_grid(sets: tuple[Path, ...], tmp_path: Path, part: str) -> None:
     irish, makam = (len(MeasureSet.open(folder).rows("train")) for folder in sets[:2])
     assert makam < irish
@@ -97,15 +103,15 @@ def test_a_grid_from_end_to_end(
 ) -> None:
     """A training fails, the others are trained and measured; the same command then does the rest."""
     given = options(sets[2:3], tmp_path, parts=("A", "improved"), latents=(128,))
-    train = study_compare.train_model
+    train = comparison_runs.train
 
-    def fail_once(model: str, *more: object) -> None:
-        if model == ADVERSARIAL_VAE:
+    def fail_once(stage: StudyStage) -> None:
+        if stage.network == ADVERSARIAL_VAE:
             raise MemoryError("no \x1b room")
-        train(model, *more)
+        train(stage)
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match="1 of 3 runs failed, see above"):
-        patch.setattr(study_compare, "train_model", fail_once)
+        patch.setattr(comparison_runs, "train", fail_once)
         study_compare.compare(given)
     lines = capsys.readouterr().out.splitlines()
     assert "adversarial_vae_z128_4_seed0: failed: MemoryError" in lines[2] and "\x1b" not in lines[2]
@@ -141,7 +147,7 @@ def test_weights_are_measured_once_and_other_options_or_data_are_refused(
         (frame.drop(columns="sweep_measures"), frame["accuracy"].tolist()),
     ):
         measured.to_csv(path, index=False)
-        assert study_compare.measure_runs(runs, given) == 1
+        assert comparison_runs.measure_runs(runs, given) == 1
         assert pd.read_csv(path)["accuracy"].tolist() == other
 
     def is_finished(train_options: str) -> bool:
@@ -161,7 +167,7 @@ def test_weights_are_measured_once_and_other_options_or_data_are_refused(
 def test_other_tables_are_refused_before_the_work(
     sets: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(study_compare, "train_runs", lambda *_: pytest.fail("trains"))
+    monkeypatch.setattr(comparison_runs, "train_runs", lambda *_: pytest.fail("trains"))
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / name).write_text("other\n1\n")
     with pytest.raises(UserError, match=rf"{name}: "):
@@ -175,7 +181,7 @@ def test_other_tables_are_refused_before_the_work(
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("metrics")
     shutil.copy(ROOT / "benchmarks" / "explainable_runs.csv", RUNS_TABLE.path(folder))
-    study_compare.compare(Options(only_tables=True, metrics=folder))
+    study_compare.compare(CompareOptions(only_tables=True, metrics=folder))
     return folder
 
 
@@ -214,18 +220,18 @@ def parts_of_page(metrics: Path) -> list[Part]:
 def test_the_page_shows_what_the_comparison_writes(metrics: Path, tmp_path: Path) -> None:
     assert parts_of_page(tmp_path) == [AbsentFile(RUNS_TABLE.file, "python -m programs.study_compare")]
     with pytest.raises(UserError, match=r"no such table; make it with .*, without --only-tables"):
-        study_compare.make_tables(tmp_path)
+        make_tables(tmp_path)
     names = [part.source for part in parts_of_page(metrics)]
     assert sorted(names) == sorted([*PICTURES, *(table.file for table in CAPTIONS.values())])
     # With a single setting nothing remains to compare: earlier files go.
     frame = pd.read_csv(RUNS_TABLE.path(metrics)).query("model == 'adversarial_vae' and latent == 256")
     shutil.copytree(metrics, tmp_path, dirs_exist_ok=True)
     frame.to_csv(RUNS_TABLE.path(tmp_path), index=False)
-    study_compare.make_tables(tmp_path)
+    make_tables(tmp_path)
     assert {part.source for part in parts_of_page(tmp_path)} == {
         "explainable_accuracy.png", "explainable_independence.png", "explainable_by_size.csv",
         "explainable_by_attribute.csv", "explainable.csv",
     }  # fmt: skip
     frame.drop(columns="transposed").to_csv(RUNS_TABLE.path(tmp_path), index=False)
     with pytest.raises(UserError, match="has no column transposed; make it again"):
-        study_compare.make_tables(tmp_path)
+        make_tables(tmp_path)

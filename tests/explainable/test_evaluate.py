@@ -10,28 +10,28 @@ from tiny_models import LatentControls, trained
 from common.errors import UserError
 from common.options import as_plain
 from explainable.measures import MeasureSet
-from explainable.stages import MODELS
-from explainable.stages.measure_stage import MeasureOptions
+from explainable.metrics.run_metrics import controls, describe_options
+from explainable.options import TRAININGS, MeasureOptions, MeasureSettings, RunMetricsOptions
+from explainable.prepare import prepare_measures
 from explainable.tokens import MEASURE
 from models.checkpoint import CheckpointError
 from models.weight_files import STUDY, STUDY_FILE
-from programs.study_evaluate import Options, controls, describe_options, evaluate_models
-from programs.study_prepare import MeasureSettings, prepare_measures
+from programs.study_evaluate import evaluate_models
 from programs.study_train import train_model
 
 
-def options(measures: MeasureSet, folder: Path) -> Options:
+def options(measures: MeasureSet, folder: Path) -> RunMetricsOptions:
     places = {name: folder / name for name in ("checkpoints", "runs", "metrics")}
-    return Options(data=measures.folder, sweep_measures=10, **places)
+    return RunMetricsOptions(data=measures.folder, sweep_measures=10, **places)
 
 
 def test_each_run_on_the_data_set_has_a_row(measures: MeasureSet, tmp_path: Path) -> None:
     given = options(measures, tmp_path)
     tiny = {"latent": 4, "hidden": 8, "batch_size": 16, "epochs": 1, "epoch_rows": 80, "attributes": ("2",)}
-    for model, (kind, _) in MODELS.items():
+    for model, kind in TRAININGS.items():
         train_model(model, kind(**tiny, data=measures.folder, checkpoints=given.checkpoints, runs=given.runs))
     table = evaluate_models(given).set_index("model")
-    assert sorted(table.index) == sorted(MODELS)
+    assert sorted(table.index) == sorted(TRAININGS)
     assert table["accuracy"].between(0, 1).all() and (table["floor"] == measures.hold_share("test")).all()
     assert (table["latent"] == 4).all() and (table["rows"] == len(measures.rows("test"))).all()
     # A control outside z has no designated dimension.

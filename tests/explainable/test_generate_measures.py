@@ -14,10 +14,12 @@ from common.errors import UserError, run_command
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.tunes import Note
 from explainable.melody_files import MEASURE_FRAMES, melody_midi, melody_roll
+from explainable.options import MelodyOptions
 from explainable.tokens import MEASURE, PHRASE, TokenForm, decode, encode
+from explainable.trained import load_chosen
 from models import weight_files
 from models.checkpoint import CheckpointError
-from programs.study_generate import Options, generate, read_options
+from programs.study_generate import generate, read_options
 
 TUNE = "X:1\nT:One\nM:4/4\nL:1/8\nK:C\nC2DE G2Bc|z8|(5CDEFG A2A4|A2A2A2A2|]\n"
 WALTZ = "X:2\nT:Two\nM:3/4\nL:1/4\nK:C\nCDE|FGA|]\n"
@@ -62,7 +64,7 @@ def test_default_options_give_eight_measures(
 def test_new_measures_have_the_reported_attributes(
     network: str, weights: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = Options(weights=weights[network], changes=("note_density=0.5",), count=3, output=tmp_path / "out")
+    options = MelodyOptions(weights=weights[network], changes=("note_density=0.5",), count=3, output=tmp_path / "out")
     *files, sheet = generate(options)
     assert [path.name for path in files] == [f"tiny_{network}_seed0_density0.5_00{number}.mid" for number in range(3)]
     assert sorted(options.output.glob("[!.]*")) == sorted([*files, sheet])
@@ -76,7 +78,7 @@ def test_new_measures_have_the_reported_attributes(
 def test_a_melody_depends_on_its_seed_and_number_alone(weights: dict[str, Path], tmp_path: Path) -> None:
     def contents(folder: str, **changes: object) -> dict[str, bytes]:
         options = {"weights": weights["measure_vae"], "count": 3, "measures": 2, "output": tmp_path / folder}
-        *files, _ = generate(Options(**{**options, **changes}))
+        *files, _ = generate(MelodyOptions(**{**options, **changes}))
         return {path.name[-7:]: path.read_bytes() for path in files}
 
     three = contents("three")
@@ -91,12 +93,13 @@ def test_other_changes_go_to_other_files(weights: dict[str, Path], tune: Path, t
     calls += [{"count": 1, "measures": 2}, {"count": 1, "measures": 2, "correlation": 0.5}, {"count": 1}]
     calls += [{"source": tune, "changes": (change,)} for change in (*changes, "note_range=+0.4", "note_range=-0.4")]
     common = {"weights": weights["measure_vae"], "output": tmp_path / "out"}
-    written = [set(generate(Options(**common, **call))) for call in calls]
+    written = [set(generate(MelodyOptions(**common, **call))) for call in calls]
     assert sum(map(len, written)) == len(set().union(*written)) == len(list((tmp_path / "out").glob("[!.]*")))
 
 
 def test_measures_of_a_melody_follow_one_another(weights: dict[str, Path], tmp_path: Path) -> None:
-    same = Options(weights=weights["measure_vae"], count=1, measures=3, correlation=1.0, output=tmp_path, wav=True)
+    path = weights["measure_vae"]
+    same = MelodyOptions(weights=path, count=1, measures=3, correlation=1.0, output=tmp_path, wav=True)
     midi, sound, _ = generate(same)
     notes = pretty_midi.PrettyMIDI(str(midi)).instruments[0].notes
     parts = [[(note.pitch, round(note.start % 2, 6)) for note in notes if note.start // 2 == k] for k in range(3)]
@@ -109,7 +112,8 @@ def test_measures_of_a_melody_follow_one_another(weights: dict[str, Path], tmp_p
 def test_a_tune_is_changed(
     network: str, weights: dict[str, Path], tune: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = Options(weights=weights[network], source=tune, changes=("note_density=+0.1",), output=tmp_path / "out")
+    changes = ("note_density=+0.1",)
+    options = MelodyOptions(weights=weights[network], source=tune, changes=changes, output=tmp_path / "out")
     original, changed, sheet = generate(options)
     begin, words = f"tunes_1_tiny_{network}_density+0.1", ("original.mid", "changed.mid", "sheet.png")
     assert [path.name for path in (original, changed, sheet)] == [f"{begin}_{word}" for word in words]
@@ -127,14 +131,14 @@ def test_a_file_of_the_user_is_not_replaced(weights: dict[str, Path], tmp_path: 
     own = tmp_path / "tiny_measure_vae_seed0_001.mid"
     own.write_bytes(b"mine")
     with pytest.raises(UserError, match="no program of ours wrote it"):
-        generate(Options(weights=weights["measure_vae"], count=2, output=tmp_path))
+        generate(MelodyOptions(weights=weights["measure_vae"], count=2, output=tmp_path))
     assert list(tmp_path.iterdir()) == [own] and own.read_bytes() == b"mine"
 
 
 def test_a_tune_below_the_range_keeps_its_octave(weights: dict[str, Path], tmp_path: Path) -> None:
     low = tmp_path / "low.abc"
     low.write_text("X:1\nT:Low\nM:4/4\nL:1/4\nK:C\nC,,D,,E,,F,,|]\n", encoding="utf-8")
-    original, *_ = generate(Options(weights=weights["measure_vae"], source=low, output=tmp_path / "out"))
+    original, *_ = generate(MelodyOptions(weights=weights["measure_vae"], source=low, output=tmp_path / "out"))
     assert [note.pitch for note in next(read_midi_melody(original)).notes] == [36, 38, 40, 41]
 
 
@@ -199,7 +203,7 @@ def test_weights_are_those_of_the_only_run_or_of_the_repository(
     runs, shipped = tmp_path / "checkpoints", tmp_path / "released" / "explainable" / "adversarial_vae.pth"
 
     def chosen(**options: str) -> Path:
-        return Options(checkpoints=runs, **options).load().path
+        return load_chosen(MelodyOptions(checkpoints=runs, **options)).path
 
     with pytest.raises(CheckpointError, match=r"attribute_vae.pth: no such checkpoint; train it"):
         chosen()

@@ -17,9 +17,11 @@ from explainable.measures import MeasureSet
 from explainable.melodies.sources import builtin_files, own_files, read_tunes
 from explainable.melodies.tune_splits import assign_tune_splits, melody_hash
 from explainable.melodies.tunes import Note, Reading, Tune
+from explainable.options import MeasureSettings
+from explainable.prepare import prepare_measures
 from explainable.tokens import MEASURE, PHRASE
 from explainable.trained import load_vae
-from programs.study_prepare import MeasureSettings, prepare, prepare_measures, read_options
+from programs.study_prepare import prepare, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,7 +22,8 @@ from common.randomness import rng_at, seed_at
 from explainable.attributes import attribute_index, attributes
 from explainable.measures import MeasureSet
 from explainable.normal_scores import NormalScores, scores_of
-from explainable.stages import MODELS
+from explainable.options import TRAININGS
+from explainable.stages import STAGES
 from explainable.tokens import MEASURE
 from models.checkpoint import read_checkpoint
 from models.prior import Posterior
@@ -75,7 +76,7 @@ class Run:
     ) -> None:
         self.plain = {name: Plain(each, RATE if name == "vae" else helper_rate) for name, each in models.items()}
         self.vae = self.plain["vae"].model
-        make_options, make_stage = MODELS[self.vae.network]
+        make_options, make_stage = TRAININGS[self.vae.network], STAGES[self.vae.network]
         places = {"data": measures.folder, "checkpoints": folder / "weights", "runs": folder}
         stage = make_stage(make_options(**SHARED, **odd, **places))
         train(stage)

@@ -10,10 +10,11 @@ from tiny_models import LATENT, InputControls, LatentControls, save_adversarial_
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES, attribute_index
 from explainable.measures import MeasureSet
+from explainable.options import MapOptions
+from explainable.surface_maps import Axis, Origin, surface
 from explainable.trained import load_vae
 from models.checkpoint import CheckpointError
-from programs import study_surface_maps
-from programs.study_surface_maps import Axis, Options, Origin, draw_maps, surface
+from programs.study_surface_maps import draw_maps
 
 DENSITY, RANGE = attribute_index("note_density"), attribute_index("note_range")
 
@@ -38,7 +39,7 @@ def test_an_exact_control_gives_stripes_across_its_axis() -> None:
 @pytest.mark.parametrize(("names", "pairs"), [(ATTRIBUTES, 4), (ATTRIBUTES[:2], 1), (ATTRIBUTES[:1], 1)])
 def test_each_control_is_mapped_with_the_next(names: tuple[str, ...], pairs: int, tmp_path: Path) -> None:
     weights = save_measure_vae(tmp_path / "measure_vae.pth", names=names)
-    paths = draw_maps(Options(weights=weights, points=5, output=tmp_path / "maps"))
+    paths = draw_maps(MapOptions(weights=weights, points=5, output=tmp_path / "maps"))
     assert len(paths) == 2 * pairs and sorted((tmp_path / "maps").glob("[!.]*")) == sorted(paths)
     second = f"z1_{names[1]}" if len(names) > 1 else "z1"
     assert paths[0].name == f"surface_tiny_measure_vae_z0_{names[0]}_{second}.png"
@@ -50,44 +51,44 @@ def test_each_control_is_mapped_with_the_next(names: tuple[str, ...], pairs: int
 
 @pytest.mark.parametrize("name", ["z0_note_density_z1_note_range.png", "z0_note_density_z1_note_range.npz"])
 def test_a_foreign_file_is_refused_before_the_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_surface_maps, "surface", lambda *_: pytest.fail("computes"))
+    monkeypatch.setattr("explainable.surface_maps.surface", lambda *_: pytest.fail("computes"))
     weights = save_measure_vae(tmp_path / "measure_vae.pth", names=("note_density", "note_range"))
     (tmp_path / f"surface_tiny_measure_vae_{name}").write_text("by hand")
     with pytest.raises(UserError, match="no program of ours wrote it"):
-        draw_maps(Options(weights=weights, output=tmp_path))
+        draw_maps(MapOptions(weights=weights, output=tmp_path))
 
 
 def test_inputs_of_the_decoder_are_mapped_around_their_training_mean(tmp_path: Path) -> None:
     weights = save_adversarial_vae(tmp_path / "adversarial_vae.pth")
-    paths = draw_maps(Options(weights=weights, points=3, output=tmp_path))
+    paths = draw_maps(MapOptions(weights=weights, points=3, output=tmp_path))
     assert len(paths) == 8 and paths[0].name == "surface_tiny_adversarial_vae_rhythmic_complexity_note_range.png"
     assert numbers(paths[1])["x"].tolist() == [0.25 - 1.5, 0.25, 0.25 + 1.5]
-    picture, _ = draw_maps(Options(weights=weights, points=3, dimensions=(3, 1), output=tmp_path))
+    picture, _ = draw_maps(MapOptions(weights=weights, points=3, dimensions=(3, 1), output=tmp_path))
     assert picture.name == "surface_tiny_adversarial_vae_z3_z1.png"
     single = save_adversarial_vae(tmp_path / "single.pth", names=ATTRIBUTES[:1])
     with pytest.raises(UserError, match="has one control; name two dimensions of z with --dimensions"):
-        draw_maps(Options(weights=single, output=tmp_path))
+        draw_maps(MapOptions(weights=single, output=tmp_path))
 
 
 def test_planes_through_a_measure(measures: MeasureSet, tmp_path: Path) -> None:
     weights = save_measure_vae(tmp_path / "measure_vae.pth", measures)
     options = {"weights": weights, "data": measures.folder, "dimensions": (0, 4), "points": 3, "output": tmp_path}
-    _, path = draw_maps(Options(**options, measure=1))
+    _, path = draw_maps(MapOptions(**options, measure=1))
     assert path.name.startswith(f"surface_{measures.name}_measure_vae_measure1_z0_")
     z = load_vae(weights).encode(measures.split("test").tokens).mean
     np.testing.assert_allclose(numbers(path)["y"][1], z[:, 4].mean(), rtol=1e-5)
     np.testing.assert_allclose(np.diff(numbers(path)["y"]), 3 * float(z[:, 4].std()), rtol=1e-4)
     with pytest.raises(UserError, match="test rows; name another with --measure"):
-        draw_maps(Options(**options, measure=len(z)))
+        draw_maps(MapOptions(**options, measure=len(z)))
     other = save_measure_vae(tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="trained on another data set than"):
-        draw_maps(Options(**{**options, "weights": other}))
+        draw_maps(MapOptions(**{**options, "weights": other}))
     with pytest.raises(UserError, match="--measure needs --data"):
-        Options(measure=0)
+        MapOptions(measure=0)
 
 
 @pytest.mark.parametrize("dimensions", [(0,), (0, 0), (0, LATENT), (0, 1, 2)])
 def test_only_two_dimensions_of_z_can_be_mapped(dimensions: tuple[int, ...], tmp_path: Path) -> None:
     weights = save_measure_vae(tmp_path / "measure_vae.pth")
     with pytest.raises(UserError, match="takes two of the dimensions 0 to 4, as in 0,1"):
-        draw_maps(Options(weights=weights, dimensions=dimensions, output=tmp_path))
+        draw_maps(MapOptions(weights=weights, dimensions=dimensions, output=tmp_path))

@@ -11,9 +11,10 @@ import torch
 from common.errors import UserError
 from explainable.attributes import ATTRIBUTES
 from explainable.measures import MeasureSet
-from explainable.stages import MODELS
-from explainable.stages.measure_stage import MeasureOptions, MeasureStage
-from explainable.stages.stage import Rows, StudyOptions, StudyStage, drawn_tunes, run_place
+from explainable.options import TRAININGS, MeasureOptions, StudyOptions
+from explainable.stages import STAGES
+from explainable.stages.measure_stage import MeasureStage
+from explainable.stages.stage import Rows, StudyStage, drawn_tunes, run_place
 from explainable.trained import load_vae
 from models.checkpoint import read_checkpoint
 from programs.study_train import split_model, train_model
@@ -22,14 +23,14 @@ from training.stage import Position
 SMALL = {"latent": 6, "hidden": 8, "batch_size": 16, "epochs": 2, "epoch_rows": None, "learning_rate": 1e-2}
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=list(TRAININGS))
 def model(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 def options(model: str, measures: MeasureSet, folder: Path, **changes: Any) -> StudyOptions:
     places = {"data": measures.folder, "checkpoints": folder / "checkpoints", "runs": folder / "runs"}
-    return MODELS[model][0](**{**SMALL, **places, **changes})
+    return TRAININGS[model](**{**SMALL, **places, **changes})
 
 
 def saved(folder: Path, name: str = "vae_last.pth") -> dict[str, Any]:
@@ -82,7 +83,7 @@ def test_the_best_weights_do_not_depend_on_the_adversary(
     metrics = iter([{"val_loss": whole, "val_loss_without_adversary": own} for whole, own in epochs])
     monkeypatch.setattr(StudyStage, "validate", lambda *_: next(metrics))
     train_model(model, options(model, measures, tmp_path, epoch_rows=16))
-    for name in MODELS[model][1].best_by:
+    for name in STAGES[model].best_by:
         assert saved(tmp_path, f"{name}_best.pth")["facts"]["epoch"] == (1 if model == "measure_vae" else 2)
 
 
@@ -171,7 +172,7 @@ def test_runs_on_different_training_sets_have_different_folders() -> None:
 )
 def test_unusable_options_are_refused(model: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        MODELS[model][0](**changes)
+        TRAININGS[model](**changes)
 
 
 def test_a_command_line_names_its_model_first_or_with_a_flag() -> None:
