@@ -27,7 +27,7 @@ DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOU
 	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=10 GENERATION_SEEDS=2 LATENT_WINDOWS=800 CLASSIFIER_STEPS=60
 TRAIN := --store demo/store --checkpoints demo/checkpoints --runs demo/runs --preset demo
 TRAIN_LARGE := --store demo/store --checkpoints demo/checkpoints/large --runs demo/runs/large --preset large-demo
-# Elsewhere bfloat16 is computed by conversion, at a third of the speed.
+# Elsewhere bfloat16 is computed by conversion and slower than float32; a training measures that, and its log says so.
 BF16 := $(if $(shell grep -m1 -oE 'amx_bf16|avx512_bf16' /proc/cpuinfo 2>/dev/null),--bf16)
 STUDY := --data demo/measures/bach --checkpoints demo/checkpoints --runs demo/runs --metrics demo/metrics \
 	--parts B,improved --latents 32 --attributes 4 --seeds 1 --jobs 2 --sweep-measures 100 \

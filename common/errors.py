@@ -19,7 +19,8 @@ class UserError(Exception):
 
 def reason_of(error: BaseException) -> str:
     """Return an error as one printable line, for the list of files that could not be used."""
-    return printable(" ".join(str(error).split()))[:300] or type(error).__name__
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(" ".join(words.split()))[:300] or type(error).__name__
 
 
 def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
@@ -27,8 +28,9 @@ def run_command(main: Callable[[], object], *also: type[Exception]) -> None:
 
     Ctrl-C gives exit code 130. SIGTERM and SIGHUP give 128 + signal number, after temporary files are removed. After
     `main`, while the interpreter ends, signals are ignored. Letters that the output's encoding lacks are printed
-    escaped.
+    escaped. Pictures need no window: the backend that a notebook's environment names may not be installed here.
     """
+    os.environ["MPLBACKEND"] = "agg"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_MISSING = "no such file"
 _LEADS_OUT = re.compile(r"^(?:[A-Za-z]:)?/|(?:^|/)\.\.(?:/|$)")  # absolute on any system, or with ".." in it
 
 
@@ -52,10 +53,11 @@ def find_files(paths: Sequence[str], midi_dir: Path, *, allow_outside: bool = Fa
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A path below the root, spelled as in the file system, and whether it passes a link."""
+    """A path below the root, spelled as in the file system, whether it passes a link, and why it cannot be read."""
 
     path: str
     has_link: bool
+    problem: str
 
 
 class _Tree:
@@ -79,16 +81,18 @@ class _Tree:
             if entry is None:
                 return None
             place, has_link = f"{place}/{entry.name}".lstrip("/"), has_link or entry.is_symlink()
-        return _Place(place, has_link) if _is_file(entry) else None
+        problem = _problem_of(entry)
+        return None if problem == _MISSING else _Place(place, has_link, problem)
 
     def check(self, path: str, place: _Place | None, allow_outside: bool) -> tuple[Path | None, str]:
         """Return the file of a path, or None and why it cannot be used."""
         if _LEADS_OUT.search(path):
             if not allow_outside:
                 return None, "leads out of the MIDI folder"
-            return (self.root / path, "") if _is_file(self.root / path) else (None, "no such file")
-        if place is None:
-            return None, "no such file"
+            problem = _problem_of(self.root / path)
+            return None if problem else self.root / path, problem
+        if place is None or place.problem:
+            return None, place.problem if place else _MISSING
         file = self.root / place.path
         if place.has_link and not allow_outside and not file.resolve().is_relative_to(self.real_root):
             return None, "a link that leads out of the MIDI folder"
@@ -106,8 +110,12 @@ def _list_folder(folder: Path) -> dict[str, os.DirEntry[str]]:
     return composed | {entry.name: entry for entry in entries}
 
 
-def _is_file(place: os.DirEntry[str] | Path) -> bool:
+def _problem_of(place: os.DirEntry[str] | Path) -> str:
+    """Why a file cannot be read, or "" if it can."""
     try:
-        return place.is_file()
+        if place.is_file():
+            return ""
+        place.stat()  # raises an error for a link to nowhere
+        return _MISSING if place.is_dir() else "not a regular file"
     except (OSError, ValueError):  # links in a circle, a name too long for the file system, or with a NUL in it
-        return False
+        return _MISSING

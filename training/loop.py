@@ -86,7 +86,7 @@ class _Run:
         self.folder.drop_epochs_after([p.name for p in stage.phases], self.progress.phase, self.progress.epoch)
         self.folder.note(f"device: {device}")
         if self.options.bf16 and bfloat16_is_slow(stage.device):
-            self.folder.note("--bf16: this processor has no AMX, so bfloat16 is slower than float32 here; leave it out")
+            self.folder.note("--bf16: bfloat16 is slower than float32 on this processor; leave it out")
         # Imported late: it takes seconds, and --help and --dry-run do not need it.
         from torch.utils.tensorboard import SummaryWriter
 

@@ -148,5 +148,19 @@ def test_a_signal_after_the_work_changes_nothing(name: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+def test_a_program_draws_also_where_the_environment_names_a_notebooks_backend() -> None:
+    draw = "from figures.style import png; from matplotlib.figure import Figure; print(png(Figure())[1:4])"
+    program = f"from common.errors import run_command\nrun_command(lambda: exec({draw!r}))"
+    environment = os.environ | {"MPLBACKEND": "module://backend_of_no_package"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("b'PNG'\n", 0), done.stderr
+
+
+def test_the_reason_of_an_error_of_the_system_is_in_words(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as error:
+        (tmp_path / "none").read_bytes()
+    assert reason_of(error.value) == "No such file or directory" and reason_of(OSError("odd")) == "odd"
+
+
 def test_the_reason_of_an_error_is_one_line() -> None:
     assert reason_of(ValueError("a\n  b \x1b")) == "a b \\x1b" and reason_of(MemoryError()) == "MemoryError"

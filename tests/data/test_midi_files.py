@@ -32,6 +32,15 @@ def test_paths_are_below_the_folder(midi_dir: Path) -> None:
     assert found(["rock/a.mid", *paths], midi_dir)[1:] == ["no such file"] * len(paths)
 
 
+def test_a_pipe_is_no_file(midi_dir: Path) -> None:
+    os.mkfifo(midi_dir / "pipe.mid")
+    os.mkfifo(midi_dir.parent / "pipe.mid")
+    (midi_dir / "link.mid").symlink_to("nowhere")
+    paths = ["jazz/a.mid", "pipe.mid", "../pipe.mid", "link.mid"]
+    reasons = ["not a regular file", "not a regular file", "no such file"]
+    assert found(paths, midi_dir, allow_outside=True) == [midi_dir / "jazz/a.mid", *reasons]
+
+
 def test_a_first_folder_is_left_out_for_all_paths_or_for_none(midi_dir: Path) -> None:
     jazz = midi_dir / "jazz"
     assert found(["jazz/a.mid", "jazz/b.mid"], jazz) == [jazz / "a.mid", "no such file"]
