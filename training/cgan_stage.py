@@ -40,7 +40,7 @@ class CGANStage(RollStage):
 
     def build_models(self, phase: RollPhase) -> list[str]:
         self.seed_weights(self.name)
-        log = ["best by: distance of generated to real validation windows (evaluation/statistics/roll_distance.py)"]
+        log = ["best by: distance of generated to real validation windows (evaluation/statistics/distances.py)"]
         gan = Adversaries.build(self.options, self.cvae, len(self.genres), phase.seq_len)
         gan.generator.start_at(self.train_windows.pitch_rate().cpu())
         self.models = {"generator": gan.generator, "critic": gan.critic}

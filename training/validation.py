@@ -33,7 +33,7 @@ def validate_cvae(cvae: nn.Module, windows: WindowSource, reconstruction: str, b
 
 @torch.no_grad()
 def validate_generator(generator: nn.Module, windows: WindowSource) -> dict[str, float]:
-    """Distance of generated to real windows (`evaluation.statistics.roll_distance`), and the share of silent ones.
+    """Distance of generated to real windows (`distances.roll_distance`), and the share of silent ones.
 
     Generates as many windows of each genre as the split has, from the generator's prior, with the same noise at every
     call.

@@ -28,6 +28,7 @@ from evaluation.samples.clip_embeddings import ClipEmbedder
 from evaluation.samples.clips import Clips, ClipSource
 from evaluation.statistics import distances
 from evaluation.statistics.distances import Fidelity, frechet_distance, kernel_distance
+from evaluation.statistics.extrapolation import ROWS_PER_DIMENSION, frechet_infinity
 from evaluation.statistics.features import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, REPORTED, Column, ResultTable, columns
 
@@ -189,9 +190,9 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
         "n_train": len(of_train[0]),
         "FAD_train": defined(frechet_distance, *of_train),
         "KAD": defined(kernel_distance, reference, fakes[0]),
-        "FAD_infinity": defined(lambda *pair: distances.frechet_infinity(*pair, rng), *of_all_seeds),
+        "FAD_infinity": defined(lambda *pair: frechet_infinity(*pair, rng), *of_all_seeds),
         "n_infinity": len(of_all_seeds[0]),
-        "n_infinity_needed": distances.ROWS_PER_DIMENSION * reference.shape[1],
+        "n_infinity_needed": ROWS_PER_DIMENSION * reference.shape[1],
         **_fidelity(reference, fakes[0], ""),
         **_fidelity(reference, torch.cat([rows[:n] for rows, n in zip(trains, numbers, strict=True)]), "_train"),
     }

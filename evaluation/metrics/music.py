@@ -18,7 +18,8 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.randomness import rng_at
 from evaluation.samples.clips import Clips, ClipSource
-from evaluation.statistics.features import FEATURES, NOVELTY, KnownWindows, musical_features
+from evaluation.statistics.features import FEATURES, musical_features
+from evaluation.statistics.novelty import NOVELTY, KnownWindows
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, MADE_BY, OURS, SHARE, Column, ResultTable, columns
 
 Features = dict[str, Tensor]

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.statistics.distances import fidelity, frechet_distance, frechet_infinity, kernel_distance, random_halves
+from evaluation.statistics.distances import fidelity, frechet_distance, kernel_distance, random_halves
+from evaluation.statistics.extrapolation import frechet_infinity
 
 
 def sample(mean: Tensor, root: Tensor, n: int = 50, seed: int = 0) -> Tensor:

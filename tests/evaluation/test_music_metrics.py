@@ -15,7 +15,8 @@ from common.errors import UserError
 from data.pianoroll import roll_notes
 from evaluation.metrics.music import ALL_FEATURES, genre_features, measure_music, overlap_area
 from evaluation.samples.clips import ClipSource, RealClips, open_clip_sources
-from evaluation.statistics.features import FEATURES, NOVELTY, KnownWindows, musical_features
+from evaluation.statistics.features import FEATURES, musical_features
+from evaluation.statistics.novelty import NOVELTY, KnownWindows
 
 UNDEFINED_IN_SILENCE = {
     "polyphony", "note_length", "pitch_range", "pitch_class_entropy", "scale_consistency", "repetition"
