@@ -106,16 +106,25 @@ class FrameGRU(nn.Module):
         """
         if frames.device.type != "cpu":
             return self._run_library(frames, constant, hidden)
+        states, last = self._recur(frames, constant, hidden, played)
+        return _in_order_of_steps(states).flatten(1, 2).permute(2, 0, 1), last.transpose(1, 2)
+
+    def last_states(self, frames: Tensor) -> Tensor:
+        """The last hidden state of each direction, (directions, B, hidden), as in `run`."""
+        if frames.device.type != "cpu":
+            return self._run_library(frames, None, None)[1]
+        return self._recur(frames, None, None, None)[1].transpose(1, 2)
+
+    def _recur(
+        self, frames: Tensor, constant: Tensor | None, hidden: Tensor | None, played: Steps | None
+    ) -> tuple[Tensor, Tensor]:
+        """States (T, directions, hidden, B), each direction in its own order, and the last ones."""
         gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)
-        n_directions, size = gates.shape[1], self.gru.hidden_size
         weight, bias = self.recurrent_weights()
-        start = weight.new_zeros(n_directions, size, len(frames)) if hidden is None else hidden.t()[None]
-        if n_directions == 2:
-            gates = torch.stack([gates[:, 0], gates[:, 1].flip(0)], dim=1)
-        states, last = _Recurrence.apply(gates, start, weight, bias, self.product_type(weight), *(played or ()))
-        if n_directions == 2:
-            states = torch.stack([states[:, 0], states[:, 1].flip(0)], dim=1)
-        return states.flatten(1, 2).permute(2, 0, 1), last.transpose(1, 2)
+        start = weight.new_zeros(gates.shape[1], self.gru.hidden_size, len(frames))
+        if hidden is not None:
+            start = hidden.t()[None]
+        return _Recurrence.apply(gates, start, weight, bias, self.product_type(weight), *(played or ()))
 
     # Under autocast to any type, CUDA's library computes in float16, whose gradients need a scaled loss.
     @in_full_precision
@@ -164,7 +173,8 @@ class FrameGRU(nn.Module):
 class _Recurrence(torch.autograd.Function):
     """States of a recurrence, from the contributions of the inputs to its gates.
 
-    gates (T, D, 3H, B) in the order reset r, update z, new n; hidden (D, H, B); weight (D, 3H, H); bias (D, H, 1);
+    gates (T, D, 3H, B) in the order reset r, update z, new n, those of a second direction in the order of frames, which
+    is the reverse of that of its steps; hidden (D, H, B); weight (D, 3H, H); bias (D, H, 1);
     `products`: the dtype of products; `played`: fields of `Steps` if the steps are already computed.
     Returns the states (T, D, H, B) and the last one (D, H, B).
     """
@@ -174,6 +184,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, *played: Tensor
     ) -> tuple[Tensor, Tensor]:
+        gates = _in_order_of_steps(gates)
         steps = Steps(*played) if played else Steps.from_start(len(gates), hidden.to(weight.dtype))
         if not played:
             factors = weight.to(products)
@@ -211,4 +222,10 @@ class _Recurrence(torch.autograd.Function):
             grad_bias += new.sum(2)
             back = torch.bmm(transposed, grad_shares.flatten(1, 2)).to(grad.dtype)
             grad = back.addcmul_(grad, update[t])
-        return grad_gates.flatten(2, 3), grad, grad_weight, grad_bias[..., None], None, *[None] * ctx.n_played
+        grad_gates = _in_order_of_steps(grad_gates.flatten(2, 3))
+        return grad_gates, grad, grad_weight, grad_bias[..., None], None, *[None] * ctx.n_played
+
+
+def _in_order_of_steps(gates: Tensor) -> Tensor:
+    """(T, directions, ...) with the frames of a second direction reversed; its own inverse."""
+    return gates if gates.shape[1] == 1 else torch.stack([gates[:, 0], gates[:, 1].flip(0)], dim=1)

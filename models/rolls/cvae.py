@@ -8,6 +8,7 @@ from ..gru import FrameGRU, in_full_precision
 from ..names import STANDARD_NORMAL
 from ..playing import PROBABILITIES, SAMPLED, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
+from .cells import cross_entropy
 
 
 class EventEncoder(nn.Module):
@@ -58,8 +59,7 @@ class CVAE(Model):
 
     def encode(self, roll: Tensor, events: Tensor, event_window: Tensor, genre: Tensor) -> Posterior:
         """Posterior of a batch: `roll` (B, 128, T), its notes and `genre` int64 (B,), as in `data.windows.Batch`."""
-        states = self.encoder(roll.transpose(1, 2))
-        forward_last, backward_last = states[:, -1].chunk(2, dim=1)[0], states[:, 0].chunk(2, dim=1)[1]
+        forward_last, backward_last = self.encoder.last_states(roll.transpose(1, 2))
         notes = self.event_encoder(events, event_window, len(roll))
         summary = torch.cat([forward_last, backward_last, notes, self.genre(genre)], dim=1)
         log_variance = self.log_variance(summary).float().clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
@@ -79,9 +79,7 @@ class CVAE(Model):
 
     def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """-log p(X | z, y) in nats, (B,): binary cross-entropy of the cells, teacher-forced."""
-        logits = self.decode(z, genre, roll)
-        # -log p(x) = softplus(l) - x l takes fewer passes over the roll than the library's function.
-        return nn.functional.softplus(logits).sum((1, 2)) - (logits * roll).sum((1, 2))
+        return cross_entropy(self.decode(z, genre, roll).transpose(1, 2), roll.transpose(1, 2))
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """Squared error of the teacher-forced probabilities, summed over a window's cells, (B,)."""

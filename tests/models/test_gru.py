@@ -30,6 +30,8 @@ def test_frame_gru_has_the_states_and_gradients_of_torchs_gru(
     expected = gru.gru(inputs, None if hidden is None else hidden[None])
     found = gru.run(frames, constant, hidden)
     assert torch.equal(gru(frames, constant, hidden), found[0])
+    if constant is None and hidden is None:
+        assert torch.equal(gru.last_states(frames), found[1])
     leaves = [tensor for tensor in (frames, constant, hidden, *gru.parameters()) if tensor is not None]
     for ours, theirs in zip(found, expected, strict=True):  # all states, the last states
         torch.testing.assert_close(ours, theirs)
@@ -37,6 +39,17 @@ def test_frame_gru_has_the_states_and_gradients_of_torchs_gru(
         gradients = (torch.autograd.grad((x * weighting).sum(), leaves, retain_graph=True) for x in (ours, theirs))
         for our_gradient, their_gradient in zip(*gradients, strict=True):
             torch.testing.assert_close(our_gradient, their_gradient)
+
+
+def test_gradients_of_the_last_states_are_those_of_torchs_gru() -> None:
+    gru = FrameGRU(6, 0, 4, bidirectional=True).double()
+    frames, weighting = torch.randn(5, 7, 6, dtype=torch.float64), torch.randn(2, 5, 4, dtype=torch.float64)
+    ours, theirs = (
+        torch.autograd.grad((last * weighting).sum(), list(gru.parameters()))
+        for last in (gru.last_states(frames), gru.gru(frames)[1])
+    )
+    for our_gradient, their_gradient in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our_gradient, their_gradient)
 
 
 @pytest.mark.parametrize("half_products", [False, True])

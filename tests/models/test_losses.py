@@ -13,6 +13,7 @@ from models.base import RollCritic
 from models.losses import critic_loss, elbo_terms, straight_through
 from models.names import NLL, RECONSTRUCTIONS
 from models.prior import StandardNormal, gaussian_kl
+from models.rolls.cells import cross_entropy
 
 GENRE = torch.zeros(1, dtype=torch.int64)
 
@@ -50,6 +51,24 @@ def test_straight_through_is_thresholded_with_the_gradient_of_the_probabilities(
     thresholded = straight_through(probabilities)
     assert thresholded.tolist() == [0, 0, 1, 1]
     assert torch.equal(torch.autograd.grad((weights * thresholded).sum(), probabilities)[0], weights)
+
+
+def test_cross_entropy_of_cells_is_the_librarys_with_its_gradient() -> None:
+    logits = (20 * torch.randn(4, 8, 128, dtype=torch.float64)).requires_grad_()
+    cells, weights = binary_rolls(4, 8).transpose(1, 2).double(), torch.randn(4, dtype=torch.float64)
+    expected = F.binary_cross_entropy_with_logits(logits, cells, reduction="none").sum((1, 2))
+    found = cross_entropy(logits, cells)
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad((weights * each).sum(), logits)[0] for each in (found, expected))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("logit", [-1000.0, -80.0, 0.0, 80.0, 1000.0])
+def test_cross_entropy_of_extreme_cells_is_exact(logit: float) -> None:
+    for cell in (0.0, 1.0):
+        logits, cells = torch.full((1, 1, 128), logit), torch.full((1, 1, 128), cell)
+        expected = F.binary_cross_entropy_with_logits(logits, cells, reduction="sum")
+        torch.testing.assert_close(cross_entropy(logits, cells)[0], expected)
 
 
 # The critic and its loss
