@@ -64,6 +64,15 @@ def product_type(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+def sounding(frames: Tensor) -> slice:
+    """The columns of frames (B, T, C) from the first to the last that is not 0 in all of them.
+
+    Products with rolls need no others: music leaves a third to a half of the keys silent in whole batches.
+    """
+    used = frames.abs().amax((0, 1)).nonzero()[:, 0].tolist()
+    return slice(used[0], used[-1] + 1) if used else slice(0, 1)
+
+
 def in_full_precision(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method without autocast on the device of its first argument, a tensor."""
 
@@ -161,6 +170,9 @@ class FrameGRU(nn.Module):
 
     def _with_frames(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
         """`fixed` (n, B or 1) plus the product of the frames with `weight` (n, frame_size), (T, n, B)."""
+        if not frames.requires_grad:
+            keys = sounding(frames)
+            frames, weight = frames[:, :, keys], weight[:, keys]
         rows = frames.permute(1, 2, 0)
         return torch.baddbmm(fixed.expand(len(rows), -1, -1), weight.expand(len(rows), -1, -1), rows)
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
 from ..frames import Convolution, convolve, convolve_transposed
+from ..gru import sounding
 
 _LAGS = 3  # by which two filters of conv1, 5 frames at a stride of 2, overlap
 
@@ -68,7 +69,9 @@ class Critic(RollCritic):
         if real.device.type != "cpu":
             return super().scores_and_gradient_norm(real, fake, genre, mix, latents)
         # The first layer is linear: mixing its outputs is mixing the rolls, two convolutions instead of three.
-        first_real, first_fake, of_genre = self.first_layer(real), self.first_layer(fake), self.genre_layer(genre)
+        first_fake, of_genre = self.first_layer(fake), self.genre_layer(genre)
+        keys = sounding(real.transpose(1, 2))
+        first_real = convolve(real[:, keys].transpose(1, 2).contiguous(), self.conv1.weight[:, keys], stride=2)
         scores = self.activations(torch.cat([first_real + of_genre, first_fake + of_genre])).score
         with torch.no_grad():  # only the signs of the mixed activations enter the gradient: they are constants
             first_mixed = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.gru import FrameGRU, _Recurrence
+from models.gru import FrameGRU, _Recurrence, sounding
 from models.prior import Autoregressive
 from models.study.token_gru import TokenGRU
 
@@ -39,6 +39,18 @@ def test_frame_gru_has_the_states_and_gradients_of_torchs_gru(
         gradients = (torch.autograd.grad((x * weighting).sum(), leaves, retain_graph=True) for x in (ours, theirs))
         for our_gradient, their_gradient in zip(*gradients, strict=True):
             torch.testing.assert_close(our_gradient, their_gradient)
+
+
+def test_silent_columns_of_frames_add_nothing() -> None:
+    frames = torch.zeros(5, 7, 6, dtype=torch.float64)
+    assert sounding(frames) == slice(0, 1)
+    frames[2, 3, 1], frames[4, 0, 3] = -1.0, 0.5
+    assert sounding(frames) == slice(1, 4)
+    gru = FrameGRU(6, 0, 4).double()
+    found, expected = gru(frames), gru.gru(frames)[0]
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad(each.square().sum(), gru.gru.weight_ih_l0)[0] for each in (found, expected))
+    torch.testing.assert_close(*gradients)
 
 
 def test_gradients_of_the_last_states_are_those_of_torchs_gru() -> None:
