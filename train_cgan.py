@@ -41,7 +41,7 @@ def iterate(stage: "CGANStage", draw: "Draw") -> dict[str, "Tensor"]:
         critic_losses = stage.gan.critic_losses(stage.encoded(draw, draw.index(stream)), draw)
         stage.update(critic_losses["critic"], "critic")
     _, genre, posterior = stage.encoded(draw, draw.index())
-    z = posterior.sample(draw.normal(*posterior.mean.shape))
+    z = posterior.sample(draw.normal(posterior.mean.shape[1]))
     loss = stage.gan.generator_loss(z, genre, draw)
     stage.update(loss, "generator")
     return {"generator": loss, **critic_losses}

@@ -46,7 +46,7 @@ class Options(CVAESizeOptions, OptimizerOptions, RollTrainingOptions):
 def iterate(stage: "CVAEStage", draw: "Draw") -> dict[str, "Tensor"]:
     """One step of the objective; returns the losses to log."""
     options, cvae, batch = stage.options, stage.models["cvae"], draw.batch()
-    noise = draw.normal(len(batch.genre), cvae.noise_size(options.seq_len))
+    noise = draw.normal(cvae.noise_size(options.seq_len))
     terms = stage.elbo_terms(batch, noise)
     kl = terms.kl.sum(1)
     # L_ELBO (report, section 2.1.3), each window weighted by its genre

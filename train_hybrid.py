@@ -75,7 +75,7 @@ def iterate(stage: "HybridStage", draw: "Draw") -> dict[str, "Tensor"]:
         stage.update(critic_losses["critic"], "D")
 
     options, cvae, batch = stage.options, stage.models["cvae"], draw.batch()
-    noise = draw.normal(len(batch.genre), cvae.noise_size(stage.train_windows.seq_len))
+    noise = draw.normal(cvae.noise_size(stage.train_windows.seq_len))
     terms = stage.elbo_terms(batch, noise)
     kl = terms.kl.sum(1)
     elbo_loss = (stage.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()

@@ -1,6 +1,7 @@
 """Choose the device to compute on, and set up this process for it."""
 
 import ctypes
+import os
 import sys
 import timeit
 
@@ -18,7 +19,8 @@ def select_device(name: str) -> torch.device:
         name = next(device for device, usable in available.items() if usable)
     if not available[name]:
         raise UserError(f"device {name}: not available here; use cpu or auto")
-    return torch.device(name)
+    # One GPU for each process of torchrun.
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
 
 
 def prepare_process(

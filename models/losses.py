@@ -1,5 +1,7 @@
 """The terms of the training objectives. Sums over a window are returned per window: callers weight and average them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -50,13 +52,14 @@ class ElboTerms(NamedTuple):
 
 def elbo_terms(
     cvae: Model, batch: tuple[Tensor, Tensor, Tensor, Tensor], noise: Tensor, reconstruction: str,
-    free_nats: float = 0.0,
+    free_nats: float = 0.0, batch_mean: Callable[[Tensor], Tensor] = partial(torch.mean, dim=0),
 ) -> ElboTerms:  # fmt: skip
     """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, size of z), decode teacher-forced.
 
     `reconstruction` is one of `RECONSTRUCTIONS`. `free_nats` are free bits (Kingma et al. 2016, appendix C.8): below
     this batch-mean KL a group of `cvae.latent` latents (a second, or the window) sends no gradient to the encoder; a
-    learned prior is still trained. The returned KL is unchanged.
+    learned prior is still trained. The returned KL is unchanged. `batch_mean` returns the mean over a batch of which
+    its argument (B, groups) may be a part.
     """
     roll, _, _, genre = batch
     posterior = cvae.encode(*batch)
@@ -65,7 +68,7 @@ def elbo_terms(
     kl = cvae.prior.kl(posterior, z, genre)
     if free_nats:
         groups = kl.unflatten(1, (-1, cvae.latent))
-        costs = groups.sum(2).mean(0) > free_nats
+        costs = batch_mean(groups.sum(2)) > free_nats
         of_prior_alone = cvae.prior.kl(posterior.detach(), z.detach(), genre).view_as(groups)
         kl = torch.where(costs[:, None], groups, of_prior_alone).flatten(1)
     return ElboTerms(error, kl, z)

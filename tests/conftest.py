@@ -1,11 +1,16 @@
 """Fixtures that several test files share."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
 from corpus import write_corpus
 from tiny_stores import make_store
+
+from explainable.measures import MeasureSet
+from explainable.tokens import MEASURE
+from programs.study_prepare import MeasureSettings, prepare_measures
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +36,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for report in skipped:
             print(f"\nskipped although everything is installed: {report.nodeid} {report.longrepr[2]}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of thirty tunes of four measures of eighths, quarters and halves, and a jig."""
+    path, generator, tunes = tmp_path_factory.mktemp("tunes") / "tunes.abc", random.Random(0), []
+    for number in range(30):
+        bars = ["".join(generator.choice(["C2", "DE", "G2", "Bc", "A2"]) for _ in range(3)) + "F2" for _ in range(4)]
+        tunes.append(f"X:{number}\nT:Tune {number}\nM:4/4\nL:1/8\nK:C\n{'|'.join(bars)}|]\n")
+    path.write_text("\n".join([*tunes, "X:99\nM:6/8\nK:C\nA3B3|\n"]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def measures(tunes: Path) -> MeasureSet:
+    """The tunes as they stand."""
+    return prepare_measures([tunes], tunes.parent / "measures", MEASURE, MeasureSettings(transpose=False))

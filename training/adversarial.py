@@ -1,6 +1,6 @@
 """The WGAN step of stages 2 and 3: generator and critic, and their losses (report, section 2.2.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -68,9 +68,9 @@ class Adversaries:
         """
         roll, genre, posterior = real
         with torch.no_grad():
-            z_real = posterior.sample(draw.normal(*posterior.mean.shape))
+            z_real = posterior.sample(draw.normal(posterior.mean.shape[1]))
             z_fake, fake = self._fakes(z_real, genre, draw)
-        mix, options = draw.uniform(len(genre)), self.options
+        mix, options = draw.uniform(), self.options
         loss, distance, norm = critic_loss(
             self.critic, roll, fake, genre, mix, options.penalty, options.drift, (z_real, z_fake)
         )
@@ -83,10 +83,11 @@ class Adversaries:
 
     def _fakes(self, z: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """z (B, size of z) with constant samples of the prior in its first rows, and G(z, y) as the critic sees it."""
-        if count := round(self.options.prior_share * len(z)):
+        if first := round(self.options.prior_share * draw.n):
             with torch.no_grad():
-                drawn = self.generator.prior.sample(draw.normal(count, z.shape[1]), genre[:count])
-            z = torch.cat([drawn, z[count:]])
+                noise = draw.normal(z.shape[1], first)
+                drawn = self.generator.prior.sample(noise, genre[: len(noise)])
+            z = torch.cat([drawn, z[len(noise) :]])
         probabilities = self.generator(z, genre)
         return z, straight_through(probabilities) if self.options.fakes == BINARY else probabilities
 
@@ -107,8 +108,12 @@ class GradientShare:
     |g_G| / (|g_G| + |g_ELBO|) with Euclidean norms over a batch: 0 if L_G is cut off, 1/2 if both are equally strong.
     """
 
-    def __init__(self, z: Tensor, z_of_generator: Tensor) -> None:
-        """`z`: the encoder's. `z_of_generator`: computed from it, or a constant. Call before the backward pass."""
+    def __init__(self, z: Tensor, z_of_generator: Tensor, norm: Callable[[Tensor], Tensor]) -> None:
+        """`z`: the encoder's. `z_of_generator`: computed from it, or a constant. Call before the backward pass.
+
+        `norm`: as `Stage.gradient_norm`.
+        """
+        self._norm = norm
         self._whole = self._generator = z.new_zeros(1)
         z.register_hook(partial(setattr, self, "_whole"))
         if z_of_generator.requires_grad:
@@ -116,5 +121,5 @@ class GradientShare:
 
     def value(self) -> Tensor:
         """The share, a scalar. Call after the backward pass."""
-        of_generator, of_elbo = self._generator.norm(), (self._whole - self._generator).norm()
+        of_generator, of_elbo = self._norm(self._generator), self._norm(self._whole - self._generator)
         return of_generator / (of_generator + of_elbo).clamp_min(1e-30)

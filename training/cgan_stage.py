@@ -69,4 +69,4 @@ class CGANStage(RollStage):
         return Encoded(windows.rolls(index), windows.genre[index], posterior)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
-        return validate_generator(models["generator"], self.val_windows)
+        return validate_generator(models["generator"], self.val_windows, self.ranks)

@@ -59,7 +59,7 @@ class CVAEStage(RollStage):
 
     def elbo_terms(self, batch: Batch, noise: Tensor) -> ElboTerms:
         """-log p(X | z, y) and KL(q || p) of each window, with z drawn by `noise`."""
-        return elbo_terms(self.models["cvae"], batch, noise, NLL, self.options.free_nats)
+        return elbo_terms(self.models["cvae"], batch, noise, NLL, self.options.free_nats, self.batch_mean)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
-        return validate_cvae(models["cvae"], self.val_windows, NLL, self.options.beta)
+        return validate_cvae(models["cvae"], self.val_windows, NLL, self.options.beta, self.ranks)

@@ -85,11 +85,12 @@ class HybridStage(RollStage):
     def elbo_terms(self, batch: Batch, noise: Tensor) -> ElboTerms:
         """The reconstruction error and KL(q || p) of each window, with z drawn by `noise`."""
         options = self.options
-        return elbo_terms(self.models["cvae"], batch, noise, options.reconstruction, options.free_nats)
+        objective = options.reconstruction, options.free_nats
+        return elbo_terms(self.models["cvae"], batch, noise, *objective, self.batch_mean)
 
     def gradient_share(self, z: Tensor, z_of_generator: Tensor) -> GradientShare:
         """The share of L_G in the gradient on z, to be read after the backward pass."""
-        return GradientShare(z, z_of_generator)
+        return GradientShare(z, z_of_generator, self.gradient_norm)
 
     @torch.no_grad()
     def critic_windows(self, draw: Draw) -> Iterator[Encoded]:
@@ -105,9 +106,10 @@ class HybridStage(RollStage):
             yield from windows.split([len(index) for index in together])
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        objective = self.options.reconstruction, self.options.beta
         return {
-            **validate_cvae(models["cvae"], self.val_windows, self.options.reconstruction, self.options.beta),
-            **validate_generator(models["G"], self.val_windows),
+            **validate_cvae(models["cvae"], self.val_windows, *objective, self.ranks),
+            **validate_generator(models["G"], self.val_windows, self.ranks),
         }
 
     def weights_file(self, model: str, phase: Phase, which: str) -> str:

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from signal import Signals
 from typing import Any, NoReturn
@@ -23,7 +23,8 @@ from models import describe, rebuild
 from models.checkpoint import FORMAT_VERSION, weights_content
 from models.weight_files import BEST, LAST
 from training.epoch_losses import EpochLosses
-from training.run_folder import RunFolder
+from training.ranks import opened_ranks
+from training.run_folder import ReadOnlyRunFolder, RunFolder
 from training.stage import Phase, Position, Stage
 from training.stop_signals import stop_signals
 
@@ -49,19 +50,25 @@ class Progress:
 def train(stage: Stage) -> None:
     """Train `stage` from the start, or from its saved state.
 
-    Raises `UserError` if another process trains in its folder, the saved state was made with other options, weights of
-    another run would be overwritten, or a loss is not finite; SystemExit(128 + signal) after Ctrl-C, SIGTERM or SIGHUP,
-    when the state is saved.
+    Started by `torchrun`, its processes train together. Raises `UserError` if another run trains in its folder, the
+    saved state was made with other options, weights of another run would be overwritten, or a loss is not finite;
+    SystemExit(128 + signal) after Ctrl-C, SIGTERM or SIGHUP, when the state is saved.
     """
-    with locked_folder(stage.folder, "another process trains here; wait for its end, or name another folder: --runs"):
+    with opened_ranks() as ranks, ExitStack() as lock:
+        with ranks.together():
+            if ranks.first:
+                in_use = "another process trains here; wait for its end, or name another folder: --runs"
+                lock.enter_context(locked_folder(stage.folder, in_use))
+        stage.ranks = ranks
         _Run(stage).train()
 
 
 class _Run:
     def __init__(self, stage: Stage) -> None:
-        self.stage, self.options = stage, stage.options
-        self.folder = RunFolder(stage.folder)
+        self.stage, self.options, self.ranks = stage, stage.options, stage.ranks
+        self.folder = (RunFolder if self.ranks.first else ReadOnlyRunFolder)(stage.folder)
         self.progress = Progress()
+        self.stopped_by: Signals | None = None
         # A state within a phase is written once the next step was finite: its weights can be wrecked, yet finite.
         self.waiting_state: memoryview | None = None
 
@@ -71,27 +78,38 @@ class _Run:
 
     def train(self) -> None:
         stage = self.stage
-        stage.open()
-        device = prepare_process(stage.device, threads=self.options.threads, tf32=self.options.tf32)
-        state = None if self.options.restart else self._resumable_state()
-        if state and self.progress.phase == len(stage.phases) - 1 and self.progress.epoch >= self.phase.epochs:
-            print(f"{stage.folder}: this run is complete; --restart begins anew")
+        with self.ranks.together():
+            stage.open()
+            device = prepare_process(stage.device, threads=self.options.threads, tf32=self.options.tf32)
+            state = None if self.options.restart else self._resumable_state()
+            if state and self.progress.phase == len(stage.phases) - 1 and self.progress.epoch >= self.phase.epochs:
+                if self.ranks.first:
+                    print(f"{stage.folder}: this run is complete; --restart begins anew")
+                return
+        place = int(state is not None), self.progress.phase, self.progress.epoch, self.progress.example
+        alike = self.ranks.alike(*place)
+        with self.ranks.together():
+            if not alike:
+                raise UserError(f"{stage.folder}: not the same folder in all processes; name a shared one with --runs")
+            self._open_folders(is_new=state is None)
+        for line in (f"device: {device}", f"{self.ranks.size} processes")[: 1 + (self.ranks.size > 1)]:
+            self.folder.note(line)
+        if self.options.bf16 and bfloat16_is_slow(stage.device):
+            self.folder.note("--bf16: bfloat16 is slower than float32 on this processor; leave it out")
+        with stop_signals() as self.received, closing(self.folder):
+            self._train_phases(state)
+
+    def _open_folders(self, is_new: bool) -> None:
+        if not self.ranks.first:
             return
         if self.options.restart:
             self.folder.clear()
-        elif state is None:
+        elif is_new:
             self._require_unused_folders()
-        require_writable(stage.checkpoints)
+        require_writable(self.stage.checkpoints)
         self.folder.open(as_plain(self.options))
-        self.folder.drop_epochs_after([p.name for p in stage.phases], self.progress.phase, self.progress.epoch)
-        self.folder.note(f"device: {device}")
-        if self.options.bf16 and bfloat16_is_slow(stage.device):
-            self.folder.note("--bf16: bfloat16 is slower than float32 on this processor; leave it out")
-        # Imported late: it takes seconds, and --help and --dry-run do not need it.
-        from torch.utils.tensorboard import SummaryWriter
-
-        with stop_signals() as stop, SummaryWriter(stage.folder) as self.board:
-            self._train_phases(state, stop)
+        phases = [phase.name for phase in self.stage.phases]
+        self.folder.drop_epochs_after(phases, self.progress.phase, self.progress.epoch)
 
     # Starting and resuming
 
@@ -172,72 +190,88 @@ class _Run:
 
     # Training
 
-    def _train_phases(self, state: dict[str, Any] | None, stop: list[Signals]) -> None:
+    def _train_phases(self, state: dict[str, Any] | None) -> None:
         stage = self.stage
         for index in range(self.progress.phase, len(stage.phases)):
             if index > self.progress.phase:
                 self.progress = Progress(phase=index)
-            stage.open_phase(self.phase)
-            if state:
-                with self._damage_named():
-                    self._restore(state)
-                state = None
-            else:
-                for line in stage.build_models(self.phase):
-                    self.folder.note(line)
-                stage.start()
-                self.folder.write_state(self._state())
+            with self.ranks.together():
+                stage.open_phase(self.phase)
+                if state:
+                    with self._damage_named():
+                        self._restore(state)
+                    state = None
+                else:
+                    for line in stage.build_models(self.phase):
+                        self.folder.note(line)
+                    stage.start()
+                    self.folder.write_state(self._state())
+            self.ranks.same(stage.models.values())
             while self.progress.epoch < self.phase.epochs:
-                self._train_epoch(stop)
+                self._train_epoch()
                 self._finish_epoch()
-                if stop and self.waiting_state is None:
-                    self._exit(stop)
+                if self.stopped_by and self.waiting_state is None:
+                    self._exit()
         self.folder.note(f"complete; weights are in {stage.checkpoints}")
 
-    def _train_epoch(self, stop: list[Signals]) -> None:
+    def _train_epoch(self) -> None:
         stage, progress = self.stage, self.progress
         title = f"{stage.name} {self.phase.name} epoch {progress.epoch + 1}/{self.phase.epochs}"
-        bar = tqdm(None, title, stage.n_examples, initial=progress.example, unit=f" {stage.examples}", mininterval=1.0)
-        losses = EpochLosses(progress.sums, stage.device)
+        bar = tqdm(
+            None, title, stage.n_examples, initial=progress.example, unit=f" {stage.examples}", mininterval=1.0,
+            disable=not self.ranks.first,
+        )  # fmt: skip
+        losses = EpochLosses(progress.sums, stage.device, self.ranks)
         started = saved = time.perf_counter()
         seconds_before, steps = progress.seconds, 0
         for model in stage.models.values():
             model.train()
         while progress.example < stage.n_examples:
-            step_losses = self._step()
             count = min(self.options.batch_size, stage.n_examples - progress.example)
-            losses.add(step_losses, progress.example, count)
+            stage.part = self.ranks.part(count)
+            losses.add(self._step(), progress.example, count, stage.part.weight)
             progress.example, steps = progress.example + count, steps + 1
             now = time.perf_counter()
             progress.seconds = seconds_before + now - started
-            save = bool(stop) or now - saved > 60 * self.options.save_minutes
+            is_due = self._agree(now - saved > 60 * self.options.save_minutes)
+            save = bool(self.stopped_by) or is_due
             is_last = progress.example == stage.n_examples
             if steps % _CHECK_EVERY == 0 or is_last or save or self.waiting_state:
-                if error := losses.error():
-                    raise UserError(f"{error}. {_REMEDY}")
-                latest, progress.sums = losses.latest_and_sums()
+                error, (latest, progress.sums) = losses.error(), losses.latest_and_sums()
                 bar.set_postfix({name: f"{value:.4g}" for name, value in latest.items()}, refresh=False)
-            bar.update(count)
-            if self.waiting_state:
-                self.folder.write_state(self.waiting_state)
-                self.waiting_state = None
-                if stop:
+                with self.ranks.together():
+                    if error:
+                        raise UserError(f"{error}. {_REMEDY}")
+                    if self.waiting_state:
+                        self.folder.write_state(self.waiting_state)
+                is_saved, self.waiting_state = self.waiting_state is not None, None
+                if is_saved and self.stopped_by:
                     bar.close()
-                    self._exit(stop)
+                    self._exit()
+            bar.update(count)
             if save and not is_last:
-                self.waiting_state, saved = self._state(), now
+                with self.ranks.together():
+                    self.waiting_state, saved = self._state(), now
         bar.close()
 
-    def _exit(self, stop: list[Signals]) -> NoReturn:
-        command = "the same command without --restart" if self.options.restart else "the same command"
-        print(f"stopped by {stop[0].name}; {command} goes on from here", file=sys.stderr)
-        raise SystemExit(128 + stop[0])
+    def _agree(self, is_due: bool) -> bool:
+        """Whether a save is due, by the clock of any process; notes the signal that any process has received."""
+        signal, due = self.ranks.most(self.received[0] if self.received else 0, int(is_due))
+        self.stopped_by = Signals(signal) if signal else None
+        return bool(due)
+
+    def _exit(self) -> NoReturn:
+        if self.ranks.first:
+            command = "the same command without --restart" if self.options.restart else "the same command"
+            print(f"stopped by {self.stopped_by.name}; {command} goes on from here", file=sys.stderr)
+        raise SystemExit(128 + self.stopped_by)
 
     def _step(self) -> dict[str, Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
         self.stage.set_rates(position)
-        # Dropout draws from torch's global rng: seeded by position, it resumes exactly.
-        torch.manual_seed(seed_at("step", self.options.seed, position.phase.name, position.epoch, position.example))
+        # Dropout draws from torch's global rng: seeded by position, it resumes exactly. Processes draw other masks.
+        place = position.phase.name, position.epoch, position.example, *([self.ranks.rank] if self.ranks.rank else [])
+        torch.manual_seed(seed_at("step", self.options.seed, *place))
         # No cache of autocast: a step updates a model several times, and cached casts would be of old weights.
         with torch.autocast(self.stage.device.type, torch.bfloat16, self.options.bf16, cache_enabled=False):
             return self.stage.train_step(position)
@@ -245,11 +279,18 @@ class _Run:
     # The end of an epoch
 
     def _finish_epoch(self) -> None:
-        stage, progress = self.stage, self.progress
+        stage = self.stage
         models = {**stage.models, **{name: average.module for name, average in stage.averages.items()}}
         for model in models.values():
             model.eval()
         metrics = stage.validate(models)
+        with self.ranks.together():
+            self._keep(models, metrics)
+        self._agree(False)
+
+    def _keep(self, models: dict[str, torch.nn.Module], metrics: dict[str, float]) -> None:
+        """Write weights, log and, after the last epoch, the state."""
+        stage, progress = self.stage, self.progress
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise UserError(f"{name} is not finite on the validation split. {_REMEDY}")
@@ -271,10 +312,7 @@ class _Run:
         if progress.epoch == self.phase.epochs:
             self.folder.write_state(self.waiting_state)
             self.waiting_state = None
-        for group in ("train", "val"):
-            for name, value in record[group].items():
-                self.board.add_scalar(f"{group}/{name}/{self.phase.name.replace('=', '')}", value, record["epoch"])
-        self.board.flush()
+        self.folder.write_scalars(record)
         values = "  ".join(f"{name} {value:.4g}" for name, value in {**record["train"], **metrics}.items())
         epoch = f"{self.phase.name} epoch {record['epoch']}/{self.phase.epochs}"
         self.folder.note(f"{epoch}  {values}  {record['seconds']:.0f} s")
@@ -294,12 +332,16 @@ class _Run:
                 "metrics": metrics,
             }
             content = weights_content(model, facts)
-            save_plain(content, stage.checkpoints / stage.weights_file(name, self.phase, LAST), replace=True)
+            self._save(content, stage.weights_file(name, self.phase, LAST))
             if metrics[metric] < progress.best.get(name, math.inf):
                 progress.best[name] = metrics[metric]
                 best = stage.weights_file(name, self.phase, BEST)
-                save_plain(content, stage.checkpoints / best, replace=True)
+                self._save(content, best)
                 self.folder.note(f"{best}: {metric} {metrics[metric]:.4g}")
+
+    def _save(self, content: dict[str, Any], file_name: str) -> None:
+        if self.ranks.first:
+            save_plain(content, self.stage.checkpoints / file_name, replace=True)
 
     def _state(self) -> memoryview:
         """The state to resume from, as the bytes of its file."""

@@ -21,6 +21,7 @@ from models import ARCHITECTURES, adopt, build
 from models.trained import Trained, load
 from models.weight_files import BEST, PROGRAMS, pretrained_file
 from training.options import RollTrainingOptions
+from training.ranks import WHOLE, Part
 from training.stage import Phase, Position, Stage
 
 
@@ -54,33 +55,44 @@ class Draw:
     """Batches and random numbers of one training step, a function of seed and position."""
 
     def __init__(
-        self, source: WindowSource, order: WindowOrder, options: RollTrainingOptions, position: Position
-    ) -> None:
-        self._source, self._order, self._position = source, order, position
+        self, source: WindowSource, order: WindowOrder, options: RollTrainingOptions, position: Position,
+        part: Part = WHOLE,
+    ) -> None:  # fmt: skip
+        """`part`: the rows of this process, which it takes of what is drawn for the whole batch."""
+        self._source, self._order, self._position, self._part = source, order, position, part
         self._transpose = options.transpose
+        self.n = len(order.examples(position.epoch, position.example))  # windows of the whole batch
         step = position.example // options.batch_size
         place = options.seed, source.seq_len, position.epoch, step
         self._rng = rng_at("noise", *place, device=source.device)
 
     def index(self, stream: int = 0) -> Tensor:
         """Indices of the step's windows, int64 (B,) on the CPU. Streams above 0 are for the critic's steps."""
-        return self._order.examples(self._position.epoch, self._position.example, stream)
+        return self._order.examples(self._position.epoch, self._position.example, stream)[self._part.rows]
 
     def batch(self) -> Batch:
         """The step's windows."""
         return self.batch_of(self.index())
 
     def batch_of(self, index: Tensor) -> Batch:
-        """Windows at `index`, int64 (B,) on the CPU, transposed if the options say so."""
-        return self._source.batch(index, draw_semitones(len(index), self._rng) if self._transpose else None)
+        """Windows at `index`, int64 (B,) on the CPU, transposed if the options say so.
 
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal noise."""
-        return torch.randn(shape, generator=self._rng, device=self._source.device)
+        `index` may consist of the windows of several streams.
+        """
+        if not self._transpose:
+            return self._source.batch(index)
+        streams = len(index) // len(self.index())
+        semitones = draw_semitones(streams * self.n, self._rng).view(streams, self.n)[:, self._part.rows].flatten()
+        return self._source.batch(index, semitones)
 
-    def uniform(self, n: int) -> Tensor:
-        """n uniform random numbers in [0, 1)."""
-        return torch.rand(n, generator=self._rng, device=self._source.device)
+    def normal(self, size: int, first: int | None = None) -> Tensor:
+        """Standard normal noise for the rows of this process, (B, size), or for those of the batch's `first` rows."""
+        shape = self.n if first is None else first, size
+        return torch.randn(shape, generator=self._rng, device=self._source.device)[self._part.rows]
+
+    def uniform(self) -> Tensor:
+        """Uniform random numbers in [0, 1) for the rows of this process, (B,)."""
+        return torch.rand(self.n, generator=self._rng, device=self._source.device)[self._part.rows]
 
 
 class RollStage(Stage):
@@ -142,7 +154,7 @@ class RollStage(Stage):
         return min(len(self.train_windows), self.options.epoch_windows or len(self.train_windows))
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
-        return self.iterate(Draw(self._windows_of(position.epoch), self.order, self.options, position))
+        return self.iterate(Draw(self._windows_of(position.epoch), self.order, self.options, position, self.part))
 
     def _windows_of(self, epoch: int) -> WindowSource:
         """The training windows as cut in an epoch."""

@@ -18,6 +18,7 @@ class RunFolder:
         self.path = path
         self.state_path, self.epochs_path = path / "state.pth", path / "epochs.jsonl"
         self._log, self._options = path / "log.txt", path / "options.json"
+        self._board: Any = None
 
     def open(self, options: dict[str, Any]) -> None:
         """Make the folder and write the options."""
@@ -49,6 +50,21 @@ class RunFolder:
         with self.epochs_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
+    def write_scalars(self, record: dict[str, Any]) -> None:
+        """Write the losses and metrics of an epoch for TensorBoard."""
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter  # the import takes seconds
+
+            self._board = SummaryWriter(self.path)
+        for group in ("train", "val"):
+            for name, value in record[group].items():
+                self._board.add_scalar(f"{group}/{name}/{record['phase'].replace('=', '')}", value, record["epoch"])
+        self._board.flush()
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
     def drop_epochs_after(self, phases: Sequence[str], phase: int, epoch: int) -> None:
         """Keep the logged epochs of all phases before number `phase`, and the first `epoch` epochs of that phase.
 
@@ -61,3 +77,12 @@ class RunFolder:
         records = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
         kept = [line for line, each in records if (phases.index(each["phase"]), each["epoch"]) <= (phase, epoch)]
         write_text(self.epochs_path, "".join(kept), replace=True)
+
+
+class ReadOnlyRunFolder(RunFolder):
+    """The run's folder in a process that leaves the writing to another."""
+
+    def _leave(self, *_: Any) -> None:
+        pass
+
+    open = clear = write_state = note = log_epoch = write_scalars = drop_epochs_after = _leave

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.options import COSINE, TrainingOptions
+from training.ranks import WHOLE, Ranks
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Stage(ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.rates: dict[str, list[float]] = {}
         self.averages: dict[str, AveragedModel] = {}
+        # The processes that train together, and this one's rows of the batch of a step. The loop sets both.
+        self.ranks, self.part = Ranks(), WHOLE
 
     # A subclass defines:
 
@@ -129,16 +132,27 @@ class Stage(ABC):
             for group, rate in zip(self.optimizers[name].param_groups, rates, strict=True):
                 group["lr"] = factor * rate
 
+    def batch_mean(self, values: Tensor) -> Tensor:
+        """The mean over the whole batch, without gradient, of `values` (B, ...) of the rows of this process."""
+        return self.ranks.sum(values.mean(0) * self.part.weight)
+
+    def gradient_norm(self, gradient: Tensor) -> Tensor:
+        """The norm over the whole batch of `gradient` (B, ...) of the rows of this process."""
+        return self.ranks.sum(gradient.square().sum()).sqrt()
+
     def update(self, loss: Tensor, *names: str) -> None:
         """Update the models called `names`, and no other model, by the gradient of `loss`.
 
-        Gradients are cleared, computed, clipped and applied only here.
+        `loss` is a mean over the rows of this process. Gradients are cleared, computed, summed over the processes,
+        clipped and applied only here.
         """
         parameters = {}
         for name in names:
             parameters[name] = [tensor for group in self.optimizers[name].param_groups for tensor in group["params"]]
             self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward(inputs=[tensor for tensors in parameters.values() for tensor in tensors])
+        every = [tensor for tensors in parameters.values() for tensor in tensors]
+        (loss * self.part.weight).backward(inputs=every)
+        self.ranks.sum_gradients(every)
         for name, tensors in parameters.items():
             if self.options.clip_norm:
                 nn.utils.clip_grad_norm_(tensors, self.options.clip_norm)

@@ -42,20 +42,20 @@ class AdversarialStage(StudyStage):
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         options, model, adversary = self.options, self.models[VAE], self.models[ADVERSARY]
-        rows, place = self.batch(position), (position.epoch, position.example)
-        n, length = rows.tokens.shape
+        rows = self.batch(position)
+        length = rows.tokens.shape[1]
 
         with torch.no_grad():
-            z = model.encode(rows.tokens).sample(self.noise(n, "adversary", *place))
+            z = model.encode(rows.tokens).sample(self.noise(position, "adversary"))
         guess = adversary.loss(z, self.classes_of(rows.attributes))
         self.update(guess, ADVERSARY)
 
         posterior = model.encode(rows.tokens)
-        z = posterior.sample(self.noise(n, *place))
+        z = posterior.sample(self.noise(position))
         # Scheduled sampling: the probability that a token is true falls from step to step.
         steps_per_epoch = -(-self.n_examples // options.batch_size)
         step = position.epoch * steps_per_epoch + position.example // options.batch_size
-        rng = rng_at("teacher", options.seed, *place)
+        rng = rng_at("teacher", options.seed, position.epoch, position.example)
         is_true = torch.rand(length, generator=rng) < probability_of_truth(step, options.sampling_k)
         logits, _ = model.decode_free(z, self.standardised(rows.attributes), length, rows.tokens, is_true)
         losses = self.losses(rows, posterior, z, logits)

@@ -58,14 +58,13 @@ class AttributeStage(StudyStage):
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         options, model, adversary = self.options, self.models[VAE], self.models[ADVERSARY]
-        rows, place = self.batch(position), (position.epoch, position.example)
-        n = len(rows.tokens)
+        rows = self.batch(position)
         posterior = self.encode(model, rows)
-        z = posterior.sample(self.noise(n, *place))
+        z = posterior.sample(self.noise(position))
         scores, _ = self._parts(z)
 
         for step in range(options.adversary_steps):
-            noise = self.noise(n, "adversary", *place, step)
+            noise = self.noise(position, "adversary", step)
             guess = adversary.loss(self._parts(posterior.detach().sample(noise))[1], scores)
             self.update(guess, ADVERSARY)
 
@@ -81,19 +80,23 @@ class AttributeStage(StudyStage):
         """Decode half of the rows with shuffled attributes, and train the reader on the result. Mean squared errors:
         "control", predicted against requested scores; "missed", true against requested; "read", predicted against true.
         """
-        half = max(len(z) // 2, 1)
-        scores, others = self._parts(z[:half])
-        rng = rng_at("control", self.options.seed, position.epoch, position.example)
-        requested = torch.stack([column[torch.randperm(half, generator=rng)] for column in scores.t()], dim=1)
+        half = self.ranks.part(max(self._batch_rows(position) // 2, 1))
+        scores, others = self._parts(z[: half.n_rows])
+        rng, columns = rng_at("control", self.options.seed, position.epoch, position.example), []
+        for column in self.ranks.gather(scores, half).t():
+            columns.append(column[torch.randperm(half.n, generator=rng)])
+        requested = torch.stack(columns, dim=1)[half.rows]
         logits, tokens = self.models[VAE].decode_free(torch.cat([requested, others], dim=1))
         reader, played = self.models[READER], played_tokens(logits, tokens)
         columns = [attribute_index(name) for name in self.options.attribute_names]
         values = attributes(tokens.cpu().numpy(), self.measures.form)[:, columns]
         reached = self._scores(torch.from_numpy(values))
-        read = F.mse_loss(reader(played.detach()), reached)
+        # This process may have another share of the half than of the batch.
+        share = half.weight / self.part.weight if half.weight else 0.0
+        read = share * F.mse_loss(reader(played.detach()), reached)
         self.update(read, READER)
-        control = F.mse_loss(reader(played), requested)
-        return {"control": control, "missed": F.mse_loss(reached, requested), "read": read}
+        control, missed = share * F.mse_loss(reader(played), requested), share * F.mse_loss(reached, requested)
+        return {"control": control, "missed": missed, "read": read}
 
     def encode(self, model: nn.Module, rows: Rows) -> Posterior:
         return model.encode(rows.tokens, rows.attributes)
@@ -103,8 +106,8 @@ class AttributeStage(StudyStage):
         reconstruction = cross_entropy(logits, rows.tokens)
         scores, others = self._parts(z)
         kl = standard_normal_kl(posterior)[:, scores.shape[1] :].sum(1).mean()
-        explained = self.models[ADVERSARY].explained(others, scores)
-        dependence = distance_correlation(others, scores)
+        explained = self.of_batch(self.models[ADVERSARY].explained, others, scores)
+        dependence = self.of_batch(distance_correlation, others, scores)
         own = reconstruction + options.beta * kl + options.dependence_weight * dependence
         parts = {"reconstruction": reconstruction, "kl": kl, "explained": explained, "dependence": dependence}
         return {"loss": own + options.adversary_weight * explained, "loss_without_adversary": own, **parts}

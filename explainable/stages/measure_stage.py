@@ -1,5 +1,6 @@
 """Training of MeasureVAE: reconstruction, KL divergence, and dimensions of z that are ordered like the attributes."""
 
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class MeasureStage(StudyStage):
     def train_step(self, position: Position) -> dict[str, Tensor]:
         model, rows = self.models[VAE], self.batch(position)
         posterior = model.encode(rows.tokens)
-        z = posterior.sample(self.noise(len(rows.tokens), position.epoch, position.example))
+        z = posterior.sample(self.noise(position))
         logits = decode_in_training(model, z, rows, self.options, position)
         losses = self.losses(rows, posterior, z, logits)
         self.update(losses["loss"], VAE)
@@ -33,6 +34,7 @@ class MeasureStage(StudyStage):
         reconstruction = cross_entropy(logits, rows.tokens)
         kl = standard_normal_kl(posterior).sum(1).mean()
         # Dimension k of z follows attribute k.
-        order = sum(attribute_loss(z[:, k], column, options.delta) for k, column in enumerate(rows.attributes.t()))
+        order_of = partial(attribute_loss, delta=options.delta)
+        order = sum(self.of_batch(order_of, z[:, k], column) for k, column in enumerate(rows.attributes.t()))
         loss = reconstruction + options.beta * kl + options.gamma * order
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "attribute": order}

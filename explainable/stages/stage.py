@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,19 +102,31 @@ class StudyStage(Stage):
         return self.options.epoch_rows or len(self.train_rows.tokens)
 
     def batch(self, position: Position) -> Rows:
-        """The rows of a step, from a random order of all rows that differs between epochs."""
+        """This process's rows of a step, from a random order of all rows that differs between epochs."""
         if self._order is None or self._order[0] != position.epoch:
             rng = rng_at("rows", self.options.seed, position.epoch)
             n_rows = len(self.train_rows.tokens)
             passes = -(-self.n_examples // n_rows)
             order = torch.cat([torch.randperm(n_rows, generator=rng) for _ in range(passes)])
             self._order = position.epoch, order[: self.n_examples]
-        return self.train_rows.batch(self._order[1][position.example :][: self.options.batch_size])
+        return self.train_rows.batch(self._order[1][position.example :][: self._batch_rows(position)][self.part.rows])
 
-    def noise(self, n: int, *position: int | str) -> Tensor:
-        """Standard normal noise for z, (n, latent), a function of seed and position."""
-        rng = rng_at("noise", self.options.seed, *position)
+    def _batch_rows(self, position: Position) -> int:
+        """Rows in the whole batch of a step."""
+        return min(self.options.batch_size, self.n_examples - position.example)
+
+    def noise(self, position: Position, *stream: int | str) -> Tensor:
+        """Standard normal noise for z of this process's rows of a step, (B, latent)."""
+        place = *stream[:1], position.epoch, position.example, *stream[1:]
+        return self._noise(self._batch_rows(position), *place)[self.part.rows]
+
+    def _noise(self, n: int, *place: int | str) -> Tensor:
+        rng = rng_at("noise", self.options.seed, *place)
         return torch.randn(n, self.options.latent, generator=rng).to(self.device)
+
+    def of_batch(self, statistic: Callable[..., Tensor], *values: Tensor) -> Tensor:
+        """`statistic` of the whole batch, a scalar, for `values` (B, ...) of the rows of this process."""
+        return statistic(*(self.ranks.gather(each, self.part) for each in values))
 
     def build_models(self, phase: Phase) -> list[str]:
         torch.manual_seed(seed_at("weights", self.options.seed, self.network))
@@ -145,17 +157,18 @@ class StudyStage(Stage):
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         """The losses and the accuracy of all tokens, from sampled z, decoded freely."""
         model, n, sums = models[VAE], len(self.val_rows.tokens), defaultdict(float)
-        noise = self.noise(n, "validation")
-        for first in range(0, n, _VALIDATION_BATCH):
-            part = slice(first, first + _VALIDATION_BATCH)
-            rows = self.val_rows.batch(part)
+        noise = self._noise(n, "validation")
+        for index in torch.arange(n).split(_VALIDATION_BATCH):
+            self.part = self.ranks.part(len(index))
+            own = index[self.part.rows]
+            rows = self.val_rows.batch(own)
             posterior = self.encode(model, rows)
-            z = posterior.sample(noise[part])
+            z = posterior.sample(noise[own])
             logits, tokens = self.decode_free(model, z, rows)
             metrics = self.losses(rows, posterior, z, logits) | {"accuracy": (tokens == rows.tokens).float().mean()}
             for name, value in metrics.items():
-                sums[f"val_{name}"] += value.item() * len(z) / n
-        return dict(sums)
+                sums[f"val_{name}"] += value.item() * self.part.weight * len(index) / n
+        return dict(zip(sums, self.ranks.sum(torch.tensor(list(sums.values()))).tolist(), strict=True))
 
     def facts(self, phase: Phase) -> dict[str, Any]:
         return {

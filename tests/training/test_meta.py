@@ -11,6 +11,7 @@ from torch import Tensor
 from data.windows import WindowSource
 from models import Posterior
 from training.cgan_stage import CGANStage
+from training.ranks import WHOLE
 from training.roll_stage import Draw, RollStage
 from training.stage import Position
 
@@ -20,13 +21,13 @@ class MetaDraw(Draw):
 
     def __init__(self, stage: RollStage, position: Position) -> None:
         self._source, self._order, self._position = stage.train_windows, stage.order, position
-        self._transpose = False
+        self._transpose, self._part, self.n = False, WHOLE, BATCH
 
-    def normal(self, *shape: int) -> Tensor:
-        return torch.empty(shape, device=META)
+    def normal(self, size: int, first: int | None = None) -> Tensor:
+        return torch.empty(self.n if first is None else first, size, device=META)
 
-    def uniform(self, n: int) -> Tensor:
-        return torch.empty(n, device=META)
+    def uniform(self) -> Tensor:
+        return torch.empty(self.n, device=META)
 
 
 def on_meta(stage: RollStage) -> RollStage:
