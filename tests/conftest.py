@@ -9,8 +9,9 @@ from corpus import write_corpus
 from tiny_stores import make_store
 
 from explainable.measures import MeasureSet
+from explainable.options import MeasureSettings
+from explainable.prepare import prepare_measures
 from explainable.tokens import MEASURE
-from programs.study_prepare import MeasureSettings, prepare_measures
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ import train_cgan
 import train_cvae
 import train_hybrid
 from common.options import parse_options
-from explainable.stages import MODELS
+from explainable.options import TRAININGS
+from explainable.stages import STAGES
 from training.ranks import Ranks, opened_ranks
 from training.stage import Position, Stage
 
@@ -32,10 +33,10 @@ def stages(store: Path, earlier: Path, measures: Path) -> dict[str, Stage]:
         "hybrid": train_hybrid.make_stage(hybrid_options(store, earlier, balance="weights", **steps)),
         "large": train_cvae.make_stage(parse_options(train_cvae.Options, "", of_large, train_cvae.PRESETS)),
     }
-    for name, (options, stage) in MODELS.items():
+    for name, options in TRAININGS.items():
         given = {"data": measures, "hidden": 8, "latent": 6, "batch_size": 16, "threads": 1}
         dropout = {"dropout": 0.0} if "dropout" in options.__dataclass_fields__ else {}
-        made[name] = stage(replace(options(), **given, **dropout))
+        made[name] = STAGES[name](replace(options(), **given, **dropout))
     return made
 
 
