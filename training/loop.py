@@ -23,6 +23,7 @@ from models import describe, rebuild
 from models.checkpoint import FORMAT_VERSION, weights_content
 from models.weight_files import BEST, LAST
 from training.epoch_losses import EpochLosses
+from training.progress import Progress
 from training.ranks import opened_ranks
 from training.run_folder import ReadOnlyRunFolder, RunFolder
 from training.stage import Phase, Position, Stage
@@ -33,18 +34,6 @@ _REMEDY = (
     "The last saved state, from which a finite step was taken, is kept. Run the command again with --allow-changes and "
     "a lower learning rate or --clip-norm 1, or without --bf16; if this comes again, begin anew with --restart"
 )
-
-
-@dataclasses.dataclass
-class Progress:
-    """The position of the next step, all numbers counted from 0, and the results so far of its phase and epoch."""
-
-    phase: int = 0
-    epoch: int = 0
-    example: int = 0
-    best: dict[str, float] = dataclasses.field(default_factory=dict)
-    sums: dict[str, float] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def train(stage: Stage) -> None:
@@ -100,15 +89,20 @@ class _Run:
             self._train_phases(state)
 
     def _open_folders(self, is_new: bool) -> None:
+        stage = self.stage
         if not self.ranks.first:
             return
         if self.options.restart:
             self.folder.clear()
         elif is_new:
-            self._require_unused_folders()
-        require_writable(self.stage.checkpoints)
+            weights = [
+                stage.checkpoints / stage.weights_file(model, phase, which)
+                for phase in stage.phases for model in stage.best_by for which in (BEST, LAST)
+            ]  # fmt: skip
+            self.folder.require_unused(weights)
+        require_writable(stage.checkpoints)
         self.folder.open(as_plain(self.options))
-        phases = [phase.name for phase in self.stage.phases]
+        phases = [phase.name for phase in stage.phases]
         self.folder.drop_epochs_after(phases, self.progress.phase, self.progress.epoch)
 
     # Starting and resuming
@@ -159,22 +153,6 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         return {**as_plain(self.options), **self.stage.identity()}
-
-    def _require_unused_folders(self) -> None:
-        """Raise `UserError` if an earlier run left weights or a log, but no state to resume from."""
-        stage = self.stage
-        paths = [
-            stage.checkpoints / stage.weights_file(model, phase, which)
-            for phase in stage.phases for model in stage.best_by for which in (BEST, LAST)
-        ]  # fmt: skip
-        used = [path for path in paths if path.exists()]
-        more = f" and {len(used) - 1} more" if len(used) > 1 else ""
-        what = f"{used[0]}{more}: of another run" if used else f"{stage.folder}: holds the log of another run"
-        if used or self.folder.epochs_path.exists():
-            raise UserError(
-                f"{what}, for there is no {self.folder.state_path} to resume from; --restart overwrites it, "
-                "--checkpoints and --runs name other folders"
-            )
 
     def _restore(self, state: dict[str, Any]) -> None:
         stage = self.stage

@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from common.errors import UserError
 from common.files import require_writable, write_bytes, write_text
 from models.checkpoint import read_checkpoint
 
@@ -24,6 +25,17 @@ class RunFolder:
         """Make the folder and write the options."""
         require_writable(self.path)
         write_text(self._options, json.dumps(options, indent=2) + "\n")
+
+    def require_unused(self, weights: Sequence[Path]) -> None:
+        """Raise `UserError` if an earlier run left `weights` or a log, but no state to resume from."""
+        used = [path for path in weights if path.exists()]
+        more = f" and {len(used) - 1} more" if len(used) > 1 else ""
+        what = f"{used[0]}{more}: of another run" if used else f"{self.path}: holds the log of another run"
+        if used or self.epochs_path.exists():
+            raise UserError(
+                f"{what}, for there is no {self.state_path} to resume from; --restart overwrites it, --checkpoints and "
+                "--runs name other folders"
+            )
 
     def clear(self) -> None:
         """Remove the files of an earlier run."""
