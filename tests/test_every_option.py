@@ -246,7 +246,7 @@ PROGRAMS = {
     ),
 }  # fmt: skip
 # They time, reproduce or compare programs, for minutes and hours.
-LEFT_OUT = {"benchmarks.open_questions", "benchmarks.label_reproduction", "benchmarks.compare_runs"}
+LEFT_OUT = {f"benchmarks.{name}" for name in ("against", "compare_runs", "label_reproduction", "open_questions")}
 CASES = [(name, known.name) for name, program in PROGRAMS.items() for known in fields(program.options)]
 
 
