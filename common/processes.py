@@ -13,9 +13,9 @@ from multiprocessing import active_children, current_process, get_context, paren
 from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event as EventType
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from common.errors import UserError
+from common.errors import UserError, signals_deferred
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -77,10 +77,10 @@ def _in_pool(
         # A few chunks ahead keep the workers busy without holding all results in memory.
         running: deque[Future[list[Result]]] = deque()
         try:
-            running.extend(pool.submit(_map, work, items) for items in islice(waiting, 4 * workers))
+            running.extend(_submit(pool, _map, work, items) for items in islice(waiting, 4 * workers))
             while running:
                 yield running.popleft().result()
-                running.extend(pool.submit(_map, work, items) for items in islice(waiting, 1))
+                running.extend(_submit(pool, _map, work, items) for items in islice(waiting, 1))
         except BaseException:
             # Items in work may take hours: do not wait for them. On SIGTERM a training saves its state.
             for worker in set(active_children()).difference(others):
@@ -90,12 +90,18 @@ def _in_pool(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _submit(pool: ProcessPoolExecutor, *call: Any) -> Future[Any]:
+    """Submit a call; it may start a worker, which would print an error if a signal came before its first message."""
+    with signals_deferred():
+        return pool.submit(*call)
+
+
 def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item], died: Result) -> Iterator[Result]:
     pool = _pool(1)
     try:
         for item in items:
             try:
-                yield pool.submit(work, item).result()
+                yield _submit(pool, work, item).result()
             except BrokenProcessPool:
                 yield died
                 pool = _pool(1)

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,21 @@ def test_a_stopped_program_asks_its_workers_to_stop(tmp_path: Path, number: sign
     parent.send_signal(number)
     assert parent.wait(20) == 128 + number
     assert all((folder / "saved").exists() for folder in folders)
+
+
+def test_a_signal_waits_until_a_worker_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted, submit = [], ProcessPoolExecutor.submit
+
+    def interrupted(*call: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        future = submit(*call)
+        submitted.append(call[-1])
+        return future
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(map_in_processes(square, range(9), 2, died=0))
+    assert len(submitted) == 1, "and no other call is submitted after it"
 
 
 UNGUARDED = """
