@@ -5,6 +5,7 @@ Commands run in this process, in the order of the page. Options behind those of 
 """
 
 import itertools
+import os
 import re
 import runpy
 import shlex
@@ -110,6 +111,13 @@ def run_command_line(command: list[str], where: str, patch: pytest.MonkeyPatch) 
     program, *arguments = command
     if program == "make":
         subprocess.run(["make", part, *arguments], cwd=ROOT, check=True, capture_output=True)
+        return
+    if program == "torchrun":
+        name = next(word for word in arguments if word.startswith(("train_", "programs.")))
+        arguments[arguments.index(name)] = name if name.startswith("programs.") else str(ROOT / name)
+        words = [sys.executable, "-m", "torch.distributed.run", *arguments, *SHORT[name].split()]
+        done = subprocess.run(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{where}: {done.stderr}"
         return
     assert program == "python", f"{where}: starts no known program"
     is_module = arguments[0] == "-m"
