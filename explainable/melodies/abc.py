@@ -2,9 +2,8 @@
 
 Of the ABC standard (2.1, abcnotation.com) everything is read that decides which notes sound and how long: unit lengths,
 key signatures with modes and explicit accidentals, accidentals to the end of the bar (in their octave, as in print),
-ties, broken rhythm, tuplets, bar lines with repeats and endings. A tune with a jump such as !D.C.! is dropped. Grace
-notes, ornaments, chord symbols, other decorations and annotations (text, as in "D.C.") are ignored; of a double stop
-the highest note counts. docs/melodies.md compares music21.
+ties, broken rhythm, tuplets, bar lines with repeats and endings. Grace notes, ornaments, chord symbols, decorations and
+annotations such as "D.C." are ignored; of a double stop the highest note counts. docs/melodies.md compares music21.
 """
 
 import re
@@ -44,8 +43,7 @@ _FIELD_LINE = re.compile(r"^([A-Za-z]):(?![|:])(.*)", re.MULTILINE)
 _NOTE = r"(\^{1,2}|_{1,2}|=)?([A-Ga-gzx])([',]*)(\d*(?:/+\d*)?)"
 _TOKENS = re.compile(
     r"""
-    (?P<jump> [!+](?i: D\.?[CS]\.?(?:al\w+)? | dacapo | dacoda | fine )[!+] )
-    | (?P<skip> "[^"]*" | ![^!\s|]*! | \+[a-z0-9.]+\+ | \{[^}]*\} | \[(?=") | y\d* | =(?:20)?\s*$ | \s+
+    (?P<skip> "[^"]*" | ![^!\s|]*! | \+[a-z0-9.]+\+ | \{[^}]*\} | \[(?=") | y\d* | =(?:20)?\s*$ | \s+
     | [\\`~.*;?@\#$!H-Wh-w] )
     | \[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]
     | (?P<bar> ::+\|+\]?:* | ::+ | (?::\s*)*\[?\|+\]?(?:\s*:)* ) (?P<bar_endings> (?:\s*\[)?\d[\d,-]* )?
@@ -83,8 +81,6 @@ def read_tune(name: str, text: str, reading: Reading = Reading()) -> Tune:
             reader.read(line)
     if reading.repeats and parts and reader.parts not in ("", parts):
         raise TuneError(Reason.OTHER_ORDER, parts[:20])
-    if reading.repeats and reader.jump:
-        raise TuneError(Reason.OTHER_ORDER, reader.jump)
     return lay_out(name, unfold(reader.items) if reading.repeats else reader.items, bar, fields.get("T", ""))
 
 
@@ -188,7 +184,6 @@ class _Reader:
     signature: dict[str, int]
     items: list[Sound | BarLine] = field(default_factory=list)
     parts: str = ""  # labels of parts (P:) in the music
-    jump: str = ""  # the last decoration such as !D.C.!
     _in_bar: dict[tuple[str, int], int] = field(default_factory=dict)  # (letter, octave) -> alteration
     _tied: tuple[str, int, int] | None = None  # letter, octave, alteration of the note tied onwards
     _tuplet: Fraction = Fraction(1)
@@ -236,8 +231,6 @@ class _Reader:
                     self._tied = self._last
             elif found["broken"]:
                 self._break_rhythm(found["broken"])
-            elif found["jump"]:
-                self.jump = found["jump"]
             elif found["overlay"]:
                 raise TuneError(Reason.SEVERAL_VOICES, "voices within a bar (&)")
             elif found["unknown"]:

@@ -126,15 +126,6 @@ def test_pick_ups_and_last_bars() -> None:
     assert tune.start == 3 and [note.onset for note in tune.notes] == [3, 4, 6, 8, 10]
 
 
-JUMPS = ("D.C.", "D.S.", "D.C.alfine", "D.S.alcoda", "dacapo", "dacoda", "fine", "FINE")
-
-
-def test_only_signs_are_jumps_and_only_where_repeats_are_played() -> None:
-    for sign in JUMPS:
-        assert pitches(f"A4|B4!{sign}!|", repeats=False) == [69, 71]
-    assert pitches('A4|!segno!B4 "D.C."|"Fine"!coda!c4!diminuendo(!|') == [69, 71, 72]
-
-
 @pytest.mark.parametrize(
     ("music", "metre", "reason", "detail"),
     [
@@ -157,7 +148,6 @@ def test_only_signs_are_jumps_and_only_where_repeats_are_played() -> None:
         ("(0A", "4/4", "cannot be read", "tuplet '(0'"),
         ("A> >B", "4/4", "cannot be read", "'>' without a note before it"),
         ("A4|\n%%begintext\nB4|", "4/4", "cannot be read", "%%begintext without %%endtext"),
-        *(("A4|B4!" + sign + "!|", "4/4", "parts are played in another order", f"!{sign}!") for sign in JUMPS),
         # What is bounded before it is expanded.
         (f"|:A4{':' * 20_000}|", "4/4", "over 1,000 notes", ""),
         ("z4|" * 5001, "4/4", "over 1,000 notes", ""),
