@@ -36,6 +36,39 @@ class Together(list[torch.optim.Optimizer]):
             optimizer.load_state_dict(state[str(index)])
 
 
+class Muon(torch.optim.Muon):
+    """torch's, with the update's matrix products in the weights' precision on a CPU.
+
+    The library computes them in bfloat16: processors without such products took nine tenths of a training step for it.
+    """
+
+    @torch.no_grad()
+    def step(self) -> None:
+        if self.param_groups[0]["params"][0].device.type != "cpu":
+            super().step()
+            return
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                mean = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+                mean.lerp_(weight.grad, 1 - group["momentum"])
+                update = _orthogonal(weight.grad.lerp(mean, group["momentum"]), group)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(update, alpha=-group["lr"] * max(1.0, len(weight) / weight.shape[1]) ** 0.5)
+
+
+def _orthogonal(matrix: Tensor, group: dict[str, Any]) -> Tensor:
+    """Newton and Schulz's iteration (Jordan et al. 2024): singular values between .5 and 1.5, the same vectors."""
+    a, b, c = group["ns_coefficients"]
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.t()
+    wide = wide / wide.norm().clamp_min(group["eps"])
+    for _ in range(group["ns_steps"]):
+        gram = wide @ wide.t()
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide if len(matrix) <= matrix.shape[1] else wide.t()
+
+
 def adam(parameters: list[Tensor], rate: float, betas: tuple[float, float] = BETAS) -> torch.optim.Adam:
     """Adam; on CUDA in one kernel for all tensors."""
     return torch.optim.Adam(parameters, rate, betas, fused=parameters[0].is_cuda or None)
@@ -56,7 +89,7 @@ def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> to
     decay, fused = _MUON_WEIGHT_DECAY, rest[0].is_cuda or None
     return Together(
         [
-            torch.optim.Muon(matrices, options.matrix_learning_rate, decay, adjust_lr_fn="original"),
+            Muon(matrices, options.matrix_learning_rate, decay, adjust_lr_fn="original"),
             torch.optim.AdamW(rest, rate, _MUON_BETAS, weight_decay=decay, fused=fused),
         ]
     )

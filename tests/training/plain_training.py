@@ -11,6 +11,7 @@ from data.order import WindowOrder
 from data.store import RollStore
 from data.windows import Batch, WindowSource
 from models import Posterior
+from training.optimizers import Muon
 
 SEED, T, BATCH, STEPS = 5, 32, 16, 2
 EMA, CLIP_NORM, WARM_UP, DROPOUT, MATRIX_RATE = 0.3, 0.05, 3, 0.2, 0.013
@@ -59,7 +60,7 @@ def plain_cvae(cvae: nn.Module, rate: float, family: str) -> Plain:
     layers = (".attend.weight", ".attended.weight", ".widen.weight", ".narrow.weight")
     for name, parameter in cvae.named_parameters():
         (matrices if name.startswith("decoder.blocks.") and name.endswith(layers) else rest).append(parameter)
-    muon = torch.optim.Muon(matrices, MATRIX_RATE, weight_decay=0.01, adjust_lr_fn="original")
+    muon = Muon(matrices, MATRIX_RATE, weight_decay=0.01, adjust_lr_fn="original")
     return Plain(cvae, muon, torch.optim.AdamW(rest, rate, (0.9, 0.98), weight_decay=0.01))
 
 
