@@ -10,10 +10,11 @@ from benchmarks.compare_runs import REPOSITORY
 from benchmarks.training_steps import CHECKED
 
 
-def test_the_largest_relative_difference_of_any_loss_and_step_counts() -> None:
-    before = [{"loss": 4.0, "kl": 1.0}, {"loss": -2.0, "kl": 0.0}]
+def test_the_largest_difference_of_any_loss_and_step_counts_relative_to_losses_above_1() -> None:
+    before = [{"loss": 4.0, "kl": 1.0}, {"loss": -2.0, "kl": 0.25}]
     assert difference(before, before) == 0
-    assert difference(before, [{"loss": 4.0, "kl": 1.5}, {"loss": -1.0, "kl": 0.0}]) == 0.5
+    assert difference(before, [{"loss": 4.0, "kl": 1.5}, {"loss": -1.5, "kl": 0.25}]) == 0.5
+    assert difference(before, [{"loss": 5.0, "kl": 1.0}, {"loss": -2.0, "kl": 0.125}]) == 0.25
 
 
 @pytest.mark.parametrize("case", [Case.of_stage(1, "paper", 64, batch_size=4), Case.of_stage(3, "large-demo", 32)])
