@@ -45,7 +45,9 @@ def exchanged_bytes(program: str, checkpoints: Path) -> int:
         path = checkpoints / pretrained_file(kind)
         if program == "train_hybrid.py":
             path = hybrid_path(checkpoints, kind, 32)
-        total += updates * sum(4 * tensor.numel() for tensor in read_checkpoint(path)["weights"].values())
+        weights = read_checkpoint(path)["weights"].items()  # the generator's prior is the CVAE's
+        sizes = (each.numel() for name, each in weights if kind != "generator" or not name.startswith("prior."))
+        total += updates * 4 * sum(sizes)
     return total
 
 

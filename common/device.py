@@ -20,7 +20,10 @@ def select_device(name: str) -> torch.device:
     if not available[name]:
         raise UserError(f"device {name}: not available here; use cpu or auto")
     # One GPU for each process of torchrun.
-    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)
+    number = int(os.environ.get("LOCAL_RANK", 0))
+    if name == "cuda" and number >= (count := torch.cuda.device_count()):
+        raise UserError(f"process {number} of this machine has no GPU; start {count} with --nproc-per-node")
+    return torch.device(name, number) if name == "cuda" else torch.device(name)
 
 
 def prepare_process(

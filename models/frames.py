@@ -44,11 +44,7 @@ def convolve(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride:
 
 
 def convolve_transposed(frames: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """The transpose of `convolve`: (B, T, outputs) to (B, T * stride, C)."""
-    if frames.device.type != "cpu":
-        padding = _padding(weight, stride)
-        beyond = stride + 2 * padding - weight.shape[2]
-        return F.conv_transpose1d(frames.transpose(1, 2), weight, None, stride, padding, beyond).transpose(1, 2)
+    """The transpose of `convolve` on a CPU: (B, T, outputs) to (B, T * stride, C)."""
     products = product_type(frames)
     return _Transposed.apply(frames.to(products), weight.to(products), stride)
 

@@ -34,7 +34,7 @@ class EpochLosses:
 
     def error(self) -> str | None:
         """A message about the first step with a loss that is not finite, or None. Collective."""
-        earliest = [-negative for negative in self._ranks.most(*(-self._bad_example).tolist())]
+        earliest = [-negative for negative in self._ranks.maximum(*(-self._bad_example).tolist())]
         if (first := min(earliest)) == _NEVER:
             return None
         names = ", ".join(name for name, example in zip(self._names, earliest, strict=True) if example == first)

@@ -71,15 +71,16 @@ class _Run:
             stage.open()
             device = prepare_process(stage.device, threads=self.options.threads, tf32=self.options.tf32)
             state = None if self.options.restart else self._resumable_state()
-            if state and self.progress.phase == len(stage.phases) - 1 and self.progress.epoch >= self.phase.epochs:
-                if self.ranks.first:
-                    print(f"{stage.folder}: this run is complete; --restart begins anew")
-                return
         place = int(state is not None), self.progress.phase, self.progress.epoch, self.progress.example
-        alike = self.ranks.alike(*place)
+        is_shared = self.ranks.all_equal(*place)
         with self.ranks.together():
-            if not alike:
+            if not is_shared:
                 raise UserError(f"{stage.folder}: not the same folder in all processes; name a shared one with --runs")
+        if state and self._is_complete():
+            if self.ranks.first:
+                print(f"{stage.folder}: this run is complete; --restart begins anew")
+            return
+        with self.ranks.together():
             self._open_folders(is_new=state is None)
         for line in (f"device: {device}", f"{self.ranks.size} processes")[: 1 + (self.ranks.size > 1)]:
             self.folder.note(line)
@@ -87,6 +88,9 @@ class _Run:
             self.folder.note("--bf16: bfloat16 is slower than float32 on this processor; leave it out")
         with stop_signals() as self.received, closing(self.folder):
             self._train_phases(state)
+
+    def _is_complete(self) -> bool:
+        return self.progress.phase == len(self.stage.phases) - 1 and self.progress.epoch >= self.phase.epochs
 
     def _open_folders(self, is_new: bool) -> None:
         stage = self.stage
@@ -184,11 +188,11 @@ class _Run:
                         self.folder.note(line)
                     stage.start()
                     self.folder.write_state(self._state())
-            self.ranks.same(stage.models.values())
+            self.ranks.broadcast(stage.models.values())
             while self.progress.epoch < self.phase.epochs:
                 self._train_epoch()
                 self._finish_epoch()
-                if self.stopped_by and self.waiting_state is None:
+                if self.stopped_by and self.waiting_state is None and not self._is_complete():
                     self._exit()
         self.folder.note(f"complete; weights are in {stage.checkpoints}")
 
@@ -234,7 +238,7 @@ class _Run:
 
     def _agree(self, is_due: bool) -> bool:
         """Whether a save is due, by the clock of any process; notes the signal that any process has received."""
-        signal, due = self.ranks.most(self.received[0] if self.received else 0, int(is_due))
+        signal, due = self.ranks.maximum(self.received[0] if self.received else 0, int(is_due))
         self.stopped_by = Signals(signal) if signal else None
         return bool(due)
 
@@ -283,7 +287,8 @@ class _Run:
             **peak_memory_mb(stage.device),
         }
         self._require_finite_weights()
-        self._save_weights(models, metrics)
+        if self.ranks.first:
+            self._save_weights(models, metrics)
         progress.epoch, progress.example, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
         self.folder.log_epoch(record)
         self.waiting_state = self._state()
@@ -310,21 +315,19 @@ class _Run:
                 "metrics": metrics,
             }
             content = weights_content(model, facts)
-            self._save(content, stage.weights_file(name, self.phase, LAST))
+            save_plain(content, stage.checkpoints / stage.weights_file(name, self.phase, LAST), replace=True)
             if metrics[metric] < progress.best.get(name, math.inf):
                 progress.best[name] = metrics[metric]
                 best = stage.weights_file(name, self.phase, BEST)
-                self._save(content, best)
+                save_plain(content, stage.checkpoints / best, replace=True)
                 self.folder.note(f"{best}: {metric} {metrics[metric]:.4g}")
 
-    def _save(self, content: dict[str, Any], file_name: str) -> None:
-        if self.ranks.first:
-            save_plain(content, self.stage.checkpoints / file_name, replace=True)
-
     def _state(self) -> memoryview:
-        """The state to resume from, as the bytes of its file."""
+        """The state to resume from, as the bytes of its file, which the first process has; the others a sign of it."""
         stage = self.stage
         self._require_finite_weights()
+        if not self.ranks.first:
+            return memoryview(b"state")
         return plain_bytes(
             {
                 "format_version": FORMAT_VERSION,

@@ -37,7 +37,7 @@ class Together(list[torch.optim.Optimizer]):
 
 
 class Muon(torch.optim.Muon):
-    """torch's, with the update's matrix products in the weights' precision on a CPU.
+    """torch's, with the update's matrix products in the weights' precision on a CPU, under autocast too.
 
     The library computes them in bfloat16: processors without such products took nine tenths of a training step for it.
     """
@@ -53,7 +53,8 @@ class Muon(torch.optim.Muon):
                     continue
                 mean = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
                 mean.lerp_(weight.grad, 1 - group["momentum"])
-                update = _orthogonal(weight.grad.lerp(mean, group["momentum"]), group)
+                with torch.autocast("cpu", enabled=False):
+                    update = _orthogonal(weight.grad.lerp(mean, group["momentum"]), group)
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update, alpha=-group["lr"] * max(1.0, len(weight) / weight.shape[1]) ** 0.5)
 

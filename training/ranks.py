@@ -36,7 +36,10 @@ WHOLE = Part(slice(None), 1.0, 0)  # of a batch of any size
 
 @dataclass(frozen=True)
 class Ranks:
-    """All methods are collective: every process calls them at the same place. A single process computes nothing."""
+    """All methods but `part` are collective: every process calls them at the same place.
+
+    A single process computes nothing.
+    """
 
     rank: int = 0
     size: int = 1
@@ -74,22 +77,22 @@ class Ranks:
         """The rows (n, ...) of all processes, in the order of the batch, with gradient."""
         return rows if self.size == 1 else _Gather.apply(rows, part, self)
 
-    def same(self, models: Iterable[nn.Module]) -> None:
+    def broadcast(self, models: Iterable[nn.Module]) -> None:
         """Give all processes the weights of the first."""
         if self.size > 1:
             for model in models:
                 for tensor in model.state_dict().values():
                     torch.distributed.broadcast(tensor, 0)
 
-    def most(self, *values: int) -> list[int]:
+    def maximum(self, *values: int) -> list[int]:
         """The largest of the processes' values, one by one."""
-        return list(values) if self.size == 1 else self.collected(torch.tensor(values)).amax(0).tolist()
+        return list(values) if self.size == 1 else self.all_gather(torch.tensor(values)).amax(0).tolist()
 
-    def alike(self, *values: int) -> bool:
+    def all_equal(self, *values: int) -> bool:
         """Whether all processes have the same values."""
-        return self.most(*values) == [-value for value in self.most(*(-value for value in values))]
+        return self.maximum(*values) == [-value for value in self.maximum(*(-value for value in values))]
 
-    def collected(self, tensor: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         """The tensors, of one shape, of all processes: (size, ...)."""
         every = [torch.empty_like(tensor) for _ in range(self.size)]
         torch.distributed.all_gather(every, tensor.contiguous())
@@ -108,7 +111,10 @@ class Ranks:
             if self.size == 1:
                 raise
             failure = error
-        if self.size > 1 and (failed := self.collected(torch.tensor([failure is not None]))[:, 0].tolist()).count(True):
+        if self.size == 1:
+            return
+        failed = self.all_gather(torch.tensor([failure is not None]))[:, 0].tolist()
+        if any(failed):
             raise failure if failure and failed.index(True) == self.rank else SystemExit(1)
 
 
@@ -118,7 +124,7 @@ class _Gather(torch.autograd.Function):
         ctx.part, ctx.ranks, ctx.n_rows = part, ranks, len(rows)
         padded = rows.new_zeros(-(-part.n // ranks.size), *rows.shape[1:])
         padded[: len(rows)] = rows
-        return ranks.collected(padded).transpose(0, 1).flatten(0, 1)[: part.n]
+        return ranks.all_gather(padded).transpose(0, 1).flatten(0, 1)[: part.n]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

@@ -168,7 +168,8 @@ class StudyStage(Stage):
             metrics = self.losses(rows, posterior, z, logits) | {"accuracy": (tokens == rows.tokens).float().mean()}
             for name, value in metrics.items():
                 sums[f"val_{name}"] += value.item() * self.part.weight * len(index) / n
-        return dict(zip(sums, self.ranks.sum(torch.tensor(list(sums.values()))).tolist(), strict=True))
+        of_all = self.ranks.sum(torch.tensor(list(sums.values()), dtype=torch.float64))
+        return dict(zip(sums, of_all.tolist(), strict=True))
 
     def facts(self, phase: Phase) -> dict[str, Any]:
         return {

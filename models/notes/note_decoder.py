@@ -132,8 +132,6 @@ class NoteDecoder(nn.Module):
         to_end = (n_frames - past.onset).gather(1, notes.count[:, None])
         closing = waits.gather(1, last.expand(-1, -1, self.horizon + 1))[:, 0]
         total = closing.masked_fill(column < to_end, -torch.inf).logsumexp(1)
-        if notes.onset.shape[1] == 0:
-            return total
         wait = (notes.onset - past.onset[:, :-1]).clamp_min(0)
         there = self.stretch_of(notes.onset, n_stretches)
         for_pitch, for_duration = self.onset_features(wait, notes.onset)

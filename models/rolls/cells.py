@@ -9,7 +9,7 @@ _FACTORS = 64  # sigmoids from 1/2 to 1 in a product: 2^-64 is far from underflo
 
 
 def cross_entropy(logits: Tensor, cells: Tensor) -> Tensor:
-    """Binary cross-entropy in nats, summed over the cells of each window, (B,); both arguments (B, T, 128)."""
+    """Binary cross-entropy in nats, summed over the cells of each window, (B,); both arguments float (B, T, 128)."""
     return _CrossEntropy.apply(logits, cells)
 
 

@@ -95,7 +95,7 @@ class Critic(RollCritic):
             squared = _transposed_square(to_first, weight)
         else:
             gradient = convolve_transposed(to_first, weight, stride=2)
-            squared = gradient.square().sum((1, 2))
+            squared = _wide(gradient).square().sum((1, 2))
         return root(squared)
 
     @torch.no_grad()
@@ -105,6 +105,11 @@ class Critic(RollCritic):
         hidden, channels = self.config["hidden"], self.config["hidden"] // 2
         weight = shorter.linear1.weight.view(hidden, channels, shorter.seq_len // 4)
         self.linear1.weight.copy_((weight / repeats).repeat(1, 1, repeats).flatten(1))
+
+
+def _wide(values: Tensor) -> Tensor:
+    """`values` in float32 or more: sums of squares in bfloat16 would lose their differences."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _transposed_square(frames: Tensor, weight: Tensor) -> Tensor:
@@ -118,7 +123,7 @@ def _transposed_square(frames: Tensor, weight: Tensor) -> Tensor:
         taps = 5 - 2 * lag
         overlap = weight[:, :, 2 * lag :].flatten(1) @ weight[:, :, :taps].flatten(1).t()
         earlier, later = frames[:, : frames.shape[1] - lag], frames[:, lag:]
-        squared = squared + (1 if lag == 0 else 2) * ((earlier @ overlap) * later).sum((1, 2))
+        squared = squared + (1 if lag == 0 else 2) * (_wide(earlier @ overlap) * _wide(later)).sum((1, 2))
     before_start = frames[:, 0] @ weight[:, :, :2].flatten(1)
     after_end = frames[:, -1] @ weight[:, :, 4]
-    return squared - before_start.square().sum(1) - after_end.square().sum(1)
+    return squared - _wide(before_start).square().sum(1) - _wide(after_end).square().sum(1)

@@ -30,6 +30,12 @@ def rolls(seq_len: int) -> Tensor:
     return (torch.rand(4, 128, seq_len, generator=generator) < 0.02).float()
 
 
+def test_silent_windows_give_every_parameter_of_the_decoder_a_gradient(cvae: NoteCVAE) -> None:
+    """Processes that train together sum the gradients of the same parameters, whatever their windows have."""
+    cvae.nll(torch.randn(4, cvae.noise_size(32)), GENRE, torch.zeros(4, 128, 32)).sum().backward()
+    assert all(parameter.grad is not None for parameter in cvae.decoder.parameters())
+
+
 def test_a_cpu_decodes_a_few_windows_at_a_time(cvae: NoteCVAE, monkeypatch: pytest.MonkeyPatch) -> None:
     z, uniform = torch.randn(4, cvae.noise_size(128)), torch.rand(4, MOST_NOTES, NUMBERS_A_NOTE)
     together, batches = cvae.decode_free(z, GENRE, 128, uniform).roll, []

@@ -181,6 +181,17 @@ def test_signals_stop_training_after_a_save_unless_they_are_ignored(
     assert (stopped, saved) == ((False, 0) if ignored else (True, 4))
 
 
+def test_a_signal_in_the_last_validation_ends_a_complete_run(tmp_path: Path) -> None:
+    class Signalled(LineStage):
+        def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+            if len(self.seen) == 3 * 6:
+                terminate()
+            return super().validate(models)
+
+    train(Signalled(options_in(tmp_path)))
+    assert "complete; weights are in" in (tmp_path / "runs" / "line" / "log.txt").read_text()
+
+
 @pytest.mark.parametrize(
     ("wrecked", "message"),
     [

@@ -77,7 +77,8 @@ def test_a_run_goes_on_with_another_number_of_processes(tiny_store: Path, whole:
         torch.testing.assert_close(found["weights"][name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_a_signal_to_one_process_stops_all_with_the_state_saved(tiny_store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["second process", "launcher"])
+def test_a_signal_stops_all_processes_with_the_state_saved(target: str, tiny_store: Path, tmp_path: Path) -> None:
     words = ["--nproc-per-node=2", "train_cvae.py", *arguments(tiny_store, tmp_path), "--epochs", "1000"]
     with subprocess.Popen(
         [*TORCHRUN, *words], cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -87,7 +88,7 @@ def test_a_signal_to_one_process_stops_all_with_the_state_saved(tiny_store: Path
             time.sleep(0.1)
         children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
         second = next(c for c in children if b"RANK=1\0" in Path(f"/proc/{c}/environ").read_bytes())
-        os.kill(int(second), signal.SIGTERM)
+        os.kill(launcher.pid if target == "launcher" else int(second), signal.SIGTERM)
         _, errors = launcher.communicate()
     assert errors.count("stopped by SIGTERM; the same command goes on from here") == 1, errors
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
