@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,10 @@ def test_a_stopped_or_crashed_stage_resumes_exactly(
 ) -> None:
     stage, options_of = STAGES[name]
     stage, options = Stopping(stage, *at_steps, by=by), options_of(tiny_store, ready_for(name, whole, tmp_path))
-    for _ in at_steps:
-        with pytest.raises(SystemExit if by is terminate else MemoryError):
+    for step in at_steps:
+        # The run is complete after a signal in its last step.
+        stops = nullcontext() if step == n_steps else pytest.raises(SystemExit if by is terminate else MemoryError)
+        with stops:
             training.loop.train(stage(options))
     training.loop.train(stage(options))
     assert stage.steps == n_steps
