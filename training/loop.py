@@ -82,8 +82,9 @@ class _Run:
             return
         with self.ranks.together():
             self._open_folders(is_new=state is None)
-        for line in (f"device: {device}", f"{self.ranks.size} processes")[: 1 + (self.ranks.size > 1)]:
-            self.folder.note(line)
+        self.folder.note(f"device: {device}")
+        if self.ranks.size > 1:
+            self.folder.note(f"{self.ranks.size} processes")
         if self.options.bf16 and bfloat16_is_slow(stage.device):
             self.folder.note("--bf16: bfloat16 is slower than float32 on this processor; leave it out")
         with stop_signals() as self.received, closing(self.folder):
