@@ -36,17 +36,30 @@ def convolve(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride:
     T is a multiple of the stride, which is at most the number of taps.
     """
     if frames.device.type != "cpu":
-        padding = _padding(weight, stride)
-        return F.conv1d(frames.transpose(1, 2), weight, bias, stride, padding).transpose(1, 2)
+        return convolve_by_library(frames, weight, bias, stride)
     products = product_type(frames)
     convolved = _Convolution.apply(frames.to(products), weight.to(products), stride)
     return convolved if bias is None else convolved + bias.to(products)
 
 
 def convolve_transposed(frames: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """The transpose of `convolve` on a CPU: (B, T, outputs) to (B, T * stride, C)."""
+    """The transpose of `convolve`: (B, T, outputs) to (B, T * stride, C)."""
+    if frames.device.type != "cpu":
+        return convolve_transposed_by_library(frames, weight, stride)
     products = product_type(frames)
     return _Transposed.apply(frames.to(products), weight.to(products), stride)
+
+
+def convolve_by_library(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
+    """`convolve` on other devices than CPUs."""
+    return F.conv1d(frames.transpose(1, 2), weight, bias, stride, _padding(weight, stride)).transpose(1, 2)
+
+
+def convolve_transposed_by_library(frames: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """`convolve_transposed` on other devices than CPUs."""
+    padding = _padding(weight, stride)
+    after_end = stride + 2 * padding - weight.shape[2]
+    return F.conv_transpose1d(frames.transpose(1, 2), weight, None, stride, padding, after_end).transpose(1, 2)
 
 
 def _padding(weight: Tensor, stride: int) -> int:
@@ -134,9 +147,7 @@ def _groups(weight: Tensor, stride: int, n: int) -> Iterator[tuple[int, slice, s
             yield offset, slice(first, last), slice((first - start) * channels, (last - start) * channels)
 
 
-def _pairs(
-    outputs: Tensor, groups: Tensor, offset: int
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
+def _pairs(outputs: Tensor, groups: Tensor, offset: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
     """Views of outputs and groups (B, n, size) that are `offset` apart, matrices of almost B * n rows.
 
     Where the windows are laid end to end, some of these pairs belong to neighbouring windows. They are returned, too,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.frames import convolve, convolve_transposed
+from models.frames import convolve, convolve_by_library, convolve_transposed, convolve_transposed_by_library
 
 CASES = {
     "convolution": (convolve, F.conv1d, 1, {"padding": 2}, (8, 6, 5)),
@@ -42,6 +42,22 @@ def test_values_and_derivatives(
         both.append([*gradients, *torch.autograd.grad(product, [*leaves, cotangent])])
     for gradient, wanted in zip(*both, strict=True):
         torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize(("ours", "library", "stride", "options", "shape"), CASES.values(), ids=CASES)
+def test_other_devices_compute_the_same(
+    ours: Callable[..., Tensor], library: Callable[..., Tensor], stride: int, options: dict[str, int],
+    shape: tuple[int, ...],
+) -> None:  # fmt: skip
+    """The branches of other devices, here on the CPU."""
+    branch = {convolve: convolve_by_library, convolve_transposed: convolve_transposed_by_library}[ours]
+    frames, weight = torch.randn(3, 16, 6, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
+    found, expected = branch(frames, weight, stride=stride), ours(frames, weight, stride=stride)
+    torch.testing.assert_close(found, expected)
+    assert found.shape == expected.shape
+    if ours is convolve:
+        bias = torch.randn(8, dtype=torch.float64)
+        torch.testing.assert_close(branch(frames, weight, bias, stride), ours(frames, weight, bias, stride))
 
 
 def test_neighbours_outside_a_short_window_are_silent() -> None:
