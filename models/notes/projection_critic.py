@@ -49,13 +49,11 @@ class ProjectionCritic(RollCritic):
     def scores_and_gradient_norm(
         self, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, latents: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As in `RollCritic`; on a CPU in closed form, without a backward pass over the mixed rolls.
+        """As in `RollCritic`, in closed form, without a backward pass over the mixed rolls; it can be compiled.
 
         The critic is piecewise linear: the gradient is a product of its weights and slopes. Only the signs of the mixed
         activations enter it, which are constants.
         """
-        if real.device.type != "cpu":
-            return super().scores_and_gradient_norm(real, fake, genre, mix, latents)
         first = self._of_roll_and_change(torch.cat([real, fake]).transpose(1, 2))
         scores = self._score(self._layers(first)[-1], genre.repeat(2), None if latents is None else torch.cat(latents))
         with torch.no_grad():  # the first layer is affine: mixing its outputs is mixing the rolls
