@@ -1,6 +1,6 @@
 """The speed of our CPU kernels compared with the library's. Whole training steps: benchmarks/against.py.
 
-    python -m benchmarks.training
+python -m benchmarks.training
 """
 
 from collections.abc import Callable

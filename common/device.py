@@ -26,9 +26,7 @@ def select_device(name: str) -> torch.device:
     return torch.device(name, number) if name == "cuda" else torch.device(name)
 
 
-def prepare_process(
-    device: torch.device, *, threads: int = 0, tf32: bool = False, keep_memory: bool = True
-) -> str:
+def prepare_process(device: torch.device, *, threads: int = 0, tf32: bool = False, keep_memory: bool = True) -> str:
     """Set up this process to compute on `device`; returns a line that describes the setup.
 
     `threads` is the number of CPU threads; 0 leaves it to torch. `tf32` allows TF32 matrix products and convolutions

@@ -14,9 +14,40 @@ _VERSION = re.compile(r"(?P<title>.*\S)(?:\.(?P<dotted>\d+)|\s*\((?P<in_brackets
 _CATALOGUE = re.compile(r"(no|nr|op|.*\D\d+)", re.IGNORECASE)
 # A title of these words and numbers alone names no song.
 _PLACEHOLDERS = {
-    "unknown", "untitled", "unnamed", "unbekannt", "nan", "none", "null", "na", "title", "name", "song", "take",
-    "track", "tune", "piece", "music", "midi", "mid", "file", "record", "recording", "sequence", "seq", "clip",
-    "sample", "part", "loop", "audio", "new", "copy", "no", "output", "project", "test",
+    "unknown",
+    "untitled",
+    "unnamed",
+    "unbekannt",
+    "nan",
+    "none",
+    "null",
+    "na",
+    "title",
+    "name",
+    "song",
+    "take",
+    "track",
+    "tune",
+    "piece",
+    "music",
+    "midi",
+    "mid",
+    "file",
+    "record",
+    "recording",
+    "sequence",
+    "seq",
+    "clip",
+    "sample",
+    "part",
+    "loop",
+    "audio",
+    "new",
+    "copy",
+    "no",
+    "output",
+    "project",
+    "test",
 }
 
 
@@ -44,9 +75,7 @@ def without_version(title: str) -> str:
     return title if number.startswith("0") else found["title"]
 
 
-def assign_splits(
-    song_keys: Sequence[str], content_hashes: Sequence[str], given: Sequence[str | None]
-) -> list[str]:
+def assign_splits(song_keys: Sequence[str], content_hashes: Sequence[str], given: Sequence[str | None]) -> list[str]:
     """Return the split ("train", "val" or "test") of each song, 80/10/10, by `split_groups`.
 
     Songs with the same key (versions) or the same content hash (copies) are one group. The hash depends on the song

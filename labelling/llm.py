@@ -175,7 +175,6 @@ def _sendable(text: str) -> str:
     return text[:_TEXT_CHARACTERS].encode(errors="replace").decode()
 
 
-
 def _open(answer_file: Path, options: LlmOptions) -> AnswerFile:
     return AnswerFile.open(answer_file, options.model, options.prompt_hash, options.genres)
 

@@ -101,7 +101,6 @@ def _read_all(root: Path, names: Sequence[str]) -> Iterator[Track | Problem]:
             yield Problem(name, (f"after {n_songs} songs: " if n_songs else "") + reason)
 
 
-
 def _tracks(h5: h5py.File, stem: str) -> Iterator[Track]:
     songs, analysis = _dataset(h5, "metadata/songs"), _dataset(h5, "analysis/songs")
     if songs is None or not songs.dtype.names or not len(songs):

@@ -243,9 +243,7 @@ def fakes() -> Iterator[None]:
 # A run and its result
 
 
-def run(
-    program: Program, world: Path, folder: Path, options: dict[str, Any], *, read: bool = True
-) -> dict[str, Any]:
+def run(program: Program, world: Path, folder: Path, options: dict[str, Any], *, read: bool = True) -> dict[str, Any]:
     """Everything that a run in the new `folder` computes, by name; "error" if the program refuses.
 
     `options` may have `earlier`: other options of a first run in the same folder. What only repeats options is left
@@ -260,7 +258,7 @@ def run(
     torch.backends.cuda.matmul.allow_tf32 = False
     with contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(printed):
         try:
-            for each in ([last | options["earlier"], last] if "earlier" in options else [last]):
+            for each in [last | options["earlier"], last] if "earlier" in options else [last]:
                 returned = program.call(program.options(**each))
                 result["returned"] = returned if isinstance(returned, bytes) else None
         except (UserError, CheckpointError) as error:

@@ -107,9 +107,7 @@ class RollStage(Stage):
         ("seq_len", "seq_lens", "architecture", "latent", "hidden", "depth", "event_size", "genre_size", "genres")
     )
 
-    def __init__(
-        self, options: RollTrainingOptions, iterate: Callable[[Self, Draw], dict[str, Tensor]]
-    ) -> None:
+    def __init__(self, options: RollTrainingOptions, iterate: Callable[[Self, Draw], dict[str, Tensor]]) -> None:
         """Raises `UserError` if the device is not available."""
         device, folder = select_device(options.device), options.runs / self.name
         super().__init__(options, self.phases_of(options), device, folder, options.checkpoints)

@@ -148,4 +148,4 @@ def test_a_script_that_workers_cannot_import_is_named(from_file: bool, tmp_path:
     command = [sys.executable, script if from_file else "-", ROOT]
     done = subprocess.run(command, input=UNGUARDED, capture_output=True, text=True)
     assert done.stderr.count("Error: ") == 1 and "killed" not in done.stdout
-    assert 'UserError: no worker process can start, because each imports the running script' in done.stderr
+    assert "UserError: no worker process can start, because each imports the running script" in done.stderr

@@ -65,7 +65,7 @@ def test_labels_that_are_no_list_of_texts_are_left_out(tmp_path: Path, labels: s
 
 def test_odd_rows_of_metadata_are_left_out(tmp_path: Path) -> None:
     path, long, problems = tmp_path / "metadata.csv", "x" * 200_000, []
-    odd = ["A", "A,B", 'A,B,"[{[]: 1}]"', 'A,B,"[\'\\ud800\']"', 'A,B,"[3]"', 'A,B,"[' + 9999 * "(" + '"']
+    odd = ["A", "A,B", 'A,B,"[{[]: 1}]"', "A,B,\"['\\ud800']\"", 'A,B,"[3]"', 'A,B,"[' + 9999 * "(" + '"']
     path.write_text("\n".join(["artist,title,mbtags", *odd, f'"C\nD",{long},rock', "E,F,"]), encoding="utf-8")
     assert list(iter_metadata_csv(path, problems)) == [Track("", "C\nD", long, (("rock", 1.0),)), Track("", "E", "F")]
     assert [problem.path for problem in problems] == [f"{path}: line {line}" for line in range(2, 8)]

@@ -350,7 +350,10 @@ FAILURES = {
     "deep": (lambda body, rows: Reply(200, "[" * 100_000), "no chat completion", "/v1", 1),
     "long": (lambda body, rows: Reply(200, " " * (9 << 20)), "more than 8 MiB", "/v1", 1),
     "compressed": (
-        lambda body, rows: Reply(200, gzip.compress(bytes(10**6)), {"Content-Encoding": "gzip"}), "compressed", "/v1", 1
+        lambda body, rows: Reply(200, gzip.compress(bytes(10**6)), {"Content-Encoding": "gzip"}),
+        "compressed",
+        "/v1",
+        1,
     ),
 }
 

@@ -40,9 +40,7 @@ def test_a_cpu_decodes_a_few_windows_at_a_time(cvae: NoteCVAE, monkeypatch: pyte
     z, uniform = torch.randn(4, cvae.noise_size(128)), torch.rand(4, MOST_NOTES, NUMBERS_A_NOTE)
     together, batches = cvae.decode_free(z, GENRE, 128, uniform).roll, []
     monkeypatch.setattr(note_cvae, "_CPU_WINDOWS", 3)
-    monkeypatch.setattr(
-        note_cvae, "draw_notes", lambda *values: batches.append(len(values[1])) or draw_notes(*values)
-    )
+    monkeypatch.setattr(note_cvae, "draw_notes", lambda *values: batches.append(len(values[1])) or draw_notes(*values))
     assert torch.equal(cvae.decode_free(z, GENRE, 128, uniform).roll, together)
     assert together.any() and batches == [3, 1]
 

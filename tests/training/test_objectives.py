@@ -53,7 +53,12 @@ GAN = {
 STAGE_1 = {
     "paper": {"learning_rate": 3e-3, "beta": BETA, "free_nats": 0.8, "balance": "weights"},
     "large": {
-        "architecture": "large", "learning_rate": 3e-3, "beta": BETA, "free_nats": 0.4, "balance": "sampler", **MUON
+        "architecture": "large",
+        "learning_rate": 3e-3,
+        "beta": BETA,
+        "free_nats": 0.4,
+        "balance": "sampler",
+        **MUON,
     },
 }
 STAGE_2 = {
