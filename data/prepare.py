@@ -1,139 +1,66 @@
-"""Make a roll store from a folder of MIDI files and a label CSV."""
+"""Make a roll store from labelled MIDI files: tables and splits of all songs."""
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import hash_of_file
 from common.processes import end_if_imported_by_worker
 from common.splits import SPLITS
 from common.text import printable
-from data.labels import Labels, read_labels
-from data.midi_files import FoundFiles, find_files
-from data.reading import read_songs
-from data.song import FRAMES_PER_SECOND
+from data.labels import Labels
+from data.shards import StoredSong, merge_shards, read_files
 from data.splits import assign_splits, song_key, split_warnings, versions_hint
 from data.store import STORE, RollStore
+from data.store_inputs import StoreInputs
 from data.store_writer import StoreWriter
 from data.window_lengths import WINDOW_LENGTHS
 
-# Increase it when the same file would give another roll, other notes or another split.
-_READER_VERSION = 2
 _NAMES_SHOWN = 5
 _NAMES_IN_SUMMARY = 20
 
 
-@dataclass(frozen=True)
-class StoreSettings:
-    """Settings that decide the content of a store, given its files."""
-
-    max_minutes: float = 60.0
-    frames_per_second: int = FRAMES_PER_SECOND
-    format_version: int = STORE.format_version
-    reader_version: int = _READER_VERSION
-
-
-@dataclass(frozen=True, eq=False)
-class _Inputs:
-    """All inputs of a store: labels, the files of the rows of their table, and how the labels were made, or None."""
-
-    labels: Labels
-    found: FoundFiles
-    warnings: list[str]
-    settings: StoreSettings
-    record: dict[str, Any] | None
-
-    def hash(self) -> str:
-        """Return a hash of all inputs; files count by size and time of change."""
-        stats = [file.stat() if file else None for file in self.found.files]
-        table = self.labels.table.assign(
-            size=[stat.st_size if stat else -1 for stat in stats],
-            changed=[stat.st_mtime_ns if stat else -1 for stat in stats],
-            problem=self.found.problems,
-        )
-        facts = [asdict(self.settings), self.labels.names, self.labels.condition, self.warnings, self.record]
-        digest = hashlib.sha256(json.dumps(facts).encode())
-        for part in (table, self.labels.rejected):
-            digest.update(part.to_csv(index=False).encode())
-        return digest.hexdigest()[:16]
-
-
 def prepare_store(
-    midi_dir: Path,
-    labels_csv: Path,
+    inputs: StoreInputs,
     folder: Path,
     *,
-    genres: Sequence[str] | None = None,
-    genre_column: str | None = None,
-    min_confidence: float | None = None,
-    allow_outside: bool = False,
-    settings: StoreSettings = StoreSettings(),
+    merge: int | None = None,
     workers: int | None = None,
     rebuild: bool = False,
     progress: bool = True,
 ) -> tuple[RollStore, bool]:
-    """Make the roll store `folder` from the MIDI files below `midi_dir` that `labels_csv` lists.
+    """Make the roll store `folder`; with `merge`, from as many shards, which `prepare_shard` has made, byte for byte.
 
-    For `genres`, `genre_column` and `min_confidence` see `read_labels`. Files that are left out are listed in
-    rejected.csv, warnings for the user in `info["warnings"]`. An earlier store stays until the new one is complete.
+    Files that are left out are listed in rejected.csv, warnings for the user in `info["warnings"]`. An earlier store
+    stays until the new one is complete.
 
     Returns the store, and whether it was made now: a whole store with unchanged files, labels and settings is kept,
     unless `rebuild`.
 
-    Raises `UserError` where the labels are unusable, a genre has no training song, the folder holds something else, or
-    another process is making the same store.
+    Raises `UserError` where a genre has no training song, the folder holds something else, another process is making
+    the same store, or a shard is unusable.
     """
     end_if_imported_by_worker()
-    if not midi_dir.is_dir():
-        raise UserError(f"{midi_dir}: no such folder; see --midi-dir")
-    labels = read_labels(labels_csv, genre_column=genre_column, names=genres, min_confidence=min_confidence)
-    paths = labels.table["path"].tolist()
-    found = find_files(paths, midi_dir, allow_outside=allow_outside)
-    if not any(found.files):
-        raise UserError(
-            f"{midi_dir}: none of the files that {labels_csv} lists is there, for example {paths[0]} "
-            f"({found.problems[0]}); see {'--allow-outside' if 'leads out' in found.problems[0] else '--midi-dir'}"
-        )
-    record, warnings = _record_of(labels_csv)
-    warnings = [*labels.warnings, *found.warnings, *warnings]
-    inputs = _Inputs(labels, found, warnings, settings, record)
-    inputs_hash = inputs.hash()
     STORE.require_place(folder)
-    if not rebuild and not STORE.has_unfinished(folder) and (unchanged := _unchanged(folder, inputs_hash)):
+    if not rebuild and not STORE.has_unfinished(folder) and (unchanged := _unchanged(folder, inputs.hash)):
         return unchanged, False
     with STORE.locked(folder):
-        if not rebuild and (unchanged := _unchanged(folder, inputs_hash)):
+        if not rebuild and (unchanged := _unchanged(folder, inputs.hash)):
             return unchanged, False
         with STORE.being_written(folder) as unfinished:
             writer = StoreWriter(unfinished)
             try:
-                _write_store(writer, inputs, inputs_hash, workers, progress)
+                if merge:
+                    results = merge_shards(writer, inputs, folder, merge)
+                else:
+                    results = read_files(writer, inputs.files, inputs.settings, workers, progress)
+                _write_store(writer, inputs, results)
             finally:
                 writer.abandon()
         return RollStore.open(folder), True
-
-
-def _record_of(labels_csv: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the record that label_data.py wrote beside the CSV, None if missing or outdated, and warnings."""
-    path = labels_csv.with_suffix(".json")
-    try:
-        record = json.loads(path.read_bytes())
-        if record["csv_sha256"] == hash_of_file(labels_csv):
-            return {name: record[name] for name in ("files_of_source", "second_opinion")}, []
-    except FileNotFoundError:
-        return None, []
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, [f"{path.name} is no record of labels: left out"]
-    return None, [f"{path.name} is of {labels_csv.name} as it was before it was changed: left out"]
 
 
 def _unchanged(folder: Path, inputs_hash: str) -> RollStore | None:
@@ -148,11 +75,12 @@ def _unchanged(folder: Path, inputs_hash: str) -> RollStore | None:
     return store
 
 
-def _write_store(writer: StoreWriter, inputs: _Inputs, inputs_hash: str, workers: int | None, progress: bool) -> None:
+def _write_store(writer: StoreWriter, inputs: StoreInputs, results: list[StoredSong | str]) -> None:
+    """Write the tables of a store whose arrays hold the songs among the `results` of its files."""
     labels, names = inputs.labels, inputs.labels.names
-    songs, unreadable = _read_all(writer, inputs, workers, progress)
+    songs, unreadable = _tables(labels.table[inputs.present], results)
     warnings = _divide(songs, labels)
-    absent = labels.table[["path"]].assign(reason=inputs.found.problems)[[file is None for file in inputs.found.files]]
+    absent = labels.table[["path"]].assign(reason=inputs.found.problems)[~inputs.present]
     rejected = [labels.rejected, absent, unreadable]
     if labels.made_ids:
         trained = songs["genre_id"].isin(songs["genre_id"][songs["split"] == "train"])
@@ -166,7 +94,7 @@ def _write_store(writer: StoreWriter, inputs: _Inputs, inputs_hash: str, workers
         "genres": names,
         "frames_per_second": inputs.settings.frames_per_second,
         "settings": asdict(inputs.settings),
-        "inputs_hash": inputs_hash,
+        "inputs_hash": inputs.hash,
         "accepted": len(songs),
         "rejected": len(all_rejected),
         "warnings": [*inputs.warnings, *warnings],
@@ -176,33 +104,15 @@ def _write_store(writer: StoreWriter, inputs: _Inputs, inputs_hash: str, workers
     writer.finish(songs, info, all_rejected)
 
 
-def _read_all(
-    writer: StoreWriter, inputs: _Inputs, workers: int | None, progress: bool
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read all files into the store's arrays. Returns the table of songs, still without splits, and rejected files."""
-    settings = inputs.settings
-    present = inputs.labels.table[[file is not None for file in inputs.found.files]]
-    results = read_songs(
-        [file for file in inputs.found.files if file is not None],
-        min_frames=WINDOW_LENGTHS[0],
-        max_minutes=settings.max_minutes,
-        frames_per_second=settings.frames_per_second,
-        workers=workers,
-    )
-    stored: dict[int, tuple[str, int, int, int, int]] = {}
-    rejected: list[tuple[str, str]] = []
-    bar = tqdm(zip(present.index, results, strict=True), "reading", len(present), unit=" files", disable=not progress)
-    for row, result in bar:
-        if isinstance(result, str):
-            rejected.append((present.at[row, "path"], result))
-            continue
-        frame_offset, note_offset = writer.append(result.song)
-        stored[row] = (
-            result.content_hash, frame_offset, len(result.song.frames), note_offset, len(result.song.pitch)
-        )  # fmt: skip
-    columns = ["content_hash", "frame_offset", "n_frames", "note_offset", "n_notes"]
-    songs = present.join(pd.DataFrame.from_dict(stored, orient="index", columns=columns), how="inner")
-    return songs, pd.DataFrame(rejected, columns=["path", "reason"])
+def _tables(present: pd.DataFrame, results: list[StoredSong | str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table of songs, still without splits, and that of rejected files."""
+    is_song = np.array([isinstance(result, StoredSong) for result in results], bool)
+    stored = [result for result in results if isinstance(result, StoredSong)]
+    songs = present.join(pd.DataFrame(stored, present.index[is_song], StoredSong._fields), how="inner")
+    for offset, length in (("frame_offset", "n_frames"), ("note_offset", "n_notes")):
+        songs[offset] = songs[length].cumsum() - songs[length]
+    reasons = [result for result in results if isinstance(result, str)]
+    return songs, present.loc[~is_song, ["path"]].assign(reason=reasons)
 
 
 def _divide(songs: pd.DataFrame, labels: Labels) -> list[str]:

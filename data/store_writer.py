@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,25 +29,36 @@ class StoreWriter:
         self._lengths = dict.fromkeys(ARRAYS, 0)
         self._write_headers()
 
-    def append(self, song: Song) -> tuple[int, int]:
-        """Append a song; returns its frame and note offsets."""
-        offsets = self._lengths["frames"], self._lengths["pitch"]
+    def append(self, song: Song) -> None:
+        """Append a song."""
         for name, (dtype, _) in ARRAYS.items():
             array = np.ascontiguousarray(getattr(song, name), dtype)
             self._files[name].write(array.tobytes())
             self._lengths[name] += len(array)
-        return offsets
 
-    def finish(self, songs: pd.DataFrame, info: dict[str, Any], rejected: pd.DataFrame = _NONE_REJECTED) -> None:
-        """Write array headers, tables and, last, store.json, which completes the store.
+    def append_arrays(self, folder: Path) -> None:
+        """Append the arrays that another writer has written to `folder`, in pieces."""
+        for name, target in self._files.items():
+            with (folder / f"{name}.npy").open("rb") as source:
+                np.lib.format.read_magic(source)
+                (length, *_), _, _ = np.lib.format.read_array_header_1_0(source)
+                shutil.copyfileobj(source, target)
+            self._lengths[name] += length
 
-        `songs` has the columns of `SongRow`, `rejected` path and reason. `info` needs `genres` and `frames_per_second`.
-        """
+    def finish_arrays(self) -> None:
+        """Write the headers of the arrays and close their files."""
         self._write_headers()
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
             file.close()
+
+    def finish(self, songs: pd.DataFrame, info: dict[str, Any], rejected: pd.DataFrame = _NONE_REJECTED) -> None:
+        """Finish the arrays, then write tables and, last, store.json, which completes the store.
+
+        `songs` has the columns of `SongRow`, `rejected` path and reason. `info` needs `genres` and `frames_per_second`.
+        """
+        self.finish_arrays()
         for name, table in ((SONGS, songs[[field.name for field in fields(SongRow)]]), (REJECTED, rejected)):
             with written_atomically(self._folder / name, replace=True) as file:
                 table.to_csv(file, index=False, lineterminator="\n", encoding="utf-8")

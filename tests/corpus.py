@@ -10,7 +10,9 @@ from midi_files import TICKS_PER_FRAME, example_song, midi, off, on, write
 
 from common.splits import SPLITS
 from data.prepare import prepare_store
+from data.shards import prepare_shard
 from data.store import RollStore, SongRow
+from data.store_inputs import StoreInputs, read_inputs
 from data.store_writer import StoreWriter
 
 ARRAYS = ("frames", "onset_seconds", "pitch", "velocity", "drum")
@@ -35,8 +37,21 @@ def write_labels(path: Path, rows: Iterable[Sequence], columns: Sequence[str] = 
     return path
 
 
-def make_store(corpus: Path, **options) -> tuple[RollStore, bool]:
-    return prepare_store(corpus / "midi", corpus / "labels.csv", corpus / "store", workers=1, progress=False, **options)
+def inputs_of(corpus: Path, **options) -> StoreInputs:
+    return read_inputs(corpus / "midi", corpus / "labels.csv", **options)
+
+
+def make_store(
+    corpus: Path, *, name: str = "store", rebuild: bool = False, merge: int | None = None, **options
+) -> tuple[RollStore, bool]:
+    """Make the store `corpus/name`; `options` are those of `read_inputs`."""
+    inputs = inputs_of(corpus, **options)
+    return prepare_store(inputs, corpus / name, merge=merge, workers=1, rebuild=rebuild, progress=False)
+
+
+def make_shard(corpus: Path, number: int, count: int, *, rebuild: bool = False, **options) -> tuple[Path, list, bool]:
+    inputs = inputs_of(corpus, **options)
+    return prepare_shard(inputs, corpus / "store", number, count, workers=1, rebuild=rebuild, progress=False)
 
 
 def change_a_file(corpus: Path) -> dict:

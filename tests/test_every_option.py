@@ -222,6 +222,7 @@ PROGRAMS = {
             "midi_dir": refused(W / "store"), "labels": to(W / "few.csv"), "genres": to(("low", "high")),
             "genre_column": to("composer"), "min_confidence": to(0.5), "max_minutes": refused(0.05), "store": to(),
             "builtin": refused(labels=None), "all": to(labels=None, builtin=True), "rebuild": to(earlier={}),
+            "shard": to("1/2"), "merge": refused(1),
         },
         prints=True,
     ),

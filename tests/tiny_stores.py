@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from corpus import write_labels
+import corpus
 from midi_files import example_song, write
-
-from data.prepare import prepare_store
 
 GENRES = ("chords", "melody", "bass")
 SPLIT_OF_SONG = ("train", "train", "train", "train", "val", "test")
@@ -25,6 +23,5 @@ def make_store(
             path = f"{genre}/song {number}.mid"
             write(folder / "midi" / path, example_song(genre_id, number))
             rows.append((path, genre_id, genre, split))
-    write_labels(folder / "labels.csv", rows)
-    prepare_store(folder / "midi", folder / "labels.csv", folder / "store", workers=1, progress=False)
-    return folder / "store"
+    corpus.write_labels(folder / "labels.csv", rows)
+    return corpus.make_store(folder)[0].folder

@@ -22,9 +22,10 @@ from midi_files import DRUMS, Message, midi, off, on, write
 
 from common.errors import UserError
 from common.splits import SPLITS
-from data import prepare
-from data.prepare import StoreSettings, prepare_store, summary
+from data import shards
+from data.prepare import summary
 from data.song import read_song
+from data.store_inputs import StoreSettings
 
 
 def test_the_store_holds_the_songs(corpus: Path) -> None:
@@ -125,7 +126,7 @@ def test_a_genre_without_training_songs_is_refused_and_the_old_store_stays(corpu
 def test_a_second_run_does_nothing(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = make_store(corpus)
     before = (corpus / "store").stat().st_mtime_ns, content_of(corpus / "store")
-    monkeypatch.setattr(prepare, "read_songs", lambda *_: pytest.fail("files were read again"))
+    monkeypatch.setattr(shards, "read_songs", lambda *_: pytest.fail("files were read again"))
     os.utime(corpus / "labels.csv", (0, 0))
     second, made = make_store(corpus)
     assert not made
@@ -160,9 +161,7 @@ def test_a_change_makes_the_store_anew(corpus: Path, change: Callable[[Path], ob
     options = result if isinstance(result, dict) else {}
     changed, made = make_store(corpus, **options)
     assert made and changed.genres == options.get("genres", changed.genres)
-    fresh, _ = prepare_store(
-        corpus / "midi", corpus / "labels.csv", corpus / "fresh", workers=1, progress=False, **options
-    )
+    fresh, _ = make_store(corpus, name="fresh", **options)
     assert content_of(changed.folder) == content_of(fresh.folder)
     assert not make_store(corpus, **{**options, "rebuild": False})[1]
 

@@ -25,8 +25,10 @@ def write_store(folder: Path, songs: Sequence[Song], splits: Sequence[str] | Non
     folder.mkdir(exist_ok=True)
     writer, rows = StoreWriter(folder), []
     for number, song in enumerate(songs):
-        frame_offset, note_offset = writer.append(song)
+        writer.append(song)
         split = splits[number] if splits else "train"
+        frame_offset = sum(len(earlier.frames) for earlier in songs[:number])
+        note_offset = sum(len(earlier.pitch) for earlier in songs[:number])
         sizes = (frame_offset, len(song.frames), note_offset, len(song.pitch))
         rows.append(SongRow(f"{number}.mid", number % 3, split, "", str(number), str(number), *sizes))
     writer.finish(pd.DataFrame(rows), {"genres": ["a", "b", "c"], "frames_per_second": FRAMES_PER_SECOND})

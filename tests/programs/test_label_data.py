@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from corpus import ROWS
+from corpus import ROWS, make_store
 from fake_llm import FakeLlm
 from msd_files import write_summary
 
 from common.errors import UserError
-from data.prepare import prepare_store
 from data.store import RollStore
 from label_data import label_data
 from labelling.msd import Track
@@ -45,7 +44,7 @@ def options(folder: Path, **changes: object) -> Options:
 
 
 def prepare(folder: Path, **more: object) -> RollStore:
-    return prepare_store(folder / "midi", folder / "labels.csv", folder / "store", workers=1, progress=False, **more)[0]
+    return make_store(folder, **more)[0]
 
 
 def test_labels_go_into_a_store_with_source_and_confidence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

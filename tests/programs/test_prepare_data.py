@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from corpus import ROWS, write_labels
+from corpus import ROWS, content_of, write_labels
 from midi_files import example_song, write
 
 import prepare_data
@@ -55,6 +55,13 @@ def test_the_script_makes_a_store_once(corpus: Path) -> None:
         ("--labels outside.csv --midi-dir midi", "midi: none of the files .*--allow-outside"),
         ("--labels labels.csv", ".*none of the files .*--midi-dir"),  # the files are below midi, not beside the labels
         ("--labels labels.csv --midi-dir elsewhere", "elsewhere: no such folder; see --midi-dir"),
+        ("--builtin --shard 1/2", "--shard and --merge go with --labels"),
+        ("--builtin --merge 2", "--shard and --merge go with --labels"),
+        ("--labels labels.csv --shard 1/2 --merge 2", "give either --shard, for each shard, or --merge"),
+        ("--labels labels.csv --shard 3/2", "--shard must be K/N with K from 1 to N, such as 1/8, but is 3/2"),
+        ("--labels labels.csv --shard 0/2", "--shard must be K/N"),
+        ("--labels labels.csv --shard 1", "--shard must be K/N"),
+        ("--labels labels.csv --merge 0", "--merge must be at least 1"),
         ("--labels labels.csv --midi-dir midi --genres slow", "--genres gives 1 names"),
         ("--labels labels.csv --midi-dir midi --store no_id.csv", "no_id.csv: a file is in the way"),
         ("--labels labels.csv --midi-dir midi --store other", "other: not empty and not a roll store"),
@@ -74,6 +81,20 @@ def test_wrong_options_and_files_end_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2 and re.match(f"error: {message}", line)
     assert sorted(corpus.rglob("*")) == before
+
+
+def test_shards_are_merged_into_the_store_of_one_run(corpus: Path) -> None:
+    write(corpus / "midi/bad.mid", b"bad")
+    write_labels(corpus / "labels.csv", [*ROWS, ("bad.mid", 0, "slow", "")])
+    inputs = ("--labels", corpus / "labels.csv", "--midi-dir", corpus / "midi")
+    printed = [run_script(*inputs, "--store", corpus / "store", "--shard", f"{k}/2").stdout for k in (2, 1)]
+    assert re.match(r"[34] of 7 files, 1 of them rejected\n.*store_shards/2_of_2: made anew", printed[0])
+    assert re.match(r"[34] of 7 files, 0 of them rejected\n.*store_shards/1_of_2: made anew", printed[1])
+    merged = run_script(*inputs, "--store", corpus / "store", "--merge", 2)
+    single = run_script(*inputs, "--store", corpus / "single")
+    assert (merged.returncode, single.returncode) == (0, 0)
+    assert merged.stdout.splitlines()[:-2] == single.stdout.splitlines()[:-2]
+    assert content_of(corpus / "store") == content_of(corpus / "single")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
