@@ -47,7 +47,7 @@ def iterate(stage: "CVAEStage", draw: "Draw") -> dict[str, "Tensor"]:
     """One step of the objective; returns the losses to log."""
     options, cvae, batch = stage.options, stage.models["cvae"], draw.batch()
     noise = draw.normal(cvae.noise_size(options.seq_len))
-    terms = stage.elbo_terms(batch, noise)
+    terms = stage.elbo_terms(batch, noise, draw.most_notes())
     kl = terms.kl.sum(1)
     # L_ELBO (report, section 2.1.3), each window weighted by its genre
     loss = (stage.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()

@@ -76,7 +76,7 @@ def iterate(stage: "HybridStage", draw: "Draw") -> dict[str, "Tensor"]:
 
     options, cvae, batch = stage.options, stage.models["cvae"], draw.batch()
     noise = draw.normal(cvae.noise_size(stage.train_windows.seq_len))
-    terms = stage.elbo_terms(batch, noise)
+    terms = stage.elbo_terms(batch, noise, draw.most_notes())
     kl = terms.kl.sum(1)
     elbo_loss = (stage.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()
     z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()

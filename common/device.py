@@ -44,6 +44,15 @@ def prepare_process(device: torch.device, *, threads: int = 0, tf32: bool = Fals
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
+def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor of the host to `device` without a wait for it; one that is there is returned."""
+    if tensor.device.type == device.type:
+        return tensor
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # only copies from pinned memory are asynchronous
+    return tensor.to(device, non_blocking=device.type != "mps")
+
+
 def bfloat16_is_slow(device: torch.device) -> bool:
     """Whether a CPU takes longer for a matrix product in bfloat16 than in float32, as it does without instructions."""
     if device.type != "cpu":

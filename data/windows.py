@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.device import upload
 from data.song import PITCHES
 from data.store import BYTES_PER_FRAME, RollStore
 
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)  # in each byte
 TRANSPOSITIONS = range(-5, 7)  # semitones: every key once
 
 
@@ -86,12 +88,12 @@ class WindowSource:
         """Set the first frame of each window in the store, int64 (n_windows,)."""
         self._first_frame_on_host = first_frame
         first_note, last_note, seconds = _note_ranges(self.store, self.song.numpy(), first_frame, self.seq_len)
-        self._first_frame = torch.from_numpy(first_frame).to(self.device)
-        self._first_note = torch.from_numpy(first_note).to(self.device)
+        self._first_frame = upload(torch.from_numpy(first_frame), self.device)
+        self._first_note = upload(torch.from_numpy(first_note), self.device)
         # The host computes the number of notes in a batch without waiting for the device.
         self._n_notes_on_host = torch.from_numpy(last_note - first_note)
-        self._n_notes = self._n_notes_on_host.to(self.device)
-        self._first_second = torch.from_numpy(seconds).to(self._packed.time_dtype).to(self.device)
+        self._n_notes = upload(self._n_notes_on_host, self.device)
+        self._first_second = upload(torch.from_numpy(seconds).to(self._packed.time_dtype), self.device)
 
     def __len__(self) -> int:
         return len(self.song)
@@ -121,6 +123,16 @@ class WindowSource:
         """Return the piano rolls of the windows at `index`, float32 (B, 128, T)."""
         return self._rolls(self.to_device(index))
 
+    def most_notes(self, index: Tensor) -> Tensor:
+        """Return the number of notes (runs of sounding frames) in the rolls at `index`, int64 (B,), both on the host.
+
+        Transposed rolls may have fewer.
+        """
+        first_frame = torch.from_numpy(self._first_frame_on_host)[index].numpy()
+        sounding = self.store.frames[first_frame[:, None] + np.arange(self.seq_len)]  # (B, T, 16)
+        begins = np.concatenate([sounding[:, :1], sounding[:, 1:] & ~sounding[:, :-1]], axis=1)
+        return torch.from_numpy(_ONES[begins].sum((1, 2), dtype=np.int64))
+
     def all_rolls(self, batch_size: int = 512) -> Iterator[Tensor]:
         """Yield the piano rolls of all windows in order, float32 (B, 128, T)."""
         for index in torch.arange(len(self)).split(batch_size):
@@ -135,9 +147,7 @@ class WindowSource:
 
     def to_device(self, index: Tensor) -> Tensor:
         """Copy an index of windows, int64 (B,), to the source's device."""
-        # Only copies from pinned memory are asynchronous.
-        pinned = self.device.type == "cuda" and not index.is_cuda
-        return (index.pin_memory() if pinned else index).to(self.device, non_blocking=pinned)
+        return upload(index, self.device)
 
     def _rolls(self, index: Tensor) -> Tensor:
         window_bytes = self.seq_len * BYTES_PER_FRAME

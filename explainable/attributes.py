@@ -10,7 +10,7 @@ from explainable.tokens import MEASURE, TokenForm
 # In the order of the latent dimensions that are regularised for them.
 ATTRIBUTES = ("rhythmic_complexity", "note_range", "note_density", "average_interval_jump")
 RHYTHMIC_COMPLEXITY, NOTE_RANGE, NOTE_DENSITY, AVERAGE_INTERVAL_JUMP = ATTRIBUTES
-_RANGE_SEMITONES = 26
+RANGE_SEMITONES = 26
 # An onset on a weaker metrical position is more complex. The weights of a measure of 24 ticks sum to 27.79.
 _WEIGHT_OF_BEAT = (0.20, 0.67, 0.25, 0.67)
 _WEIGHT_OF_PLACE = {Fraction(place, 12): weight for place, weight in ((3, 1.0), (4, 2.0), (6, 0.5), (8, 2.0), (9, 1.0))}
@@ -32,7 +32,7 @@ def attributes(tokens: np.ndarray, form: TokenForm = MEASURE) -> np.ndarray:
     complexity = onset @ weights / weights.sum()
     top = np.where(onset, tokens, -1).max(axis=1, initial=-1)
     bottom = np.where(onset, tokens, form.rest).min(axis=1, initial=form.rest)
-    note_range = np.where(several, (top - bottom) / _RANGE_SEMITONES, 0.0)
+    note_range = np.where(several, (top - bottom) / RANGE_SEMITONES, 0.0)
     row, _ = np.nonzero(onset)
     jump = np.abs(np.diff(tokens[onset]))
     within = row[1:] == row[:-1]

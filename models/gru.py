@@ -61,7 +61,8 @@ def tanh_(x: Tensor) -> Tensor:
 def product_type(x: Tensor) -> torch.dtype:
     """The dtype for products with x: autocast's where it is on, otherwise that of x."""
     kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if is_on else x.dtype
 
 
 def sounding(frames: Tensor) -> slice:

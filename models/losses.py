@@ -53,18 +53,20 @@ class ElboTerms(NamedTuple):
 def elbo_terms(
     cvae: Model, batch: tuple[Tensor, Tensor, Tensor, Tensor], noise: Tensor, reconstruction: str,
     free_nats: float = 0.0, batch_mean: Callable[[Tensor], Tensor] = partial(torch.mean, dim=0),
+    most_notes: Tensor | None = None,
 ) -> ElboTerms:  # fmt: skip
     """Encode a batch (roll, events, event_window, genre), sample z with `noise` (B, size of z), decode teacher-forced.
 
     `reconstruction` is one of `RECONSTRUCTIONS`. `free_nats` are free bits (Kingma et al. 2016, appendix C.8): below
     this batch-mean KL a group of `cvae.latent` latents (a second, or the window) sends no gradient to the encoder; a
     learned prior is still trained. The returned KL is unchanged. `batch_mean` returns the mean over a batch of which
-    its argument (B, groups) may be a part.
+    its argument (B, groups) may be a part. `most_notes` int64 (B,) on the host: no fewer than the notes of each roll,
+    for which a note decoder would wait for a device.
     """
     roll, _, _, genre = batch
     posterior = cvae.encode(*batch)
     z = posterior.sample(noise)
-    error = (cvae.nll if reconstruction == NLL else cvae.squared_error)(z, genre, roll)
+    error = cvae.nll(z, genre, roll, most_notes) if reconstruction == NLL else cvae.squared_error(z, genre, roll)
     kl = cvae.prior.kl(posterior, z, genre)
     if free_nats:
         groups = kl.unflatten(1, (-1, cvae.latent))

@@ -57,9 +57,12 @@ class CVAEStage(RollStage):
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"cvae": optimizer_of(self.models["cvae"], self.options.learning_rate, self.options)}
 
-    def elbo_terms(self, batch: Batch, noise: Tensor) -> ElboTerms:
-        """-log p(X | z, y) and KL(q || p) of each window, with z drawn by `noise`."""
-        return elbo_terms(self.models["cvae"], batch, noise, NLL, self.options.free_nats, self.batch_mean)
+    def elbo_terms(self, batch: Batch, noise: Tensor, most_notes: Tensor) -> ElboTerms:
+        """-log p(X | z, y) and KL(q || p) of each window, with z drawn by `noise`.
+
+        `most_notes`: of `Draw`.
+        """
+        return elbo_terms(self.models["cvae"], batch, noise, NLL, self.options.free_nats, self.batch_mean, most_notes)
 
     def validate(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
         return validate_cvae(models["cvae"], self.val_windows, NLL, self.options.beta, self.ranks)

@@ -82,11 +82,14 @@ class HybridStage(RollStage):
         cvae = optimizer_of(self.models["cvae"], self.options.cvae_learning_rate, self.options)
         return {"cvae": cvae, "G": generator, "D": critic}
 
-    def elbo_terms(self, batch: Batch, noise: Tensor) -> ElboTerms:
-        """The reconstruction error and KL(q || p) of each window, with z drawn by `noise`."""
+    def elbo_terms(self, batch: Batch, noise: Tensor, most_notes: Tensor) -> ElboTerms:
+        """The reconstruction error and KL(q || p) of each window, with z drawn by `noise`.
+
+        `most_notes`: of `Draw`.
+        """
         options = self.options
         objective = options.reconstruction, options.free_nats
-        return elbo_terms(self.models["cvae"], batch, noise, *objective, self.batch_mean)
+        return elbo_terms(self.models["cvae"], batch, noise, *objective, self.batch_mean, most_notes)
 
     def gradient_share(self, z: Tensor, z_of_generator: Tensor) -> GradientShare:
         """The share of L_G in the gradient on z, to be read after the backward pass."""

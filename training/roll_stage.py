@@ -82,8 +82,15 @@ class Draw:
         if not self._transpose:
             return self._source.batch(index)
         streams = len(index) // len(self.index())
-        semitones = draw_semitones(streams * self.n, self._rng).view(streams, self.n)[:, self._part.rows].flatten()
-        return self._source.batch(index, semitones)
+        semitones = self._semitones(streams * self.n).view(streams, self.n)[:, self._part.rows]
+        return self._source.batch(index, semitones.flatten())
+
+    def _semitones(self, n: int) -> Tensor:
+        return draw_semitones(n, self._rng)
+
+    def most_notes(self) -> Tensor:
+        """At least the number of notes in each roll of `batch`, int64 (B,) on the host."""
+        return self._source.most_notes(self.index())
 
     def normal(self, size: int, first: int | None = None) -> Tensor:
         """Standard normal noise for the rows of this process, (B, size), or for those of the batch's `first` rows."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models.base import FRAMES_A_SECOND, Model
 from models.notes.note_cvae import RollEncoder
 from models.notes.note_decoder import NoteDecoder
-from models.notes.notes import by_length, roll_to_notes
+from models.notes.notes import by_length, parts_by_length, roll_to_notes
 from models.notes.plan import LatentPlan
 from models.prior import Autoregressive, Posterior
 
@@ -48,9 +48,11 @@ class NoteModel(Model):
         notes, earlier = roll_to_notes(roll), roll_to_notes(before)
         earlier = earlier._replace(onset=torch.where(earlier.present(), earlier.onset - before.shape[2], 0))
         condition, kl = self._plan(roll, lengths, noise) if self.latent else (roll.new_zeros(len(roll), 1, 1), 0.0)
+        n_choices = notes.count + earlier.count + 1
         nll = -by_length(
-            notes.count + earlier.count + 1,
-            lambda rows: self.decoder.log_likelihood(
+            n_choices,
+            parts_by_length(n_choices.cpu(), roll.device),
+            lambda rows, _: self.decoder.log_likelihood(
                 condition[rows], notes.of(rows), roll[rows], lengths[rows], earlier.of(rows)
             ),
         )

@@ -1,5 +1,6 @@
 """Training of AdversarialVAE: a classifier predicts the attributes from z; the encoder is trained against it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,19 @@ class AdversarialStage(StudyStage):
 
     def open_phase(self, phase: Phase) -> None:
         super().open_phase(phase)
-        attributes = self.train_rows.attributes.double()
+        padded = [[*edges, *[math.inf] * (self.options.classes - len(edges))] for edges in self.edges]
+        self.mean, self.deviation, self.padded_edges = (
+            each.to(self.device) for each in (self.mean, self.deviation, torch.tensor(padded))
+        )
+
+    def prepared(self, train: Rows, val: Rows) -> tuple[Rows, Rows]:
+        attributes = train.attributes.double()
         self.mean, self.deviation = attributes.mean(0).float(), attributes.std(0).clamp_min(1e-6).float()
         inner = np.linspace(0, 1, self.options.classes + 1)[1:-1]
         # An attribute may have few values: equal edges, and an edge at the minimum, separate nothing.
-        columns = [(column, np.unique(np.quantile(column, inner))) for column in attributes.cpu().numpy().T]
+        columns = [(column, np.unique(np.quantile(column, inner))) for column in attributes.numpy().T]
         self.edges = [edges[edges > column.min()].tolist() for column, edges in columns]
+        return train, val
 
     def make_models(self) -> dict[str, nn.Module]:
         options, form = self.options, self.measures.form
@@ -82,9 +90,7 @@ class AdversarialStage(StudyStage):
 
     def classes_of(self, attributes: Tensor) -> Tensor:
         """The class of each attribute, int64 (B, n)."""
-        edges = [torch.tensor(edges, device=attributes.device) for edges in self.edges]
-        columns = zip(attributes.t(), edges, strict=True)
-        return torch.stack([torch.bucketize(column.contiguous(), of, right=True) for column, of in columns], dim=1)
+        return torch.searchsorted(self.padded_edges, attributes.t().contiguous(), right=True).t()
 
     def facts(self, phase: Phase) -> dict[str, Any]:
         scale = {"attribute_mean": self.mean.tolist(), "attribute_deviation": self.deviation.tolist()}

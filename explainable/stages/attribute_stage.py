@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.device import upload
 from common.randomness import rng_at
-from explainable.attributes import attribute_index, attributes
+from explainable.attributes import attribute_index
 from explainable.normal_scores import NormalScores, scores_of
+from explainable.played_scores import PlayedScores
 from explainable.stages.stage import ADVERSARY, VAE, Rows, StudyStage, cross_entropy, decode_in_training
 from models.prior import Posterior, standard_normal_kl
 from models.study.attribute_vae import (
@@ -35,14 +37,16 @@ class AttributeStage(StudyStage):
     best_by = dict.fromkeys((VAE, ADVERSARY, READER), "val_loss_without_adversary")
 
     def open_phase(self, phase: Phase) -> None:
-        """Open the rows, with the normal scores of their attributes in place of the attributes."""
         super().open_phase(phase)
-        self.scores = [NormalScores.of(column) for column in self.train_rows.attributes.cpu().numpy().T]
-        both = self.train_rows, self.val_rows
-        self.train_rows, self.val_rows = (rows._replace(attributes=self._scores(rows.attributes)) for rows in both)
+        columns = [attribute_index(name) for name in self.options.attribute_names]
+        self.scores_of_tokens = PlayedScores(columns, self.scores, self.measures.form, self.device)
 
-    def _scores(self, values: Tensor) -> Tensor:
-        return torch.from_numpy(scores_of(self.scores, values.cpu().numpy())).to(self.device)
+    def prepared(self, train: Rows, val: Rows) -> tuple[Rows, Rows]:
+        """The rows with the normal scores of their attributes in place of the attributes."""
+        self.scores = [NormalScores.of(column) for column in train.attributes.numpy().T]
+        scores = (torch.from_numpy(scores_of(self.scores, rows.attributes.numpy())) for rows in (train, val))
+        train_scores, val_scores = scores
+        return train._replace(attributes=train_scores), val._replace(attributes=val_scores)
 
     def make_models(self) -> dict[str, nn.Module]:
         options, form = self.options, self.measures.form
@@ -82,15 +86,13 @@ class AttributeStage(StudyStage):
         """
         half = self.ranks.part(max(self._batch_rows(position) // 2, 1))
         scores, others = self._parts(z[: half.n_rows])
-        rng, columns = rng_at("control", self.options.seed, position.epoch, position.example), []
-        for column in self.ranks.gather(scores, half).t():
-            columns.append(column[torch.randperm(half.n, generator=rng)])
-        requested = torch.stack(columns, dim=1)[half.rows]
+        rng = rng_at("control", self.options.seed, position.epoch, position.example)
+        shuffled = [torch.randperm(half.n, generator=rng) for _ in self.scores]
+        order = upload(torch.stack(shuffled, dim=1), self.device)
+        requested = self.ranks.gather(scores, half).gather(0, order)[half.rows]
         logits, tokens = self.models[VAE].decode_free(torch.cat([requested, others], dim=1))
         reader, played = self.models[READER], played_tokens(logits, tokens)
-        columns = [attribute_index(name) for name in self.options.attribute_names]
-        values = attributes(tokens.cpu().numpy(), self.measures.form)[:, columns]
-        reached = self._scores(torch.from_numpy(values))
+        reached = self.scores_of_tokens(tokens)
         # This process may have another share of the half than of the batch.
         share = half.weight / self.part.weight if half.weight else 0.0
         read = share * F.mse_loss(reader(played.detach()), reached)

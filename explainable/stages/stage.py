@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.device import select_device
+from common.device import select_device, upload
 from common.errors import UserError
 from common.randomness import rng_at, seed_at
 from explainable.attributes import attribute_index
@@ -86,16 +86,20 @@ class StudyStage(Stage):
                 within = f" in {limit} measures of whole tunes" if limit and split == "train" else ""
                 raise UserError(f"{measures.folder}: {n} rows of {split}{within}; give it more")
         self.n_untransposed = int((train.shift[rows] == 0).sum())
-        self.train_rows = self._rows(train, rows)
         chosen = np.random.default_rng(0).permutation(len(val))[: options.validation_rows]
-        self.val_rows = self._rows(val, np.sort(chosen))
+        both = self.prepared(self._rows(train, rows), self._rows(val, np.sort(chosen)))
+        self.train_rows, self.val_rows = (Rows(*(field.to(self.device) for field in each)) for each in both)
         self._order: tuple[int, Tensor] | None = None
+
+    def prepared(self, train: Rows, val: Rows) -> tuple[Rows, Rows]:
+        """The rows, all on the host, as the objective takes them. A subclass may change and measure them."""
+        return train, val
 
     def _rows(self, split: SplitRows, chosen: np.ndarray) -> Rows:
         columns = [attribute_index(name) for name in self.options.attribute_names]
         # Tokens stay bytes outside a batch: transposed training sets are large.
         fields = (torch.from_numpy(field) for field in (split.tokens, split.attributes[:, columns]))
-        return Rows(*(field[torch.from_numpy(chosen)].to(self.device) for field in fields))
+        return Rows(*(field[torch.from_numpy(chosen)] for field in fields))
 
     @property
     def n_examples(self) -> int:
@@ -109,7 +113,8 @@ class StudyStage(Stage):
             passes = -(-self.n_examples // n_rows)
             order = torch.cat([torch.randperm(n_rows, generator=rng) for _ in range(passes)])
             self._order = position.epoch, order[: self.n_examples]
-        return self.train_rows.batch(self._order[1][position.example :][: self._batch_rows(position)][self.part.rows])
+        index = self._order[1][position.example :][: self._batch_rows(position)][self.part.rows]
+        return self.train_rows.batch(upload(index, self.device))
 
     def _batch_rows(self, position: Position) -> int:
         """Rows in the whole batch of a step."""
@@ -122,7 +127,7 @@ class StudyStage(Stage):
 
     def _noise(self, n: int, *place: int | str) -> Tensor:
         rng = rng_at("noise", self.options.seed, *place)
-        return torch.randn(n, self.options.latent, generator=rng).to(self.device)
+        return upload(torch.randn(n, self.options.latent, generator=rng), self.device)
 
     def of_batch(self, statistic: Callable[..., Tensor], *values: Tensor) -> Tensor:
         """`statistic` of the whole batch, a scalar, for `values` (B, ...) of the rows of this process."""

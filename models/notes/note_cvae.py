@@ -13,7 +13,7 @@ from ..playing import Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
-from .notes import by_length, notes_to_roll, roll_to_notes
+from .notes import by_length, count_notes, notes_to_roll, parts_by_length, roll_to_notes
 from .plan import ConditionedConvolution, LatentPlan
 
 _HEAD_SIZE = 64
@@ -76,13 +76,21 @@ class NoteCVAE(Model):
         mean, log_variance = self.encoder(roll, self.genre(genre))
         return Posterior(mean.flatten(1), log_variance.flatten(1))
 
-    def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
-        """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), teacher-forced."""
-        condition, notes = self.plan(z, self.genre(genre)), roll_to_notes(roll)
-        return -by_length(
-            notes.count + 1,
-            lambda rows: self.decoder.log_likelihood(condition[rows], notes.of(rows), roll[rows]),
-        )
+    def nll(self, z: Tensor, genre: Tensor, roll: Tensor, most_notes: Tensor | None = None) -> Tensor:
+        """-log p(X | z, y) in nats, float32 (B,), of rolls (B, 128, T), teacher-forced.
+
+        `most_notes` int64 (B,) on the host: the number of notes of each roll, or more. Without it the host counts them,
+        for which it waits for a device.
+        """
+        if most_notes is None:
+            most_notes = count_notes(roll).cpu()
+        parts = parts_by_length(most_notes + 1, roll.device)
+        condition, notes = self.plan(z, self.genre(genre)), roll_to_notes(roll, parts[-1].length - 1)
+
+        def likelihood(rows: Tensor, length: int) -> Tensor:
+            return self.decoder.log_likelihood(condition[rows], notes.of(rows, length - 1), roll[rows])
+
+        return -by_length(notes.count, parts, likelihood)
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int]:
         """Shape of the uniform numbers that draw one window of any length."""

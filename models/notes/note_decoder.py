@@ -154,11 +154,10 @@ class NoteDecoder(nn.Module):
 
     def _duration(self, durations: Tensor, notes: Notes, n_frames: Tensor) -> Tensor:
         """log p (B, N) of each note's duration, from log-probabilities (B, N, horizon + 1) of 1, 2, ..., more."""
-        each = _chosen(durations, (notes.duration - 1).clamp(0, self.horizon))
-        row, note = ((notes.onset + notes.duration == n_frames) & (notes.duration > 0)).nonzero().unbind(1)
-        shorter = torch.arange(self.horizon + 1, device=each.device) < notes.duration[row, note, None] - 1
-        at_least = durations[row, note].masked_fill(shorter, -torch.inf).logsumexp(-1)
-        return each.index_put((row, note), at_least)
+        to_end = (notes.onset + notes.duration == n_frames)[..., None]
+        column, duration = torch.arange(self.horizon + 1, device=durations.device), notes.duration[..., None] - 1
+        possible = (column == duration.clamp(0, self.horizon)) | (to_end & (column >= duration))
+        return durations.masked_fill(~possible, -torch.inf).logsumexp(-1)
 
     def stretch_of(self, onset: Tensor, n_stretches: int) -> Tensor:
         """The number of the stretch that contains each onset."""

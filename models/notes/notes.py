@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Notes to compute at a time, with padding: few, so that they need little of it, but enough to keep a device busy.
-_AT_ONCE = {"cpu": 512, "cuda": 4096, "mps": 4096}
+_AT_ONCE = 512  # notes that a CPU computes at a time, with padding: few, so that they need little of it
+# Of other devices. Music at T = 128 has two places for a note then, instead of three (measured), and ten shapes.
+_PARTS, _STEP = 2, 32
 
 
 class Notes(NamedTuple):
@@ -49,26 +50,40 @@ class Notes(NamedTuple):
         row, note = self.present().nonzero().unbind(1)
         return row, *(field[row, note] for field in self[:3])
 
-    def of(self, rows: Tensor) -> "Notes":
-        """The notes of some rolls, int64 (b,), with padding to the longest of them."""
-        longest = int(self.count[rows].max()) if len(rows) else 0
+    def of(self, rows: Tensor, longest: int | None = None) -> "Notes":
+        """The notes of some rolls, int64 (b,), with padding to `longest`, or to the longest of them."""
+        if longest is None:
+            longest = int(self.count[rows].max()) if len(rows) else 0
         return Notes(*(field[rows, :longest] for field in self[:3]), self.count[rows])
 
 
-def roll_to_notes(roll: Tensor) -> Notes:
-    """The notes of rolls (B, P, T), in which nonzero cells sound."""
+def roll_to_notes(roll: Tensor, most: int | None = None) -> Notes:
+    """The notes of rolls (B, P, T), in which nonzero cells sound.
+
+    `most`: places for notes, no fewer than the longest list has. Without it the host counts, and waits for a device.
+    """
     sounding = (roll != 0).transpose(1, 2)  # (B, T, P)
     batch, n_frames, pitches = sounding.shape
     begins = sounding & ~F.pad(sounding[:, :-1], (0, 0, 1, 0))
-    ends = sounding & ~F.pad(sounding[:, 1:], (0, 0, 0, 1))
-    # Both are ordered by roll, frame, pitch. Ordered by roll, pitch, frame the k-th end belongs to the k-th begin.
-    row, onset, pitch = begins.nonzero().unbind(1)
-    end_row, last, end_pitch = ends.nonzero().unbind(1)
-    by_pitch = ((row * pitches + pitch) * n_frames + onset).argsort()
-    ends_by_pitch = ((end_row * pitches + end_pitch) * n_frames + last).argsort()
-    duration = torch.empty_like(onset)
-    duration[by_pitch] = last[ends_by_pitch] - onset[by_pitch] + 1
-    return Notes.of_rows(row, [onset, pitch, duration], batch)
+    so_far = begins.flatten(1).cumsum(1, dtype=torch.int32)
+    count = so_far[:, -1].long()
+    if most is None:
+        most = int(count.max()) if batch else 0
+    # The k-th note is in the first cell with k notes so far: ordered by frame, then pitch.
+    number = torch.arange(1, most + 1, dtype=torch.int32, device=roll.device).expand(batch, -1).contiguous()
+    present = number <= count[:, None]
+    cell = torch.searchsorted(so_far, number).where(present, 0)
+    onset, pitch = cell // pitches, cell % pitches
+    silent = ~sounding.transpose(1, 2).gather(1, pitch[..., None].expand(-1, -1, n_frames))  # (B, most, T)
+    ended = silent & (torch.arange(n_frames, device=roll.device) > onset[..., None])
+    last = torch.where(ended.any(2), ended.to(torch.uint8).argmax(2), n_frames)
+    return Notes(onset, pitch, (last - onset).where(present, 0), count)
+
+
+def count_notes(roll: Tensor) -> Tensor:
+    """The number of notes of rolls (B, P, T), int64 (B,)."""
+    sounding = roll != 0
+    return (sounding & ~F.pad(sounding[:, :, :-1], (1, 0))).sum((1, 2))
 
 
 def notes_to_roll(notes: Notes, pitches: int, n_frames: int) -> Tensor:
@@ -82,17 +97,37 @@ def notes_to_roll(notes: Notes, pitches: int, n_frames: int) -> Tensor:
     return steps[:, :, :n_frames].cumsum(2) > 0
 
 
-def by_length(lengths: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """`compute(rows)` for all rows, in order, in batches of rows with similar `lengths` (B,), to save padding.
+class Part(NamedTuple):
+    """Rows to compute together: their places in the order of lengths, and the padded length, which none exceeds."""
 
-    A padded batch has at most `_AT_ONCE` elements, or one row.
+    places: slice
+    length: int
+
+
+def parts_by_length(lengths: Tensor, device: torch.device) -> list[Part]:
+    """How to divide rows of `lengths`, int64 (B,) on the host, into batches of similar lengths, to save padding.
+
+    On a CPU a padded batch has at most `_AT_ONCE` elements, or one row. Other devices take `_PARTS` batches, whose
+    lengths are multiples of `_STEP`: they get few different shapes.
     """
-    at_once = _AT_ONCE[lengths.device.type]
-    order = lengths.argsort()
+    ordered = lengths.sort().values.tolist()
+    if device.type != "cpu":
+        n = -(-len(ordered) // _PARTS)
+        rows = (slice(first, first + n) for first in range(0, len(ordered), n))
+        return [Part(each, -(-ordered[each][-1] // _STEP) * _STEP) for each in rows]
     parts, first = [], 0
-    for last, length in enumerate(lengths[order].tolist()):
-        if last > first and length * (last - first + 1) > at_once:
-            parts.append(order[first:last])
+    for last, length in enumerate(ordered):
+        if last > first and length * (last - first + 1) > _AT_ONCE:
+            parts.append(Part(slice(first, last), ordered[last - 1]))
             first = last
-    parts.append(order[first:])
-    return torch.cat([compute(rows) for rows in parts])[order.argsort()]
+    return [*parts, Part(slice(first, None), ordered[-1])]
+
+
+def by_length(lengths: Tensor, parts: list[Part], compute: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """`compute(rows, length)` for all rows, in order, part by part; `lengths` (B,) on their device.
+
+    The parts may be of larger lengths than these, row by row.
+    """
+    order = lengths.argsort()
+    computed = [compute(order[part.places], part.length) for part in parts]
+    return torch.cat(computed)[order.argsort()]

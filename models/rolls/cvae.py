@@ -77,8 +77,8 @@ class CVAE(Model):
         states = self.decoder(frames, embedded, self._first_state(z, embedded))
         return self.frame(states).float().transpose(1, 2)
 
-    def nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
-        """-log p(X | z, y) in nats, (B,): binary cross-entropy of the cells, teacher-forced."""
+    def nll(self, z: Tensor, genre: Tensor, roll: Tensor, most_notes: Tensor | None = None) -> Tensor:
+        """-log p(X | z, y) in nats, (B,): binary cross-entropy of the cells, teacher-forced. `most_notes` is unused."""
         return cross_entropy(self.decode(z, genre, roll).transpose(1, 2), roll.transpose(1, 2))
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:

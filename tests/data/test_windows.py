@@ -15,6 +15,7 @@ from data.song import Song
 from data.store import RollStore, SongRow
 from data.store_writer import StoreWriter
 from data.windows import Batch, WindowSource
+from models.notes.notes import count_notes
 
 FRAMES_PER_SECOND = 16
 SEQ_LENS = (32, 64, 128)
@@ -195,6 +196,14 @@ def test_batches_are_copies(tiny_store: Path) -> None:
     assert all(map(torch.equal, everything(source), expected))
     source.store.frames[:] = 255  # a private map: this stays in memory
     assert content_of(tiny_store) == before
+
+
+def test_the_host_counts_the_notes_of_rolls(tiny_store: Path) -> None:
+    source = WindowSource(RollStore.open(tiny_store), "train", 32)
+    moved, index = source.moved(torch.arange(len(source)) % 32), torch.tensor([3, 0, 3, 11])
+    for windows in (source, moved):
+        assert torch.equal(windows.most_notes(index), count_notes(windows.rolls(index)))
+    assert not torch.equal(source.most_notes(index), moved.most_notes(index))
 
 
 def test_a_batch_costs_one_copy_to_the_device_and_no_wait_for_it(tiny_store: Path) -> None:

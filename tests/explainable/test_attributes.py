@@ -5,12 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from explainable.attributes import attributes, onset_weights
 from explainable.melodies.tunes import Note
+from explainable.normal_scores import NormalScores, scores_of
+from explainable.played_scores import PlayedScores
 from explainable.tokens import MEASURE, PHRASE, TokenForm, encode
 
 
@@ -62,3 +65,20 @@ def test_rows_agree_with_the_definitions(tokens: np.ndarray) -> None:
             sum(jumps) / len(jumps) if jumps else 0,
         ]
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_scores_of_tokens_on_a_device_are_those_of_a_data_set() -> None:
+    """Also of rows without notes and of attributes with one value."""
+    rng = np.random.default_rng(0)
+    for form in (MEASURE, PHRASE):
+        tokens = rng.integers(0, form.size, (200, form.length))
+        share = rng.random((200, 1))
+        tokens[rng.random(tokens.shape) < share] = form.hold
+        tokens[0], tokens[1, 1:], tokens[2, :-1] = form.rest, form.hold, form.hold
+        values = attributes(tokens, form)
+        # Fitted to a part, so that values lie beyond the knots; the third to a single value.
+        columns = [0, 1, 3]
+        scores = [NormalScores.of(values[3:90, column]) for column in columns[:2]] + [NormalScores.of(values[5:6, 3])]
+        found = PlayedScores(columns, scores, form, torch.device("cpu"))(torch.from_numpy(tokens))
+        assert found.dtype == torch.float32
+        np.testing.assert_allclose(found.numpy(), scores_of(scores, values[:, columns]), rtol=1e-6, atol=1e-6)

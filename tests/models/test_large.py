@@ -65,13 +65,29 @@ def test_the_likelihood_does_not_depend_on_the_batch(cvae: NoteCVAE) -> None:
     torch.testing.assert_close(together, alone)
 
 
+def test_the_likelihood_does_not_depend_on_the_device_and_its_padding(
+    cvae: NoteCVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roll, z = rolls(64), torch.randn(4, cvae.noise_size(64))
+    expected = cvae.nll(z, GENRE, roll)
+    n_notes, lengths = notes.count_notes(roll), []
+    for_gpus = partial(notes.parts_by_length, device=torch.device("cuda"))
+    monkeypatch.setattr(note_cvae, "parts_by_length", lambda n, _: lengths.append(n.tolist()) or for_gpus(n))
+    torch.testing.assert_close(cvae.nll(z, GENRE, roll), expected)
+    torch.testing.assert_close(cvae.nll(z, GENRE, roll, n_notes + torch.tensor([0, 7, 0, 1])), expected)
+    counts = notes.roll_to_notes(roll).count
+    assert lengths == [(counts + 1).tolist(), (counts + torch.tensor([1, 8, 1, 2])).tolist()]
+
+
 def test_rows_are_computed_by_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(notes._AT_ONCE, "cpu", 6)
-    parts = []
-    assert notes.by_length(torch.tensor([5, 1, 9, 2, 3]), lambda rows: parts.append(rows.tolist()) or rows).equal(
-        torch.arange(5)
-    )
-    assert parts == [[1, 3], [4], [0], [2]]
+    monkeypatch.setattr(notes, "_AT_ONCE", 6)
+    lengths, parts = torch.tensor([5, 1, 9, 2, 3]), []
+    for device, expected in (
+        ("cpu", [([1, 3], 2), ([4], 3), ([0], 5), ([2], 9)]), ("cuda", [([1, 3, 4], 32), ([0, 2], 32)])
+    ):  # fmt: skip
+        parts, divided = [], notes.parts_by_length(lengths, torch.device(device))
+        found = notes.by_length(lengths, divided, lambda rows, n: parts.append((rows.tolist(), n)) or rows)  # noqa: B023
+        assert found.equal(torch.arange(5)) and parts == expected
 
 
 def test_the_autoregressive_prior_is_standard_normal_at_first() -> None:

@@ -1,60 +1,66 @@
-"""A step of each stage on the meta device: it neither mixes devices nor waits for one. Needs no GPU."""
+"""A step of each stage and preset on the meta device: it neither mixes devices nor waits for one. Needs no GPU."""
 
 from pathlib import Path
 
 import pytest
 import torch
 from one_device import META, OneDevice
-from stages import BATCH, STAGES, opened
-from torch import Tensor
 
-from data.windows import WindowSource
-from models import Posterior
-from training.cgan_stage import CGANStage
-from training.ranks import WHOLE
-from training.roll_stage import Draw, RollStage
-from training.stage import Position
+from benchmarks.meta_stages import meta_step, to_meta
+from benchmarks.training_steps import built_stage, write_initial_cvae
+from explainable.measures import MeasureSet
+from explainable.options import TRAININGS
+from explainable.stages import STAGES
+from training.stage import Position, Stage
 
-
-class MetaDraw(Draw):
-    """Random numbers on the meta device, which has no torch.Generator."""
-
-    def __init__(self, stage: RollStage, position: Position) -> None:
-        self._source, self._order, self._position = stage.train_windows, stage.order, position
-        self._transpose, self._part, self.n = False, WHOLE, BATCH
-
-    def normal(self, size: int, first: int | None = None) -> Tensor:
-        return torch.empty(self.n if first is None else first, size, device=META)
-
-    def uniform(self) -> Tensor:
-        return torch.empty(self.n, device=META)
+BATCH = 16
+PRESETS = [
+    (program, preset)
+    for program in ("train_cvae", "train_cgan", "train_hybrid") for preset in ("paper", "paper-512", "large")
+]  # fmt: skip
 
 
-def on_meta(stage: RollStage) -> RollStage:
-    """`stage` ready for its first step, on the meta device in place of a GPU."""
-    opened(stage)
-    stage.device = META
-    stage.train_windows = WindowSource(stage.store, "train", 32, META)
-    stage.genre_weights = stage.genre_weights.to(META)
-    if isinstance(stage, CGANStage):
-        stage.posteriors = Posterior(*(field.to(META) for field in stage.posteriors))
-    stage.models = {name: model.to(META) for name, model in stage.models.items()}
-    stage.start()
-    return stage
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_a_step_stays_on_its_device_and_never_waits(name: str, tiny_store: Path, copied: Path) -> None:
-    make, options = STAGES[name]
-    stage = on_meta(make(options(tiny_store, copied)))
+def assert_never_waits(stage: Stage) -> None:
+    """Two steps, the second in the second epoch, with batches of other windows."""
     with OneDevice():
-        losses = stage.iterate(MetaDraw(stage, Position(stage.phases[0], 0, BATCH)))
+        for epoch in (0, 1):
+            losses = meta_step(stage, Position(stage.phases[0], epoch, BATCH))
     assert losses and all(loss.device == META and loss.shape == () for loss in losses.values())
 
 
-def test_the_guard_detects_both_faults() -> None:
-    numbers = torch.empty(3, device=META)
+@pytest.mark.parametrize(("program", "preset"), PRESETS)
+def test_a_step_stays_on_its_device_and_never_waits(
+    program: str, preset: str, tiny_store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "store").symlink_to(tiny_store)
+    if program != "train_cvae":
+        write_initial_cvae(preset, "cpu", tmp_path)
+    assert_never_waits(to_meta(built_stage(program, preset, {"batch_size": BATCH}, tmp_path)))
+
+
+@pytest.mark.parametrize("model", TRAININGS)
+@pytest.mark.parametrize("teacher_forcing", [0.0, 1.0])
+def test_a_step_of_the_study_stays_on_its_device_and_never_waits(
+    model: str, teacher_forcing: float, measures: MeasureSet, tmp_path: Path
+) -> None:
+    forcing = {} if model == "adversarial_vae" else {"teacher_forcing": teacher_forcing}
+    sizes = {"hidden": 8, "latent": 6, "batch_size": BATCH, "epoch_rows": None, "device": "cpu"}
+    places = {"data": measures.folder, "checkpoints": tmp_path, "runs": tmp_path}
+    stage = STAGES[model](TRAININGS[model](**sizes, **places, **forcing))
+    stage.open()
+    stage.open_phase(stage.phases[0])
+    stage.build_models(stage.phases[0])
+    assert_never_waits(to_meta(stage))
+
+
+def test_the_guard_detects_all_faults() -> None:
+    numbers, index = torch.empty(3, device=META), torch.tensor([1, 2])
     with OneDevice(), pytest.raises(AssertionError, match="mixes meta and"):
-        numbers.index_select(0, torch.tensor([1]))
+        numbers.index_select(0, index)
     with OneDevice(), pytest.raises(AssertionError, match="waits for the device"):
         numbers.nonzero()
+    with OneDevice(), pytest.raises(AssertionError, match="waits for a copy of"):
+        index.to(META)
+    with OneDevice() as guard:
+        index.to(META, non_blocking=True)
+    assert guard.copies == 1
