@@ -27,6 +27,7 @@ LEGEND = """\
 T = {T}, {n_fake} generated clips of {checkpoint} and as many real ones of the {split} split.
 overlap: area that the distributions of generated and real clips share; 1 if they are equal.
 real halves: real clips against others of the same songs, absolute difference; the effect of chance.
+chord_size: notes that begin in a frame with onsets. onset_follows: share of these frames directly after another one.
 nearest: share of a clip that the nearest training window has, in any key; memorised: over half of its notes.
 training songs: their real clips against the real ones; the score of a generator that replays them."""
 

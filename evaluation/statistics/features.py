@@ -33,6 +33,9 @@ FEATURES = {
     "empty": Feature("share of clips", 1),  # 0 or 1
     "silent_frames": Feature("share of frames", 0.05),
     "note_density": Feature("onsets/s", 1),
+    "onset_frames": Feature("share of frames", 0.05),  # those in which a note begins
+    "chord_size": Feature("onsets", 0.25),  # a frame, in the frames with onsets
+    "onset_follows": Feature("share of frames", 0.05),  # of those with onsets: directly after another one with onsets
     "polyphony": Feature("keys at once", 0.5),  # in the frames that are not silent
     "note_length": Feature("s", 1 / 16),  # mean over the notes of a clip
     "pitch_range": Feature("semitones", 3),  # from the lowest key to the highest
@@ -56,13 +59,15 @@ def onsets(roll: Tensor) -> Tensor:
 def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tensor]:
     """Every feature of `FEATURES` for boolean clips (n, 128, T): float64 (n,) each, NaN for undefined values.
 
-    Without notes only empty, silent_frames, note_density and pitch_classes are defined. The scales are the twelve major
-    ones, which have the same notes as the natural minor ones.
+    Without notes only empty, silent_frames, note_density, onset_frames and pitch_classes are defined. The scales are
+    the twelve major ones, which have the same notes as the natural minor ones.
     """
     frames = rolls.shape[2]
     onset = onsets(rolls)
     notes_of_pitch = onset.sum(2).double()  # (n, 128)
     n_notes = notes_of_pitch.sum(1)
+    begins = onset.any(1)  # (n, T)
+    onset_frames = begins.sum(1).double()
     keys = rolls.sum(1)  # (n, T)
     sounding_frames = (keys > 0).sum(1).double()
     n_cells = keys.sum(1).double()
@@ -74,6 +79,9 @@ def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tenso
         "empty": (n_notes == 0).double(),
         "silent_frames": 1 - sounding_frames / frames,
         "note_density": n_notes * frames_per_second / frames,
+        "onset_frames": onset_frames / frames,
+        "chord_size": n_notes / onset_frames,
+        "onset_follows": (begins[:, 1:] & begins[:, :-1]).sum(1) / onset_frames,
         "polyphony": n_cells / sounding_frames,
         "note_length": n_cells / n_notes / frames_per_second,
         "pitch_range": (rolls.shape[1] - 1 - from_top - lowest).double().masked_fill(n_notes == 0, torch.nan),

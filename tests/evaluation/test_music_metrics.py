@@ -19,7 +19,8 @@ from evaluation.statistics.features import FEATURES, musical_features
 from evaluation.statistics.novelty import NOVELTY, KnownWindows
 
 UNDEFINED_IN_SILENCE = {
-    "polyphony", "note_length", "pitch_range", "pitch_class_entropy", "scale_consistency", "repetition"
+    "chord_size", "onset_follows", "polyphony", "note_length", "pitch_range", "pitch_class_entropy",
+    "scale_consistency", "repetition",
 }  # fmt: skip
 
 
@@ -53,6 +54,9 @@ def test_a_clip_with_known_answers() -> None:
     assert values["empty"] == 0
     assert values["silent_frames"] == pytest.approx(20 / 32)
     assert values["note_density"] == pytest.approx(4 / 2)
+    assert values["onset_frames"] == pytest.approx(2 / 32)
+    assert values["chord_size"] == 2
+    assert values["onset_follows"] == 0
     assert values["polyphony"] == pytest.approx((3 * 8 + 1 * 4) / 12)
     assert values["note_length"] == pytest.approx((3 * 0.5 + 0.25) / 4)
     assert values["pitch_range"] == 7
@@ -63,6 +67,18 @@ def test_a_clip_with_known_answers() -> None:
     assert values["repetition"] == 0
 
 
+def test_chords_that_begin_at_once_and_note_by_note() -> None:
+    at_once = features_of(clip((60, 4, 8), (64, 4, 8), (67, 4, 8), (60, 12, 14), (72, 13, 14)))
+    assert (at_once["onset_frames"], at_once["chord_size"]) == (3 / 32, 5 / 3)
+    assert at_once["onset_follows"] == pytest.approx(1 / 3)
+    spread = features_of(clip((60, 4, 8), (64, 3, 8), (67, 5, 8)))
+    assert (spread["onset_frames"], spread["chord_size"]) == (3 / 32, 1)
+    assert spread["onset_follows"] == pytest.approx(2 / 3)
+    # The first frame follows none, a held note begins once, and one frame of silence separates.
+    assert features_of(clip((60, 0, 32), (64, 2, 4), (64, 30, 32)))["onset_follows"] == 0
+    assert features_of(clip((60, 0, 2), (61, 1, 2), (62, 31, 32)))["onset_follows"] == pytest.approx(1 / 3)
+
+
 def test_silence_has_no_notes_to_describe_nor_an_effect_on_other_clips() -> None:
     rolls = random_rolls(5)
     rolls[4] = False
@@ -70,7 +86,7 @@ def test_silence_has_no_notes_to_describe_nor_an_effect_on_other_clips() -> None
     values = {name: value[4].item() for name, value in together.items()}
     assert {name for name, value in values.items() if math.isnan(value)} == UNDEFINED_IN_SILENCE
     assert values["empty"] == values["silent_frames"] == 1
-    assert values["note_density"] == values["pitch_classes"] == 0
+    assert values["note_density"] == values["onset_frames"] == values["pitch_classes"] == 0
     for index in range(len(rolls)):
         for name, alone in musical_features(rolls[index : index + 1], 16).items():
             torch.testing.assert_close(alone, together[name][index : index + 1], equal_nan=True)
