@@ -9,7 +9,7 @@
 
 200 real test clips of each genre and 200 of G(z, y) with z from N(0, I), thresholded, without notes under 2 frames,
 played as a piano at 16 kHz. Also measured: the same between real clips (floor) and of training clips, the spread over
-seeds of generation, the extrapolation to infinitely many clips, an unbiased kernel distance, and the empty clips.
+seeds of generation, the extrapolation to infinitely many clips, two other distances (KAD, MIND), and the empty clips.
 
 Writes metrics/fad_results.csv and a chart, metrics/fad_results.png. Embeddings are cached in --cache: after an
 interruption the same command continues where it was.
@@ -30,7 +30,8 @@ LEGEND = """\
 empty: generated clips with too few notes, counted on the way ({empty}). ± seeds: standard deviation over {n_seeds}
 seeds of generation. floor: random halves of the real clips against each other. training clips: clips of training songs
 against the real ones, the score of a generator that memorised them. FAD∞: extrapolated to infinitely many clips.
-KAD: unbiased kernel distance, 0 for equal distributions. Rows of another T or embedder do not compare.
+KAD: unbiased kernel distance, 0 for equal distributions. MIND: sliced Wasserstein distance, times the dimension of the
+embeddings; biased like FAD. Rows of another T or embedder do not compare.
 reported: on other music, by embeddings of AST; [1] by another protocol."""
 
 

@@ -129,6 +129,7 @@ class DamageOptions(RealClipOptions, AudioOptions, EmptyClipOptions):
 
     seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
     clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
+    floor_seeds: int = option(50, "random divisions of the undamaged clips, for the standard deviation", minimum=2)
 
 
 @dataclass(frozen=True)

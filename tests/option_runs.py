@@ -88,7 +88,8 @@ def make_world(world: Path) -> None:
         ("large", "checkpoints/large", "hybrid_cvae_best_T32"),
     ):  # fmt: skip
         write(world / f"template/{place}/{file}.pth", (world / f"{source}/{file}.pth").read_bytes())
-    table = b"embedder,T,damage,n,n_empty,FAD,FAD_over_floor,KAD\nx,32,none,4,0,1.5,1,0.5\n"
+    distances = b"FAD,FAD_over_floor,KAD,MIND,FAD_deviations,KAD_deviations,MIND_deviations"
+    table = b"embedder,T,damage,n,n_empty," + distances + b",detected_by\nx,32,none,4,0,1.5,1,0.5,1,0,0,0,none\n"
     write(world / "template/metrics_2/fad_sanity.csv", table)
     epoch = b'{"phase": "T=32", "epoch": 1, "train": {"loss": 3}, "val": {"loss": 2}}\n'
     write(world / "runs/cvae/epochs.jsonl", epoch)

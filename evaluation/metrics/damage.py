@@ -1,31 +1,38 @@
-"""Sensitivity of the Fréchet audio distance: real clips against real clips with damaged notes."""
+"""Sensitivity of the distances of sound: real clips against real clips with damaged notes."""
 
 import numpy as np
 import pandas as pd
+import torch
 
 from common.errors import UserError
+from common.randomness import rng_at
 from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
-from evaluation.metrics.fad import choose_clips, defined
+from evaluation.metrics.fad import choose_clips, defined, over
 from evaluation.options import DamageOptions
 from evaluation.samples.clip_embeddings import ClipEmbedder
 from evaluation.samples.clips import RealClips
-from evaluation.statistics.distances import frechet_distance, kernel_distance
+from evaluation.statistics.distances import DISTANCES, random_halves
 from evaluation.tables import LABEL, OURS, ResultTable, columns
 
 UNDAMAGED = "none (floor)"
-JITTERED, SHIFTED, RANDOM_PITCHES, THINNED = DAMAGES = (
-    "onsets jittered by 0.1 s", "notes shifted by up to 3 semitones", "random pitches", "70 % of notes dropped",
+SPREAD, JITTERED, SHIFTED, RANDOM_PITCHES, THINNED = DAMAGES = (
+    "chord notes spread by one frame", "onsets jittered by 0.1 s", "notes shifted by up to 3 semitones",
+    "random pitches", "70 % of notes dropped",
 )  # fmt: skip
 PIANO_LOW, PIANO_HIGH = 21, 108
 JITTER_SECONDS, MAX_SHIFT, DROPPED = 0.1, 3, 0.7
+# Standard deviations above the mean of undamaged clips from which on a damage counts as detected.
+DETECTED = 3
 
 DAMAGE_TABLE = ResultTable(
     "fad_sanity.csv",
     "-m programs.damage",
     (
         *columns(LABEL, T="T", damage="damage"),
-        *columns(OURS, n="clips", n_empty="empty", FAD="FAD", FAD_over_floor="FAD / floor", KAD="KAD"),
+        *columns(OURS, n="clips", n_empty="empty", FAD="FAD", FAD_over_floor="FAD / floor", KAD="KAD", MIND="MIND"),
+        *columns(OURS, **{f"{name}_deviations": f"{name}, std" for name in DISTANCES}),
+        *columns(LABEL, detected_by="detected by"),
     ),
 )
 
@@ -33,6 +40,12 @@ DAMAGE_TABLE = ResultTable(
 def damage_notes(kind: str, notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
     """Damage notes by one of `DAMAGES`, each of which is plainly audible."""
     n = len(notes.pitch)
+    if kind == SPREAD:  # one note of each chord stays, the others begin one frame earlier or later
+        by_chord = np.lexsort((rng.random(n), notes.start))
+        _, first = np.unique(notes.start[by_chord], return_index=True)
+        moved = rng.choice((-1, 1), n)
+        moved[by_chord[first]] = 0
+        return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
     if kind == JITTERED:  # lengths stay
         moved = np.rint(rng.normal(0, JITTER_SECONDS * frames_per_second, n)).astype(np.int64)
         return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
@@ -56,27 +69,43 @@ def damage_clips(rolls: np.ndarray, kind: str, seed: int, frames_per_second: int
 
 
 def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedder) -> pd.DataFrame:
-    """A row for each kind of damage and embedder, at one T. Raises `UserError` if there are too few clips."""
+    """A row for each embedder and kind of damage, at one T. Raises `UserError` if there are too few clips.
+
+    *_deviations: standard deviations of the distance above its mean, both over random divisions of the undamaged clips
+    into halves. `detected_by`: the distances with at least three.
+    """
     store, seq_len = real.windows.store, real.windows.seq_len
     pools = [choose_clips(real, genre_id, 2 * options.clips, options).rolls for genre_id in range(len(store.genres))]
-    reference = np.concatenate([pool[: len(pool) // 2] for pool in pools])
-    others = np.concatenate([pool[len(pool) // 2 : len(pool) // 2 * 2] for pool in pools])
+    sizes = [len(pool) // 2 for pool in pools]
+    reference = np.concatenate([pool[:size] for pool, size in zip(pools, sizes, strict=True)])
+    others = np.concatenate([pool[size : 2 * size] for pool, size in zip(pools, sizes, strict=True)])
     if len(reference) < 2:
         raise UserError(f"{store.folder}: fewer than four {options.split} clips of {seq_len} frames that sound")
     clips = {UNDAMAGED: others} | {
         name: damage_clips(others, name, options.seed, store.frames_per_second) for name in DAMAGES
     }
     target = embedder.embed(reference, f"T={seq_len} reference")
+    embedded = {name: embedder.embed(rolls, f"T={seq_len} {name}") for name, rolls in clips.items()}
     rows = []
-    for name, rolls in clips.items():
-        embedded = embedder.embed(rolls, f"T={seq_len} {name}")
-        for each in embedder.embedders:
-            pair = target[each.name], embedded[each.name]
-            numbers = {"n": len(reference), "n_empty": int((~rolls.any(axis=(1, 2))).sum())}
-            values = {"FAD": frechet_distance(*pair), "KAD": defined(kernel_distance, *pair)}
-            rows.append({"T": seq_len, "damage": name} | numbers | values | embedder.facts(each))
+    for each in embedder.embedders:
+        parts = (vectors[each.name].split(sizes) for vectors in (target, embedded[UNDAMAGED]))
+        floors = _floors([torch.cat(genre) for genre in zip(*parts, strict=True)], options)
+        for name, rolls in clips.items():
+            row = {"T": seq_len, "damage": name, "n": len(reference), "n_empty": int((~rolls.any(axis=(1, 2))).sum())}
+            for key, distance in DISTANCES.items():
+                row[key] = defined(distance, target[each.name], embedded[name][each.name])
+                row[f"{key}_deviations"] = (row[key] - floors[key].mean()) / (floors[key].std() or np.nan)
+            detected_by = [key for key in DISTANCES if row[f"{key}_deviations"] >= DETECTED]
+            rows.append(row | {"detected_by": ", ".join(detected_by) or "none"} | embedder.facts(each))
     frame = pd.DataFrame(rows)
     floor = frame[frame["damage"] == UNDAMAGED].set_index("embedder")["FAD"]
     frame["FAD_over_floor"] = frame["FAD"] / frame["embedder"].map(floor.where(floor > 0))
-    facts = {name: getattr(options, name) for name in ("empty", "min_notes", "min_note_frames", "split", "seed")}
-    return frame.assign(**facts, store_content=store.content_hash)
+    facts = ("empty", "min_notes", "min_note_frames", "split", "seed", "floor_seeds")
+    return frame.assign(**{name: getattr(options, name) for name in facts}, store_content=store.content_hash)
+
+
+def _floors(strata: list[torch.Tensor], options: DamageOptions) -> dict[str, pd.Series]:
+    """Each distance between random halves of undamaged clips, given the embeddings of each genre."""
+    rngs = [rng_at("floor", options.seed, number) for number in range(options.floor_seeds)]
+    halves = [random_halves(strata, rng) for rng in rngs]
+    return {name: over(distance, halves) for name, distance in DISTANCES.items()}

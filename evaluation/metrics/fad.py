@@ -27,7 +27,7 @@ from evaluation.published import FAD, FAD_PAPER, published_for
 from evaluation.samples.clip_embeddings import ClipEmbedder
 from evaluation.samples.clips import Clips, ClipSource
 from evaluation.statistics import distances
-from evaluation.statistics.distances import Fidelity, frechet_distance, kernel_distance
+from evaluation.statistics.distances import DISTANCES, Fidelity
 from evaluation.statistics.extrapolation import ROWS_PER_DIMENSION, frechet_infinity
 from evaluation.statistics.features import onsets
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, REPORTED, Column, ResultTable, columns
@@ -46,6 +46,8 @@ FAD_TABLE = ResultTable(
         *columns(BASELINE, FAD_train="training clips"),
         *columns(OURS, FAD_infinity="FAD∞", KAD="KAD"),
         *columns(BASELINE, KAD_floor="floor"),
+        *columns(OURS, MIND="MIND", MIND_seeds_std="± seeds"),
+        *columns(BASELINE, MIND_floor="floor", MIND_floor_std="±", MIND_train="training clips"),
         *(
             column
             for name in Fidelity._fields
@@ -153,11 +155,11 @@ def _save_clips(folder: Path, source: ClipSource, renderer: Renderer, genre_id: 
 def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     """The values of one row about the genres `strata`; NaN if one cannot be given.
 
-    FAD: `n_real` reference clips against the `n_fake` of the first seed, with `n_empty` empty ones drawn on the way.
-    FAD_seeds: mean and standard deviation over the seeds of generation. *_floor: random disjoint halves of the real
-    clips, `n_floor` in each. FAD_over_floor: only if the floor has as many clips as the distance. *_train: training
-    clips against the reference. FAD_infinity: all clips of all seeds, extrapolated. KAD: kernel distance. Precision,
-    recall, density, coverage: see `fidelity`.
+    Each of `DISTANCES`: `n_real` reference clips against the `n_fake` of the first seed, with `n_empty` empty ones
+    drawn on the way. *_seeds: mean and standard deviation over the seeds of generation. *_floor: random disjoint halves
+    of the real clips, `n_floor` in each. *_train: training clips against the reference. FAD_over_floor: only if the
+    floor has as many clips as the distance. FAD_infinity: all clips of all seeds, extrapolated. Precision, recall,
+    density, coverage: see `fidelity`.
     """
     # As many generated clips of each seed as reference clips, and at most twice as many real ones in all.
     numbers = [min(options.clips, len(genre.pool), *map(len, genre.generated)) for genre in strata]
@@ -166,36 +168,35 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     generated = [[fakes[:n] for fakes in genre.generated] for genre, n in zip(strata, numbers, strict=True)]
     trains = [genre.train for genre in strata]
     reference, fakes = torch.cat(references), [torch.cat(of_seed) for of_seed in zip(*generated, strict=True)]
-    seeds = _over(frechet_distance, [(reference, fake) for fake in fakes])
     rngs = [rng_at("floor", options.seed, number) for number in range(options.floor_seeds)]
     halves = [distances.random_halves(pools, rng) for rng in rngs]
-    floor, kernel_floor = _over(frechet_distance, halves), _over(kernel_distance, halves)
     of_train = _balanced(references, trains)
     of_all_seeds = _balanced(pools, map(torch.cat, generated))
     rng = rng_at("infinity", options.seed)
     row = {
         "n_real": len(reference),
         "n_fake": len(fakes[0]),
-        "FAD": seeds[0],
         "n_empty": sum(genre.n_empty for genre in strata),
         "n_empty_real": sum(genre.n_empty_real for genre in strata),
         "n_seeds": len(fakes),
-        "FAD_seeds_mean": seeds.mean(skipna=False),
-        "FAD_seeds_std": seeds.std(skipna=False),
         "n_floor": len(halves[0][0]),
-        "FAD_floor": floor.mean(skipna=False),
-        "FAD_floor_std": floor.std(skipna=False),
-        "KAD_floor": kernel_floor.mean(skipna=False),
-        "KAD_floor_std": kernel_floor.std(skipna=False),
         "n_train": len(of_train[0]),
-        "FAD_train": defined(frechet_distance, *of_train),
-        "KAD": defined(kernel_distance, reference, fakes[0]),
         "FAD_infinity": defined(lambda *pair: frechet_infinity(*pair, rng), *of_all_seeds),
         "n_infinity": len(of_all_seeds[0]),
         "n_infinity_needed": ROWS_PER_DIMENSION * reference.shape[1],
         **_fidelity(reference, fakes[0], ""),
         **_fidelity(reference, torch.cat([rows[:n] for rows, n in zip(trains, numbers, strict=True)]), "_train"),
     }
+    for name, distance in DISTANCES.items():
+        seeds, floor = over(distance, [(reference, fake) for fake in fakes]), over(distance, halves)
+        row |= {
+            name: seeds[0],
+            f"{name}_seeds_mean": seeds.mean(skipna=False),
+            f"{name}_seeds_std": seeds.std(skipna=False),
+            f"{name}_floor": floor.mean(skipna=False),
+            f"{name}_floor_std": floor.std(skipna=False),
+            f"{name}_train": defined(distance, *of_train),
+        }
     same_n = row["n_floor"] == row["n_real"] == row["n_fake"]
     row["FAD_over_floor"] = row["FAD"] / row["FAD_floor"] if same_n and row["FAD_floor"] else np.nan
     row["note"] = _note(row, options, strata)
@@ -213,7 +214,8 @@ def _fidelity(reference: Tensor, clips: Tensor, suffix: str) -> dict[str, float]
     return {f"{name}{suffix}": value for name, value in zip(Fidelity._fields, values, strict=True)}
 
 
-def _over(distance: Callable[[Tensor, Tensor], float], pairs: Iterable[tuple[Tensor, Tensor]]) -> pd.Series:
+def over(distance: Callable[[Tensor, Tensor], float], pairs: Iterable[tuple[Tensor, Tensor]]) -> pd.Series:
+    """The distance of each pair of samples, NaN if it is not `defined`."""
     return pd.Series([defined(distance, *pair) for pair in pairs], dtype=float)
 
 

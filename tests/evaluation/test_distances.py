@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.statistics.distances import fidelity, frechet_distance, kernel_distance, random_halves
+from evaluation.statistics.distances import (
+    fidelity,
+    frechet_distance,
+    kernel_distance,
+    monge_distance,
+    random_halves,
+)
 from evaluation.statistics.extrapolation import frechet_infinity
 
 
@@ -71,6 +77,35 @@ def test_kernel_distance_is_unbiased_and_sees_a_shift() -> None:
     assert min(equal) < 0 and shifted > 10 * spread
 
 
+def test_monge_distance_in_one_dimension_is_the_squared_wasserstein_distance() -> None:
+    first, second = torch.tensor([[4.0], [0.0], [2.0]]), torch.tensor([[3.0], [5.0], [7.0]])
+    assert monge_distance(first, second) == pytest.approx(9)
+    assert monge_distance(first, second.flip(0)) == monge_distance(first, second), "rows have no order"
+    # 0, 2 and 4 against 0 and 2: 0, 4, 0 and 4 for quantiles from 0, 1/3, 1/2 and 2/3.
+    assert monge_distance(first, torch.tensor([[2.0], [0.0]])) == pytest.approx(4 / 6 + 4 / 3)
+    assert monge_distance(torch.tensor([[2.0], [0.0]]), first) == pytest.approx(4 / 6 + 4 / 3)
+    assert monge_distance(first, first.repeat(5, 1)) == 0
+
+
+def test_monge_distance_of_shifted_and_scaled_samples() -> None:
+    size = 6
+    white = sample(torch.zeros(size), torch.eye(size).double())
+    # The deviation along every direction is the scale, with n - 1 in place of n.
+    assert monge_distance(2 * white, 5 * white) == pytest.approx(size * (2 - 5) ** 2 * 49 / 50)
+    shift = torch.tensor([1.0, -2.0, 0.0, 2.0, 0.0, 4.0])
+    assert monge_distance(white, white + shift) == pytest.approx(25, rel=0.1), "up to the choice of directions"
+    assert monge_distance(white, 3 * white + shift) == pytest.approx(4 * size * 49 / 50 + 25, rel=0.1)
+
+
+def test_monge_distance_sees_more_than_mean_and_covariance() -> None:
+    n = 1000
+    normal = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(n).double() + 0.5) / n)[:, None]
+    two_points = torch.tensor([-1.0, 1.0]).double().repeat_interleave(n // 2)[:, None] * normal.std(correction=0)
+    assert frechet_distance(normal, two_points) == pytest.approx(0, abs=1e-6)
+    # E (|x| - 1)^2 for a standard normal x is 2 - 2 sqrt(2 / pi).
+    assert monge_distance(normal, two_points) == pytest.approx(2 - 2 * math.sqrt(2 / math.pi), rel=0.01)
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_frechet_infinity_removes_most_of_the_bias(shift: float) -> None:
     rng = torch.Generator().manual_seed(0)
@@ -94,6 +129,7 @@ def test_frechet_infinity_removes_most_of_the_bias(shift: float) -> None:
         (frechet_distance, torch.zeros(1, 3), torch.zeros(5, 3), "a covariance needs two rows, but there are 1 and 5"),
         (kernel_distance, torch.zeros(5, 3), torch.zeros(1, 3), "needs two rows, but there are 5 and 1"),
         (kernel_distance, torch.zeros(5, 3), torch.randn(5, 3), "the kernel has no width"),
+        (monge_distance, torch.zeros(1, 3), torch.zeros(5, 3), "needs two rows, but there are 1 and 5"),
         (fidelity, torch.zeros(5, 4), torch.zeros(800, 4), "more rows than 5 and 800"),
         (partial(frechet_infinity, rng=torch.Generator()), torch.randn(19, 10), torch.randn(40, 10), "needs 20 rows"),
     ],

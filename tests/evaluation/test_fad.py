@@ -14,10 +14,11 @@ from tiny_stores import make_store
 
 import eval_fad_samples
 from common.errors import UserError
+from common.randomness import rng_at
 from evaluation.metrics.fad import choose_clips, measure_fad
 from evaluation.options import EmptyClipOptions, FadOptions
 from evaluation.samples.clips import ClipSource, open_clip_sources
-from evaluation.statistics.distances import frechet_distance
+from evaluation.statistics.distances import DISTANCES, frechet_distance, random_halves
 
 
 @pytest.fixture
@@ -69,12 +70,18 @@ def test_rows_are_of_the_clips_they_name(options: FadOptions) -> None:
         pool = embed(choose_clips(source.real, genre_id, 12, options).rolls)["fake"]
         train = embed(choose_clips(source.real.of_split("train"), genre_id, 6, options).rolls)["fake"]
         distances = []
+        floor = [random_halves([pool], rng_at("floor", 0, number)) for number in range(3)]
+        fakes = embed(choose_clips(source, genre_id, 6, options, 120).rolls)["fake"]
+        for name in ("FAD", "MIND"):  # the halves of one genre are too uniform for KAD
+            distance = DISTANCES[name]
+            assert row[name] == pytest.approx(distance(pool[:6], fakes))
+            assert row[f"{name}_train"] == pytest.approx(distance(pool[:6], train))
+            assert row[f"{name}_floor"] == pytest.approx(np.mean([distance(*halves) for halves in floor]))
+            assert row[f"{name}_floor_std"] == pytest.approx(np.std([distance(*halves) for halves in floor], ddof=1))
         for seed in (0, 1):
             fakes = choose_clips(dataclasses.replace(source, seed=seed), genre_id, 6, options, 120)
             distances.append(frechet_distance(pool[:6], embed(fakes.rolls)["fake"]))
-        assert row["FAD"] == pytest.approx(distances[0])
         assert row["FAD_seeds_mean"] == pytest.approx(np.mean(distances)) and distances[0] != distances[1]
-        assert row["FAD_train"] == pytest.approx(frechet_distance(pool[:6], train))
         assert (row["n_real"], row["n_fake"], row["n_floor"], row["n_seeds"]) == (6, 6, 6, 2)
         assert row["FAD_over_floor"] == pytest.approx(row["FAD"] / row["FAD_floor"])
         assert row["n_infinity"] == 12 and row["FAD_infinity"] is not None and row["note"] == ""
@@ -111,7 +118,7 @@ def test_missing_values_have_a_note(options: FadOptions) -> None:
 
 def test_a_silent_generator_has_no_distance(options: FadOptions) -> None:
     rows = rows_of(options, threshold=1.0)
-    assert all(row["FAD"] is None and row["n_fake"] == 0 and row["KAD"] is None for row in rows)
+    assert all(row["FAD"] is None and row["n_fake"] == 0 and row["KAD"] is row["MIND"] is None for row in rows)
     assert rows[0]["n_empty"] == 20 * 6 and rows[-1]["n_empty"] == 3 * 20 * 6
     assert "no FAD: fewer than two clips on a side" in rows[0]["note"]
     assert "only 0 of 6 generated clips were not empty in 20 times as many draws" in rows[0]["note"]
