@@ -60,6 +60,7 @@ COMMON = {
     "threads": to(2), "warm_up": to(3), "clip_norm": to(0.01), "critic_learning_rate": to(0.1),
     "gan_betas": to((0.1, 0.9)), "free_nats": to(1e4), "init_from": to(A),
     "save_minutes": same(1e-9),  # only the state is saved more often
+    "max_hours": to(1e-9),
     "restart": refused(earlier={"clip_norm": 9.0}), "allow_changes": refused(earlier={"clip_norm": 9.0}),
     "allow_other_songs": refused(checkpoints=Path("strange")), "allow_other_cvae": refused(init_from=W / "apart"),
     # music, weights and clips

@@ -1,33 +1,31 @@
 """The training loop of all stages: epochs, logs, weights, exact resuming, clean stops."""
 
-import dataclasses
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
-from signal import Signals
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from common.device import bfloat16_is_slow, peak_memory_mb, prepare_process
-from common.errors import UserError, reason_of
+from common.errors import UserError
 from common.files import locked_folder, plain_bytes, require_writable, save_plain
 from common.options import as_plain
 from common.randomness import seed_at
-from models import describe, rebuild
-from models.checkpoint import FORMAT_VERSION, weights_content
+from models.checkpoint import weights_content
 from models.weight_files import BEST, LAST
 from training.epoch_losses import EpochLosses
 from training.progress import Progress
 from training.ranks import opened_ranks
 from training.run_folder import ReadOnlyRunFolder, RunFolder
+from training.saved_state import restore, resumable_state, state_of
 from training.stage import Phase, Position, Stage
-from training.stop_signals import stop_signals
+from training.status import Status
+from training.stops import Stopped, Stops
 
 _CHECK_EVERY = 20  # steps between checks of the losses, each of which waits for the device
 _REMEDY = (
@@ -36,28 +34,41 @@ _REMEDY = (
 )
 
 
-def train(stage: Stage) -> None:
-    """Train `stage` from the start, or from its saved state.
+def train(stage: Stage) -> bool:
+    """Train `stage` from the start, or from its saved state; returns whether it is complete, not out of time.
 
     Started by `torchrun`, its processes train together. Raises `UserError` if another run trains in its folder, the
     saved state was made with other options, weights of another run would be overwritten, or a loss is not finite;
     SystemExit(128 + signal) after Ctrl-C, SIGTERM or SIGHUP, when the state is saved.
     """
     with opened_ranks() as ranks, ExitStack() as lock:
+        stage.ranks = ranks
+        run = _Run(stage)
         with ranks.together():
             if ranks.first:
                 in_use = "another process trains here; wait for its end, or name another folder: --runs"
                 lock.enter_context(locked_folder(stage.folder, in_use))
-        stage.ranks = ranks
-        _Run(stage).train()
+            run.open()
+        try:
+            run.train()
+        except Stopped as stopped:
+            if ranks.first:
+                command = "the same command without --restart" if stage.options.restart else "the same command"
+                print(f"{stopped}; {command} goes on from here", file=sys.stderr)
+            if stopped.exit_code:
+                raise SystemExit(stopped.exit_code) from None
+            return False
+        return True
 
 
 class _Run:
     def __init__(self, stage: Stage) -> None:
         self.stage, self.options, self.ranks = stage, stage.options, stage.ranks
         self.folder = (RunFolder if self.ranks.first else ReadOnlyRunFolder)(stage.folder)
+        self.stops = Stops(self.ranks, self.options.max_hours)
+        self.status = Status(self.folder, stage)
+        self.state: dict[str, Any] | None = None  # to resume from
         self.progress = Progress()
-        self.stopped_by: Signals | None = None
         # A state within a phase is written once the next step was finite: its weights can be wrecked, yet finite.
         self.waiting_state: memoryview | None = None
 
@@ -65,38 +76,41 @@ class _Run:
     def phase(self) -> Phase:
         return self.stage.phases[self.progress.phase]
 
+    def open(self) -> None:
+        """Open the data and read the saved state."""
+        self.stage.open()
+        self.device = prepare_process(self.stage.device, threads=self.options.threads, tf32=self.options.tf32)
+        if not self.options.restart:
+            self.state, self.progress = resumable_state(self.stage, self.folder)
+
     def train(self) -> None:
-        stage = self.stage
-        with self.ranks.together():
-            stage.open()
-            device = prepare_process(stage.device, threads=self.options.threads, tf32=self.options.tf32)
-            state = None if self.options.restart else self._resumable_state()
-        place = int(state is not None), self.progress.phase, self.progress.epoch, self.progress.example
-        is_shared = self.ranks.all_equal(*place)
+        """Train to the end. Raises `Stopped`."""
+        stage, progress = self.stage, self.progress
+        is_new = self.state is None
+        is_shared = self.ranks.all_equal(int(is_new), progress.phase, progress.epoch, progress.example)
+        is_complete = not is_new and self._is_complete()
         with self.ranks.together():
             if not is_shared:
                 raise UserError(f"{stage.folder}: not the same folder in all processes; name a shared one with --runs")
-        if state and self._is_complete():
+            if self.ranks.first and not is_complete:
+                self._open_folders(is_new)
+        if is_complete:
             if self.ranks.first:
                 print(f"{stage.folder}: this run is complete; --restart begins anew")
             return
-        with self.ranks.together():
-            self._open_folders(is_new=state is None)
-        self.folder.note(f"device: {device}")
+        self.folder.note(f"device: {self.device}")
         if self.ranks.size > 1:
             self.folder.note(f"{self.ranks.size} processes")
         if self.options.bf16 and bfloat16_is_slow(stage.device):
             self.folder.note("--bf16: bfloat16 is slower than float32 on this processor; leave it out")
-        with stop_signals() as self.received, closing(self.folder):
-            self._train_phases(state)
+        with self.stops.received(), closing(self.folder), self.status.ending():
+            self._train_phases()
 
     def _is_complete(self) -> bool:
         return self.progress.phase == len(self.stage.phases) - 1 and self.progress.epoch >= self.phase.epochs
 
     def _open_folders(self, is_new: bool) -> None:
         stage = self.stage
-        if not self.ranks.first:
-            return
         if self.options.restart:
             self.folder.clear()
         elif is_new:
@@ -108,146 +122,80 @@ class _Run:
         require_writable(stage.checkpoints)
         self.folder.open(as_plain(self.options))
         phases = [phase.name for phase in stage.phases]
-        self.folder.drop_epochs_after(phases, self.progress.phase, self.progress.epoch)
-
-    # Starting and resuming
-
-    def _resumable_state(self) -> dict[str, Any] | None:
-        """The saved state, or None. Raises `UserError` if it belongs to other options or its weights are missing."""
-        state = self.folder.read_state()
-        if state is None:
-            return None
-        now = self._identity()
-        with self._damage_named():
-            changed = {
-                name: f"{name} (was {was}, is {now.get(name)})"
-                for name, was in state["identity"].items()
-                if name not in self.stage.free_options and now.get(name) != was
-            }
-            self.progress = Progress(**state["progress"])
-            kinds, found = ([*map(type, vars(each).values())] for each in (Progress(), self.progress))
-            if found != kinds:
-                raise TypeError(f"progress {state['progress']}")
-            models, phase = list(state["models"]), self.phase
-        fixed = changed.keys() & self.stage.fixed_options
-        if changed and (fixed or not self.options.allow_changes):
-            allow = "" if fixed else "--allow-changes to resume with these, "
-            raise UserError(
-                f"{self.folder.state_path}: begun with other options: {'; '.join(changed.values())}. Give the same "
-                f"options to resume, {allow}or --restart to begin anew"
-            )
-        for name in models if self.progress.epoch else ():
-            path = self.stage.checkpoints / self.stage.weights_file(name, phase, LAST)
-            if not path.exists():
-                raise UserError(
-                    f"{path}: not there, although this run has written it; name the folder it went to with "
-                    "--checkpoints, or begin anew with --restart"
-                )
-        return state
-
-    @contextmanager
-    def _damage_named(self) -> Iterator[None]:
-        """Turn errors in the content of the saved state into a `UserError`."""
-        try:
-            yield
-        except UserError:
-            raise
-        except Exception as error:
-            path, reason = self.folder.state_path, reason_of(error)
-            raise UserError(f"{path}: damaged or of another version ({reason}); begin anew with --restart") from error
-
-    def _identity(self) -> dict[str, Any]:
-        return {**as_plain(self.options), **self.stage.identity()}
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        stage = self.stage
-        stage.models = {name: rebuild(content).to(stage.device) for name, content in state["models"].items()}
-        stage.start()
-        for name, average in stage.averages.items():
-            if name in state["averages"]:
-                average.load_state_dict(state["averages"][name])
-        for name, optimizer in stage.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        progress = self.progress
-        self.folder.note(f"resumed at {self.phase.name}, epoch {progress.epoch + 1}, example {progress.example}")
+        self.status.last_epoch = self.folder.drop_epochs_after(phases, self.progress.phase, self.progress.epoch)
 
     # Training
 
-    def _train_phases(self, state: dict[str, Any] | None) -> None:
+    def _train_phases(self) -> None:
         stage = self.stage
         for index in range(self.progress.phase, len(stage.phases)):
             if index > self.progress.phase:
                 self.progress = Progress(phase=index)
             with self.ranks.together():
-                stage.open_phase(self.phase)
-                if state:
-                    with self._damage_named():
-                        self._restore(state)
-                    state = None
-                else:
-                    for line in stage.build_models(self.phase):
-                        self.folder.note(line)
-                    stage.start()
-                    self.folder.write_state(self._state())
+                self._open_phase()
             self.ranks.broadcast(stage.models.values())
             while self.progress.epoch < self.phase.epochs:
                 self._train_epoch()
                 self._finish_epoch()
-                if self.stopped_by and self.waiting_state is None and not self._is_complete():
-                    self._exit()
+                if self.stops.request and self.waiting_state is None and not self._is_complete():
+                    raise self.stops.request
         self.folder.note(f"complete; weights are in {stage.checkpoints}")
 
-    def _train_epoch(self) -> None:
+    def _open_phase(self) -> None:
         stage, progress = self.stage, self.progress
-        title = f"{stage.name} {self.phase.name} epoch {progress.epoch + 1}/{self.phase.epochs}"
-        bar = tqdm(
-            None, title, stage.n_examples, initial=progress.example, unit=f" {stage.examples}", mininterval=1.0,
-            disable=not self.ranks.first,
-        )  # fmt: skip
+        stage.open_phase(self.phase)
+        if self.state:
+            restore(stage, self.state, self.folder.state_path)
+            self.folder.note(f"resumed at {self.phase.name}, epoch {progress.epoch + 1}, example {progress.example}")
+            self.state = None
+        else:
+            for line in stage.build_models(self.phase):
+                self.folder.note(line)
+            stage.start()
+            self.folder.write_state(self._state())
+        self.status.begin(progress)
+
+    def _train_epoch(self) -> None:
+        stage, progress, stops = self.stage, self.progress, self.stops
         losses = EpochLosses(progress.sums, stage.device, self.ranks)
         started = saved = time.perf_counter()
         seconds_before, steps = progress.seconds, 0
         for model in stage.models.values():
             model.train()
-        while progress.example < stage.n_examples:
-            count = min(self.options.batch_size, stage.n_examples - progress.example)
-            stage.part = self.ranks.part(count)
-            losses.add(self._step(), progress.example, count, stage.part.weight)
-            progress.example, steps = progress.example + count, steps + 1
-            now = time.perf_counter()
-            progress.seconds = seconds_before + now - started
-            is_due = self._agree(now - saved > 60 * self.options.save_minutes)
-            save = bool(self.stopped_by) or is_due
-            is_last = progress.example == stage.n_examples
-            if steps % _CHECK_EVERY == 0 or is_last or save or self.waiting_state:
-                error, (latest, progress.sums) = losses.error(), losses.latest_and_sums()
-                bar.set_postfix({name: f"{value:.4g}" for name, value in latest.items()}, refresh=False)
-                with self.ranks.together():
-                    if error:
-                        raise UserError(f"{error}. {_REMEDY}")
-                    if self.waiting_state:
-                        self.folder.write_state(self.waiting_state)
-                is_saved, self.waiting_state = self.waiting_state is not None, None
-                if is_saved and self.stopped_by:
-                    bar.close()
-                    self._exit()
-            bar.update(count)
-            if save and not is_last:
-                with self.ranks.together():
-                    self.waiting_state, saved = self._state(), now
-        bar.close()
+        with self._bar() as bar:
+            while progress.example < stage.n_examples:
+                count = min(self.options.batch_size, stage.n_examples - progress.example)
+                stage.part = self.ranks.part(count)
+                losses.add(self._step(), progress.example, count, stage.part.weight)
+                progress.example, steps = progress.example + count, steps + 1
+                now = time.perf_counter()
+                progress.seconds = seconds_before + now - started
+                save = stops.agree(now - saved > 60 * self.options.save_minutes) or stops.request is not None
+                is_last = progress.example == stage.n_examples
+                if steps % _CHECK_EVERY == 0 or is_last or save or self.waiting_state:
+                    error, (latest, progress.sums) = losses.error(), losses.latest_and_sums()
+                    bar.set_postfix({name: f"{value:.4g}" for name, value in latest.items()}, refresh=False)
+                    stop = stops.request if self.waiting_state else None
+                    with self.ranks.together():
+                        if error:
+                            raise UserError(f"{error}. {_REMEDY}")
+                        if self.waiting_state:
+                            self.folder.write_state(self.waiting_state)
+                            self.waiting_state = None
+                        if save and not is_last and not stop:
+                            self.waiting_state, saved = self._state(), now
+                    if stop:
+                        raise stop
+                bar.update(count)
+                self.status.update(progress)
 
-    def _agree(self, is_due: bool) -> bool:
-        """Whether a save is due, by the clock of any process; notes the signal that any process has received."""
-        signal, due = self.ranks.maximum(self.received[0] if self.received else 0, int(is_due))
-        self.stopped_by = Signals(signal) if signal else None
-        return bool(due)
-
-    def _exit(self) -> NoReturn:
-        if self.ranks.first:
-            command = "the same command without --restart" if self.options.restart else "the same command"
-            print(f"stopped by {self.stopped_by.name}; {command} goes on from here", file=sys.stderr)
-        raise SystemExit(128 + self.stopped_by)
+    def _bar(self) -> tqdm:
+        stage, progress = self.stage, self.progress
+        title = f"{stage.name} {self.phase.name} epoch {progress.epoch + 1}/{self.phase.epochs}"
+        return tqdm(
+            None, title, stage.n_examples, initial=progress.example, unit=f" {stage.examples}", mininterval=1.0,
+            disable=not self.ranks.first,
+        )  # fmt: skip
 
     def _step(self) -> dict[str, Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
@@ -269,7 +217,7 @@ class _Run:
         metrics = stage.validate(models)
         with self.ranks.together():
             self._keep(models, metrics)
-        self._agree(False)
+        self.stops.agree()
 
     def _keep(self, models: dict[str, torch.nn.Module], metrics: dict[str, float]) -> None:
         """Write weights, log and, after the last epoch, the state."""
@@ -297,6 +245,8 @@ class _Run:
             self.folder.write_state(self.waiting_state)
             self.waiting_state = None
         self.folder.write_scalars(record)
+        self.status.last_epoch = record
+        self.status.update(progress)
         values = "  ".join(f"{name} {value:.4g}" for name, value in {**record["train"], **metrics}.items())
         epoch = f"{self.phase.name} epoch {record['epoch']}/{self.phase.epochs}"
         self.folder.note(f"{epoch}  {values}  {record['seconds']:.0f} s")
@@ -329,17 +279,7 @@ class _Run:
         self._require_finite_weights()
         if not self.ranks.first:
             return memoryview(b"state")
-        return plain_bytes(
-            {
-                "format_version": FORMAT_VERSION,
-                "stage": stage.name,
-                "identity": self._identity(),
-                "progress": dataclasses.asdict(self.progress),
-                "models": {name: describe(model) for name, model in stage.models.items()},
-                "averages": {name: average.state_dict() for name, average in stage.averages.items()},
-                "optimizers": {name: optimizer.state_dict() for name, optimizer in stage.optimizers.items()},
-            }
-        )
+        return plain_bytes(state_of(stage, self.progress))
 
     def _require_finite_weights(self) -> None:
         """Raise `UserError` for weights that are not finite, before they replace good ones on disk."""

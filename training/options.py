@@ -27,6 +27,10 @@ class ResumingOptions(CheckedOptions):
     """Saving and resuming."""
 
     save_minutes: float = option(5.0, "minutes between saves of the state within an epoch", above=0)
+    max_hours: float | None = option(
+        None, "hours after which this command stops with the state saved, to go on later (default: no limit)",
+        above=0,
+    )  # fmt: skip
     restart: bool = option(False, "start anew: overwrite the state and the weights of an earlier run")
     allow_changes: bool = option(False, "resume although options have changed")
 

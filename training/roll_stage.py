@@ -50,6 +50,10 @@ class RollPhase(Phase):
 
     seq_len: int
 
+    @property
+    def frames(self) -> int:
+        return self.seq_len
+
 
 class Draw:
     """Batches and random numbers of one training step, a function of seed and position."""
@@ -157,6 +161,10 @@ class RollStage(Stage):
     @property
     def n_examples(self) -> int:
         return min(len(self.train_windows), self.options.epoch_windows or len(self.train_windows))
+
+    def examples_of(self, phase: RollPhase) -> int:
+        n_windows = len(self.store.windows("train", phase.seq_len)[0])
+        return min(n_windows, self.options.epoch_windows or n_windows)
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         return self.iterate(Draw(self._windows_of(position.epoch), self.order, self.options, position, self.part))

@@ -18,7 +18,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.state_path, self.epochs_path = path / "state.pth", path / "epochs.jsonl"
-        self._log, self._options = path / "log.txt", path / "options.json"
+        self._log, self._options, self._status = path / "log.txt", path / "options.json", path / "status.json"
         self._board: Any = None
 
     def open(self, options: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ class RunFolder:
         used = [path for path in weights if path.exists()]
         more = f" and {len(used) - 1} more" if len(used) > 1 else ""
         what = f"{used[0]}{more}: of another run" if used else f"{self.path}: holds the log of another run"
-        if used or self.epochs_path.exists():
+        if used or self.epochs_path.exists() or self._status.exists():
             raise UserError(
                 f"{what}, for there is no {self.state_path} to resume from; --restart overwrites it, --checkpoints and "
                 "--runs name other folders"
@@ -40,7 +40,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run."""
         scalars = self.path.glob("events.out.tfevents.*")
-        for path in (self.state_path, self.epochs_path, self._log, self._options, *scalars):
+        for path in (self.state_path, self.epochs_path, self._log, self._options, self._status, *scalars):
             path.unlink(missing_ok=True)
 
     def read_state(self) -> dict[str, Any] | None:
@@ -51,6 +51,9 @@ class RunFolder:
 
     def write_state(self, content: memoryview) -> None:
         write_bytes(self.state_path, content, replace=True)
+
+    def write_status(self, content: dict[str, Any]) -> None:
+        write_text(self._status, json.dumps(content, indent=2) + "\n", replace=True)
 
     def note(self, line: str) -> None:
         """Print a line and append it to the log."""
@@ -77,18 +80,19 @@ class RunFolder:
         if self._board is not None:
             self._board.close()
 
-    def drop_epochs_after(self, phases: Sequence[str], phase: int, epoch: int) -> None:
+    def drop_epochs_after(self, phases: Sequence[str], phase: int, epoch: int) -> dict[str, Any] | None:
         """Keep the logged epochs of all phases before number `phase`, and the first `epoch` epochs of that phase.
 
-        An epoch that was logged, but whose state was not saved, is trained and logged again. An incomplete last line,
-        left by a killed process, is dropped.
+        Returns the record of the last, or None. An epoch that was logged, but whose state was not saved, is trained and
+        logged again. An incomplete last line, left by a killed process, is dropped.
         """
         if not self.epochs_path.exists():
-            return
+            return None
         lines = self.epochs_path.read_text(encoding="utf-8").splitlines(keepends=True)
         records = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
-        kept = [line for line, each in records if (phases.index(each["phase"]), each["epoch"]) <= (phase, epoch)]
-        write_text(self.epochs_path, "".join(kept), replace=True)
+        kept = [pair for pair in records if (phases.index(pair[1]["phase"]), pair[1]["epoch"]) <= (phase, epoch)]
+        write_text(self.epochs_path, "".join(line for line, _ in kept), replace=True)
+        return kept[-1][1] if kept else None
 
 
 class ReadOnlyRunFolder(RunFolder):
@@ -97,4 +101,4 @@ class ReadOnlyRunFolder(RunFolder):
     def _leave(self, *_: Any) -> None:
         pass
 
-    open = clear = write_state = note = log_epoch = write_scalars = drop_epochs_after = _leave
+    open = clear = write_state = write_status = note = log_epoch = write_scalars = drop_epochs_after = _leave

@@ -22,6 +22,11 @@ class Phase:
     name: str
     epochs: int
 
+    @property
+    def frames(self) -> int:
+        """Frames in an example, or 1: the time of a step grows with it."""
+        return 1
+
 
 @dataclass(frozen=True)
 class Position:
@@ -44,7 +49,7 @@ class Stage(ABC):
     averaged: tuple[str, ...] = ()
     # Options that may change when a run is resumed.
     free_options = frozenset(
-        ("checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "restart", "allow_changes")
+        ("checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "max_hours", "restart", "allow_changes")
     )
     # Options that determine the shapes of the models, so that not even --allow-changes lets them change.
     fixed_options: frozenset[str] = frozenset()
@@ -76,6 +81,10 @@ class Stage(ABC):
     @abstractmethod
     def n_examples(self) -> int:
         """Examples in an epoch of the open phase."""
+
+    def examples_of(self, phase: Phase) -> int:
+        """Examples in an epoch of any phase, when one is open; a stage of several phases defines it."""
+        return self.n_examples
 
     @abstractmethod
     def build_models(self, phase: Phase) -> list[str]:

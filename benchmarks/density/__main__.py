@@ -83,10 +83,14 @@ def evaluate_density(stage: DensityStage) -> pd.DataFrame:
     }])  # fmt: skip
 
 
-def run(options: DensityOptions) -> pd.DataFrame:
-    """Train, evaluate, print and write the table; returns it. Raises `UserError` or `CheckpointError`."""
+def run(options: DensityOptions) -> pd.DataFrame | None:
+    """Train, evaluate, print and write the table; returns it, or None if the time is over before the training's end.
+
+    Raises `UserError` or `CheckpointError`.
+    """
     stage = DensityStage(options)
-    train(stage)
+    if not train(stage):
+        return None
     frame = DENSITY_TABLE.add(evaluate_density(stage), options.metrics)
     print(format_table(frame, DENSITY_TABLE.columns))
     print("nats per frame of the test split; published values as commonly quoted, not verified")

@@ -79,7 +79,8 @@ def _train(run: Run) -> tuple[str, float]:
     began = time.monotonic()
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):  # noqa: PTH123
         try:
-            train(STAGES[run.model](run.options))
+            if not train(STAGES[run.model](run.options)):
+                return f"stopped after --max-hours {run.options.max_hours:g}", 0.0
         except Exception as error:  # whatever it is, the other runs go on
             return str(error) if isinstance(error, UserError) else repr(error), 0.0
     return "", time.monotonic() - began

@@ -105,10 +105,10 @@ def test_a_grid_from_end_to_end(
     given = options(sets[2:3], tmp_path, parts=("A", "improved"), latents=(128,))
     train = comparison_runs.train
 
-    def fail_once(stage: StudyStage) -> None:
+    def fail_once(stage: StudyStage) -> bool:
         if stage.network == ADVERSARIAL_VAE:
             raise MemoryError("no \x1b room")
-        train(stage)
+        return train(stage)
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match="1 of 3 runs failed, see above"):
         patch.setattr(comparison_runs, "train", fail_once)
@@ -138,6 +138,9 @@ def test_weights_are_measured_once_and_other_options_or_data_are_refused(
 ) -> None:
     folder = shutil.copytree(sets[2], tmp_path / "set")
     given = options((folder,), tmp_path, parts=("B",), latents=(4,), attributes=(TWO,))
+    with pytest.raises(UserError, match="1 of 1 runs failed, see above; the same command tries them again"):
+        study_compare.compare(replace(given, train_options=TINY + " --max-hours 1e-9"))
+    assert "failed: stopped after --max-hours 1e-09\n" in capsys.readouterr().out
     study_compare.compare(given)
     path, runs = RUNS_TABLE.path(given.metrics), list_runs(given)
     frame = pd.read_csv(path)

@@ -1,12 +1,14 @@
 """The training loop with a minimal stage: a line through points, with dropout."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from stages import run_script, terminate
 from torch import Tensor, nn
 
+import training.run_folder
 from common.errors import UserError
 from common.files import save_plain
 from models import base
@@ -179,6 +182,110 @@ def test_signals_stop_training_after_a_save_unless_they_are_ignored(
     stopped = f"stopped by {name}; the same command goes on from here" in capsys.readouterr().err
     saved = read_checkpoint(tmp_path / "runs" / "line" / "state.pth")["progress"]["example"]
     assert (stopped, saved) == ((False, 0) if ignored else (True, 4))
+
+
+class ClockedStage(LineStage):
+    """A step takes ten minutes by `clock`; `statuses` has what status.json says in each step."""
+
+    clock, statuses = 0.0, []
+
+    def train_step(self, position: Position) -> dict[str, Tensor]:
+        ClockedStage.clock += 600
+        self.statuses.append(status(self.options.runs.parent))
+        return super().train_step(position)
+
+
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> type[ClockedStage]:
+    monkeypatch.setattr(ClockedStage, "statuses", [])
+    monkeypatch.setattr("time.monotonic", lambda: ClockedStage.clock)
+    return ClockedStage
+
+
+def status(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "runs" / "line" / "status.json").read_text())
+
+
+def test_a_run_stops_when_its_hours_are_over_and_goes_on(
+    clocked: type[ClockedStage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(LineStage(options_in(tmp_path / "whole")))
+    stages, places = [], [("near", 0, 12), ("near", 1, 0), ("near", 1, 12), ("near", 2, 0), ("far", 0, 12), None]
+    for place in places:  # half an hour has three steps; a fourth shows that the state is good
+        stages.append(clocked(options_in(tmp_path, max_hours=0.5)))
+        assert train(stages[-1]) == (place is None)
+        if place:
+            assert "stopped after --max-hours 0.5; the same command goes on from here" in capsys.readouterr().err
+            progress = read_checkpoint(tmp_path / "runs" / "line" / "state.pth")["progress"]
+            assert (["near", "far"][progress["phase"]], progress["epoch"], progress["example"]) == place
+            found = status(tmp_path)
+            assert (found["state"], found["reason"]) == ("stopped", "stopped after --max-hours 0.5")
+    assert [len(stage.seen) for stage in stages] == [4, 4, 4, 3, 4, 3]
+    found, wanted = weights(tmp_path), weights(tmp_path / "whole")
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_the_status_shows_the_progress(clocked: type[ClockedStage], tmp_path: Path) -> None:
+    train(clocked(options_in(tmp_path)))
+    assert [each["step"] for each in clocked.statuses] == [*range(18)]
+    first, middle, last = clocked.statuses[0], clocked.statuses[9], status(tmp_path)
+    assert (first["state"], first["share_done"]) == ("running", 0)
+    assert first["last_epoch"] is first["estimated_end"] is None
+    epoch = {name: logged(tmp_path)[0][name] for name in ("phase", "epoch", "train", "val")}
+    wanted = {"stage": "line", "phase": "near", "epoch": 2, "epochs": 2, "steps": 18, "last_epoch": epoch}
+    assert {name: middle[name] for name in wanted} == wanted
+    assert middle["share_done"] == pytest.approx((21 + 3 * 4) / 63, abs=1e-5) and middle["examples_per_second"] > 0
+    times = {name: datetime.fromisoformat(middle[name]) for name in ("started", "updated", "estimated_end")}
+    assert all(each.utcoffset() == timedelta(0) for each in times.values())
+    left = (times["estimated_end"] - times["updated"]).total_seconds()
+    assert left == pytest.approx(9 * 600 * (63 - 33) / 33, abs=2)
+    assert (last["state"], last["step"], last["share_done"], last["estimated_end"]) == ("complete", 18, 1, None)
+    assert (last["phase"], last["epoch"], last["last_epoch"]["phase"]) == ("far", 1, "far")
+
+
+def test_the_status_is_written_every_few_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments, written = itertools.count(), []
+    monkeypatch.setattr("time.monotonic", lambda: next(moments) / 10)
+    monkeypatch.setattr(training.run_folder.RunFolder, "write_status", lambda self, content: written.append(content))
+    train(LineStage(options_in(tmp_path), epochs=40))
+    assert 4 < len(written) < next(moments) / 10 / 5 + 4
+
+
+@pytest.mark.parametrize("error", [UserError("no disk left"), MemoryError("no\nmemory")])
+def test_the_status_names_an_error(error: Exception, tmp_path: Path) -> None:
+    class Failing(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            raise error
+
+    with pytest.raises(type(error)):
+        train(Failing(options_in(tmp_path)))
+    found = status(tmp_path)
+    assert (found["state"], found["reason"]) == ("failed", " ".join(str(error).split()))
+    train(LineStage(options_in(tmp_path)))
+    assert status(tmp_path)["state"] == "complete"
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    class Signalled(LineStage):
+        def train_step(self, position: Position) -> dict[str, Tensor]:
+            terminate()
+            terminate()
+            return pytest.fail("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Signalled(options_in(tmp_path)))
+    assert status(tmp_path)["state"] == "stopped"
+
+
+def test_a_status_that_cannot_be_written_stops_no_run(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "line").mkdir(parents=True)
+
+    class Blocked(LineStage):
+        def build_models(self, phase: Phase) -> list[str]:
+            (tmp_path / "runs" / "line" / "status.json").mkdir(exist_ok=True)
+            return super().build_models(phase)
+
+    assert train(Blocked(options_in(tmp_path)))
 
 
 def test_a_signal_in_the_last_validation_ends_a_complete_run(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from stages import (
     exit_code,
     hybrid_options,
     opened,
+    ready_for,
 )
 from tiny_stores import GENRES, SPLIT_OF_SONG, make_store
 
@@ -48,6 +49,21 @@ def test_the_pipeline_writes_the_published_files(pipeline: Path) -> None:
             assert all(map(math.isfinite, numbers)) and record["examples_per_second"] > 0
         assert json.loads((pipeline / "runs" / name / "options.json").read_text())["batch_size"] == BATCH
         assert list((pipeline / "runs" / name).glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("epoch_windows", [None, 20])
+def test_the_status_knows_the_windows_of_every_length(
+    epoch_windows: int | None, whole: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    stage = train_hybrid.make_stage(hybrid_options(tiny_store, ready_for("hybrid", whole, tmp_path)))
+    stage = train_hybrid.make_stage(replace(stage.options, epoch_windows=epoch_windows))
+    stage.open()
+    counts = set()
+    for phase in stage.phases:
+        stage.open_phase(phase)
+        counts.add(tuple(map(stage.examples_of, stage.phases)))
+        assert stage.examples_of(phase) == stage.n_examples and phase.frames == phase.seq_len
+    assert len(counts) == 1
 
 
 def test_weights_contain_the_facts_that_later_programs_need(pipeline: Path, tiny_store: Path) -> None:

@@ -1,5 +1,6 @@
 """Training by several processes: N of them compute what one does."""
 
+import json
 import os
 import signal
 import subprocess
@@ -94,6 +95,15 @@ def test_a_signal_stops_all_processes_with_the_state_saved(target: str, tiny_sto
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     state = read_checkpoint(tmp_path / "runs" / "cvae" / "state.pth")
     assert state["progress"]["epoch"] >= 1
+
+
+def test_all_processes_stop_when_the_hours_are_over(tiny_store: Path, tmp_path: Path) -> None:
+    done = train_together(2, tiny_store, tmp_path, "--epochs", "2", "--max-hours", "1e-9")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("stopped after --max-hours 1e-09; the same command goes on from here") == 1
+    run = tmp_path / "runs" / "cvae"
+    assert read_checkpoint(run / "state.pth")["progress"]["example"] == 16
+    assert json.loads((run / "status.json").read_text())["state"] == "stopped"
 
 
 @pytest.mark.parametrize(
