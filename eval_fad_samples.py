@@ -37,7 +37,7 @@ reported: on other music, by embeddings of AST; [1] by another protocol."""
 
 def eval_fad_samples(options: FadOptions) -> "pd.DataFrame":
     """Measure, print and write table and chart; returns the table. Raises `UserError` or `CheckpointError`."""
-    from evaluation.metrics.fad import FAD_TABLE, measure_fad
+    from evaluation.metrics.fad import FAD_TABLE, measure_fad, saved_clips
     from evaluation.samples.clip_embeddings import open_clip_embedder
     from evaluation.samples.clips import open_clip_sources
     from evaluation.tables import format_table, note_lines, run_table
@@ -55,7 +55,7 @@ def eval_fad_samples(options: FadOptions) -> "pd.DataFrame":
     chart = FAD_TABLE.path(options.metrics).with_suffix(".png")
     frame = run_table(
         FAD_TABLE, sources, lambda source: measure_fad(source, options, embedder), options.metrics, options.seq_lens,
-        show, also=[chart], together=True,
+        show, also=[chart, *saved_clips(sources, options)], together=True,
     )  # fmt: skip
     save_fad_chart(chart, frame)
     print(chart)

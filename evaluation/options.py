@@ -101,7 +101,7 @@ class AudioOptions(CheckedOptions):
     soundfont: Path | None = option(None, "SoundFont, .sf2 (default: TimGM6mb.sf2, which pretty_midi ships)")
     cache: Path = option(Path("cache"), "folder of cached embeddings")
     device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
-    workers: int = option(0, "processes that render clips; 0 is one for each core", minimum=0, maximum=1024)
+    workers: int = option(0, "threads that render clips; 0 is one for each core", minimum=0, maximum=1024)
     batch_size: int = option(32, "clips to embed at a time", minimum=1)
 
 

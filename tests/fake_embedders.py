@@ -19,7 +19,9 @@ class FakeRenderer:
         self.rendered = 0
         self.stop_after: int | None = None
 
-    def render_rolls(self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int) -> Iterator[np.ndarray]:
+    def render_rolls(
+        self, rolls: Iterable[np.ndarray], frames_per_second: int, workers: int = 0
+    ) -> Iterator[np.ndarray]:
         for roll in rolls:
             if self.rendered == self.stop_after:
                 raise KeyboardInterrupt

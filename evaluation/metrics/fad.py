@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from audio.files import write_roll_files
-from audio.synthesis import Renderer
 from common.genres import genre_file_names
 from common.randomness import rng_at
 from evaluation.options import SILENCE, EmptyClipOptions, FadOptions
@@ -132,7 +131,11 @@ def _embed_genre(source: ClipSource, options: FadOptions, embedder: ClipEmbedder
     fakes = [choose_clips(each, genre_id, wanted, options, MAX_DRAWS * wanted) for each in seeded]
     sets = {"real": pool, "training": learned} | {f"generated {number}": fake for number, fake in enumerate(fakes)}
     if options.save_clips:
-        _save_clips(options.save_clips, source, embedder.renderer, genre_id, sets)
+        for name, chosen in sets.items():
+            genre, folder = genre_file_names(source.genres)[genre_id], _clip_folder(source, options.save_clips, name)
+            rolls = {f"{genre}_{number:03d}": roll for number, roll in enumerate(chosen.rolls)}
+            rate, renderer = source.trained.frames_per_second, embedder.renderer
+            write_roll_files(folder / "midi", rolls, rate, renderer, folder / "wav")
     title = f"{source.title} {source.genres[genre_id]}"
     embedded = [embedder.embed(chosen.rolls, f"{title}, {name}") for name, chosen in sets.items()]
     strata = {}
@@ -142,14 +145,21 @@ def _embed_genre(source: ClipSource, options: FadOptions, embedder: ClipEmbedder
     return strata
 
 
-def _save_clips(folder: Path, source: ClipSource, renderer: Renderer, genre_id: int, sets: dict[str, Chosen]) -> None:
-    """Write a genre's clips as T128/{real, training, ORIGIN_seed0, ...}/{midi, wav}/jazz_000.{mid, wav}."""
+def saved_clips(sources: Iterable[ClipSource], options: FadOptions) -> list[Path]:
+    """The clips in --save-clips that are there already, and that `measure_fad` may write again."""
+    paths: list[Path] = []
+    for source in sources if options.save_clips else ():
+        genres = "|".join(genre_file_names(source.genres))
+        for name in ("real", "training", *(f"generated {number}" for number in range(options.generation_seeds))):
+            found = _clip_folder(source, options.save_clips, name).glob("*/*")
+            paths += [path for path in found if re.fullmatch(rf"({genres})_\d+\.(mid|wav)", path.name)]
+    return paths
+
+
+def _clip_folder(source: ClipSource, folder: Path, name: str) -> Path:
+    """T128/{real, training, ORIGIN_seed0, ...}, for {midi, wav}/jazz_000.{mid, wav}."""
     maker = re.sub(r"\W+", "_", source.facts["origin"]).strip("_")
-    genre = genre_file_names(source.genres)[genre_id]
-    for name, chosen in sets.items():
-        below = folder / f"T{source.seq_len}" / name.replace("generated ", f"{maker}_seed")
-        rolls = {f"{genre}_{number:03d}": roll for number, roll in enumerate(chosen.rolls)}
-        write_roll_files(below / "midi", rolls, source.trained.frames_per_second, renderer, below / "wav")
+    return folder / f"T{source.seq_len}" / name.replace("generated ", f"{maker}_seed")
 
 
 def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:

@@ -123,6 +123,24 @@ def test_a_foreign_file_is_refused_before_the_work(
         run(options(**{key: value for key, value in places.items() if key in given}))
 
 
+@pytest.mark.parametrize(
+    "changed", ["real/midi/chords_000.mid", "training/wav/melody_001.wav", "*_seed1/wav/bass_000.wav"]
+)
+def test_a_foreign_clip_is_refused_before_the_work(
+    changed: str, places: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder_of(tmp_path))
+    few = {"clips": 4, "generation_seeds": 2, "floor_seeds": 2, "save_clips": tmp_path / "clips"}
+    for _ in range(2):  # clips of our own are replaced
+        eval_fad_samples.eval_fad_samples(FadOptions(**places, **few))
+    (clip,) = (tmp_path / "clips" / "T32").glob(changed)
+    clip.write_bytes(b"by hand")
+    (clip.parent / "notes.txt").write_text("of no matter")
+    monkeypatch.setattr("evaluation.metrics.fad.measure_fad", lambda *_: pytest.fail("computes"))
+    with pytest.raises(UserError, match=f"{clip.name}: was changed since it was written"):
+        eval_fad_samples.eval_fad_samples(FadOptions(**places, **few))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_evaluations_end_with_the_program_that_runs_them(
     number: signal.Signals, places: dict[str, object], tmp_path: Path
