@@ -5,8 +5,8 @@
 
 Writes exported/hybrid_G_best_T128/ with model.safetensors (the weights by name), config.json (kind, network and
 arguments of its class in models/, genre names, facts of its training) and README.md. For a generator also model.onnx:
-its inputs are z, float32 (batch, size of z), and genre, int64 (batch,), its output the probabilities of cells, float32
-(batch, 128, T).
+its inputs are z, float32 (batch, size of z), genre, int64 (batch,), and, if the network has noise beside z, uniform,
+float32 (batch, T, size) in [0, 1); its output is the probabilities of cells, float32 (batch, 128, T).
 """
 
 import contextlib
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 KINDS = ("cvae", "generator", "critic")
 ONNX = """\
-- `model.onnx`: z, float32 (batch, {noise}), and genre, int64 (batch,), to the probabilities of cells, float32
-  (batch, 128, {seq_len}), in single precision, for `onnxruntime` and other runtimes
+- `model.onnx`: {inputs} to the probabilities of cells, float32
+  (batch, 128, {seq_len}), in single precision, for `onnxruntime` and other runtimes{random}
 """
 CARD = """\
 # {name}
@@ -92,8 +92,9 @@ def _export(path: Path, options: Options) -> Path:
     config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": training}
     onnx, files = "", {}
     if model.kind == Generator.kind:
-        onnx = ONNX.format(noise=model.noise_size(trained.seq_len), seq_len=trained.seq_len)
-        files["model.onnx"] = _onnx(trained)
+        files["model.onnx"], shapes = _onnx(trained)
+        random = "; uniform is random, in [0, 1)" if "uniform" in shapes else ""
+        onnx = ONNX.format(inputs=", ".join(map(" ".join, shapes.items())), seq_len=trained.seq_len, random=random)
     card = CARD.format(
         name=path.stem, kind=model.kind, network=model.network, onnx=onnx, seq_len=trained.seq_len,
         frames_per_second=trained.frames_per_second, condition=trained.condition.capitalize(),
@@ -114,23 +115,29 @@ def _export(path: Path, options: Options) -> Path:
     return folder
 
 
-def _onnx(trained: "Trained") -> bytes:
-    """A generator as an ONNX graph for batches of any size."""
+def _onnx(trained: "Trained") -> tuple[bytes, dict[str, str]]:
+    """A generator as an ONNX graph for batches of any size, and dtype and shape of each input."""
     import torch
 
-    example = torch.zeros(2, trained.model.noise_size(trained.seq_len)), torch.zeros(2, dtype=torch.int64)
-    of_batch, file = {0: torch.export.Dim("batch")}, io.BytesIO()
+    model, of_batch, file = trained.model, {0: torch.export.Dim("batch")}, io.BytesIO()
+    example = {"z": torch.zeros(2, model.noise_size(trained.seq_len)), "genre": torch.zeros(2, dtype=torch.int64)}
+    if shape := model.chance_shape(trained.seq_len):
+        example["uniform"] = torch.zeros(2, *shape)
     # The exporter warns about optional packages.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     # It calls back into Python, and swallows some errors there.
     with signals_deferred(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            trained.model, example, input_names=["z", "genre"], output_names=["probabilities"], dynamo=True,
-            dynamic_shapes=(of_batch, of_batch), verbose=False,
+            model, tuple(example.values()), input_names=[*example], output_names=["probabilities"], dynamo=True,
+            dynamic_shapes=dict.fromkeys(example, of_batch), verbose=False,
         )  # fmt: skip
         program.save(file)
-    return file.getvalue()
+    shapes = {
+        name: f"{str(each.dtype).removeprefix('torch.')} ({', '.join(map(str, ('batch', *each.shape[1:])))})"
+        for name, each in example.items()
+    }
+    return file.getvalue(), shapes
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     generator = torch.hub.load("path/to/this/repository", "generator_hybrid", source="local", seq_len=128)
     genre = torch.full((8,), generator.genres.index("jazz"))
     z = generator.prior.sample(torch.randn(8, generator.noise_size(128)), genre)
-    roll = generator(z, genre) > 0.5  # bool (8, 128, T): does the pitch sound in the frame?
+    roll = generator.play(generator(z, genre))  # bool (8, 128, T): does the pitch sound in the frame?
 
 Models are in eval mode on the CPU. `pretrained=False` builds a new model with random weights. `checkpoint_dir` is the
 folder of the weights; None takes those below checkpoints/ in this repository, where training writes them, or else those

@@ -25,8 +25,8 @@ class MetaDraw(Draw):
     def normal(self, size: int, first: int | None = None) -> Tensor:
         return torch.empty(self.n if first is None else first, size, device=META)
 
-    def uniform(self) -> Tensor:
-        return torch.empty(self.n, device=META)
+    def uniform(self, *size: int) -> Tensor:
+        return torch.empty(self.n, *size, device=META)
 
 
 def to_meta(stage: Stage) -> Stage:

@@ -38,6 +38,20 @@ class PlayingOptions(CheckedOptions):
 
 
 @dataclass(frozen=True)
+class ClipPlayingOptions(PlayingOptions):
+    """Options of networks that play clips."""
+
+    group_onsets: bool = option(
+        True,
+        "the generator of preset large plays the notes of a chord together; --no-group-onsets: as it predicts them",
+    )
+
+    @property
+    def playing(self) -> Playing:
+        return super().playing._replace(group_onsets=self.group_onsets)
+
+
+@dataclass(frozen=True)
 class StoreOptions(CheckedOptions):
     """Options of every evaluation."""
 
@@ -78,7 +92,7 @@ class RealClipOptions(StoreOptions):
 
 
 @dataclass(frozen=True)
-class ClipOptions(RealClipOptions, WeightsOptions):
+class ClipOptions(RealClipOptions, WeightsOptions, ClipPlayingOptions):
     """Options of every evaluation of generated clips."""
 
     sources: tuple[str, ...] = option(

@@ -3,6 +3,7 @@
 Of a file: the file through the CVAE and back, its continuation, and a path from one file to another.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ def reconstruct(options: Options) -> Music:
         how = len(batch.roll) * seq_len, _performance(options), [("feedback", options.seed)]
         decoded = sampling.play_through(trained.model, z.view(1, -1), [genre_id], *how).numpy()
     else:
-        decoded = _decode(options, trained, z, genre_id)
+        decoded = _decode(options, trained, z, genre_id, range(len(z)))
     original = np.concatenate(list(batch.roll.numpy() > 0), axis=1)[:, :n_frames]
     reconstructed = drop_short_notes(np.concatenate(list(decoded), axis=1), options.min_note_frames)[:, :n_frames]
     counts = count(*(torch.from_numpy(roll)[None] for roll in (reconstructed, original)))
@@ -156,7 +157,8 @@ def interpolate_files(options: Options) -> Music:
         originals.append(RollPanel(name, batch.roll[first].numpy() > 0))
     z = sampling.interpolate(*ends, options.steps)
     networks = {"G": player, "cvae": encoder}
-    decoded = {name: _decode(options, trained, z, genre_id) for name, trained in networks.items()}
+    rows = [0] * len(z)  # the same random numbers at every step, so that z alone changes
+    decoded = {name: _decode(options, trained, z, genre_id, rows) for name, trained in networks.items()}
     played = {name: drop_short_notes(rolls, options.min_note_frames) for name, rolls in decoded.items()}
     name_a, name_b = (short_name(path.stem) for path in options.interpolate)
     stem = f"{name_a}_to_{name_b}"
@@ -165,10 +167,10 @@ def interpolate_files(options: Options) -> Music:
         for name, steps in played.items()
         for step, roll in enumerate(steps)
     }
-    rows = [[originals[0], *[None] * (options.steps - 2), originals[1]]]
-    rows += [[RollPanel(f"{name} {step:03d}", roll) for step, roll in enumerate(s)] for name, s in played.items()]
+    panels = [[originals[0], *[None] * (options.steps - 2), originals[1]]]
+    panels += [[RollPanel(f"{name} {step:03d}", roll) for step, roll in enumerate(s)] for name, s in played.items()]
     title = f"A {name_a}\nB {name_b}\nas {player.genres[genre_id]}, {player.path.name}, {encoder.path.name}"
-    return Music(player, rolls, f"{stem}_{_run(options, player, genre_id)}_sheet", rows, title)
+    return Music(player, rolls, f"{stem}_{_run(options, player, genre_id)}_sheet", panels, title)
 
 
 @torch.no_grad()
@@ -213,8 +215,8 @@ def continue_file(options: Options) -> Music:
     return Music(trained, rolls, f"{name}_continued_{run}_sheet", rows, title)
 
 
-def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int) -> np.ndarray:
-    """Rolls bool (n, 128, T) from latents (n, size of z)."""
-    chances = [("feedback", options.seed, row) for row in range(len(z))]
+def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int, rows: Iterable[int]) -> np.ndarray:
+    """Rolls bool (n, 128, T) from latents (n, size of z), each with the random numbers of its row in `rows`."""
+    chances = [("feedback", options.seed, row) for row in rows]
     genre_ids = [genre_id] * len(z)
     return sampling.play_latents(trained.model, z, genre_ids, trained.seq_len, _performance(options), chances).numpy()

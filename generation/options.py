@@ -8,12 +8,12 @@ from common.errors import UserError
 from common.genres import ALL
 from common.options import DEVICES, option
 from data.window_lengths import WINDOW_LENGTHS
-from evaluation.options import NORMAL, PRIOR, SOURCES, PlayingOptions
+from evaluation.options import NORMAL, PRIOR, SOURCES, ClipPlayingOptions
 from models.names import FOLDERS, LARGE
 
 
 @dataclass(frozen=True)
-class Options(SoundFileOptions, PlayingOptions):
+class Options(SoundFileOptions, ClipPlayingOptions):
     """What to generate, and with which weights."""
 
     genre: str = option(ALL, "names or numbers, with commas, or all; exactly one with a MIDI file")

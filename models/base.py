@@ -68,7 +68,10 @@ class Decoded(NamedTuple):
 
 
 class RollGenerator(Model):
-    """G(z, y). A subclass defines `logits(z, genre)`, (B, 128, T), and its last layer `roll`."""
+    """G(z, y). A subclass defines `logits(z, genre, uniform=None)`, (B, 128, T), and its last layer `roll`.
+
+    `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape), if the network has noise beside z.
+    """
 
     kind = "generator"
 
@@ -78,20 +81,27 @@ class RollGenerator(Model):
         bias = self.roll.bias
         bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(len(bias) // PITCHES))
 
-    def forward(self, z: Tensor, genre: Tensor) -> Tensor:
-        """Probabilities (B, 128, T) that a cell sounds, for `z` (B, size of z) and `genre` int64 (B,)."""
-        return torch.sigmoid(self.logits(z, genre))
+    def forward(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """Probabilities (B, 128, T) that a cell sounds, for `z` (B, size of z) and `genre` int64 (B,).
 
-    def chance_shape(self, seq_len: int, playing: Playing) -> None:
-        """A generator draws nothing."""
+        `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape); drawn if None.
+        """
+        return torch.sigmoid(self.logits(z, genre, uniform))
+
+    def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
+        """Shape of the uniform numbers that draw one window, None if the network has no noise beside z."""
 
     @torch.no_grad()
     def decode_free(
         self, z: Tensor, genre: Tensor, seq_len: int, uniform: Tensor | None = None, playing: Playing = Playing()
     ) -> Decoded:
         """Probabilities and thresholded rolls; the arguments are those of a CVAE's decoder."""
-        probability = self(z, genre)
-        return Decoded(probability, probability > playing.threshold)
+        probability = self(z, genre, uniform)
+        return Decoded(probability, self.play(probability, playing))
+
+    def play(self, probability: Tensor, playing: Playing = Playing()) -> Tensor:
+        """Rolls, bool (B, 128, T), from the probabilities of their cells."""
+        return probability > playing.threshold
 
 
 class StudyVAE(Model):

@@ -9,16 +9,15 @@ from torch import Tensor
 
 from .base import Model, RollCritic
 from .names import NLL
-from .playing import THRESHOLD
 
 
-def straight_through(probabilities: Tensor) -> Tensor:
-    """Thresholded probabilities, 0 or 1, with the gradient of the probabilities (Bengio et al. 2013, section 4).
+def straight_through(probabilities: Tensor, played: Tensor) -> Tensor:
+    """Rolls `played` from probabilities, 0 or 1, with the gradient of the probabilities (Bengio et al. 2013, sec. 4).
 
     Real rolls are binary. A critic of probabilities recognises fakes by their values, and a generator can satisfy it
-    with rolls that are empty once they are thresholded.
+    with rolls that are empty once they are played.
     """
-    return probabilities + ((probabilities > THRESHOLD).to(probabilities.dtype) - probabilities).detach()
+    return probabilities + (played.to(probabilities.dtype) - probabilities).detach()
 
 
 def critic_loss(

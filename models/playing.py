@@ -13,9 +13,11 @@ class Playing(NamedTuple):
 
     Frames: `threshold` and `feedback`. Notes: `temperature` divides the logits (1 draws from the model, 0 takes the
     most likely choice); `nucleus` keeps the most likely choices with this total probability (Holtzman et al. 2020).
+    Generators: `threshold`; `group_onsets` applies the rule of `models.onset_groups` in preset large.
     """
 
     threshold: float = THRESHOLD
     feedback: str = THRESHOLDED
     temperature: float = 1.0
     nucleus: float = 1.0
+    group_onsets: bool = True

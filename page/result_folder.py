@@ -26,6 +26,7 @@ FACTS = {
     "feedback": "feedback of the frame decoder",
     "temperature": "temperature of the note decoder",
     "nucleus": "nucleus of the note decoder",
+    "group_onsets": "notes of a chord begin together",
     "embedder": "embedder",
     "synth": "synthesiser",
     "soundfont": "SoundFont",

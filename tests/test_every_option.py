@@ -111,7 +111,7 @@ TINY = "--hidden 8 --epochs 1 --epoch-rows 16 --batch-size 8 --validation-rows 1
 GRID = {"parts": ("B",), "latents": (32,), "attributes": ("4",), "models": ("measure_vae",), "seeds": 1}
 WEIGHTS = {"store": STORE, "device": "cpu", "seq_lens": (32,), "checkpoints": (A,)}
 SOUND = {"embedders": ("MTT_musicnn",), "clips": 4, "workers": 1}
-CLIPS = evaluation(sources=("cvae",))
+CLIPS = evaluation(sources=("cvae",)) | {"group_onsets": to(False, checkpoints=(NOTES,))}
 PROGRAMS = {
     "train_cvae": Program(
         "train_cvae:train_cvae", ROLLS | {"checkpoints": Path("new"), "latent": 4, "event_size": 4},
@@ -178,6 +178,7 @@ PROGRAMS = {
         "generate:generate", {"checkpoints": A, "seq_len": 32, "genre": "melody", "count": 2, "device": "cpu"},
         {
             "genre": to("bass"), "temperature": to(0.1, checkpoints=NOTES), "nucleus": to(0.1, checkpoints=NOTES),
+            "group_onsets": to(False, checkpoints=NOTES, source="generator"),
             "correlation": to(0.1, windows=3), "reconstruct": to(SONGS[0]), "interpolate": to(SONGS),
             "continue_file": to(SONGS[0], checkpoints=NOTES), "steps": to(3, interpolate=SONGS),
             "preset": refused(PAPER, checkpoints=None), "checkpoints": to(B), "batch_size": same(1),

@@ -88,8 +88,11 @@ class Adversaries:
                 noise = draw.normal(z.shape[1], first)
                 drawn = self.generator.prior.sample(noise, genre[: len(noise)])
             z = torch.cat([drawn, z[len(noise) :]])
-        probabilities = self.generator(z, genre)
-        return z, straight_through(probabilities) if self.options.fakes == BINARY else probabilities
+        shape = self.generator.chance_shape(self.generator.seq_len)
+        probabilities = self.generator(z, genre, draw.uniform(*shape) if shape else None)
+        if self.options.fakes != BINARY:
+            return z, probabilities
+        return z, straight_through(probabilities, self.generator.play(probabilities))
 
 
 def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:

@@ -101,9 +101,9 @@ class Draw:
         shape = self.n if first is None else first, size
         return torch.randn(shape, generator=self._rng, device=self._source.device)[self._part.rows]
 
-    def uniform(self) -> Tensor:
-        """Uniform random numbers in [0, 1) for the rows of this process, (B,)."""
-        return torch.rand(self.n, generator=self._rng, device=self._source.device)[self._part.rows]
+    def uniform(self, *size: int) -> Tensor:
+        """Uniform random numbers in [0, 1) for the rows of this process, (B, *size)."""
+        return torch.rand(self.n, *size, generator=self._rng, device=self._source.device)[self._part.rows]
 
 
 class RollStage(Stage):

@@ -9,7 +9,6 @@ from common.randomness import rng_at
 from data.windows import WindowSource
 from evaluation.statistics.distances import roll_distance, roll_statistics
 from models.losses import elbo_terms
-from models.playing import THRESHOLD
 from training.ranks import Part, Ranks
 
 _BATCH = 512
@@ -48,10 +47,14 @@ def validate_generator(generator: nn.Module, windows: WindowSource, ranks: Ranks
     Generates as many windows of each genre as the split has, from the generator's prior, with the same noise at every
     call.
     """
-    part, rows = ranks.part(len(windows)), []
+    part, rows, rng = ranks.part(len(windows)), [], rng_at("validation", "uniform", device=windows.device)
+    shape, uniform = generator.chance_shape(windows.seq_len), None
+    if shape:
+        uniform = torch.rand(len(windows), *shape, generator=rng, device=windows.device)
     for index, noise in _batches(windows, generator.noise_size(windows.seq_len), part):
-        genre = windows.genre[index.to(windows.device)]
-        roll = (generator(generator.prior.sample(noise, genre), genre) > THRESHOLD).float()
+        place = index.to(windows.device)
+        genre, z = windows.genre[place], generator.prior.sample(noise, windows.genre[place])
+        roll = generator.play(generator(z, genre, None if uniform is None else uniform[place])).float()
         rows.append((roll_statistics(roll), roll_statistics(windows.rolls(index)), (roll.amax((1, 2)) == 0).float()))
     generated, real, empty = (ranks.gather(torch.cat(column), part) for column in zip(*rows, strict=True))
     distance = roll_distance(generated, real, windows.genre, windows.genre)

@@ -143,7 +143,11 @@ def evaluation_facts(trained: Trained, store: RollStore, options: WeightsOptions
         "origin": origin,
         "split": options.split,
         "seed": options.seed,
-        **{name: getattr(options, name) if name in used else None for name in ("feedback", "temperature", "nucleus")},
+        **{
+            name: value if name in used else None
+            for name, value in options.playing._asdict().items()
+            if name != "threshold"
+        },
         **weights_facts(trained),
         "condition": trained.condition,
         **store.label_facts(),

@@ -121,7 +121,7 @@ def play_through(
     a generator plays the whole piece at once.
     """
     if model.kind == Generator.kind:
-        return play_latents(model, z, genre_ids, n_frames, performance)
+        return play_latents(model, z, genre_ids, n_frames, performance, chances)
     begun = torch.zeros(len(z), PITCHES, 0, dtype=torch.bool) if begun is None else begun
     rolls = []
     for player, of_batch, genre, rows in _batches(model, z, genre_ids, performance):

@@ -28,8 +28,8 @@ class Generator(RollGenerator):
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
 
-    def logits(self, z: Tensor, genre: Tensor) -> Tensor:
-        """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,)."""
+    def logits(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,); without noise of its own."""
         hidden = self.trunk(torch.cat([z, self.genre(genre)], dim=1))
         return self.roll(hidden).unflatten(1, (self.seq_len, PITCHES)).transpose(1, 2)
 

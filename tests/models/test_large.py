@@ -188,7 +188,8 @@ def test_a_latent_changes_its_own_second_and_the_genre_all_of_the_roll() -> None
     z = torch.zeros(1, generator.noise_size(128))  # windows may be of any length
     later = z.clone()
     later[:, -4:] = 3.0
-    plain, changed, other = (generator(*pair) for pair in ((z, GENRE[:1]), (later, GENRE[:1]), (z, GENRE[1:2])))
+    pairs, uniform = ((z, GENRE[:1]), (later, GENRE[:1]), (z, GENRE[1:2])), torch.rand(1, 128, 4)
+    plain, changed, other = (generator(*pair, uniform) for pair in pairs)
     moved = (changed - plain).abs().amax(1)[0]
     assert moved[-16:].min() > 0 and moved[-16:].mean() > 3 * moved[:16].mean()
     assert (other - plain).abs().amax(1).min() > 0

@@ -45,12 +45,12 @@ def test_elbo_terms_are_those_of_the_encoded_latent(reconstruction: str) -> None
     torch.testing.assert_close(terms.reconstruction, cells.sum((1, 2)))
 
 
-def test_straight_through_is_thresholded_with_the_gradient_of_the_probabilities() -> None:
+def test_straight_through_is_what_is_played_with_the_gradient_of_the_probabilities() -> None:
     probabilities = torch.tensor([0.0, 0.5, 0.51, 1.0], requires_grad=True)
     weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    thresholded = straight_through(probabilities)
-    assert thresholded.tolist() == [0, 0, 1, 1]
-    assert torch.equal(torch.autograd.grad((weights * thresholded).sum(), probabilities)[0], weights)
+    played = straight_through(probabilities, probabilities > 0.5)
+    assert played.tolist() == [0, 0, 1, 1]
+    assert torch.equal(torch.autograd.grad((weights * played).sum(), probabilities)[0], weights)
 
 
 def test_cross_entropy_of_cells_is_the_librarys_with_its_gradient() -> None:

@@ -69,11 +69,14 @@ def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_
     assert published == {"seed": 3}, "no folder of this machine"
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     z, genre = torch.randn(5, model.noise_size(32)), torch.tensor([0, 1, 2, 1, 0])
-    (found,) = session.run(["probabilities"], {"z": z.numpy(), "genre": genre.numpy()})
+    inputs, card = {"z": z, "genre": genre}, (folder / "README.md").read_text()
+    assert f"z float32 (batch, {model.noise_size(32)})" in card and "{" not in card.split("```")[0]
+    if preset == LARGE:
+        inputs["uniform"] = torch.rand(5, 32, 4)
+        assert "uniform float32 (batch, 32, 4)" in card and "uniform is random" in card
+    (found,) = session.run(["probabilities"], {name: each.numpy() for name, each in inputs.items()})
     with torch.no_grad():
-        np.testing.assert_allclose(found, model(z, genre).numpy(), rtol=0, atol=1e-6)
-    card = (folder / "README.md").read_text()
-    assert f"(batch, {model.noise_size(32)})" in card and "{" not in card.split("```")[0]
+        np.testing.assert_allclose(found, model(**inputs).numpy(), rtol=0, atol=1e-6)
 
 
 def test_a_folder_is_replaced_whole_and_only_if_it_is_ours(

@@ -11,6 +11,7 @@ from data.order import WindowOrder
 from data.store import RollStore
 from data.windows import Batch, WindowSource
 from models import Posterior
+from models.onset_groups import group_onsets
 from training.optimizers import Muon
 
 SEED, T, BATCH, STEPS = 5, 32, 16, 2
@@ -115,10 +116,10 @@ def latents_of_fakes(z: Tensor, genre: Tensor, prior: nn.Module, rng: torch.Gene
     return torch.cat([prior.sample(torch.randn(n, z.shape[1], generator=rng), genre[:n]).detach(), z[n:]])
 
 
-def fakes_of(generator: nn.Module, z: Tensor, genre: Tensor, family: str) -> Tensor:
-    """Probabilities, or 0 and 1 with their gradient."""
-    cells = generator(z, genre)
-    return cells if family == "paper" else (cells > 0.5).float() + cells - cells.detach()
+def fakes_of(generator: nn.Module, z: Tensor, genre: Tensor, family: str, rng: torch.Generator) -> Tensor:
+    """Probabilities, or 0 and 1 with their gradient; with 4 random numbers for each frame in family large."""
+    cells = generator(z, genre, None if family == "paper" else torch.rand(len(z), T, 4, generator=rng))
+    return cells if family == "paper" else group_onsets(cells > 0.5).float() + cells - cells.detach()
 
 
 def critic_losses(
@@ -130,7 +131,7 @@ def critic_losses(
         mean, log_variance = cvae.encode(*batch)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
         z_fake = latents_of_fakes(z, genre, generator.prior, rng)
-        fake = fakes_of(generator, z_fake, genre, family)
+        fake = fakes_of(generator, z_fake, genre, family, rng)
     mix = torch.rand(BATCH, generator=rng)[:, None]
     mixed = (mix[:, :, None] * real + (1 - mix[:, :, None]) * fake).requires_grad_()
     score = critic(mixed, genre, mix * z + (1 - mix) * z_fake).sum()

@@ -164,7 +164,10 @@ def assert_validates(
             expected[name] = float(sum(terms[batch.genre == genre].mean() for genre in range(3)) / 3)
     if generator:
         model, noise = averaged(generator)
-        rolls = (model(model.prior.sample(noise, batch.genre), batch.genre) > 0.5).float()
+        z, uniform = model.prior.sample(noise, batch.genre), None
+        if shape := model.chance_shape(T):
+            uniform = torch.rand(len(windows), *shape, generator=rng_at("validation", "uniform"))
+        rolls = model.play(model(z, batch.genre, uniform)).float()
         real, genre = roll_statistics(batch.roll), batch.genre
         expected["roll_distance"] = roll_distance(roll_statistics(rolls), real, genre, genre)
     assert expected == {name: pytest.approx(record["val"][name], rel=1e-4) for name in expected}
@@ -211,7 +214,7 @@ def test_stage_2(family: str, store: Path, places: dict[str, Path]) -> None:
         mean, log_variance = cvae.encode(*batch)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
         z = plain.latents_of_fakes(z, batch.genre, cvae.prior, rng)
-        loss = -critic(plain.fakes_of(generator, z, batch.genre, family), batch.genre, z).mean()
+        loss = -critic(plain.fakes_of(generator, z, batch.genre, family, rng), batch.genre, z).mean()
         plain.update(loss, step, of_g)
         losses.append({"generator": loss, **of_critic})
     assert_same_training(saved["generator"], of_g.average, before["generator"])
@@ -241,7 +244,7 @@ def test_stage_3(family: str, store: Path, places: dict[str, Path]) -> None:
         reconstruction, kl_in_loss, kl, z = terms
         elbo = ALPHA * (windows.genre_weights[batch.genre] * (reconstruction + BETA * kl_in_loss)).mean()
         z_fake = plain.latents_of_fakes(z if options.encoder_gradient else z.detach(), batch.genre, cvae.prior, rng)
-        fakes = plain.fakes_of(generator, z_fake, batch.genre, family)
+        fakes = plain.fakes_of(generator, z_fake, batch.genre, family, rng)
         of_generator = -critic(fakes, batch.genre, z_fake.detach()).mean()
         norms = [
             torch.autograd.grad(each, z, retain_graph=True, allow_unused=True, materialize_grads=True)[0].norm()
