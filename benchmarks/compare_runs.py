@@ -6,8 +6,9 @@
 
 benchmarks/compare_cases.py lists the work: data, training, the study, generation and evaluation on tiny inputs with
 fixed seeds. Each command is a process with one thread on the CPU. Weights, tables, logs, arrays, MIDI and WAV files are
-compared by content; pictures, pages and texts only by presence. Timings are ignored, and so are hashes of weights
-files, which contain the names of options. The exit code is 1 if something differs. All takes about 80 s for a revision.
+compared by content; pictures, pages and texts only by presence. Timings and status.json are ignored, and so are hashes
+of weights files, which contain the names of options. The exit code is 1 if something differs. All takes about 80 s for
+a revision.
 """
 
 import functools
@@ -46,7 +47,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FORK = multiprocessing.get_context("fork")
 IMPORTED_ONCE = "matplotlib.pyplot", "scipy.stats", "sklearn.manifold", "torch._dynamo", "torch.utils.tensorboard"
 WORKING_TREE, EXIT_CODES = ".", "exit_codes.json"
-IGNORED_FILES = re.compile(r"events\.out\.tfevents|\.lock$|\.written$|^output\.txt$|^cache/embeddings")
+IGNORED_FILES = re.compile(r"events\.out\.tfevents|\.lock$|\.written$|status\.json$|^output\.txt$|^cache/embeddings")
 IGNORED_VALUES = re.compile(r"(^|\.)(seconds|examples_per_second|\w*memory\w*|\w*sha256|checkpoint|origin)$")
 SHORT_HASH = re.compile(r"\b[0-9a-f]{12}\b")  # of weights files, which name options, and of source code
 MOST_DETAILS = 6  # of each file
