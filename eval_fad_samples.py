@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import parse_options
+from common.torchrun import run_divided
 from evaluation.options import FadOptions
 from models.errors import CheckpointError
 
@@ -63,4 +64,4 @@ def eval_fad_samples(options: FadOptions) -> "pd.DataFrame":
 
 
 if __name__ == "__main__":
-    run_command(lambda: eval_fad_samples(parse_options(FadOptions, __doc__)), CheckpointError)
+    run_command(lambda: run_divided(lambda: eval_fad_samples(parse_options(FadOptions, __doc__))), CheckpointError)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import option, parse_options
+from common.torchrun import run_divided
 from evaluation.options import ClassifierOptions, ClipOptions
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from models.errors import CheckpointError
@@ -68,4 +69,4 @@ def eval_genre(options: Options) -> "pd.DataFrame":
 
 
 if __name__ == "__main__":
-    run_command(lambda: eval_genre(parse_options(Options, __doc__)), CheckpointError)
+    run_command(lambda: run_divided(lambda: eval_genre(parse_options(Options, __doc__))), CheckpointError)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import option, parse_options
+from common.torchrun import run_divided
 from evaluation.options import ClipOptions
 from models.errors import CheckpointError
 
@@ -63,4 +64,4 @@ def eval_music(options: Options) -> "pd.DataFrame":
 
 
 if __name__ == "__main__":
-    run_command(lambda: eval_music(parse_options(Options, __doc__)), CheckpointError)
+    run_command(lambda: run_divided(lambda: eval_music(parse_options(Options, __doc__))), CheckpointError)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from common.errors import run_command
 from common.options import parse_options
+from common.torchrun import run_divided
 from generation.options import Options
 from models.errors import CheckpointError
 
@@ -48,4 +49,4 @@ def generate(options: Options) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run_command(lambda: generate(parse_options(Options, __doc__)), CheckpointError)
+    run_command(lambda: run_divided(lambda: generate(parse_options(Options, __doc__))), CheckpointError)

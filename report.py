@@ -13,6 +13,7 @@ from pathlib import Path
 from common.errors import run_command
 from common.files import check_outputs, write_text
 from common.options import parse_options
+from common.torchrun import run_divided
 from models.errors import CheckpointError
 from page.options import ReportOptions
 
@@ -29,4 +30,4 @@ def report(options: ReportOptions) -> Path:
 
 
 if __name__ == "__main__":
-    run_command(lambda: report(parse_options(ReportOptions, __doc__)), CheckpointError)
+    run_command(lambda: run_divided(lambda: report(parse_options(ReportOptions, __doc__))), CheckpointError)

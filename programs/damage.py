@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import parse_options
+from common.torchrun import run_divided
 from evaluation.options import DamageOptions
 
 if TYPE_CHECKING:
@@ -47,4 +48,4 @@ def eval_damage(options: DamageOptions) -> "pd.DataFrame":
 
 
 if __name__ == "__main__":
-    run_command(lambda: eval_damage(parse_options(DamageOptions, __doc__)))
+    run_command(lambda: run_divided(lambda: eval_damage(parse_options(DamageOptions, __doc__))))

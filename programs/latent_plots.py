@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import run_command
 from common.options import parse_options
+from common.torchrun import run_divided
 from evaluation.options import LatentPlotOptions
 from models.errors import CheckpointError
 
@@ -29,4 +30,4 @@ def plot_latents(options: LatentPlotOptions) -> "pd.DataFrame":
 
 
 if __name__ == "__main__":
-    run_command(lambda: plot_latents(parse_options(LatentPlotOptions, __doc__)), CheckpointError)
+    run_command(lambda: run_divided(lambda: plot_latents(parse_options(LatentPlotOptions, __doc__))), CheckpointError)

@@ -113,7 +113,7 @@ def run_command_line(command: list[str], where: str, patch: pytest.MonkeyPatch) 
         subprocess.run(["make", part, *arguments], cwd=ROOT, check=True, capture_output=True)
         return
     if program == "torchrun":
-        name = next(word for word in arguments if word.startswith(("train_", "programs.")))
+        name = next(word for word in arguments if word.startswith(("train_", "programs.")) or word in SHORT)
         arguments[arguments.index(name)] = name if name.startswith("programs.") else str(ROOT / name)
         words = [sys.executable, "-m", "torch.distributed.run", *arguments, *SHORT[name].split()]
         done = subprocess.run(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)

@@ -4,7 +4,6 @@ Each process takes its rows of every batch. Sums over the processes make the gra
 processes train as one does, up to the order of summation.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
+from common.torchrun import process_group
 
 
 class Part(NamedTuple):
@@ -138,18 +137,5 @@ def opened_ranks() -> Iterator[Ranks]:
 
     Host tensors are exchanged by gloo, those of a GPU by NCCL.
     """
-    from torch import distributed
-
-    if not distributed.is_available() or not distributed.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
-        yield Ranks()
-        return
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size())
-    except RuntimeError as error:
-        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
-            raise
-        lost = f"process {os.environ['RANK']}: another process is gone; run the command again to resume"
-        raise UserError(lost) from error
-    finally:
-        distributed.destroy_process_group()
+    with process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo") as (rank, size):
+        yield Ranks(rank, size)

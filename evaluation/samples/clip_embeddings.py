@@ -1,11 +1,13 @@
 """Piano rolls -> sound -> embeddings. Each clip is rendered and embedded once: embeddings are cached on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +20,15 @@ from common.device import select_device
 from common.errors import UserError
 from common.files import write_bytes
 from common.text import printable
+from common.torchrun import divided, n_sharing, threads_here
 from evaluation.options import AudioOptions
+
+
+class _Batch(NamedTuple):
+    """Clips to render, bool (B, 128, T), and the places of those to embed, by embedder name."""
+
+    rolls: np.ndarray
+    places: dict[str, list[int]]
 
 
 @dataclass
@@ -26,7 +36,9 @@ class ClipEmbedder:
     """Embeds clips with one or more embedders; renders a clip once for all of them.
 
     The folder `cache` has a NumPy file for each embedding, written atomically, so that several processes can share it.
-    `workers`: rendering processes, 0 for one a core. `batch_size`: clips that go through a network at a time.
+    `workers`: rendering threads, 0 for one a core. `batch_size`: clips that go through a network at a time;
+    `whole_batches` if embeddings depend on it, as on a GPU. `opened_by`: arguments of `open_clip_embedder`, with which
+    another process opens its own.
     """
 
     renderer: Renderer
@@ -35,7 +47,12 @@ class ClipEmbedder:
     frames_per_second: int
     workers: int = 0
     batch_size: int = 32
+    whole_batches: bool = False
+    opened_by: tuple[AudioOptions, int] | None = None
     _cache_is_writable: bool = field(default=True, init=False)
+
+    def __reduce__(self) -> Any:
+        return (_reopened, self.opened_by) if self.opened_by else super().__reduce__()
 
     def facts(self, embedder: Embedder) -> dict[str, str]:
         """Facts for the result rows of these embeddings."""
@@ -60,17 +77,21 @@ class ClipEmbedder:
         # The first row of each key without a vector, by embedder.
         missing = {name: {own.index(key) for key in own if known[key] is None} for name, own in keys.items()}
         rows = sorted(set().union(*missing.values()))
-        audios = self.renderer.render_rolls((rolls[row] for row in rows), self.frames_per_second, self.workers)
-        pairs = zip(rows, audios, strict=True)
+        at_once = self.batch_size
+        if not self.whole_batches:
+            at_once = max(1, min(at_once, -(-len(rows) // n_sharing())))
+        parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
+        chosen = [{name: [place for place, row in enumerate(part) if row in own] for name, own in missing.items()}
+                  for part in parts]  # fmt: skip
+        batches = [_Batch(rolls[part], places) for part, places in zip(parts, chosen, strict=True)]
         bar = tqdm(desc=printable(title), total=len(rolls), initial=len(rolls) - len(rows), unit=" clips")
-        while batch := list(islice(pairs, self.batch_size)):
-            for each in self.embedders:
-                chosen = [(keys[each.name][row], audio) for row, audio in batch if row in missing[each.name]]
-                vectors = each.embed([audio for _, audio in chosen]) if chosen else []
-                for (key, _), vector in zip(chosen, vectors, strict=True):
+        for part, batch, embedded in zip(parts, batches, divided(partial(_embed, self), batches), strict=True):
+            for name, vectors in embedded.items():
+                for place, vector in zip(batch.places[name], vectors, strict=True):
+                    key = keys[name][part[place]]
                     known[key] = vector
                     self._keep(key, vector)
-            bar.update(len(batch))
+            bar.update(len(part))
         bar.close()
         sizes = {each.name: each.dimension for each in self.embedders}
         vectors = {name: np.array([known[key] for key in own], np.float64) for name, own in keys.items()}
@@ -109,10 +130,26 @@ class ClipEmbedder:
             tqdm.write(f"{self.cache}: cannot be written ({error}); new embeddings are not kept")
 
 
+def _embed(embedder: ClipEmbedder, batches: Sequence[_Batch]) -> Iterator[dict[str, np.ndarray]]:
+    """Vectors of the clips at `places`, float32 (n, dimension) by embedder name, for each batch."""
+    rolls = (roll for batch in batches for roll in batch.rolls)
+    workers = embedder.workers or threads_here()
+    audios = embedder.renderer.render_rolls(rolls, embedder.frames_per_second, workers)
+    for batch in batches:
+        sounds = list(islice(audios, len(batch.rolls)))
+        chosen = {name: [sounds[place] for place in places] for name, places in batch.places.items()}
+        yield {each.name: each.embed(chosen[each.name]) for each in embedder.embedders if chosen[each.name]}
+
+
+@cache
+def _reopened(options: AudioOptions, frames_per_second: int) -> ClipEmbedder:
+    return open_clip_embedder(options, frames_per_second)
+
+
 def open_clip_embedder(options: AudioOptions, frames_per_second: int) -> ClipEmbedder:
     """Open synthesiser and embedders. Raises `UserError` if something is not installed or not there."""
     device = select_device(options.device)
     renderer = open_renderer(options.synth, options.soundfont)
     embedders = [open_embedder(name, ast_dir=options.ast_dir, device=device) for name in options.embedders]
     how = options.cache, frames_per_second, options.workers, options.batch_size
-    return ClipEmbedder(renderer, embedders, *how)
+    return ClipEmbedder(renderer, embedders, *how, device.type != "cpu", (options, frames_per_second))

@@ -1,14 +1,17 @@
 """Noise, latents, and the piano rolls that models play from them. Sample k of a seed is the same in any batch."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from common.device import select_device
 from common.randomness import rng_at
+from common.torchrun import divided, n_sharing
 from models import Generator
 from models.base import PITCHES
 from models.playing import Playing
@@ -70,16 +73,47 @@ class Performance:
     batch_size: int = 64
 
 
-def _batches(
-    model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, performance: Performance
-) -> Iterator[tuple[nn.Module, Tensor, Tensor, slice]]:
-    """Batch by batch: the model, latents in its dtype and genres int64 on its device, and the rows of the batch."""
-    player = copy.deepcopy(model).cpu().double().eval() if performance.exact else model
+class _Batch(NamedTuple):
+    """Rows to play: latents, genres int64, random positions (None: no chances), and beginnings of pieces, if any."""
+
+    z: Tensor
+    genre: Tensor
+    chances: Sequence[Position] | None
+    begun: Tensor | None
+
+
+_Play = Callable[[nn.Module, _Batch, int, Performance], Tensor]
+
+
+def _played(
+    play: _Play, model: nn.Module, n_frames: int, performance: Performance, z: Tensor,
+    genre_ids: Sequence[int] | Tensor, chances: Sequence[Position] | None, begun: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Rolls bool (n, 128, n_frames) of all rows, by all processes.
+
+    Batches of `exact` have any size; others are those of one process, because float32 results depend on them.
+    """
+    genre, at_once = torch.as_tensor(genre_ids, dtype=torch.int64), performance.batch_size
+    if performance.exact:
+        at_once = max(1, min(at_once, -(-len(z) // n_sharing())))
+    parts = [slice(first, first + at_once) for first in range(0, len(z), at_once)]
+    batches = [_Batch(z[p], genre[p], chances and chances[p], None if begun is None else begun[p]) for p in parts]
+    rolls = divided(partial(_play_batches, play, model, n_frames, performance), batches)
+    return torch.cat([torch.empty(0, PITCHES, n_frames, dtype=torch.bool), *rolls])
+
+
+@torch.no_grad()
+def _play_batches(
+    play: _Play, model: nn.Module, n_frames: int, performance: Performance, batches: Sequence[_Batch]
+) -> Iterator[Tensor]:
+    if performance.exact:
+        player = copy.deepcopy(model).cpu().double().eval()
+    else:  # another process has another GPU
+        player = model.to(select_device(next(model.parameters()).device.type))
     like = next(player.parameters())
-    z, genre = z.to(like), torch.as_tensor(genre_ids, dtype=torch.int64, device=like.device)
-    for first in range(0, len(z), performance.batch_size):
-        rows = slice(first, first + performance.batch_size)
-        yield player, z[rows], genre[rows], rows
+    for batch in batches:
+        here = batch._replace(z=batch.z.to(like), genre=batch.genre.to(like.device))
+        yield play(player, here, n_frames, performance).cpu()
 
 
 @torch.no_grad()
@@ -94,7 +128,6 @@ def sample_prior(
     return prior.sample(noise.double(), genre, None if before is None else before.double())
 
 
-@torch.no_grad()
 def play_latents(
     model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, seq_len: int,
     performance: Performance = Performance(), chances: Sequence[Position] | None = None,
@@ -103,14 +136,14 @@ def play_latents(
 
     `chances`: the random position of each window, for decoders that sample; None if they do not.
     """
-    rolls = [torch.empty(0, PITCHES, seq_len, dtype=torch.bool)]
-    for player, of_batch, genre, rows in _batches(model, z, genre_ids, performance):
-        uniform = draw_chances(player, seq_len, performance.playing, chances and chances[rows], genre.device)
-        rolls.append(player.decode_free(of_batch, genre, seq_len, uniform, performance.playing).roll.cpu())
-    return torch.cat(rolls)
+    return _played(_play_windows, model, seq_len, performance, z, genre_ids, chances)
 
 
-@torch.no_grad()
+def _play_windows(player: nn.Module, batch: _Batch, seq_len: int, performance: Performance) -> Tensor:
+    uniform = draw_chances(player, seq_len, performance.playing, batch.chances, batch.genre.device)
+    return player.decode_free(batch.z, batch.genre, seq_len, uniform, performance.playing).roll
+
+
 def play_through(
     model: nn.Module, z: Tensor, genre_ids: Sequence[int] | Tensor, n_frames: int, performance: Performance,
     chances: Sequence[Position], begun: Tensor | None = None,
@@ -123,12 +156,13 @@ def play_through(
     if model.kind == Generator.kind:
         return play_latents(model, z, genre_ids, n_frames, performance, chances)
     begun = torch.zeros(len(z), PITCHES, 0, dtype=torch.bool) if begun is None else begun
-    rolls = []
-    for player, of_batch, genre, rows in _batches(model, z, genre_ids, performance):
-        numbers = partial(draw_chances, player, n_frames, performance.playing, chances[rows], genre.device)
-        here = of_batch, genre, begun[rows].to(genre.device)
-        rolls.append(player.play_on(*here, n_frames, numbers, performance.playing).cpu())
-    return torch.cat(rolls)
+    return _played(_play_pieces, model, n_frames, performance, z, genre_ids, chances, begun)
+
+
+def _play_pieces(player: nn.Module, batch: _Batch, n_frames: int, performance: Performance) -> Tensor:
+    numbers = partial(draw_chances, player, n_frames, performance.playing, batch.chances, batch.genre.device)
+    begun = batch.begun.to(batch.genre.device)
+    return player.play_on(batch.z, batch.genre, begun, n_frames, numbers, performance.playing)
 
 
 def draw_chances(

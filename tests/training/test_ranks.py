@@ -13,17 +13,10 @@ import pytest
 import torch
 from stages import REPOSITORY, arguments, epochs_logged
 from steps_of_ranks import every_result
+from torchrun import ENVIRONMENT, TORCHRUN, launched
 
 from models.checkpoint import read_checkpoint
 from training.ranks import Ranks
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}", "OMP_NUM_THREADS": "1"}
-
-
-def launched(n: int, *command: str) -> subprocess.CompletedProcess[str]:
-    words = [*TORCHRUN, f"--nproc-per-node={n}", *command]
-    return subprocess.run(words, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
