@@ -200,8 +200,8 @@ class _Run:
     def _step(self) -> dict[str, Tensor]:
         position = Position(self.phase, self.progress.epoch, self.progress.example)
         self.stage.set_rates(position)
-        # Dropout draws from torch's global rng: seeded by position, it resumes exactly. Processes draw other masks.
-        place = position.phase.name, position.epoch, position.example, *([self.ranks.rank] if self.ranks.rank else [])
+        # Dropout takes its seed from torch's global rng, the same in all processes.
+        place = position.phase.name, position.epoch, position.example
         torch.manual_seed(seed_at("step", self.options.seed, *place))
         # No cache of autocast: a step updates a model several times, and cached casts would be of old weights.
         with torch.autocast(self.stage.device.type, torch.bfloat16, self.options.bf16, cache_enabled=False):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
+from models.dropout import RowDropout
 from models.notes.note_attention import attention_matrices
 from training.options import ADAM, OptimizerOptions
 
@@ -97,12 +98,12 @@ def optimizer_of(model: nn.Module, rate: float, options: OptimizerOptions) -> to
 
 
 def set_dropout(model: nn.Module, share: float) -> None:
-    """Set the rate of all dropout layers. Raises `UserError` if the model has none and `share` is not 0.
+    """Set the share of the model's dropout. Raises `UserError` if the model has none and `share` is not 0.
 
     Dropout belongs to the training, not to the model: its `config` in a weights file does not contain it.
     """
-    layers = [module for module in model.modules() if isinstance(module, nn.Dropout)]
-    if share and not layers:
+    parts = [module for module in model.modules() if isinstance(module, RowDropout)]
+    if share and not parts:
         raise UserError("--dropout is for note decoders (--preset large); leave it out")
-    for layer in layers:
-        layer.p = share
+    for part in parts:
+        part.share = share

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.dropout import RowDropout
 from training.options import COSINE, TrainingOptions
 from training.ranks import WHOLE, Ranks
 
@@ -121,6 +122,9 @@ class Stage(ABC):
 
     def start(self) -> None:
         """Make optimizers and averages for `models`, which `build_models` made or the loop restored from a state."""
+        for module in (module for model in self.models.values() for module in model.modules()):
+            if isinstance(module, RowDropout):
+                module.first, module.step = self.ranks.rank, self.ranks.size
         self.optimizers = self.make_optimizers()
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()

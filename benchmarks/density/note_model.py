@@ -49,11 +49,12 @@ class NoteModel(Model):
         earlier = earlier._replace(onset=torch.where(earlier.present(), earlier.onset - before.shape[2], 0))
         condition, kl = self._plan(roll, lengths, noise) if self.latent else (roll.new_zeros(len(roll), 1, 1), 0.0)
         n_choices = notes.count + earlier.count + 1
+        masks = self.decoder.dropout.masks(len(roll), roll.device)
         nll = -by_length(
             n_choices,
             parts_by_length(n_choices.cpu(), roll.device),
             lambda rows, _: self.decoder.log_likelihood(
-                condition[rows], notes.of(rows), roll[rows], lengths[rows], earlier.of(rows)
+                condition[rows], notes.of(rows), roll[rows], lengths[rows], earlier.of(rows), masks and masks.of(rows)
             ),
         )
         return nll + kl

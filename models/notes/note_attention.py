@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..dropout import Masks, dropped
+
 # Wavelengths of the slowest and the fastest rotation, in frames or semitones, divided by 2 pi.
 _SLOWEST, _FASTEST = 200.0, 1.0
 _FEED_FORWARD = 3  # width of the feed-forward layer, in widths
@@ -84,21 +86,25 @@ class Block(nn.Module):
         self.attended = nn.Linear(width, width, bias=False)
         self.widen = nn.Linear(width, _FEED_FORWARD * width, bias=False)
         self.narrow = nn.Linear(_FEED_FORWARD * width, width, bias=False)
-        self.drop = nn.Dropout(0.0)  # on the output of each part; training sets the rate
         # Initially the block is the identity and the condition has no effect.
         for layer in (self.condition, self.attended, self.narrow):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.condition.bias)
 
-    def forward(self, notes: Tensor, scales: Tensor, rotation: Rotation, memory: Memory | None = None) -> Tensor:
+    def forward(
+        self, notes: Tensor, scales: Tensor, rotation: Rotation, memory: Memory | None = None,
+        masks: Masks | None = None, layer: int = 0,
+    ) -> Tensor:  # fmt: skip
         """(B, N, width) from `notes` (B, N, width) and `scales` (B, N, 4 * width), outputs of the layer `condition`.
 
-        With `memory` each note attends to the notes in it too.
+        With `memory` each note attends to the notes in it too. `masks`: dropout of what each part adds; the parts are
+        the layers `layer` and `layer` + 1 of these masks.
         """
         scale_attention, shift_attention, scale_feed, shift_feed = scales.chunk(4, dim=-1)
-        notes = notes + self.drop(self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory))
+        attended = self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory)
+        notes = notes + dropped(attended, masks, layer)
         fed = modulate(notes, scale_feed, shift_feed)
-        return notes + self.drop(self.narrow(F.relu(self.widen(fed)).square()))
+        return notes + dropped(self.narrow(F.relu(self.widen(fed)).square()), masks, layer + 1)
 
     def _attention(self, notes: Tensor, rotation: Rotation, memory: Memory | None) -> Tensor:
         batch, n_notes, width = notes.shape

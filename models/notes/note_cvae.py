@@ -86,9 +86,11 @@ class NoteCVAE(Model):
             most_notes = count_notes(roll).cpu()
         parts = parts_by_length(most_notes + 1, roll.device)
         condition, notes = self.plan(z, self.genre(genre)), roll_to_notes(roll, parts[-1].length - 1)
+        masks = self.decoder.dropout.masks(len(roll), roll.device)
 
         def likelihood(rows: Tensor, length: int) -> Tensor:
-            return self.decoder.log_likelihood(condition[rows], notes.of(rows, length - 1), roll[rows])
+            of_rows = masks and masks.of(rows)
+            return self.decoder.log_likelihood(condition[rows], notes.of(rows, length - 1), roll[rows], masks=of_rows)
 
         return -by_length(notes.count, parts, likelihood)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..dropout import Masks, RowDropout
 from ..gru import product_type
 from .note_attention import Block, RelativeTimeAndPitch, Rotation
 from .notes import Notes
@@ -56,6 +57,7 @@ class NoteDecoder(nn.Module):
         self.place = nn.Embedding(stretch + 1, width)  # within the stretch; the last is the window's first frame
         self.beginning = nn.Parameter(torch.zeros(width))
         self.rotation = RelativeTimeAndPitch(width // heads)
+        self.dropout = RowDropout()  # of what each part of a block adds; training sets the share
         self.blocks = nn.ModuleList(Block(width, heads, condition_size) for _ in range(depth))
         self.wait_head = Head(width, condition_size, horizon + 1)
         self.pitch_head = Head(width, condition_size, pitches)
@@ -88,10 +90,10 @@ class NoteDecoder(nn.Module):
     def _place(self, onset: Tensor) -> Tensor:
         return torch.where(onset == 0, self.stretch, onset % self.stretch)
 
-    def states(self, past: Past, condition: Tensor, before: Notes | None = None) -> Tensor:
+    def states(self, past: Past, condition: Tensor, before: Notes | None = None, masks: Masks | None = None) -> Tensor:
         """States (B, N, width) before each choice, with `before` as earlier notes."""
         if before is None:
-            return self._attend(past, condition)
+            return self._attend(past, condition, masks)
         # Each row: the earlier notes, then its own beginning and notes, then padding.
         own = torch.arange(past.onset.shape[1], device=past.onset.device) + before.count[:, None]
         earlier = torch.arange(before.onset.shape[1], device=own.device).expand(len(own), -1)
@@ -100,19 +102,21 @@ class NoteDecoder(nn.Module):
             together = field.new_zeros(len(field), earlier.shape[1] + own.shape[1])
             together.scatter_(1, earlier, field_before[:, 1:])
             fields.append(together.scatter_(1, own, field))
-        state = self._attend(Past(*fields), condition)
+        state = self._attend(Past(*fields), condition, masks)
         return state.gather(1, own[..., None].expand(-1, -1, state.shape[2]))
 
-    def _attend(self, past: Past, condition: Tensor) -> Tensor:
+    def _attend(self, past: Past, condition: Tensor, masks: Masks | None) -> Tensor:
         state, rotation = self.embed(past), self.rotate(past)
         here = self.stretch_of(past.onset, condition.shape[1])
-        for block in self.blocks:
-            state = block(state, gather_rows(block.condition(condition), here), rotation)
+        for number, block in enumerate(self.blocks):
+            scales = gather_rows(block.condition(condition), here)
+            state = block(state, scales, rotation, masks=masks, layer=2 * number)
         return state
 
     def log_likelihood(
-        self, condition: Tensor, notes: Notes, roll: Tensor, lengths: Tensor | None = None, before: Notes | None = None
-    ) -> Tensor:
+        self, condition: Tensor, notes: Notes, roll: Tensor, lengths: Tensor | None = None,
+        before: Notes | None = None, masks: Masks | None = None,
+    ) -> Tensor:  # fmt: skip
         """log p(X | condition) in nats, float32 (B,), of rolls (B, P, T) with their `notes`.
 
         `condition` (B, stretches, condition size). `lengths` (B,): frames of each roll, if some are shorter than T.
@@ -123,7 +127,7 @@ class NoteDecoder(nn.Module):
         n_stretches = condition.shape[1]
         n_frames = roll.new_full((len(roll),), roll.shape[2], dtype=torch.int64) if lengths is None else lengths
         n_frames = n_frames[:, None]
-        here, state = self.stretch_of(past.onset, n_stretches), self.states(past, condition, before)
+        here, state = self.stretch_of(past.onset, n_stretches), self.states(past, condition, before, masks)
         rules = Rules.of(roll, notes, past, n_frames, self.horizon)
         waits = self.wait_head(state, gather_rows(self.wait_head.condition(condition), here))
         waits = _precise(waits).masked_fill(~rules.wait, -torch.inf).log_softmax(-1)

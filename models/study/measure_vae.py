@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import StudyVAE
+from ..dropout import Masks, RowDropout, dropped
 from ..gru import FrameGRU, Steps
 from ..names import MEASURE_VAE
 from ..prior import Posterior
@@ -31,7 +32,7 @@ class MeasureVAE(StudyVAE):
     ) -> None:  # fmt: skip
         super().__init__()
         self.latent, self.hidden, self.beats, self.ticks = latent, hidden, beats, ticks
-        self.dropout, self.relu_logits = dropout, relu_logits
+        self.dropout, self.relu_logits = RowDropout(dropout), relu_logits
         self.token = nn.Embedding(n_tokens, embedding)
         self.encoder = nn.ModuleList(
             FrameGRU(size, 0, hidden, bidirectional=True, half_products=True) for size in (embedding, 2 * hidden)
@@ -55,16 +56,17 @@ class MeasureVAE(StudyVAE):
 
     def encode(self, tokens: Tensor) -> Posterior:
         """q(z | measure) of `tokens` int64 (B, T): mean and log-variance, float32 (B, latent) each."""
-        states, ends = self.token(tokens), []
+        states, ends, masks = self.token(tokens), [], self.dropout.masks(len(tokens), tokens.device)
         for layer, gru in enumerate(self.encoder):
-            states, last = gru.run(self._dropped(states) if layer else states)
+            states, last = gru.run(dropped(states, masks, layer) if layer else states)
             ends += last.unbind()
         summary = torch.cat(ends, dim=1)
         return Posterior(self.mean(summary).float(), 2 * self.log_deviation(summary).float())
 
     def decode(self, z: Tensor, tokens: Tensor) -> Tensor:
         """Logits (B, T, n_tokens), teacher-forced: each tick receives the previous one of `tokens`, int64 (B, T)."""
-        return self._logits(*self._beat_states(z), tokens, self._masks(z))
+        masks = self.dropout.masks(len(z), z.device)
+        return self._logits(*self._beat_states(z, masks), tokens, self._factors(masks))
 
     def decode_free(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, T, n_tokens), and tokens int64 (B, T): each tick receives the most likely previous token.
@@ -72,15 +74,16 @@ class MeasureVAE(StudyVAE):
         The tokens are chosen tick by tick without gradients, and the steps are kept. If gradients are enabled, those of
         all ticks are computed at once. No gradient passes through the choice of a token.
         """
-        start, context = self._beat_states(z)
-        masks = self._masks(z)
-        logits, tokens, played = self._play(start, context, masks)
+        masks = self.dropout.masks(len(z), z.device)
+        start, context = self._beat_states(z, masks)
+        factors = self._factors(masks)
+        logits, tokens, played = self._play(start, context, factors)
         if not torch.is_grad_enabled():
             return logits, tokens
         lower, upper = (Steps.side_by_side(of_beats) for of_beats in zip(*played, strict=True))
-        return self._logits(start, context, tokens, masks, (lower, upper)), tokens
+        return self._logits(start, context, tokens, factors, (lower, upper)), tokens
 
-    def _beat_states(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _beat_states(self, z: Tensor, masks: Masks | None) -> tuple[Tensor, Tensor]:
         """For each beat the initial states of its ticks, (beats * B, layers * hidden), and their context, (.., hidden).
 
         Here and below the rows are ordered by beat: one beat is a slice.
@@ -88,12 +91,12 @@ class MeasureVAE(StudyVAE):
         starts = F.selu(self.beat_start(z)).chunk(_LAYERS, dim=1)
         states = self.beat_input.expand(len(z), self.beats, 1)
         for layer, (gru, start) in enumerate(zip(self.beat_gru, starts, strict=True)):
-            states = gru(self._dropped(states) if layer else states, hidden=start)
+            states = gru(dropped(states, masks, layer) if layer else states, hidden=start)
         states = states.transpose(0, 1).flatten(0, 1)
         return F.selu(self.tick_start(states)), F.selu(self.tick_input(states))
 
     def _logits(
-        self, start: Tensor, context: Tensor, tokens: Tensor, masks: Tensor | None,
+        self, start: Tensor, context: Tensor, tokens: Tensor, factors: Tensor | None,
         played: tuple[Steps | None, Steps | None] = (None, None),
     ) -> Tensor:  # fmt: skip
         """Logits of all beats at once, given all tokens; `played`: steps that are already computed."""
@@ -103,14 +106,14 @@ class MeasureVAE(StudyVAE):
         starts = start.chunk(_LAYERS, dim=1)
         lower, upper = self.tick_gru
         states = lower(states, context, starts[0], played[0])
-        if masks is not None:
-            states = states * masks.permute(2, 0, 1)
+        if factors is not None:
+            states = states * factors.permute(2, 0, 1)
         logits = self._rectified(self.output(upper(states, hidden=starts[1], played=played[1])))
         return logits.unflatten(0, (self.beats, batch)).transpose(0, 1).flatten(1, 2)
 
     @torch.no_grad()
     def _play(
-        self, start: Tensor, context: Tensor, masks: Tensor | None
+        self, start: Tensor, context: Tensor, factors: Tensor | None
     ) -> tuple[Tensor, Tensor, list[tuple[Steps, Steps]]]:
         """Logits, tokens int64 (B, T), and for each beat the steps of both layers."""
         lower, upper = (StepWeights.of(gru) for gru in self.tick_gru)
@@ -122,8 +125,8 @@ class MeasureVAE(StudyVAE):
             constant = lower.of_constant(constant)
             for tick in range(self.ticks):
                 below = lower.advance(low, tick, previous + constant)
-                if masks is not None:
-                    below = below * masks[tick, :, beat * len(first) : (beat + 1) * len(first)]
+                if factors is not None:
+                    below = below * factors[tick, :, beat * len(first) : (beat + 1) * len(first)]
                 above = upper.advance(high, tick, upper.of_inputs(below) + upper.bias)
                 logits.append(self._rectified(output @ above.to(output.dtype) + bias))
                 chosen.append(logits[-1].max(0).indices)
@@ -131,14 +134,12 @@ class MeasureVAE(StudyVAE):
             played.append((low, high))
         return torch.stack(logits).permute(2, 0, 1), torch.stack(chosen, dim=1), played
 
-    def _masks(self, z: Tensor) -> Tensor | None:
-        """Dropout masks of the lower layer of ticks, (ticks, hidden, beats * B); None without dropout."""
-        if not (self.training and self.dropout):
+    def _factors(self, masks: Masks | None) -> Tensor | None:
+        """Dropout factors of the lower layer of ticks, (ticks, hidden, beats * B); None without dropout."""
+        if masks is None:
             return None
-        return F.dropout(z.new_ones(self.ticks, self.hidden, self.beats * len(z)), self.dropout)
-
-    def _dropped(self, states: Tensor) -> Tensor:
-        return F.dropout(states, self.dropout, self.training)
+        factors = masks.factors(_LAYERS, self.beats * self.ticks, self.hidden, self.beat_input.dtype)
+        return factors.unflatten(1, (self.beats, self.ticks)).permute(2, 3, 1, 0).flatten(2)
 
     def _rectified(self, logits: Tensor) -> Tensor:
         return F.relu(logits) if self.relu_logits else logits

@@ -11,6 +11,7 @@ from data.order import WindowOrder
 from data.store import RollStore
 from data.windows import Batch, WindowSource
 from models import Posterior
+from models.dropout import RowDropout
 from models.onset_groups import group_onsets
 from training.optimizers import Muon
 
@@ -55,8 +56,8 @@ def plain_cvae(cvae: nn.Module, rate: float, family: str) -> Plain:
     if family == "paper":
         return Plain(cvae, torch.optim.Adam(cvae.parameters(), rate, (0.9, 0.999)))
     for module in cvae.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = DROPOUT
+        if isinstance(module, RowDropout):
+            module.share = DROPOUT
     matrices, rest = [], []
     layers = (".attend.weight", ".attended.weight", ".widen.weight", ".narrow.weight")
     for name, parameter in cvae.named_parameters():

@@ -26,7 +26,7 @@ def stages(store: Path, earlier: Path, measures: Path) -> dict[str, Stage]:
     """Stages whose objectives need the whole batch at several places."""
     steps = {"clip_norm": 0.5, "ema": 0.9}
     of_large = ["--preset", "large", "--hidden", "16", "--depth", "1", "--latent", "2", "--seq-len", "32"]
-    of_large += ["--free-nats", ".05", "--dropout", "0", "--batch-size", "16", "--store", str(store), "--threads", "1"]
+    of_large += ["--free-nats", ".05", "--dropout", ".3", "--batch-size", "16", "--store", str(store), "--threads", "1"]
     made = {
         "cvae": train_cvae.make_stage(cvae_options(store, earlier, free_nats=0.1, **steps)),
         "cgan": train_cgan.make_stage(cgan_options(store, earlier, prior_share=0.4, drift=0.1, transpose=True)),
@@ -35,7 +35,7 @@ def stages(store: Path, earlier: Path, measures: Path) -> dict[str, Stage]:
     }
     for name, options in TRAININGS.items():
         given = {"data": measures, "hidden": 8, "latent": 6, "batch_size": 16, "threads": 1}
-        dropout = {"dropout": 0.0} if "dropout" in options.__dataclass_fields__ else {}
+        dropout = {"dropout": 0.3} if "dropout" in options.__dataclass_fields__ else {}
         made[name] = STAGES[name](replace(options(), **given, **dropout))
     return made
 
@@ -52,6 +52,7 @@ def results_of(stage: Stage, ranks: Ranks) -> dict[str, Any]:
         position = Position(stage.phases[0], 0, example)
         stage.part = ranks.part(min(stage.options.batch_size, stage.n_examples - example))
         stage.set_rates(position)
+        torch.manual_seed(example)  # for dropout
         step = stage.train_step(position)
         losses.append(ranks.sum(torch.stack([*step.values()]).detach() * stage.part.weight))
     hook.remove()
