@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from common.device import prepare_process
 from common.files import save_plain
@@ -52,12 +51,14 @@ def write_initial_cvae(preset: str, device: str, folder: Path) -> None:
 
 def steps_of(stage: Stage) -> Iterator[dict[str, float]]:
     """The losses of one step after another. The first `CHECKED` have no dropout: its draws depend on the padding."""
-    dropouts = [layer for model in stage.models.values() for layer in model.modules() if isinstance(layer, nn.Dropout)]
-    shares = [layer.p for layer in dropouts]
+    layers = [layer for model in stage.models.values() for layer in model.modules()]
+    names = {"Dropout": "p", "RowDropout": "share"}  # the first in older revisions
+    dropouts = [(layer, names[type(layer).__name__]) for layer in layers if type(layer).__name__ in names]
+    shares = [getattr(layer, name) for layer, name in dropouts]
     batch, last = stage.options.batch_size, max(stage.n_examples - stage.options.batch_size, 0)
     for step in count():
-        for layer, share in zip(dropouts, shares, strict=True):
-            layer.p = share if step >= CHECKED else 0.0
+        for (layer, name), share in zip(dropouts, shares, strict=True):
+            setattr(layer, name, share if step >= CHECKED else 0.0)
         losses = stage.train_step(Position(stage.phases[0], 0, step * batch % (last + 1) // batch * batch))
         yield {name: loss.item() for name, loss in losses.items()}
 

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -94,6 +95,7 @@ class _Run:
                 raise UserError(f"{stage.folder}: not the same folder in all processes; name a shared one with --runs")
             if self.ranks.first and not is_complete:
                 self._open_folders(is_new)
+        self._require_shared()
         if is_complete:
             if self.ranks.first:
                 print(f"{stage.folder}: this run is complete; --restart begins anew")
@@ -108,6 +110,18 @@ class _Run:
 
     def _is_complete(self) -> bool:
         return self.progress.phase == len(self.stage.phases) - 1 and self.progress.epoch >= self.phase.epochs
+
+    def _require_shared(self) -> None:
+        """Raise `UserError` where processes, which may be on several machines, have other folders or data."""
+        stage = self.stage
+        places = {"--runs": stage.folder, "--checkpoints": stage.checkpoints}
+        apart = {option: folder for option, folder in places.items() if not self.ranks.is_shared(folder)}
+        same_data = self.ranks.all_equal(crc32(repr(stage.identity()).encode()))
+        with self.ranks.together():
+            for option, folder in apart.items():
+                raise UserError(f"{folder}: not the same folder in all processes; name a shared one with {option}")
+            if not same_data:
+                raise UserError("the processes have different data; give all the same, on a shared file system")
 
     def _open_folders(self, is_new: bool) -> None:
         stage = self.stage

@@ -4,15 +4,20 @@ Each process takes its rows of every batch. Sums over the processes make the gra
 processes train as one does, up to the order of summation.
 """
 
+import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from common.torchrun import process_group
+
+_SECONDS_TO_APPEAR = 5.0  # of a new file, on other machines
 
 
 class Part(NamedTuple):
@@ -90,6 +95,23 @@ class Ranks:
     def all_equal(self, *values: int) -> bool:
         """Whether all processes have the same values."""
         return self.maximum(*values) == [-value for value in self.maximum(*(-value for value in values))]
+
+    def is_shared(self, folder: Path) -> bool:
+        """Whether `folder` is the same one for all processes: all see a file that the first one makes there."""
+        if self.size == 1:
+            return True
+        (number,) = self.maximum(secrets.randbits(60) if self.first else 0)
+        probe = folder / f".shared-{number:x}"
+        with self.together():
+            if self.first:
+                probe.touch()
+        last_look = time.monotonic() + _SECONDS_TO_APPEAR
+        while not (is_there := probe.exists()) and time.monotonic() < last_look:
+            time.sleep(0.1)
+        all_see_it = self.maximum(not is_there) == [0]
+        if self.first:
+            probe.unlink()
+        return all_see_it
 
     def all_gather(self, tensor: Tensor) -> Tensor:
         """The tensors, of one shape, of all processes: (size, ...)."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 from stages import REPOSITORY, arguments, epochs_logged
 from steps_of_ranks import every_result
+from tiny_stores import make_store
 from torchrun import ENVIRONMENT, TORCHRUN, launched
 
 from models.checkpoint import read_checkpoint
@@ -97,6 +99,30 @@ def test_all_processes_stop_when_the_hours_are_over(tiny_store: Path, tmp_path: 
     run = tmp_path / "runs" / "cvae"
     assert read_checkpoint(run / "state.pth")["progress"]["example"] == 16
     assert json.loads((run / "status.json").read_text())["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("--runs", r"/0/runs/cvae: not the same folder in all processes; name a shared one with --runs"),
+        ("--checkpoints", r"/0/weights: not the same folder in all processes; name a shared one with --checkpoints"),
+        ("--store", "the processes have different data; give all the same"),
+    ],
+)
+def test_folders_of_other_machines_are_noticed_at_the_first_start(
+    changed: str, message: str, tiny_store: Path, tmp_path: Path
+) -> None:
+    """Each process has a folder of its own in place of one, as on machines without a shared file system."""
+    make_store(tmp_path / "1", first_song=90)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/store").symlink_to(tiny_store)
+    own = {"--runs": "runs", "--checkpoints": "weights", "--store": "store"}[changed]
+    words = [sys.executable, "train_cvae.py", *arguments(tiny_store, tmp_path), changed]
+    command = f'exec {shlex.join(map(str, words))} "{tmp_path}/$RANK/{own}"'
+    done = launched(2, "--no-python", "bash", "-c", command)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and len(lines) == 1 and message in lines[0], done.stderr
+    assert not list(tmp_path.rglob(".shared-*"))
 
 
 @pytest.mark.parametrize(
