@@ -108,9 +108,10 @@ def _export(path: Path, options: Options) -> Path:
     with temporary_folder(folder) as private:
         for name, content in files.items():
             write_bytes(private / "new" / name, content)
-        if folder.exists():
-            folder.rename(private / "old")
-        (private / "new").rename(folder)
+        with signals_deferred():  # in between there is no folder
+            if folder.exists():
+                folder.rename(private / "old")
+            (private / "new").rename(folder)
     print(f"{folder}: {path.name}, {sum(map(torch.numel, weights.values())):,} numbers")
     return folder
 

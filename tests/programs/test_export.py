@@ -116,6 +116,24 @@ def test_a_signal_is_answered_although_the_exporter_swallows_errors(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_signal_leaves_a_whole_folder(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = Options(checkpoint=checkpoints / pretrained_file("cvae"), output=tmp_path)
+    (folder,) = export(options)
+    names = {path.name for path in folder.iterdir()}
+
+    def rename(path: Path, target: Path) -> Path:
+        moved = original(path, target)
+        if path == folder:
+            signal.raise_signal(signal.SIGINT)
+        return moved
+
+    original = Path.rename
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        export(options)
+    assert {path.name for path in folder.iterdir()} == names and list(tmp_path.iterdir()) == [folder]
+
+
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no weights there; train some"):
         export(Options(checkpoints=tmp_path))
