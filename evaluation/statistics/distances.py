@@ -16,6 +16,8 @@ NEAREST = 5
 DIRECTIONS = 1000
 # Keys a frame: otherwise octaves that hardly ever sound would outweigh all others in `roll_distance`.
 MINIMUM_SCALE = 0.02
+LAGS = range(1, 17)  # of `roll_statistics`, in frames
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
@@ -128,19 +130,45 @@ def fidelity(real: Tensor, generated: Tensor, nearest: int = NEAREST) -> Fidelit
 
 
 def roll_statistics(roll: Tensor) -> Tensor:
-    """Statistics of binary windows (B, 128, T), float32 (B, 27).
+    """Statistics of binary windows (B, 128, T), float32 (B, 64).
 
-    Twelve pitch classes and eleven octaves (mean number of sounding keys a frame), mean polyphony, share of silent
-    frames, note onsets a frame, and the logarithm of the mean note length in frames.
+    27 of pitch and density: twelve pitch classes and eleven octaves (mean number of sounding keys a frame), mean
+    polyphony, share of silent frames, note onsets a frame, and the logarithm of the mean note length in frames.
+    37 of texture, a frame each: pairs of pitch classes 1 to 6 semitones apart that sound together, and that begin
+    together; frames with onsets that have others 1 to 16 frames later; notes of up to 1, 2, 3, 4, 6, 8, 12, 16 and of
+    more frames.
     """
+    n_frames, cells = roll.shape[2], roll > 0
+    begins = onsets(cells)
     per_pitch = roll.mean(dim=2)  # (B, 128)
     padded = F.pad(per_pitch, (0, 11 * OCTAVE - per_pitch.shape[1]))
     by_octave = padded.view(-1, 11, OCTAVE)
     polyphony = roll.sum(dim=1)  # (B, T)
-    n_notes = onsets(roll > 0).sum((1, 2))
+    n_notes = begins.sum((1, 2))
     length = roll.sum((1, 2)) / n_notes.clamp_min(1)
-    rest = [polyphony.mean(1), (polyphony == 0).float().mean(1), n_notes / roll.shape[2], torch.log1p(length)]
-    return torch.cat([by_octave.sum(1), by_octave.sum(2), torch.stack(rest, dim=1)], dim=1)
+    rest = [polyphony.mean(1), (polyphony == 0).float().mean(1), n_notes / n_frames, torch.log1p(length)]
+    rhythm = begins.any(1).float()  # (B, T)
+    lags = [(rhythm[:, lag:] * rhythm[:, :-lag]).sum(1) / n_frames for lag in LAGS]
+    texture = [_intervals(cells), _intervals(begins), torch.stack(lags, dim=1), _notes_by_length(cells)]
+    return torch.cat([by_octave.sum(1), by_octave.sum(2), torch.stack(rest, dim=1), *texture], dim=1)
+
+
+def _intervals(cells: Tensor) -> Tensor:
+    """Mean number a frame of pairs of pitch classes that are 1 to 6 semitones apart, (B, 6), of cells (B, 128, T)."""
+    by_class = F.pad(cells.float(), (0, 0, 0, -cells.shape[1] % OCTAVE)).unflatten(1, (-1, OCTAVE)).amax(1)
+    pairs = [(by_class * by_class.roll(apart, 1)).sum(1).mean(1) for apart in range(1, OCTAVE // 2 + 1)]
+    return torch.stack(pairs, dim=1)
+
+
+def _notes_by_length(cells: Tensor) -> Tensor:
+    """Notes a frame by their length in `LENGTHS`, (B, 9), of bool windows (B, 128, T)."""
+    n_frames, lasting, n_cells = cells.shape[2], cells, []  # `lasting`: cells that sound for k frames at least
+    for k in range(1, LENGTHS[-1] + 3):
+        n_cells.append(lasting.sum((1, 2)))
+        lasting = lasting[:, :, :-1] & cells[:, :, k:]
+    at_least = -torch.stack(n_cells, dim=1).diff(dim=1)  # notes of k frames and more, k from 1
+    longer = at_least[:, [0, *LENGTHS]]
+    return torch.cat([-longer.diff(dim=1), longer[:, -1:]], dim=1) / n_frames
 
 
 def roll_distance(generated: Tensor, real: Tensor, generated_genre: Tensor, real_genre: Tensor) -> float:

@@ -22,12 +22,30 @@ def test_statistics_of_a_hand_made_roll() -> None:
     roll[0, 60, 0:4] = 1  # C of octave 5, four frames
     roll[0, 61, 2] = 1  # C sharp of octave 5
     roll[0, 127, 7] = 1  # G of octave 10
-    expected = torch.zeros(2, 27)
+    expected = torch.zeros(2, 64)
     expected[0, [0, 1, 7]] = torch.tensor([4, 1, 1]) / 8
     expected[0, [12 + 5, 12 + 10]] = torch.tensor([5, 1]) / 8
-    expected[0, 23:] = torch.tensor([6 / 8, 3 / 8, 3 / 8, math.log1p(6 / 3)])
+    expected[0, 23:27] = torch.tensor([6 / 8, 3 / 8, 3 / 8, math.log1p(6 / 3)])
+    expected[0, 27] = 1 / 8  # a semitone
+    expected[0, [39 + lag - 1 for lag in (2, 5, 7)]] = 1 / 8  # onsets in frames 0, 2 and 7
+    expected[0, [55, 58]] = torch.tensor([2, 1]) / 8  # two notes of one frame, one of four
     expected[1, 24] = 1  # silence
     torch.testing.assert_close(roll_statistics(roll), expected)
+
+
+@pytest.mark.parametrize("most", [2, 5], ids=["chords spread by a frame", "rhythm blurred"])
+def test_the_distance_sees_what_begins_together(most: int) -> None:
+    """Each key moves by its own number of frames: pitches, density and note lengths stay as they were."""
+    roll, rng = torch.zeros(60, 128, 64), torch.Generator().manual_seed(0)
+    for window in roll:
+        for start in range(0, 64, 8):
+            root = int(torch.randint(48, 72, (1,), generator=rng))
+            window[[root, root + 4, root + 7], start : start + 6] = 1
+    moved = torch.stack([roll[:, key].roll(key % most, 1) for key in range(128)], dim=1)
+    genre, pair = torch.zeros(60, dtype=torch.int64), (roll_statistics(moved), roll_statistics(roll))
+    assert (
+        roll_distance(*(each[:, :23] for each in pair), genre, genre) < 1e-6 < 100 < roll_distance(*pair, genre, genre)
+    )
 
 
 def test_roll_distance_is_a_mean_over_genres() -> None:
