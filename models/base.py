@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .compiling import compilable
 from .playing import Playing
 
 PITCHES = 128
@@ -81,6 +82,7 @@ class RollGenerator(Model):
         bias = self.roll.bias
         bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(len(bias) // PITCHES))
 
+    @compilable
     def forward(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """Probabilities (B, 128, T) that a cell sounds, for `z` (B, size of z) and `genre` int64 (B,).
 

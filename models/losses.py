@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .base import Model, RollCritic
+from .compiling import compilable
 from .names import NLL
 
 
@@ -20,6 +21,7 @@ def straight_through(probabilities: Tensor, played: Tensor) -> Tensor:
     return probabilities + (played.to(probabilities.dtype) - probabilities).detach()
 
 
+@compilable
 def critic_loss(
     critic: RollCritic, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, penalty: float, drift: float = 0.0,
     latents: tuple[Tensor, Tensor] | None = None,

@@ -58,6 +58,7 @@ NOTE_HYBRID = NOTE_GAN | {"reconstruction": "nll"}
 COMMON = {
     # training
     "threads": to(2), "warm_up": to(3), "clip_norm": to(0.01), "critic_learning_rate": to(0.1),
+    "compile": untested(),  # equal results after minutes: tests/training/test_compiling.py
     "gan_betas": to((0.1, 0.9)), "free_nats": to(1e4), "init_from": to(A),
     "save_minutes": same(1e-9),  # only the state is saved more often
     "max_hours": to(1e-9),

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -18,6 +18,7 @@ from common.files import locked_folder, plain_bytes, require_writable, save_plai
 from common.options import as_plain
 from common.randomness import seed_at
 from models.checkpoint import weights_content
+from models.compiling import compiled, missing_compiler
 from models.weight_files import BEST, LAST
 from training.epoch_losses import EpochLosses
 from training.progress import Progress
@@ -80,6 +81,8 @@ class _Run:
     def open(self) -> None:
         """Open the data and read the saved state."""
         self.stage.open()
+        if self.options.compile and (missing := missing_compiler(self.stage.device)):
+            raise UserError(f"--compile needs {missing}, which is not installed here; install it, or leave it out")
         self.device = prepare_process(self.stage.device, threads=self.options.threads, tf32=self.options.tf32)
         if not self.options.restart:
             self.state, self.progress = resumable_state(self.stage, self.folder)
@@ -218,7 +221,10 @@ class _Run:
         place = position.phase.name, position.epoch, position.example
         torch.manual_seed(seed_at("step", self.options.seed, *place))
         # No cache of autocast: a step updates a model several times, and cached casts would be of old weights.
-        with torch.autocast(self.stage.device.type, torch.bfloat16, self.options.bf16, cache_enabled=False):
+        with (
+            torch.autocast(self.stage.device.type, torch.bfloat16, self.options.bf16, cache_enabled=False),
+            compiled(self.stage.device) if self.options.compile else nullcontext(),
+        ):
             return self.stage.train_step(position)
 
     # The end of an epoch

@@ -42,6 +42,10 @@ class DeviceOptions(CheckedOptions):
     device: str = option("auto", "where to train; auto is cuda, else mps, else cpu", choices=DEVICES)
     bf16: bool = option(False, "compute in bfloat16 where that is safe (autocast)")
     tf32: bool = option(False, "on a GPU, round the factors of matrix products to TF32")
+    compile: bool = option(
+        False, "compile the parts of a step with torch.compile, on a GPU with CUDA graphs: takes minutes. On CPUs, "
+        "parts of a step became slower, .66 to .97 times as fast",
+    )  # fmt: skip
     threads: int = option(0, "CPU threads; 0: torch's choice", minimum=0, maximum=1024)
 
 

@@ -50,8 +50,11 @@ class Stage(ABC):
     averaged: tuple[str, ...] = ()
     # Options that may change when a run is resumed.
     free_options = frozenset(
-        ("checkpoints", "runs", "device", "threads", "tf32", "save_minutes", "max_hours", "restart", "allow_changes")
-    )
+        (
+            "checkpoints", "runs", "device", "compile", "threads", "tf32", "save_minutes", "max_hours", "restart",
+            "allow_changes",
+        )
+    )  # fmt: skip
     # Options that determine the shapes of the models, so that not even --allow-changes lets them change.
     fixed_options: frozenset[str] = frozenset()
 

@@ -17,6 +17,7 @@ from common.randomness import rng_at, seed_at
 from explainable.attributes import attribute_index
 from explainable.measures import MeasureSet, SplitRows
 from explainable.options import StudyOptions
+from models.compiling import compilable
 from models.prior import Posterior
 from models.study.measure_vae import MeasureVAE
 from models.weight_files import STUDY
@@ -193,6 +194,7 @@ class StudyStage(Stage):
         return f"{model}_{which}.pth"
 
 
+@compilable
 def cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
     """Reconstruction error of tokens int64 (B, length), the mean over all tokens, a scalar in nats."""
     return F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten())

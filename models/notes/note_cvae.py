@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Decoded, Model
+from ..compiling import compilable
 from ..frames import Convolution
 from ..names import AUTOREGRESSIVE
 from ..playing import Playing
@@ -31,6 +32,7 @@ class RollEncoder(nn.Module):
         self.neighbours = nn.ModuleList(ConditionedConvolution(channels, condition_size) for _ in range(2))
         self.moments = Convolution(channels, 2 * latent, 1)
 
+    @compilable
     def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, size)."""
         frames = roll.transpose(1, 2)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..compiling import compilable
 from ..dropout import Masks, RowDropout
 from ..gru import product_type
 from .note_attention import Block, RelativeTimeAndPitch, Rotation
@@ -113,6 +114,7 @@ class NoteDecoder(nn.Module):
             state = block(state, scales, rotation, masks=masks, layer=2 * number)
         return state
 
+    @compilable
     def log_likelihood(
         self, condition: Tensor, notes: Notes, roll: Tensor, lengths: Tensor | None = None,
         before: Notes | None = None, masks: Masks | None = None,

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..compiling import compilable
 from ..frames import Convolution, normalise
 
 
@@ -34,6 +35,7 @@ class LatentPlan(nn.Module):
         self.widen = nn.Linear(latent + genre_size, channels)
         self.neighbours = nn.ModuleList(ConditionedConvolution(channels, genre_size) for _ in range(2))
 
+    @compilable
     def forward(self, z: Tensor, genre: Tensor) -> Tensor:
         """(B, T / 16, channels) from z (B, T / 16 * latent) and genre embeddings (B, genre size)."""
         seconds = z.unflatten(1, (-1, self.latent))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
+from ..compiling import compilable
 from ..frames import Convolution, convolve, convolve_transposed
 
 _STRIDED = 4
@@ -42,6 +43,7 @@ class ProjectionCritic(RollCritic):
         if self.latent:
             nn.init.zeros_(self.latent.weight)
 
+    @compilable
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
         """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent), or z = 0."""
         return self._score(self._layers(self._of_roll_and_change(roll.transpose(1, 2)))[-1], genre, z)

@@ -1,16 +1,25 @@
-"""Cross-entropy of binary cells."""
+"""Errors of binary cells."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..compiling import compilable
+
 _FACTORS = 64  # sigmoids from 1/2 to 1 in a product: 2^-64 is far from underflow
 
 
+@compilable
 def cross_entropy(logits: Tensor, cells: Tensor) -> Tensor:
     """Binary cross-entropy in nats, summed over the cells of each window, (B,); both arguments float (B, T, 128)."""
     return _CrossEntropy.apply(logits, cells)
+
+
+@compilable
+def squared_error(logits: Tensor, cells: Tensor) -> Tensor:
+    """Squared error of the probabilities, summed over the cells of each window, (B,); both arguments (B, 128, T)."""
+    return (torch.sigmoid(logits) - cells).square().sum((1, 2))
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
+from ..compiling import compilable
 from ..frames import Convolution, convolve, convolve_transposed
 from ..gru import sounding
 
@@ -40,6 +41,7 @@ class Critic(RollCritic):
         self.linear1 = nn.Linear(hidden // 2 * seq_len // 4, hidden)
         self.linear2 = nn.Linear(hidden, 1)
 
+    @compilable
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
         """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,); z is ignored."""
         return self.activations(self.first_layer(roll) + self.genre_layer(genre)).score

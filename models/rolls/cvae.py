@@ -8,7 +8,7 @@ from ..gru import FrameGRU, in_full_precision
 from ..names import STANDARD_NORMAL
 from ..playing import PROBABILITIES, SAMPLED, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
-from .cells import cross_entropy
+from .cells import cross_entropy, squared_error
 
 
 class EventEncoder(nn.Module):
@@ -83,7 +83,7 @@ class CVAE(Model):
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """Squared error of the teacher-forced probabilities, summed over a window's cells, (B,)."""
-        return (torch.sigmoid(self.decode(z, genre, roll)) - roll).square().sum((1, 2))
+        return squared_error(self.decode(z, genre, roll), roll)
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window of `seq_len` frames; None if nothing is drawn."""

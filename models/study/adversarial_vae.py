@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import Model, StudyVAE
+from ..compiling import compilable
 from ..gru import FrameGRU, Steps
 from ..names import ADVERSARIAL_VAE
 from ..prior import Posterior
@@ -114,6 +115,7 @@ class AttributeClassifier(Model):
         """The encoder's adversarial loss: the same with inverted targets."""
         return self._cross_entropy(z, 1 - F.one_hot(classes, self.n_classes))
 
+    @compilable
     def _cross_entropy(self, z: Tensor, targets: Tensor) -> Tensor:
         logits = self(z)
         return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))

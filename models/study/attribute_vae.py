@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import Model
+from ..compiling import compilable
 from ..names import ATTRIBUTE_VAE
 from ..prior import Posterior
 from .measure_vae import MeasureVAE
@@ -61,10 +62,12 @@ class AttributeRegressor(Model):
         """Predicted scores (B, n_attributes) from the latents without the attributes, (B, latent)."""
         return self.layers(others)
 
+    @compilable
     def loss(self, others: Tensor, scores: Tensor) -> Tensor:
         """The adversary's loss: mean squared error of the predictions, a scalar."""
         return F.mse_loss(self(others), scores)
 
+    @compilable
     def explained(self, others: Tensor, scores: Tensor) -> Tensor:
         """The model's adversarial loss: squared correlation of predictions and scores, mean over attributes, 0 to 1."""
         predictions, scores = (values - values.mean(0) for values in (self(others).float(), scores))
@@ -87,6 +90,7 @@ class AttributeReader(Model):
         self.mix = nn.ModuleList(nn.Conv1d(hidden, hidden, 3, padding=reach, dilation=reach) for reach in (1, 2, 4))
         self.scores = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.LeakyReLU(), nn.Linear(hidden, n_attributes))
 
+    @compilable
     def forward(self, tokens: Tensor) -> Tensor:
         """Scores (B, n_attributes) of one-hot tokens or probabilities, float32 (B, T, n_tokens)."""
         states = self.token(tokens).transpose(1, 2)
@@ -95,12 +99,14 @@ class AttributeReader(Model):
         return self.scores(torch.cat([states.mean(2), states.amax(2)], dim=1)).float()
 
 
+@compilable
 def played_tokens(logits: Tensor, tokens: Tensor) -> Tensor:
     """One-hot vectors (B, T, n_tokens) of tokens int64 (B, T), with the gradient of the softmax of their logits."""
     probabilities = logits.float().softmax(2)
     return F.one_hot(tokens, probabilities.shape[2]) + probabilities - probabilities.detach()
 
 
+@compilable
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     """Squared distance correlation of rows of x (B, n) and y (B, m), a scalar up to 1 (Szekely et al. 2007).
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import StudyVAE
+from ..compiling import compilable
 from ..dropout import Masks, RowDropout, dropped
 from ..gru import FrameGRU, Steps
 from ..names import MEASURE_VAE
@@ -149,6 +150,7 @@ def _two_layers(size: int, middle: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(size, middle), nn.SELU(), nn.Linear(middle, out))
 
 
+@compilable
 def attribute_loss(z: Tensor, attribute: Tensor, delta: float = 10.0) -> Tensor:
     """Distance of the order of a dimension of z from that of an attribute, both (B,): a scalar, 0 to 2.
 
