@@ -54,6 +54,7 @@ CASES = {
     "paper-2-32": Case.of_stage(2, "paper", 32),
     "paper-3-32": Case.of_stage(3, "paper", 32),
     "paper-3-128": Case.of_stage(3, "paper", 128),
+    "paper-512-2-32": Case.of_stage(2, "paper-512", 32, batch_size=128),
     "paper-512-3-32": Case.of_stage(3, "paper-512", 32, batch_size=128),
     "paper-512-3-128": Case.of_stage(3, "paper-512", 128, batch_size=64),
     "large-1-32": Case.of_stage(1, "large", 32),

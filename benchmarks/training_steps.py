@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -41,25 +42,39 @@ def built_stage(program_name: str, preset: str, changes: dict[str, Any], folder:
     return stage
 
 
-def write_initial_cvae(preset: str, device: str, folder: Path) -> None:
+def write_initial_cvae(preset: str, device: str, folder: Path, **changes: Any) -> None:
     """Write the CVAE with which stages 2 and 3 begin."""
-    stage = built_stage("train_cvae", preset, {"device": device}, folder)
+    stage = built_stage("train_cvae", preset, {"device": device, **changes}, folder)
     content = weights_content(stage.models["cvae"], stage.facts(stage.phases[0]))
     (folder / "checkpoints").mkdir(exist_ok=True)
     save_plain(content, folder / "checkpoints" / pretrained_file("cvae"))
 
 
-def steps_of(stage: Stage) -> Iterator[dict[str, float]]:
-    """The losses of one step after another. The first `CHECKED` have no dropout: its draws depend on the padding."""
+@contextmanager
+def without_dropout(stage: Stage) -> Iterator[None]:
+    """The stage's models drop nothing out."""
     layers = [layer for model in stage.models.values() for layer in model.modules()]
     names = {"Dropout": "p", "RowDropout": "share"}  # the first in older revisions
     dropouts = [(layer, names[type(layer).__name__]) for layer in layers if type(layer).__name__ in names]
     shares = [getattr(layer, name) for layer, name in dropouts]
+    for layer, name in dropouts:
+        setattr(layer, name, 0.0)
+    yield
+    for (layer, name), share in zip(dropouts, shares, strict=True):
+        setattr(layer, name, share)
+
+
+def position_of(stage: Stage, step: int) -> Position:
+    """The position of a step in an epoch that is repeated, without its last batch where that is smaller."""
     batch, last = stage.options.batch_size, max(stage.n_examples - stage.options.batch_size, 0)
+    return Position(stage.phases[0], 0, step * batch % (last + 1) // batch * batch)
+
+
+def steps_of(stage: Stage) -> Iterator[dict[str, float]]:
+    """The losses of one step after another. The first `CHECKED` have no dropout: its draws depend on the padding."""
     for step in count():
-        for (layer, name), share in zip(dropouts, shares, strict=True):
-            setattr(layer, name, share if step >= CHECKED else 0.0)
-        losses = stage.train_step(Position(stage.phases[0], 0, step * batch % (last + 1) // batch * batch))
+        with without_dropout(stage) if step < CHECKED else nullcontext():
+            losses = stage.train_step(position_of(stage, step))
         yield {name: loss.item() for name, loss in losses.items()}
 
 

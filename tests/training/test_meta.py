@@ -7,10 +7,10 @@ import torch
 from one_device import META, OneDevice
 
 from benchmarks.meta_stages import meta_step, to_meta
+from benchmarks.stage_cases import CaseOptions, built_case
 from benchmarks.training_steps import built_stage, write_initial_cvae
 from explainable.measures import MeasureSet
 from explainable.options import TRAININGS
-from explainable.stages import STAGES
 from training.stage import Position, Stage
 
 BATCH = 16
@@ -44,13 +44,9 @@ def test_a_step_of_the_study_stays_on_its_device_and_never_waits(
     model: str, teacher_forcing: float, measures: MeasureSet, tmp_path: Path
 ) -> None:
     forcing = {} if model == "adversarial_vae" else {"teacher_forcing": teacher_forcing}
-    sizes = {"hidden": 8, "latent": 6, "batch_size": BATCH, "epoch_rows": None, "device": "cpu"}
-    places = {"data": measures.folder, "checkpoints": tmp_path, "runs": tmp_path}
-    stage = STAGES[model](TRAININGS[model](**sizes, **places, **forcing))
-    stage.open()
-    stage.open_phase(stage.phases[0])
-    stage.build_models(stage.phases[0])
-    assert_never_waits(to_meta(stage))
+    sizes = {"hidden": 8, "latent": 6, "epoch_rows": None}
+    options = CaseOptions(measures=measures.folder, batch_size=BATCH)
+    assert_never_waits(to_meta(built_case(model, options, tmp_path, **sizes, **forcing)))
 
 
 def test_the_guard_detects_all_faults() -> None:
