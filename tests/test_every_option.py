@@ -249,8 +249,11 @@ PROGRAMS = {
         optimizers(hidden=16) | {"frames": refused(Path("none")), "hidden": to(16)},
     ),
 }  # fmt: skip
-# They time, reproduce or compare programs, for minutes and hours.
-LEFT_OUT = {f"benchmarks.{name}" for name in ("against", "compare_runs", "label_reproduction", "open_questions")}
+# They time, reproduce, predict or compare programs, for minutes and hours.
+LEFT_OUT = {
+    f"benchmarks.{name}"
+    for name in ("against", "compare_runs", "device_memory", "gpu", "label_reproduction", "open_questions")
+}
 CASES = [(name, known.name) for name, program in PROGRAMS.items() for known in fields(program.options)]
 
 
