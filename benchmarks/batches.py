@@ -1,6 +1,8 @@
 """Windows per second of batches, compared with a Dataset that unpacks one window at a time for a DataLoader.
 
-python -m benchmarks.batches --store demo/store
+    python -m benchmarks.batches --store demo/store
+
+Prints Markdown tables.
 """
 
 import time

@@ -1,7 +1,9 @@
 """Files per second of preparation, compared with pretty_midi in one process; memory of prepare_data.py.
 
-python -m benchmarks.preparation --midi-dir path/to/midi
-python -m benchmarks.preparation                        # the built-in corpus
+    python -m benchmarks.preparation --midi-dir path/to/midi
+    python -m benchmarks.preparation                        # the built-in corpus
+
+Prints Markdown tables.
 """
 
 import subprocess

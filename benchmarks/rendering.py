@@ -1,6 +1,8 @@
 """Clips per second from piano rolls to sound, compared with `pretty_midi.fluidsynth` for one clip after the other.
 
-python -m benchmarks.rendering --store demo/store
+    python -m benchmarks.rendering --store demo/store
+
+Prints Markdown tables.
 """
 
 import os

@@ -1,6 +1,8 @@
 """The speed of our CPU kernels compared with the library's. Whole training steps: benchmarks/against.py.
 
-python -m benchmarks.training
+    python -m benchmarks.training
+
+Prints Markdown tables.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 """Run a program that ends with the process that started it: its standard input is a pipe from that process.
 
-python -m common.child eval_mse.py --store store       # a file, or -m and a module
+    python -m common.child eval_mse.py --store store       # a file, or -m and a module
+
+Ctrl-C of a terminal is left to that process.
 """
 
 import os
