@@ -17,8 +17,7 @@ def group_onsets(roll: Tensor) -> Tensor:
     notes keep their last frame, unless it is their only one.
     """
     frames = roll.transpose(1, 2)  # as the generators' rolls lie in memory
-    before, after = _later(frames, 1), _later(frames, -1)
-    begins = frames & ~before
+    begins, after = frames & ~_later(frames, 1), _later(frames, -1)
     to_earlier, to_later = _moves(begins.sum(2))
     # Both neighbours of a moved onset are free: the frame before it is silent, and joining is excluded here.
     to_earlier = begins & to_earlier[..., None] & ~_later(frames, 2)

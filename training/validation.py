@@ -53,7 +53,8 @@ def validate_generator(generator: nn.Module, windows: WindowSource, ranks: Ranks
         uniform = torch.rand(len(windows), *shape, generator=rng, device=windows.device)
     for index, noise in _batches(windows, generator.noise_size(windows.seq_len), part):
         place = index.to(windows.device)
-        genre, z = windows.genre[place], generator.prior.sample(noise, windows.genre[place])
+        genre = windows.genre[place]
+        z = generator.prior.sample(noise, genre)
         roll = generator.play(generator(z, genre, None if uniform is None else uniform[place])).float()
         rows.append((roll_statistics(roll), roll_statistics(windows.rolls(index)), (roll.amax((1, 2)) == 0).float()))
     generated, real, empty = (ranks.gather(torch.cat(column), part) for column in zip(*rows, strict=True))

@@ -5,14 +5,13 @@ import pandas as pd
 import torch
 
 from common.errors import UserError
-from common.randomness import rng_at
 from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
 from evaluation.metrics.fad import choose_clips, defined, over
 from evaluation.options import DamageOptions
 from evaluation.samples.clip_embeddings import ClipEmbedder
 from evaluation.samples.clips import RealClips
-from evaluation.statistics.distances import DISTANCES, random_halves
+from evaluation.statistics.distances import DISTANCES, floor_halves
 from evaluation.tables import LABEL, OURS, ResultTable, columns
 
 UNDAMAGED = "none (floor)"
@@ -106,6 +105,5 @@ def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedd
 
 def _floors(strata: list[torch.Tensor], options: DamageOptions) -> dict[str, pd.Series]:
     """Each distance between random halves of undamaged clips, given the embeddings of each genre."""
-    rngs = [rng_at("floor", options.seed, number) for number in range(options.floor_seeds)]
-    halves = [random_halves(strata, rng) for rng in rngs]
+    halves = floor_halves(strata, options.seed, options.floor_seeds)
     return {name: over(distance, halves) for name, distance in DISTANCES.items()}

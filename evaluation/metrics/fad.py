@@ -178,8 +178,7 @@ def fad_row(strata: list[Stratum], options: FadOptions) -> dict[str, Any]:
     generated = [[fakes[:n] for fakes in genre.generated] for genre, n in zip(strata, numbers, strict=True)]
     trains = [genre.train for genre in strata]
     reference, fakes = torch.cat(references), [torch.cat(of_seed) for of_seed in zip(*generated, strict=True)]
-    rngs = [rng_at("floor", options.seed, number) for number in range(options.floor_seeds)]
-    halves = [distances.random_halves(pools, rng) for rng in rngs]
+    halves = distances.floor_halves(pools, options.seed, options.floor_seeds)
     of_train = _balanced(references, trains)
     of_all_seeds = _balanced(pools, map(torch.cat, generated))
     rng = rng_at("infinity", options.seed)

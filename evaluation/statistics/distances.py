@@ -95,6 +95,11 @@ def random_halves(strata: Sequence[Tensor], rng: torch.Generator) -> tuple[Tenso
     return torch.cat(first), torch.cat(second)
 
 
+def floor_halves(strata: Sequence[Tensor], seed: int, count: int) -> list[tuple[Tensor, Tensor]]:
+    """`count` divisions of real rows by `random_halves`, a function of `seed`, for the floor of a distance."""
+    return [random_halves(strata, rng_at("floor", seed, number)) for number in range(count)]
+
+
 class Fidelity(NamedTuple):
     """Shares of rows, except `density`, which exceeds 1 if generated rows concentrate where real ones are dense.
 
