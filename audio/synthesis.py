@@ -18,12 +18,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 
 from audio.backends import FluidSynth, TinySoundFont
 from audio.messages import VELOCITY, Messages, midi_messages, roll_messages
 from audio.options import SYNTHS
 from common.errors import UserError
+from common.midi_library import pretty_midi
 
 SAMPLE_RATE = 16_000
 _BACKENDS = dict(zip(SYNTHS, (FluidSynth, TinySoundFont), strict=True))

@@ -13,9 +13,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 
 from benchmarks.timing import machine, parse_arguments, print_table, rate
+from common.midi_library import pretty_midi
 from data.builtin import export_builtin_corpus
 from data.reading import read_songs
 from data.song import FRAMES_PER_SECOND

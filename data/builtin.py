@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-import pretty_midi
 from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import write_text, written_atomically
+from common.midi_library import pretty_midi
 from common.processes import map_in_processes
 from data.pianoroll import VELOCITY
 

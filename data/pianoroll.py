@@ -7,9 +7,9 @@ exact binary fractions of a second, which no reader rounds to a neighbouring fra
 from typing import NamedTuple
 
 import numpy as np
-import pretty_midi
 from numpy.typing import ArrayLike
 
+from common.midi_library import pretty_midi
 from data.song import FRAMES_PER_SECOND, PITCHES
 
 QUARTERS_PER_MINUTE, TICKS_PER_QUARTER = 120.0, 512

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 
 from audio.files import write_wav
 from audio.synthesis import Renderer
 from common.files import written_atomically
+from common.midi_library import pretty_midi
 from data.pianoroll import QUARTERS_PER_MINUTE, VELOCITY
 from data.song import PITCHES
 from explainable.melodies.tunes import Note

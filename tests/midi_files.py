@@ -9,7 +9,8 @@ from pathlib import Path
 
 import mido
 import numpy as np
-import pretty_midi
+
+from common.midi_library import pretty_midi
 
 TICKS_PER_QUARTER = 480
 TICKS_PER_SECOND = 960  # at the default tempo of 120 quarter notes per minute

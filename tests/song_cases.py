@@ -8,9 +8,9 @@ from pathlib import Path
 
 import mido
 import numpy as np
-import pretty_midi
 from midi_files import Message, midi, off, on, write
 
+from common.midi_library import pretty_midi
 from data.song import FRAMES_PER_SECOND, Song, read_song
 
 Runs = dict[int, list[tuple[int, int]]]  # pitch -> (first frame, frame after the last) of each time it sounds

@@ -1,6 +1,8 @@
 """Rolls and MIDI files as audio: content, length, determinism, errors."""
 
 import io
+import os
+import subprocess
 import sys
 import wave
 from collections.abc import Iterator
@@ -8,7 +10,6 @@ from pathlib import Path
 
 import mido
 import numpy as np
-import pretty_midi
 import pytest
 import soundfile
 from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, roll_with, write
@@ -19,9 +20,11 @@ from audio.messages import midi_messages, roll_messages
 from audio.options import SYNTHS
 from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
 from common.errors import UserError
+from common.midi_library import pretty_midi
 from data.pianoroll import pianoroll_to_pretty_midi
 from data.smf import NOTE_OFF, NOTE_ON
 
+ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 16
 A4, HERTZ_OF_A4 = 69, 440.0
 
@@ -295,3 +298,10 @@ def test_mp3_is_small_and_sounds_the_same() -> None:
     n_samples = min(len(audio), len(decoded))
     assert np.corrcoef(audio[:n_samples], decoded[:n_samples])[0, 1] > 0.99
     assert encode_mp3(audio) == content
+
+
+def test_nothing_is_printed_where_the_variable_ci_is_set() -> None:
+    """pyfluidsynth then prints the place of its library to standard output, where programs print results."""
+    words = [sys.executable, "-c", "import audio.synthesis, fluidsynth, sys; print('fluidsynth' in sys.modules)"]
+    done = subprocess.run(words, cwd=ROOT, env={**os.environ, "CI": "true"}, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-import pretty_midi
 import pytest
 
 from common.errors import UserError
+from common.midi_library import pretty_midi
 from data import builtin
 
 

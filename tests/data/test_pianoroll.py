@@ -5,13 +5,13 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from midi_files import roll_of
 
+from common.midi_library import pretty_midi
 from data.pianoroll import drop_short_notes, pianoroll_to_pretty_midi
 from data.smf import MidiError
 from data.song import read_song

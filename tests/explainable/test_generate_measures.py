@@ -6,11 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 import pytest
 from tiny_models import save_adversarial_vae, save_measure_vae
 
 from common.errors import UserError, run_command
+from common.midi_library import pretty_midi
 from explainable.melodies.midi_melody import read_midi_melody
 from explainable.melodies.tunes import Note
 from explainable.melody_files import MEASURE_FRAMES, melody_midi, melody_roll

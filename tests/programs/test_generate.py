@@ -7,7 +7,6 @@ from pathlib import Path
 
 import matplotlib.image
 import numpy as np
-import pretty_midi
 import pytest
 import torch
 from midi_files import example_song, roll_of, write
@@ -16,6 +15,7 @@ from weights import save_weights
 from audio.synthesis import open_renderer
 from common.errors import run_command
 from common.genres import genre_file_names
+from common.midi_library import pretty_midi
 from common.options import parse_options
 from common.text import short_name
 from data.song import read_song
