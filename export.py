@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError, run_command, signals_deferred
+from common.errors import UserError, run_command, signals_deferred, signals_repeated
 from common.files import RECORD, check_outputs, temporary_folder, write_bytes
 from common.options import CheckedOptions, option, parse_options
 from models.errors import CheckpointError
@@ -126,8 +126,8 @@ def _onnx(trained: "Trained") -> tuple[bytes, dict[str, str]]:
         example["uniform"] = torch.zeros(2, *shape)
     # The exporter warns about optional packages.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    # It calls back into Python, and swallows some errors there.
-    with signals_deferred(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    # It calls back into Python, and swallows some errors there. It takes a quarter of a minute.
+    with signals_repeated(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model, tuple(example.values()), input_names=[*example], output_names=["probabilities"], dynamo=True,

@@ -124,6 +124,31 @@ def signals_deferred() -> Iterator[None]:
             signal.raise_signal(noted[0])
 
 
+@contextlib.contextmanager
+def signals_repeated() -> Iterator[None]:
+    """Answer Ctrl-C, SIGTERM and SIGHUP at once, and again after the block if that raised no exception out of it.
+
+    For foreign code that takes long, calls back into Python, and may swallow the exception that a signal raises there.
+    """
+    noted: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in heeded_signals()}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+
+    def receive(number: int) -> None:
+        noted.append(number)
+        handlers[number](number, None)
+
+    try:
+        with signals_handled(handlers, receive):
+            yield
+    except (KeyboardInterrupt, SystemExit):
+        noted.clear()
+        raise
+    finally:
+        if noted:
+            signal.raise_signal(noted[0])
+
+
 class _SignalExit(SystemExit):
     code: int
 

@@ -1,15 +1,17 @@
 """How a command ends."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from common.errors import UserError, reason_of, run_command, signals_deferred
+from common.errors import UserError, reason_of, run_command, signals_deferred, signals_repeated
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,6 +110,38 @@ def test_a_deferred_signal_is_answered_after_the_block(name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         run_command(main)
     assert ended.value.code == 128 + getattr(signal, name) and reached == ["end of the block"]
+
+
+def swallowing(number: int) -> None:
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        os.kill(os.getpid(), number)
+
+
+def replacing(number: int) -> None:
+    try:
+        os.kill(os.getpid(), number)
+    except (KeyboardInterrupt, SystemExit):
+        raise ValueError from None
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("foreign", "went_on"), [(lambda number: os.kill(os.getpid(), number), []), (swallowing, ["on"]), (replacing, [])]
+)
+def test_a_repeated_signal_is_answered_at_once_and_after_the_block(
+    foreign: Callable[[int], None], went_on: list[str], name: str
+) -> None:
+    reached, number = [], getattr(signal, name)
+
+    def main() -> None:
+        with signals_repeated():
+            foreign(number)
+            reached.append("on")
+        reached.append("after the block")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert ended.value.code == 128 + number and reached == went_on
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

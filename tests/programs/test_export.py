@@ -102,6 +102,13 @@ def test_a_folder_is_replaced_whole_and_only_if_it_is_ours(
     assert [path.name for path in tmp_path.iterdir()] == [folder.name], "no private folder stays"
 
 
+def test_a_signal_stops_the_exporter(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: (signal.raise_signal(signal.SIGINT), pytest.fail("on")))
+    with pytest.raises(KeyboardInterrupt):
+        export(Options(checkpoint=checkpoints / pretrained_file("generator"), output=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_signal_is_answered_although_the_exporter_swallows_errors(
     checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
