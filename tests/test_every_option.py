@@ -252,7 +252,7 @@ PROGRAMS = {
 # They time, reproduce, predict or compare programs, for minutes and hours.
 LEFT_OUT = {
     f"benchmarks.{name}"
-    for name in ("against", "compare_runs", "device_memory", "gpu", "label_reproduction", "open_questions")
+    for name in ("against", "compare_runs", "device_memory", "gpu", "label_reproduction", "open_questions", "scaling")
 }
 CASES = [(name, known.name) for name, program in PROGRAMS.items() for known in fields(program.options)]
 
