@@ -77,7 +77,7 @@ COMMON = {
 
 
 def gan(**large: Any) -> dict[str, Rule]:
-    return {"architecture": refused(PAPER, **large), "critic_takes_z": to(**large)}
+    return {"architecture": refused(PAPER, **large), "critic_takes_z": to(**large), "noise": to(2, **large)}
 
 
 def optimizers(**large: Any) -> dict[str, Rule]:

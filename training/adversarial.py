@@ -44,7 +44,7 @@ class Adversaries:
             "n_genres": n_genres, "seq_len": seq_len, "hidden": options.hidden, "genre_size": options.genre_size,
         }  # fmt: skip
         latents = {"latent": cvae.latent, "prior": cvae.config["prior"]}
-        generator = build_sized("generator", options.architecture, **sizes, **latents)
+        generator = build_sized("generator", options.architecture, **sizes, **latents, noise=options.noise)
         if generator.noise_size(seq_len) != cvae.noise_size(seq_len):
             raise UserError(
                 f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "
@@ -100,7 +100,10 @@ def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:
     try:
         how_carried = carry_over(source.cpu(), target)
     except ValueError as error:
-        remedy = f"give --hidden {source.config['hidden']} and a T that fits, or move the file away"
+        words = " ".join(
+            f"--{option} {source.config[option]}" for option in ("hidden", "noise") if option in source.config
+        )
+        remedy = f"give {words} and a T that fits, or move the file away"
         raise UserError(f"{error}; {remedy}") from error
     return [f"{name}.{tensor}: {how}" for tensor, how in how_carried.items()]
 

@@ -137,6 +137,12 @@ class WganOptions(CheckedOptions):
     architecture: str = option(PAPER, "named sizes of generator and critic", choices=tuple(ARCHITECTURES["generator"]))
     hidden: int | None = option(None, f"width {_SIZE}", minimum=2, maximum=16_384)
     genre_size: int | None = option(None, f"size of the genre embedding {_SIZE}", minimum=1, maximum=4096)
+    noise: int | None = option(
+        None,
+        f"random numbers of the generator for each frame, beside z (architecture large) {_SIZE}",
+        minimum=0,
+        maximum=64,
+    )
     critic_takes_z: bool = option(
         False, "the critic scores pairs of a roll and its z, not rolls alone (architecture large)"
     )

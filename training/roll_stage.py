@@ -115,7 +115,18 @@ class RollStage(Stage):
     examples = "windows"
     free_options = Stage.free_options | {"store", "allow_other_songs", "allow_other_cvae"}
     fixed_options = frozenset(
-        ("seq_len", "seq_lens", "architecture", "latent", "hidden", "depth", "event_size", "genre_size", "genres")
+        (
+            "seq_len",
+            "seq_lens",
+            "architecture",
+            "latent",
+            "hidden",
+            "depth",
+            "event_size",
+            "genre_size",
+            "noise",
+            "genres",
+        )
     )
 
     def __init__(self, options: RollTrainingOptions, iterate: Callable[[Self, Draw], dict[str, Tensor]]) -> None:
