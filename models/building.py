@@ -53,10 +53,10 @@ def adopt(source: Model, genres: Sequence[int | None], prior: str | None = None)
 
 
 def carry_over(source: Model, target: Model) -> dict[str, str]:
-    """Copy the weights of `source` into `target`, the same network with the same sizes for the same or a longer T.
+    """Copy the weights of `source` into `target`, the same network with the same sizes for another T.
 
     Returns for each tensor "kept" (copied) or "grown" (computed for the longer T).
-    Raises ValueError where the two differ in more than T, or the longer T is not a multiple.
+    Raises ValueError where the two differ in more than T, or the network grows and the new T is not a multiple.
     """
     if type(source) is not type(target):
         raise ValueError(f"cannot carry a {source.kind} over from {source.network} to {target.network}")
@@ -67,7 +67,7 @@ def carry_over(source: Model, target: Model) -> dict[str, str]:
     if differences:
         listed = ", ".join(f"{name} {was} and {now}" for name, (was, now) in differences.items())
         raise ValueError(f"cannot carry a {source.kind} over: {listed}")
-    if new % old:
+    if new % old and target.grown_tensors:
         raise ValueError(f"cannot carry a {source.kind} over from T={old} to T={new}: not a multiple")
     grown = set() if old == new else set(target.grown_tensors)
     kept = {name: tensor for name, tensor in source.state_dict().items() if name not in grown}

@@ -10,7 +10,7 @@ from data.windows import Batch
 from models import CVAE, Critic, Generator
 from models.losses import ElboTerms, elbo_terms
 from models.names import NLL
-from models.weight_files import hybrid_file, pretrained_file
+from models.weight_files import hybrid_file, hybrid_path, pretrained_file
 from training.adversarial import Adversaries, Encoded, GradientShare, carry
 from training.optimizers import optimizer_of, set_dropout
 from training.options import RollTrainingOptions
@@ -38,7 +38,8 @@ class HybridStage(RollStage):
         for name, kind in KINDS.items():
             earlier = pretrained_file(kind)
             if self.options.init_from:
-                model, lines = self.load_initial(hybrid_file(name, self.options.seq_lens[0]), kind)
+                path = hybrid_path(self.options.init_from, name, self.options.seq_lens[0])
+                model, lines = self.load_initial(path.name, kind)
                 self.initial_log += lines
             elif kind == CVAE.kind or (self.checkpoints / earlier).exists():
                 model = self.load_earlier(kind)

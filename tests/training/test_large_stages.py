@@ -142,6 +142,21 @@ def test_fine_tuning_of_all_stages(whole: Path, tiny_store: Path, tmp_path: Path
     assert trained.genres == ["tango", "waltz", "polka"]
 
 
+def test_weights_of_a_longer_window_start_a_shorter_one(whole: Path, tiny_store: Path, tmp_path: Path) -> None:
+    """Where the network takes windows of any length: T = 64 to 32."""
+    only = tmp_path / "only"
+    only.mkdir()
+    for path in (whole / "checkpoints").glob("hybrid_*_best_T64.pth"):
+        (only / path.name).symlink_to(path)
+    more = ["--init-from", str(only), "--seq-len", "32", "--epochs", "1", "--allow-other-cvae"]
+    stage = train_hybrid.make_stage(options(train_hybrid, tiny_store, tmp_path, *more))
+    before = load(only / hybrid_file("G", 64), "generator", "").model.state_dict()
+    opened(stage).build_models(stage.phases[0])
+    generator = stage.models["G"]
+    assert generator.seq_len == 32
+    assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("init_from", "more", "message"),
     [
