@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from common.errors import run_command
 from common.options import option, parse_options
 from common.torchrun import run_divided
-from evaluation.options import CvaeOptions
+from evaluation.options import DecodingOptions
 from models.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ baselines: the rate of each pitch, and its rate given the previous frame. report
 
 
 @dataclass(frozen=True)
-class Options(CvaeOptions):
+class Options(DecodingOptions):
     """Options of this evaluation."""
 
     beta: float = option(0.01, "weight of the KL divergence in the report's ELBO", minimum=0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from common.errors import run_command
 from common.options import option, parse_options
 from common.torchrun import run_divided
-from evaluation.options import CvaeOptions
+from evaluation.options import DecodingOptions
 from models.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ reported: on other music, each frame shown to its own prediction."""
 
 
 @dataclass(frozen=True)
-class Options(CvaeOptions):
+class Options(DecodingOptions):
     """Options of this evaluation."""
 
     leak_target: bool = option(False, "show each frame to its own prediction, as the published code does")

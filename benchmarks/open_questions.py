@@ -34,7 +34,7 @@ from evaluation.metrics.elbo import measure_elbo
 from evaluation.metrics.fad import measure_fad
 from evaluation.metrics.genre_accuracy import measure_genre_accuracy
 from evaluation.metrics.genre_classifier import open_classifier
-from evaluation.options import LATENTS, PRIOR, SOURCES, ClassifierOptions, CvaeOptions, FadOptions
+from evaluation.options import LATENTS, PRIOR, SOURCES, ClassifierOptions, DecodingOptions, FadOptions
 from evaluation.samples.clip_embeddings import open_clip_embedder
 from evaluation.samples.clips import open_clip_sources
 from evaluation.samples.evaluated import open_subjects
@@ -148,7 +148,7 @@ def measure_way(options: Options, way: str, seed: int, latents: tuple[str, ...])
     sources = open_clip_sources(fad_options)
     embedder = open_clip_embedder(fad_options, sources[0].trained.frames_per_second)
     classifier = open_classifier(sources[0].real, ClassifierOptions(cache=options.cache))
-    (subject,) = open_subjects(CvaeOptions(**common))
+    (subject,) = open_subjects(DecodingOptions(**common))
     bits = of_all(measure_elbo(subject, beta=1.0)[0]).iloc[0]["bits_per_cell"]
     rows = []
     for source in sources:

@@ -42,6 +42,14 @@ def read_limited(path: Path, max_bytes: int) -> bytes:
     return path.read_bytes()
 
 
+def files_below(folder: Path, *suffixes: str) -> list[str]:
+    """Return the paths, relative to `folder` and sorted, of all files with one of the suffixes."""
+    return sorted(
+        Path(place, name).relative_to(folder).as_posix()
+        for place, _, names in os.walk(folder) for name in names if name.lower().endswith(suffixes)
+    )  # fmt: skip
+
+
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     """Raise `UserError` where an output is one of `inputs` or a file that we did not write, before any work is done.
 

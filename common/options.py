@@ -35,7 +35,8 @@ def option(
     """Return a field of an options dataclass.
 
     `minimum` and `maximum` are inclusive, `above` is exclusive; ranges and choices hold for every item of a tuple.
-    `flag` is the option's name on the command line (default: the field's name).
+    `flag` is the option's name on the command line (default: the field's name). One without dashes is the name of the
+    values that stand there without a name, of a field `tuple[X, ...]`.
     """
     ranges = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata={"help": help, "flag": flag, **ranges})
@@ -77,9 +78,10 @@ def parse_options(
     and `UserError` for a value out of range.
     """
     types = get_type_hints(cls)
+    unnamed = [f" {flag} ..." for flag in map(flag_of, dataclasses.fields(cls)) if flag[0] != "-"]  # type: ignore
     parser = _Parser(
-        usage="%(prog)s [options]", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_presets_help(cls, presets) if presets else None,
+        usage="%(prog)s [options]" + "".join(unnamed), description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_presets_help(cls, presets) if presets else None,
     )  # fmt: skip
     if presets:
         first = next(iter(presets))
@@ -90,7 +92,7 @@ def parse_options(
         group = parser.add_argument_group(title)
         for field in fields:
             _add(group, field, types[field.name])
-    parsed = vars(parser.parse_args(arguments))
+    parsed = vars(parser.parse_intermixed_args(arguments))
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in parsed.items()}
     only_print = given.pop("dry_run")
     preset = presets[given.pop("preset")] if presets else {}
@@ -147,6 +149,10 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
     if type(None) in get_args(kind):  # X | None
         kind = get_args(kind)[0]
     choices = field.metadata["choices"]
+    if flag_of(field)[0] != "-":
+        del common["dest"]
+        group.add_argument(field.name, nargs="*", type=get_args(kind)[0], metavar=flag_of(field), **common)
+        return
     if kind is bool:
         common["action"] = argparse.BooleanOptionalAction
     elif get_origin(kind) is tuple and Ellipsis in get_args(kind):  # tuple[X, ...]: values with commas

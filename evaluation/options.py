@@ -63,7 +63,7 @@ class StoreOptions(CheckedOptions):
 
 
 @dataclass(frozen=True)
-class WeightsOptions(StoreOptions, PlayingOptions):
+class WeightsOptions(StoreOptions):
     """Options of every evaluation of trained weights."""
 
     checkpoints: tuple[Path, ...] = option(
@@ -82,6 +82,11 @@ class CvaeOptions(WeightsOptions):
     """Options that the evaluations of the CVAE share."""
 
     batch_size: int = option(512, "windows at a time; does not change the results", minimum=1, maximum=1_000_000)
+
+
+@dataclass(frozen=True)
+class DecodingOptions(CvaeOptions, PlayingOptions):
+    """Options of evaluations in which the CVAE decodes without teacher forcing."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import require_regular
+from common.files import files_below, require_regular
 from data.label_csv import read_label_csv
-from labelling.msd import Problem, files_below
+from labelling.msd import Problem
 from labelling.names import names_of_path
 
 _FILE_LIST_COLUMNS = ("id", "artist", "title", "md5", "path")  # of clean_midi.txt, which has no header

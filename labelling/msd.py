@@ -18,7 +18,7 @@ import h5py
 from tqdm import tqdm
 
 from common.errors import UserError, reason_of
-from common.files import HASH_DIGITS, hash_of_file, require_regular, write_text, written_atomically
+from common.files import HASH_DIGITS, files_below, hash_of_file, require_regular, write_text, written_atomically
 
 # Part of a cache's name: increase it if the same files are read to other tracks, or the cache's format changes.
 _READER = 3
@@ -75,14 +75,6 @@ def iter_tracks(
             yield item
         else:
             problems.append(Problem(str(path / item.path), item.reason))
-
-
-def files_below(folder: Path, *suffixes: str) -> list[str]:
-    """Return the paths, relative to `folder` and sorted, of all files with one of the suffixes."""
-    return sorted(
-        Path(place, name).relative_to(folder).as_posix()
-        for place, _, names in os.walk(folder) for name in names if name.lower().endswith(suffixes)
-    )  # fmt: skip
 
 
 def _read_all(root: Path, names: Sequence[str]) -> Iterator[Track | Problem]:

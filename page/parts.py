@@ -9,6 +9,7 @@ from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.elbo import ELBO_TABLE
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
+from evaluation.metrics.genre_likelihood import GENRE_LIKELIHOOD_TABLE
 from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
 from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
 from evaluation.metrics.restyling import RESTYLING_TABLE
@@ -112,6 +113,11 @@ PARTS: dict[str, tuple[ResultPart, ...]] = {
                 ),
             },
             options=CLIPS,
+        ),
+        ResultPart(
+            GENRE_LIKELIHOOD_TABLE,
+            {"{condition} found by the CVAE's likelihood in real music, T = {T}": None},
+            pictures={"genre_likelihood-T{T}.png": "Reliability diagrams of the likelihood and of the classifier."},
         ),
     ),
     "mse": (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from common.errors import run_command
 from common.options import option, parse_options
 from common.torchrun import run_divided
-from evaluation.options import ClassifierOptions, CvaeOptions
+from evaluation.options import ClassifierOptions, DecodingOptions
 from models.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options(CvaeOptions, ClassifierOptions):
+class Options(DecodingOptions, ClassifierOptions):
     """Options of this evaluation."""
 
     windows: int = option(100, "windows of each genre", minimum=1, maximum=1_000_000)

@@ -38,6 +38,7 @@ SHORT = {
     "generate.py": f"--count 1 {SOUND}",
     "eval_fad_samples.py": f"--clips 4 --seq-len 32 --generation-seeds 2 {SOUND}",
     "eval_music.py": "--clips 8 --seq-len 32",
+    "programs.genre_likelihood": "--classifier-steps 6",
     "programs.study_train": STUDY,
 }
 ONLY = {

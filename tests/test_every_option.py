@@ -187,6 +187,14 @@ PROGRAMS = {
             "device": refused(ABSENT, exact=False), "synth": to(wav=True), "soundfont": to(SOUNDFONT, wav=True),
         },
     ),
+    "score": Program(
+        "score:score", {"files": (SONGS[0],), "checkpoints": NOTES, "seq_len": 32, "device": "cpu"},
+        {
+            "files": to(SONGS), "notes": to(2), "other": to(SONGS[1]), "batch_size": same(2), "checkpoints": refused(B),
+            "checkpoint": to(NOTES / "hybrid_cvae_best_T64.pth"),
+        },
+        prints=True,
+    ),
     "eval_fad_samples": Program(
         "eval_fad_samples:eval_fad_samples", WEIGHTS | SOUND | {"generation_seeds": 1, "floor_seeds": 2},
         CLIPS | {"save_clips": to(Path("saved"))},
@@ -200,6 +208,11 @@ PROGRAMS = {
     "restyle": Program(
         "programs.restyle:eval_restyling", WEIGHTS | {"windows": 2, "classifier_steps": 6},
         evaluation() | {"split": refused("val")},
+    ),
+    "genre_likelihood": Program(
+        "programs.genre_likelihood:identify_genres", WEIGHTS | {"song_windows": 2, "classifier_steps": 6},
+        {"split": refused("val"), "allow_other_songs": refused(checkpoints=(STRANGE,)), "checkpoints": to((B,)),
+         "batch_size": untested()},  # its pictures have the rounding of other batches
     ),
     "damage": Program(
         "programs.damage:eval_damage", SOUND | {"store": STORE, "device": "cpu", "seq_lens": (32,)},

@@ -12,6 +12,7 @@ from common.randomness import rng_at
 from data.windows import PITCHES, Batch, WindowSource
 from evaluation.published import ELBO, published_for
 from evaluation.samples.evaluated import Subject
+from evaluation.samples.likelihoods import log_mean, log_weights
 from evaluation.statistics.features import previous_frame
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models import Posterior
@@ -64,9 +65,13 @@ class FrameBaselines(NamedTuple):
 
     def nats(self, roll: Tensor) -> dict[str, Tensor]:
         """Code length in nats, (B,), of rolls (B, keys, T) under each model."""
+        return {name: cells.sum((1, 2)) for name, cells in self.nats_of_cells(roll).items()}
+
+    def nats_of_cells(self, roll: Tensor) -> dict[str, Tensor]:
+        """Code length in nats of each cell, (B, keys, T), of rolls of this shape under each model."""
         after = torch.lerp(self.rate_after[0, :, None], self.rate_after[1, :, None], previous_frame(roll))
         return {
-            name: -(roll * rate.log() + (1 - roll) * torch.log1p(-rate)).sum((1, 2))
+            name: -(roll * rate.log() + (1 - roll) * torch.log1p(-rate))
             for name, rate in (("pitch_mean", self.rate[:, None]), ("previous_frame", after))
         }
 
@@ -122,13 +127,9 @@ def _importance_bound(subject: Subject, batch: Batch, posterior: Posterior, inde
     if not samples:
         return torch.full_like(posterior.mean[:, 0], torch.nan)
     rngs = [rng_at("importance", subject.options.seed, window) for window in index.tolist()]
-    weights = []
-    for _ in range(samples):
-        noise = torch.stack([torch.randn(posterior.mean.shape[1], generator=rng) for rng in rngs])
-        z = posterior.sample(noise.to(posterior.mean.device))
-        likelihood = -cvae.nll(z, batch.genre, batch.roll)
-        weights.append(likelihood + cvae.prior.log_density(z, batch.genre) - posterior.log_density(z))
-    return math.log(samples) - torch.stack(weights).logsumexp(0)
+    size = posterior.mean.shape[1]
+    noise = (torch.stack([torch.randn(size, generator=rng) for rng in rngs]) for _ in range(samples))
+    return -log_mean(log_weights(cvae, posterior, batch.genre, batch.roll, noise))
 
 
 def _summary(rows: pd.DataFrame, beta: float, bits: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.randomness import rng_at
 from data.store import RollStore
 from data.windows import Batch, WindowSource
-from evaluation.options import CvaeOptions, StoreOptions, WeightsOptions
+from evaluation.options import CvaeOptions, PlayingOptions, StoreOptions, WeightsOptions
 from evaluation.samples.sampling import draw_chances
 from models import CVAE
 from models.base import Decoded
@@ -137,17 +137,13 @@ def evaluation_facts(trained: Trained, store: RollStore, options: WeightsOptions
 
     The labels are those of the store, also for weights that were trained with shuffled ones (`labels`).
     """
-    used = trained.model.plays_by
+    used, playing = trained.model.plays_by, options.playing._asdict() if isinstance(options, PlayingOptions) else {}
     return {
         "T": trained.seq_len,
         "origin": origin,
         "split": options.split,
         "seed": options.seed,
-        **{
-            name: value if name in used else None
-            for name, value in options.playing._asdict().items()
-            if name != "threshold"
-        },
+        **{name: value if name in used else None for name, value in playing.items() if name != "threshold"},
         **weights_facts(trained),
         "condition": trained.condition,
         **store.label_facts(),

@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, Decoded, Model
 from ..compiling import compilable
+from ..dropout import Masks
 from ..frames import Convolution
 from ..names import AUTOREGRESSIVE
 from ..playing import Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
 from .note_decoder import NoteDecoder
 from .note_sampling import MOST_NOTES, NUMBERS_A_NOTE, draw_notes
-from .notes import by_length, count_notes, notes_to_roll, parts_by_length, roll_to_notes
+from .notes import Notes, by_length, count_notes, notes_to_roll, parts_by_length, roll_to_notes
 from .plan import ConditionedConvolution, LatentPlan
 
 _HEAD_SIZE = 64
@@ -84,6 +85,30 @@ class NoteCVAE(Model):
         `most_notes` int64 (B,) on the host: the number of notes of each roll, or more. Without it the host counts them,
         for which it waits for a device.
         """
+        return -self._likelihoods(z, genre, roll, most_notes, self.decoder.log_likelihood)
+
+    def choice_nll(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
+        """-log p(X | z, y) in nats by choice, float32 (B, N + 1, 3), of rolls (B, 128, T); N: the most notes of a roll.
+
+        [:, k] has the wait, the pitch and the duration of note k, in the order of `roll_to_notes`. After its last note
+        a roll has the wait for a note beyond its end; the rest is 0. The sum is `nll`.
+        """
+        most_notes = count_notes(roll).cpu()
+        places = int(most_notes.max()) + 1
+
+        def choices(condition: Tensor, notes: Notes, rolls: Tensor, masks: Masks | None) -> Tensor:
+            found = self.decoder.choices(condition, notes, rolls, masks=masks)
+            each = torch.stack(found[:3], dim=2).masked_fill(~notes.present()[..., None], 0.0)
+            each = F.pad(each, (0, 0, 0, places - each.shape[1]))
+            each[torch.arange(len(each)), notes.count, 0] = found.end
+            return each
+
+        return -self._likelihoods(z, genre, roll, most_notes, choices)
+
+    def _likelihoods(
+        self, z: Tensor, genre: Tensor, roll: Tensor, most_notes: Tensor | None, of: Callable[..., Tensor]
+    ) -> Tensor:
+        """`of(condition, notes, rolls, masks=...)` of the decoder for all rolls, those of similar lengths at a time."""
         if most_notes is None:
             most_notes = count_notes(roll).cpu()
         parts = parts_by_length(most_notes + 1, roll.device)
@@ -92,9 +117,9 @@ class NoteCVAE(Model):
 
         def likelihood(rows: Tensor, length: int) -> Tensor:
             of_rows = masks and masks.of(rows)
-            return self.decoder.log_likelihood(condition[rows], notes.of(rows, length - 1), roll[rows], masks=of_rows)
+            return of(condition[rows], notes.of(rows, length - 1), roll[rows], masks=of_rows)
 
-        return -by_length(notes.count, parts, likelihood)
+        return by_length(notes.count, parts, likelihood)
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int]:
         """Shape of the uniform numbers that draw one window of any length."""

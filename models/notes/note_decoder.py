@@ -39,6 +39,18 @@ class Past(NamedTuple):
         return cls(onset, F.pad(notes.pitch, (1, 0), value=-1), duration, wait)
 
 
+class Choices(NamedTuple):
+    """Log-probabilities in nats, float32: of each note's choices (B, N), which mean nothing in the padding.
+
+    `end` (B,): that no further note begins in the roll.
+    """
+
+    wait: Tensor
+    pitch: Tensor
+    duration: Tensor
+    end: Tensor
+
+
 class NoteDecoder(nn.Module):
     """Attention over the notes, with heads for wait, pitch and duration.
 
@@ -125,6 +137,15 @@ class NoteDecoder(nn.Module):
         `before`: context, i.e. preceding notes with negative onsets, truncated at frame 0 so that they do not reveal
         the roll.
         """
+        choices = self.choices(condition, notes, roll, lengths, before, masks)
+        each = choices.wait + choices.pitch + choices.duration
+        return choices.end + each.masked_fill(~notes.present(), 0.0).sum(1)
+
+    def choices(
+        self, condition: Tensor, notes: Notes, roll: Tensor, lengths: Tensor | None = None,
+        before: Notes | None = None, masks: Masks | None = None,
+    ) -> "Choices":  # fmt: skip
+        """Log-probability of every choice that makes the rolls; the arguments are those of `log_likelihood`."""
         past = Past.of(notes)
         n_stretches = condition.shape[1]
         n_frames = roll.new_full((len(roll),), roll.shape[2], dtype=torch.int64) if lengths is None else lengths
@@ -137,7 +158,7 @@ class NoteDecoder(nn.Module):
         last, column = notes.count[:, None, None], torch.arange(self.horizon + 1, device=roll.device)
         to_end = (n_frames - past.onset).gather(1, notes.count[:, None])
         closing = waits.gather(1, last.expand(-1, -1, self.horizon + 1))[:, 0]
-        total = closing.masked_fill(column < to_end, -torch.inf).logsumexp(1)
+        end = closing.masked_fill(column < to_end, -torch.inf).logsumexp(1)
         wait = (notes.onset - past.onset[:, :-1]).clamp_min(0)
         there = self.stretch_of(notes.onset, n_stretches)
         for_pitch, for_duration = self.onset_features(wait, notes.onset)
@@ -148,11 +169,8 @@ class NoteDecoder(nn.Module):
         of_duration = gather_rows(self.duration_head.condition(condition), there)
         durations = self.duration_head(state, of_duration, for_duration)
         durations = _precise(durations).log_softmax(-1)
-        each = (
-            _chosen(waits[:, :-1], wait) + _chosen(pitches, notes.pitch)
-            + self._duration(durations, notes, n_frames)
-        )  # fmt: skip
-        return total + each.masked_fill(~notes.present(), 0.0).sum(1)
+        duration = self._duration(durations, notes, n_frames)
+        return Choices(_chosen(waits[:, :-1], wait), _chosen(pitches, notes.pitch), duration, end)
 
     def onset_features(self, wait: Tensor, onset: Tensor) -> list[Tensor]:
         """Features of the next note's onset for the heads of pitch and of duration, (B, N, width) each."""

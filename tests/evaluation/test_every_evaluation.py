@@ -25,7 +25,7 @@ from evaluation.options import DamageOptions, FadOptions, LatentPlotOptions
 from evaluation.tables import MADE_BY
 from page import assemble
 from page.options import ReportOptions
-from programs import damage, latent_plots, restyle
+from programs import damage, genre_likelihood, latent_plots, restyle
 
 ROOT = Path(evaluate.__file__).parent
 
@@ -70,9 +70,11 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
         "leaking": eval_mse.eval_mse(eval_mse.Options(**places, leak_target=True)),
         "elbo": eval_elbo.eval_elbo(eval_elbo.Options(**places, importance_samples=0)),
         "elbo latents": pd.read_csv("metrics/eval_elbo_latents-T32.csv"),
+        "likelihood": genre_likelihood.identify_genres(genre_likelihood.Options(**places, **classifier)),
         "restyling": restyle.eval_restyling(restyle.Options(**places, windows=2, **classifier)),
     }
     rows_of = {"music": ["feature", "genre_id"], "elbo latents": ["dimension"], "restyling": ["from_id", "to_id"]}
+    rows_of["likelihood"] = ["method", "unit"]
     for name, frame in frames.items():
         assert not frame.duplicated([*MADE_BY, *rows_of.get(name, ["genre_id"])]).any(), name
         made_by = frame[MADE_BY].drop_duplicates()
@@ -101,6 +103,14 @@ OUTPUTS = {
     "eval_elbo-T32.csv": (eval_elbo.eval_elbo, f"{M}.elbo.measure_elbo", eval_elbo.Options),
     "eval_elbo_latents-T32.csv": (eval_elbo.eval_elbo, f"{M}.elbo.measure_elbo", eval_elbo.Options),
     "restyling-T32.csv": (restyle.eval_restyling, f"{M}.restyling.measure_restyling", restyle.Options),
+    **{
+        f"genre_likelihood-T32.{ending}": (
+            genre_likelihood.identify_genres,
+            f"{M}.genre_classifier.open_classifier",
+            genre_likelihood.Options,
+        )
+        for ending in ("csv", "png")
+    },
     "fad_sanity.csv": (damage.eval_damage, f"{M}.damage.measure_damage", DamageOptions),
     **{
         name: (latent_plots.plot_latents, f"{M}.latent_plots.draw_windows", LatentPlotOptions)

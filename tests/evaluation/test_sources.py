@@ -14,7 +14,7 @@ from data.store import RollStore
 from evaluation.metrics.elbo import measure_elbo
 from evaluation.metrics.genre_classifier import TrainedClassifier
 from evaluation.metrics.restyling import measure_restyling
-from evaluation.options import LATENTS, ClipOptions, CvaeOptions
+from evaluation.options import LATENTS, ClipOptions, DecodingOptions
 from evaluation.samples.clips import open_clip_sources
 from evaluation.samples.evaluated import open_subjects
 from models import LARGE, PAPER, build
@@ -84,7 +84,7 @@ def test_the_importance_weighted_bound_is_the_likelihood_where_z_is_ignored(
 ) -> None:
     """With the posterior at the prior every weight is p(X): as for one z, so for many."""
     large = folders[1:]
-    subject = next(open_subjects(options(CvaeOptions, tiny_store, large, tmp_path)))
+    subject = next(open_subjects(options(DecodingOptions, tiny_store, large, tmp_path)))
     cvae = subject.cvae
     with torch.no_grad():
         for parameter in (*cvae.plan.widen.parameters(), *cvae.prior.moments.parameters()):
@@ -100,7 +100,7 @@ def test_restyling_of_a_decoder_that_plays_the_genre_alone(
     folders: tuple[Path, Path], tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It plays windows of the target genre, and the classifier finds the nearest of all windows."""
-    subject = next(open_subjects(options(CvaeOptions, tiny_store, folders[1:], tmp_path)))
+    subject = next(open_subjects(options(DecodingOptions, tiny_store, folders[1:], tmp_path)))
     windows = subject.windows
 
     def decode(self: object, z: torch.Tensor, genre: torch.Tensor, index: torch.Tensor) -> Decoded:

@@ -182,3 +182,17 @@ def test_a_block_depends_on_its_context_and_not_on_the_batch(model: nn.Module) -
     alone = [model.nats(rolls[[row]], lengths[[row]], befores[[row]], noise[[row]]) for row in range(5)]
     torch.testing.assert_close(together, torch.cat(alone))
     assert not torch.allclose(together[:2], model.nats(rolls, lengths, torch.zeros_like(befores), noise)[:2])
+
+
+def test_a_choice_has_the_probability_of_all_rolls_that_begin_with_it() -> None:
+    """Wait and pitch of the first note, then with its duration; `end`: that there is no note."""
+    rolls, condition = every_roll(3, 4), condition_for(4)
+    decoder, notes = decoder_of(3, 4), roll_to_notes(rolls)
+    with torch.no_grad():
+        choices = decoder.choices(condition.expand(len(rolls), -1, -1), notes, rolls)
+    probability = probabilities(decoder, condition, rolls)
+    first = torch.stack([field[:, 0] for field in notes[:3]], dim=1)[1:]  # all but the empty roll
+    for fields, log_probability in ((2, choices.wait + choices.pitch), (3, sum(choices[:3]))):
+        same = (first[:, None, :fields] == first[None, :, :fields]).all(2).double()
+        torch.testing.assert_close(log_probability[1:, 0].exp(), same @ probability[1:])
+    assert float(choices.end[0]) == pytest.approx(float(probability[0].log()))

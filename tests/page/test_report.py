@@ -67,6 +67,9 @@ def test_page_without_results_names_what_is_missing_and_plays_the_clips(tiny_sto
         "eval_mse-T32.csv, eval_mse-T64.csv": f"eval_mse.py {folders} --seq-len 32,64",
         "eval_elbo-T32.csv, eval_elbo-T64.csv": f"eval_elbo.py {folders} --seq-len 32,64",
         "restyling-T32.csv, restyling-T64.csv": f"-m programs.restyle {folders} --seq-len 32,64",
+        "genre_likelihood-T32.png, genre_likelihood-T64.png, genre_likelihood-T32.csv, genre_likelihood-T64.csv": (
+            f"-m programs.genre_likelihood {folders} --seq-len 32,64"
+        ),
         "fad_sanity.csv": f"-m programs.damage --store {options.store} --metrics {options.metrics}",
         "latent_tsne-T32.png, rolls_embedding-T32.png, latent-T32.csv": (
             f"-m programs.latent_plots {folders} --seq-len 32"

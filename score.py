@@ -1,0 +1,145 @@
+"""Score MIDI files with the CVAE of preset large: bits a second and a note, genre, most surprising notes.
+
+    python score.py song.mid                                        # tables and a picture in scores/
+    python score.py midi --output midi_scores                       # all files of a folder
+    python score.py song.mid --other another.mid --samples 16
+
+Writes OUTPUT/scores.csv, a row for each file and genre, genre_id -1 for all; curves.csv, a row for each second;
+notes.csv, a row for each note, the most surprising first; and a picture of each file. A file that cannot be read gets a
+line, and the others are scored. docs/scoring.md explains the numbers.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError, run_command
+from common.files import check_outputs, files_below
+from common.options import DEVICES, CheckedOptions, option, parse_options
+from common.text import printable, short_name
+from data.window_lengths import WINDOW_LENGTHS
+from models.errors import CheckpointError
+from models.names import LARGE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evaluation.metrics.song_scores import SongScore
+    from models.trained import Trained
+
+LEGEND = """\
+T = {T}, {checkpoint}. bits: -log2 p(X | y), z included; all: the mixture of the {condition} names. Bits/s of two models
+of frames, fitted to the file itself: previous frame, pitch mean. given its z: -log2 p(X | z, y); another song's z: that
+of the next file, or of --other."""
+
+
+@dataclass(frozen=True)
+class Options(CheckedOptions):
+    """What to score, and how."""
+
+    files: tuple[Path, ...] = option((), "MIDI files, and folders of them", flag="FILE")
+    output: Path = option(Path("scores"), "folder for tables and pictures")
+    notes: int = option(10, "most surprising notes of each file to print and to mark", minimum=0)
+    other: Path | None = option(None, "MIDI file for the baseline of another song's z (default: the next file)")
+    samples: int = option(2, "z for each window and genre; more make the bits fewer and surer", minimum=1)
+    divisor: float = option(6.3, "of log-likelihoods, for calibrated probabilities of genres", above=0)
+    growth: float = option(0.75, "of n windows, log-likelihoods are divided by n to this power", minimum=0, maximum=1)
+    seed: int = option(0, "seed of the latents", minimum=0)
+    seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
+    checkpoints: Path | None = option(None, "folder with hybrid_cvae_best_T{T}.pth (default: that of preset large)")
+    checkpoint: Path | None = option(None, "other weights of a CVAE of notes, in place of --checkpoints and --seq-len")
+    batch_size: int = option(64, "windows at a time; does not change the result", minimum=1)
+    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
+
+
+def score(options: Options) -> "SongScore":
+    """Score the files, print and write the tables and pictures; returns the tables, with the column `file`.
+
+    Raises `UserError` if no file can be read, `CheckpointError` for unusable weights.
+    """
+    import pandas as pd
+
+    from common.device import prepare_process, select_device
+    from data.song_windows import read_song_roll
+    from evaluation.metrics.song_scores import CURVES_TABLE, NOTES_TABLE, SCORES_TABLE, Scoring, SongScore, score_song
+    from evaluation.samples.evaluated import weights_facts
+    from evaluation.statistics.calibration import Tempering
+    from evaluation.tables import format_table
+    from figures.score_sheet import save_score_sheet
+
+    trained, device = _load(options), select_device(options.device)
+    prepare_process(device)
+    trained.model.to(device)
+    songs = _read(options, trained.frames_per_second)
+    other = read_song_roll(options.other, trained.frames_per_second) if options.other else None
+    tables, pictures = (SCORES_TABLE, CURVES_TABLE, NOTES_TABLE), _pictures(options.output, list(songs))
+    check_outputs([*(table.path(options.output) for table in tables), *pictures], songs)
+    tempering = Tempering(options.divisor, options.growth)
+    scoring = Scoring(trained, tempering, options.samples, options.seed, options.batch_size)
+    facts = {"T": trained.seq_len, "seed": options.seed, "samples": options.samples, **tempering._asdict()}
+    facts |= {"condition": trained.condition, **weights_facts(trained)}
+    scores, rolls = [], list(songs.values())
+    for number, (path, picture) in enumerate(zip(songs, pictures, strict=True)):
+        following = rolls[(number + 1) % len(rolls)] if len(rolls) > 1 else None
+        found = score_song(scoring, rolls[number], following if other is None else other)
+        found = SongScore(*(frame.assign(file=printable(str(path))) for frame in found))
+        scores.append(found._replace(genres=found.genres.assign(**facts)))
+        print(format_table(scores[-1].genres, SCORES_TABLE.columns), "", sep="\n", flush=True)
+        if options.notes:
+            print(format_table(found.notes.head(options.notes), NOTES_TABLE.columns), "", sep="\n", flush=True)
+        likeliest = found.genres.loc[found.genres["probability"].idxmax()]
+        title = f"{path.name}: {likeliest['genre_name']} with probability {likeliest['probability']:.2f}"
+        save_score_sheet(picture, found.curve, found.notes, trained.genres, title=title, marked=options.notes)
+    together = SongScore(*(pd.concat(frames, ignore_index=True) for frames in zip(*scores, strict=True)))
+    print(LEGEND.format(**together.genres.iloc[-1]))
+    for table, frame in zip(tables, together, strict=True):
+        print(*table.write(frame[["file", *frame.columns.drop("file")]], options.output), sep="\n")
+    print(f"{options.output}: a picture of each file")
+    return together
+
+
+def _load(options: Options) -> "Trained":
+    from models import CVAE
+    from models.trained import load
+    from models.weight_files import folder_of, hybrid_path
+
+    remedy = "run train_hybrid.py first, or name weights with --checkpoint"
+    if options.checkpoint:
+        trained = load(options.checkpoint, CVAE.kind, remedy)
+    else:
+        path = hybrid_path(options.checkpoints or folder_of(LARGE), CVAE.kind, options.seq_len)
+        trained = load(path, CVAE.kind, remedy, seq_len=options.seq_len)
+    if not trained.model.any_length:
+        raise UserError(f"{trained.path}: has no bits of notes; score.py needs weights of --preset large")
+    return trained
+
+
+def _read(options: Options, frames_per_second: int) -> "dict[Path, np.ndarray]":
+    """The piano rolls of the files; prints a line for each that cannot be read. Raises `UserError` if none can."""
+    from data.song_windows import read_song_roll
+
+    songs = {}
+    for place in dict.fromkeys(options.files):
+        paths = [place / name for name in files_below(place, ".mid", ".midi")] if place.is_dir() else [place]
+        for path in paths:
+            try:
+                songs[path] = read_song_roll(path, frames_per_second)
+            except UserError as error:
+                print(f"left out: {printable(str(error))}", file=sys.stderr)
+    if not songs:
+        raise UserError("no MIDI file to score; name files or folders of them")
+    return songs
+
+
+def _pictures(folder: Path, paths: list[Path]) -> list[Path]:
+    """A picture for each file, with its name; those of one name get their number."""
+    stems = [short_name(path.stem) for path in paths]
+    return [
+        folder / (f"{stem}.png" if stems.count(stem) == 1 else f"{stem}_{number}.png")
+        for number, stem in enumerate(stems)
+    ]
+
+
+if __name__ == "__main__":
+    run_command(lambda: score(parse_options(Options, __doc__)), CheckpointError)
