@@ -6,6 +6,8 @@
     python generate.py --source generator --genre jazz              # by the generator
     python generate.py --reconstruct song.mid --genre jazz          # a file through the CVAE and back
     python generate.py --continue song.mid --genre jazz --windows 2 # how it could go on (preset large)
+    python generate.py --infill song.mid --span 8 16 --genre jazz   # other notes from second 8 to 16 (preset large)
+    python generate.py --vary song.mid --amount .3 --genre jazz     # a changed file (preset large)
     python generate.py --interpolate a.mid b.mid --genre jazz       # from one piece to another, by both networks
 
 Clip k of a seed does not depend on --count, --batch-size or the other genres. It has the same latent in every genre: a
@@ -28,12 +30,13 @@ def generate(options: Options) -> list[Path]:
     """
     from audio.files import open_file_renderer, write_roll_files
     from figures.roll_sheet import save_roll_sheet
+    from generation.changes import infill_file, vary_file
     from generation.music import continue_file, interpolate_files, make_clips, reconstruct
 
     renderer = open_file_renderer(options)
     of_files = (
         (options.reconstruct, reconstruct), (options.continue_file, continue_file),
-        (options.interpolate, interpolate_files),
+        (options.interpolate, interpolate_files), (options.infill, infill_file), (options.vary, vary_file),
     )  # fmt: skip
     make = next((maker for given, maker in of_files if given), make_clips)
     trained, rolls, sheet, rows, title = make(options)

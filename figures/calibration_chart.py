@@ -43,7 +43,7 @@ def save_calibration_chart(path: Path, rows: Mapping[str, Mapping[tuple[str, str
                 axis.scatter(curve.confidence, curve.accuracy, s=_MOST_AREA * share, color=color)
             axis.set(title=f"{name}\n{unit}s", xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share right")
             axis.title.set_fontsize(8)
-            axis.legend(fontsize=8, frameon=False, loc="upper left", title="calibration error", title_fontsize=8)
+            axis.legend(fontsize=8, frameon=False, loc="lower right", title="calibration error", title_fontsize=8)
             style_axis(axis)
     figure.suptitle(title, fontsize=10, parse_math=False)
     write_bytes(path, png(figure))

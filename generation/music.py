@@ -64,6 +64,14 @@ def load_encoder(options: Options, seq_len: int) -> Trained:
     return _load(options, options.cvae, (CVAE.kind,), CVAE.kind, seq_len, remedy)
 
 
+def load_note_decoder(options: Options, flag: str) -> Trained:
+    """The CVAE of `load_encoder`, which plays pieces of any length. Raises `UserError` with `flag` for another."""
+    trained = load_encoder(options, options.seq_len)
+    if not trained.model.any_length:
+        raise UserError(f"{trained.path}: decodes single windows; {flag} needs weights of --preset large")
+    return trained
+
+
 def _load(options: Options, file: Path | None, kinds: tuple[str, ...], kind: str, seq_len: int, remedy: str) -> Trained:
     if file:
         return load(file, kinds, remedy)
@@ -71,11 +79,11 @@ def _load(options: Options, file: Path | None, kinds: tuple[str, ...], kind: str
     return load(hybrid_path(folder, kind, seq_len), kind, remedy, seq_len=seq_len)
 
 
-def _performance(options: Options) -> Performance:
+def performance_of(options: Options) -> Performance:
     return Performance(options.playing, options.exact, options.batch_size)
 
 
-def _run(options: Options, trained: Trained, *genre_ids: int) -> str:
+def run_name(options: Options, trained: Trained, *genre_ids: int) -> str:
     """The part of file names that tells results apart: genres, weights, T and number of windows, seed."""
     genres = short_name("_".join(genre_file_names(trained.genres)[genre_id] for genre_id in genre_ids))
     if trained.path.name == hybrid_file(trained.model.kind, trained.seq_len):
@@ -90,11 +98,11 @@ def _run(options: Options, trained: Trained, *genre_ids: int) -> str:
 def make_clips(options: Options) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
     trained = load_player(options, options.source, SOURCES)
-    source = ClipSource(trained, {}, options.latents, _performance(options), options.seed, options.min_note_frames)
+    source = ClipSource(trained, {}, options.latents, performance_of(options), options.seed, options.min_note_frames)
     rolls, rows, table = {}, [], []
     chosen = choose_genres(options.genre, trained.genres, trained.condition)
     for genre_id in chosen:
-        genre, run = trained.genres[genre_id], _run(options, trained, genre_id)
+        genre, run = trained.genres[genre_id], run_name(options, trained, genre_id)
         clips = source.pieces(genre_id, options.count, options.windows, options.correlation)
         rolls |= {f"{run}_{number:03d}": clip for number, clip in enumerate(clips)}
         rows.append([RollPanel(f"{genre} {number:03d}", clip) for number, clip in enumerate(clips[:SHEET_CLIPS])])
@@ -107,7 +115,7 @@ def make_clips(options: Options) -> Music:
     print("polyphony: sounding keys, mean over all frames; empty clips count in both means")
     shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
     title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"
-    sheet = _run(options, trained, *(chosen if len(chosen) < len(trained.genres) else ()))
+    sheet = run_name(options, trained, *(chosen if len(chosen) < len(trained.genres) else ()))
     return Music(trained, rolls, f"sheet_{sheet}", rows, title)
 
 
@@ -117,11 +125,11 @@ def reconstruct(options: Options) -> Music:
     trained = load_encoder(options, options.seq_len)
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name, seq_len, rate = short_name(options.reconstruct.stem), trained.seq_len, trained.frames_per_second
-    stem = f"{name}_{_run(options, trained, genre_id)}"
+    stem = f"{name}_{run_name(options, trained, genre_id)}"
     batch, n_frames = read_song_windows(options.reconstruct, seq_len, genre_id, frames_per_second=rate)
     z = trained.model.encode(*batch).mean
     if trained.model.any_length:  # one piece, without seams between its windows
-        how = len(batch.roll) * seq_len, _performance(options), [("feedback", options.seed)]
+        how = len(batch.roll) * seq_len, performance_of(options), [("feedback", options.seed)]
         decoded = sampling.play_through(trained.model, z.view(1, -1), [genre_id], *how).numpy()
     else:
         decoded = _decode(options, trained, z, genre_id, range(len(z)))
@@ -163,14 +171,14 @@ def interpolate_files(options: Options) -> Music:
     name_a, name_b = (short_name(path.stem) for path in options.interpolate)
     stem = f"{name_a}_to_{name_b}"
     rolls = {
-        f"{stem}_{_run(options, networks[name], genre_id)}_{step:03d}": roll
+        f"{stem}_{run_name(options, networks[name], genre_id)}_{step:03d}": roll
         for name, steps in played.items()
         for step, roll in enumerate(steps)
     }
     panels = [[originals[0], *[None] * (options.steps - 2), originals[1]]]
     panels += [[RollPanel(f"{name} {step:03d}", roll) for step, roll in enumerate(s)] for name, s in played.items()]
     title = f"A {name_a}\nB {name_b}\nas {player.genres[genre_id]}, {player.path.name}, {encoder.path.name}"
-    return Music(player, rolls, f"{stem}_{_run(options, player, genre_id)}_sheet", panels, title)
+    return Music(player, rolls, f"{stem}_{run_name(options, player, genre_id)}_sheet", panels, title)
 
 
 @torch.no_grad()
@@ -181,12 +189,10 @@ def continue_file(options: Options) -> Music:
     of those up to a second after its last onset. A rest or held notes at the end would be followed by more of them.
     Prints how many continuations have no note. Raises `UserError` if the weights are not of a note decoder.
     """
-    trained = load_encoder(options, options.seq_len)
+    trained = load_note_decoder(options, "--continue")
     model, seq_len = trained.model, trained.seq_len
-    if not model.any_length:
-        raise UserError(f"{trained.path}: decodes single windows; --continue needs weights of --preset large")
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
-    name, run = short_name(options.continue_file.stem), _run(options, trained, genre_id)
+    name, run = short_name(options.continue_file.stem), run_name(options, trained, genre_id)
     song = read_song_roll(options.continue_file, trained.frames_per_second)
     heard = torch.from_numpy(song[:, : roll_notes(song).start[-1] + FRAMES_A_SECOND])
     context = F.pad(heard, (_CONTEXT, 0))[None, :, -_CONTEXT:]  # a shorter song is preceded by silence
@@ -200,7 +206,7 @@ def continue_file(options: Options) -> Music:
     chances = [("notes", options.seed, sample) for sample in range(options.count)]
     begun = context.expand(options.count, -1, -1)
     n_frames = _CONTEXT + options.windows * seq_len
-    played = sampling.play_through(model, z, genre_ids, n_frames, _performance(options), chances, begun).numpy()
+    played = sampling.play_through(model, z, genre_ids, n_frames, performance_of(options), chances, begun).numpy()
     continuations = drop_short_notes(played[:, :, _CONTEXT:], options.min_note_frames)
     n_empty = sum(not roll.any() for roll in continuations)
     if n_empty:
@@ -219,4 +225,4 @@ def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int, 
     """Rolls bool (n, 128, T) from latents (n, size of z), each with the random numbers of its row in `rows`."""
     chances = [("feedback", options.seed, row) for row in rows]
     genre_ids = [genre_id] * len(z)
-    return sampling.play_latents(trained.model, z, genre_ids, trained.seq_len, _performance(options), chances).numpy()
+    return sampling.play_latents(trained.model, z, genre_ids, trained.seq_len, performance_of(options), chances).numpy()

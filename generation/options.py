@@ -33,6 +33,17 @@ class Options(SoundFileOptions, ClipPlayingOptions):
     )
     interpolate: tuple[Path, Path] | None = option(None, "two MIDI files; interpolates between their first windows")
     steps: int = option(8, "steps of --interpolate, both ends included", minimum=2)
+    infill: Path | None = option(None, "MIDI file of which to redraw --span; needs a note decoder")
+    span: tuple[int, int] | None = option(None, "first second that --infill redraws, and the second after the last")
+    vary: Path | None = option(None, "MIDI file to change by --amount; needs a note decoder")
+    amount: float = option(
+        0.3, "of --vary: share of its seconds to redraw, and how far; 0 keeps the file, 1 is a new draw",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    draws: int = option(
+        8, "of --infill and --vary: candidates for each redrawn part, chosen by the likelihood of what follows",
+        minimum=1,
+    )  # fmt: skip
     seed: int = option(0, "seed of the latents", minimum=0)
     min_note_frames: int = option(1, "drop notes of fewer frames; 1 keeps all", minimum=1)
     seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
@@ -49,5 +60,7 @@ class Options(SoundFileOptions, ClipPlayingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if sum(map(bool, (self.reconstruct, self.continue_file, self.interpolate))) > 1:
-            raise UserError("give only one of --reconstruct, --continue and --interpolate")
+        if sum(map(bool, (self.reconstruct, self.continue_file, self.interpolate, self.infill, self.vary))) > 1:
+            raise UserError("give only one of --reconstruct, --continue, --interpolate, --infill and --vary")
+        if self.infill and (self.span is None or not 0 <= self.span[0] < self.span[1]):
+            raise UserError("--infill needs --span FIRST END, in whole seconds of the file, for example --span 8 16")

@@ -50,6 +50,7 @@ VAE, OTHER_VAE = (
     for seed, suffix in enumerate(("", "_2"))
 )
 SONGS, TUNES = (W / "song a.mid", W / "song b.mid"), W / "tunes/tunes.abc"
+INFILL = {"infill": SONGS[0], "checkpoints": NOTES}
 NOTE_CVAE = {"architecture": LARGE, "hidden": 16, "latent": 2, "event_size": None, "depth": 1}
 NOTE_GAN = {"architecture": LARGE, "hidden": 16, "genre_size": None, "checkpoints": Path("large")}
 NOTE_HYBRID = NOTE_GAN | {"reconstruction": "nll"}
@@ -181,7 +182,10 @@ PROGRAMS = {
             "genre": to("bass"), "temperature": to(0.1, checkpoints=NOTES), "nucleus": to(0.1, checkpoints=NOTES),
             "group_onsets": to(False, checkpoints=NOTES, source="generator"),
             "correlation": to(0.1, windows=3), "reconstruct": to(SONGS[0]), "interpolate": to(SONGS),
-            "continue_file": to(SONGS[0], checkpoints=NOTES), "steps": to(3, interpolate=SONGS),
+            "continue_file": to(SONGS[0], checkpoints=NOTES), "infill": to(SONGS[0], checkpoints=NOTES, span=(1, 3)),
+            "span": to((2, 4), **INFILL, span=(1, 3)), "draws": to(30, **INFILL, span=(1, 3)),
+            "vary": to(SONGS[0], checkpoints=NOTES), "amount": to(0.8, checkpoints=NOTES, vary=SONGS[0]),
+            "steps": to(3, interpolate=SONGS),
             "preset": refused(PAPER, checkpoints=None), "checkpoints": to(B), "batch_size": same(1),
             "cvae": to(B / "hybrid_cvae_best_T32.pth", reconstruct=SONGS[0]), "exact": to(latents="normal"),
             "device": refused(ABSENT, exact=False), "synth": to(wav=True), "soundfont": to(SOUNDFONT, wav=True),

@@ -105,6 +105,16 @@ class NoteCVAE(Model):
 
         return -self._likelihoods(z, genre, roll, most_notes, choices)
 
+    def continuation_nll(self, z: Tensor, genre: Tensor, roll: Tensor, first: int, known: int) -> Tensor:
+        """-log p in nats, (B,), of rolls (B, 128, T) from second `known` on, given the seconds from `first` to it.
+
+        `z` is of the whole rolls. Of a note that goes on at second `known` the beginning only is given.
+        """
+        condition, heard = self.plan(z, self.genre(genre))[:, first:], roll[:, :, first * FRAMES_A_SECOND :]
+        given = heard[:, :, : (known - first) * FRAMES_A_SECOND]
+        nats = [self.decoder.log_likelihood(condition, roll_to_notes(part), part) for part in (given, heard)]
+        return nats[0] - nats[1]
+
     def _likelihoods(
         self, z: Tensor, genre: Tensor, roll: Tensor, most_notes: Tensor | None, of: Callable[..., Tensor]
     ) -> Tensor:

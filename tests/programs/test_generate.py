@@ -236,6 +236,10 @@ def test_errors_are_one_line(
         "differ in genres or latents": (*known, *small, "--genre", 1, "--interpolate", *songs),
         f"{song}: File exists": (*known, "--output", song),
         "decodes single windows; --continue needs weights of": (*known, "--genre", 1, "--continue", song),
+        "--infill needs weights of": (*known, "--genre", 1, "--infill", song, "--span", 1, 2),
+        "--vary needs weights of": (*known, "--genre", 1, "--vary", song),
+        "--infill needs --span FIRST END": (*known, "--infill", song),
+        "--infill needs --span FIRST END,": (*known, "--infill", song, "--span", 3, 3),
     }.items():
         with pytest.raises(SystemExit) as stopped:
             words = [str(word) for word in arguments]
