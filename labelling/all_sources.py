@@ -8,6 +8,7 @@ import pandas as pd
 from common.errors import UserError
 from common.files import check_outputs, write_text
 from labelling.dgm import DgmMap
+from labelling.file_tables import read_file_tables
 from labelling.files import MidiFile, find_midi_files, read_file_list, with_md5
 from labelling.genre_map import GenreMap, Verdict
 from labelling.labels import SourceLabels, in_order, judge, label
@@ -67,9 +68,10 @@ def _label_without_llm(
 ) -> tuple[GenreMap, list[MidiFile], list[SourceLabels]]:
     genre_map = DgmMap.read() if str(options.genre_map) == DGM else GenreMap.read(options.genre_map)
     files = read_file_list(options.files) if options.files else find_midi_files(options.midi_dir, problems)
-    if options.midi_dir and (options.match_scores or options.midi_genre_map):
+    if options.midi_dir and (options.match_scores or options.midi_genre_map or options.tables):
         files = with_md5(files, options.midi_dir, progress=True)
-    evidence = gather(files, options, genre_map, problems, cache=options.cache, progress=True)
+    files, evidence = read_file_tables(options.tables, files, problems)
+    evidence += gather(files, options, genre_map, problems, cache=options.cache, progress=True)
     return genre_map, files, judge(evidence, genre_map, options.min_share)
 
 

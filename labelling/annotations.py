@@ -4,7 +4,7 @@ import ast
 import csv
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +16,7 @@ from labelling.msd import Problem, Tags, Track
 _RANKED = (2 / 3, 1 / 3)
 _TRACK_ID_CHARACTERS = 18
 _DATASET_SEPARATOR = "<SEP>"
-_MAX_BYTES, _MAX_JSON_BYTES = 1 << 36, 1 << 30  # JSON is read as a whole
+MAX_BYTES, _MAX_JSON_BYTES = 1 << 36, 1 << 30  # JSON is read as a whole
 csv.field_size_limit(10_000_000)  # characters
 
 
@@ -94,24 +94,37 @@ def iter_metadata_csv(path: Path, problems: list[Problem]) -> Iterator[Track]:
     The lists are sorted by votes but do not contain them: the k-th tag has weight 1 / sqrt(k). Raises `UserError` if
     there is no such file or column, or a quote is opened and never closed.
     """
+
+    def check(columns: Sequence[str]) -> None:
+        if missing := {"artist", "title", "mbtags"} - set(columns):
+            absent = " and ".join(sorted(missing))
+            raise UserError(f"{path}: no column {absent}; name a CSV with artist,title,mbtags")
+
+    for line, row in csv_rows(path, check):
+        if track := _track(row):
+            yield track
+        else:
+            reason = "expected an artist, a title, and mbtags that are a list of texts"
+            problems.append(Problem(f"{path}: line {line}", reason))
+
+
+def csv_rows(path: Path, check: Callable[[Sequence[str]], None]) -> Iterator[tuple[int, dict[str | None, Any]]]:
+    """Yield the rows of a CSV by column, each with the number of its last line. `check` gets the names of the columns.
+
+    A row that is too short has the value None, one that is too long the key None. Raises `UserError` if there is no
+    such file, or a quote is opened and never closed.
+    """
     own: list[str] = []  # lines of the row at hand
     with _opened(path, newline="") as file:
         reader = csv.DictReader(line for line in file if not own.append(line))
         try:
-            missing = {"artist", "title", "mbtags"} - set(reader.fieldnames or ())
-            if missing:
-                absent = " and ".join(sorted(missing))
-                raise UserError(f"{path}: no column {absent}; name a CSV with artist,title,mbtags")
+            check(reader.fieldnames or ())
             own.clear()
             for row in reader:
                 if len(own) > 1:  # check its quotes strictly
                     list(csv.reader(own, strict=True))
                 own.clear()
-                if track := _track(row):
-                    yield track
-                else:
-                    reason = "expected an artist, a title, and mbtags that are a list of texts"
-                    problems.append(Problem(f"{path}: line {reader.line_num}", reason))
+                yield reader.line_num, row
         except csv.Error as error:
             line = reader.reader.line_num - len(own) + 1
             hint = "is a quote opened there and never closed?"
@@ -146,12 +159,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _opened(path: Path, newline: str) -> TextIO:
-    _require_file(path, _MAX_BYTES)
+    require_file(path)
     return path.open(encoding="utf-8-sig", errors="replace", newline=newline)
 
 
 def _json_object(path: Path, content: str) -> dict[str, Any]:
-    _require_file(path, _MAX_JSON_BYTES)
+    require_file(path, _MAX_JSON_BYTES)
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -161,7 +174,8 @@ def _json_object(path: Path, content: str) -> dict[str, Any]:
     return value
 
 
-def _require_file(path: Path, max_bytes: int) -> None:
+def require_file(path: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Raise `UserError` where `path` is no regular file, or too large."""
     try:
         require_regular(path, max_bytes)
     except FileNotFoundError as error:

@@ -26,6 +26,8 @@ class MidiFile(NamedTuple):
     title: str
     md5: str
     track: str
+    composer: str = ""
+    era: str = ""
 
 
 def find_midi_files(folder: Path, problems: list[Problem]) -> list[MidiFile]:

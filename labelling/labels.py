@@ -12,6 +12,7 @@ from labelling.msd import Tags
 from labelling.sources import Evidence
 
 LABEL_COLUMNS = ["path", "genre", "genre_id", "artist", "title", "source", "confidence", "agree", "disagree", "tags"]
+NAME_COLUMNS = ["composer", "era"]  # conditions of --genre-column
 
 
 class SourceLabels(NamedTuple):
@@ -42,9 +43,10 @@ def label(
     """Label each file by the first of `sources` that gives it a genre; returns labels and unlabelled files.
 
     Labels: LABEL_COLUMNS, where `agree` and `disagree` count the other sources with the same and with another genre,
-    and tags is a JSON list. Unlabelled: path, artist, title, reason.
+    and tags is a JSON list; then those of NAME_COLUMNS that any file has. Unlabelled: path, artist, title, reason.
     """
     labels, unlabelled = [], []
+    known = [name for name in NAME_COLUMNS if any(getattr(file, name) for file in files)]
     for number, file in enumerate(files):
         verdicts = [(each, each.verdicts[number]) for each in sources if number in each.verdicts]
         genres = [verdict.genre for _, verdict in verdicts if verdict.genre]
@@ -57,10 +59,10 @@ def label(
         tags = json.dumps([tag for tag, _ in source.tags.get(number, [])], ensure_ascii=False)
         labels.append(
             (file.path, genre, classes.index(genre), file.artist, file.title, source.name, round(confidence, 4),
-             agree, len(genres) - 1 - agree, tags)
+             agree, len(genres) - 1 - agree, tags, *(getattr(file, name) for name in known))
         )  # fmt: skip
     return (
-        pd.DataFrame(labels, columns=LABEL_COLUMNS),
+        pd.DataFrame(labels, columns=LABEL_COLUMNS + known),
         pd.DataFrame(unlabelled, columns=["path", "artist", "title", "reason"]),
     )
 

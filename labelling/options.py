@@ -20,12 +20,15 @@ class Catalogues(CheckedOptions):
     annotations: tuple[Path, ...] = option((), ".cls files: a track and its genre in each line (tagtraum, MAGD, MASD)")
     midi_genre_map: Path | None = option(None, "JSON of annotations by MD5 sum")
     metadata: Path | None = option(None, "CSV with artist, title and mbtags, a list of the artist's tags")
+    tables: tuple[Path, ...] = option(
+        (), "metadata of GigaMIDI or of IMSLP-MIDI, as CSV or parquet, by MD5 sum or file name"
+    )
     unique_tracks: Path | None = option(None, "unique_tracks.txt, to find annotated tracks by artist and title")
     folders: bool = option(False, "a folder that is named after a genre labels its files")
 
     def paths(self) -> list[Path]:
         single = (self.match_scores, self.midi_genre_map, self.metadata, self.unique_tracks)
-        return [*self.msd_h5, *self.annotations, *(path for path in single if path)]
+        return [*self.msd_h5, *self.annotations, *self.tables, *(path for path in single if path)]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Options(Catalogues):
         if self.midi_dir is None and self.files is None:
             raise UserError("give --midi-dir FOLDER, or --files LIST")
         if not (self.paths() or self.folders or self.llm):
-            raise UserError("no source of genres: give --msd-h5, --metadata, --annotations, --folders, --llm ...")
+            raise UserError("no source of genres: give --metadata, --annotations, --tables, --folders, --llm ...")
         if self.llm and LLM not in self.order:
             raise UserError(f"--llm needs {LLM} in --order: add it there, or leave --llm out")
         if self.check and not self.llm:

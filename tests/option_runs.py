@@ -120,6 +120,7 @@ def _write_corpus(world: Path) -> None:
         "scores.json": json.dumps({TRACK: {first: 0.9}}),
         "genres.cls": f"{TRACK}\tpresto\n",
         "md5.json": json.dumps({"masd": {first: ["adagio", "presto", "presto"]}}),
+        "gigamidi.csv": f"md5,music_styles_curated\n{first},\"['jazz']\"\n",
         "unique.txt": f"{TRACK}<SEP>SOA<SEP>slow<SEP>song 1\n",
         "files.csv": "path,artist,title,md5\nslow/song 0.mid,Fast,B,\nx/y.mid,Nobody,C,\n",
     }.items():

@@ -4,6 +4,7 @@ Commands run in this process, in the order of the page. Options behind those of 
 `ONLY` lists the commands of which a part is run, each with its reason.
 """
 
+import hashlib
 import itertools
 import os
 import re
@@ -81,6 +82,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scale = [message for pitch in 4 * [60, 62, 64, 65, 67, 69, 71, 72] for message in (on(0, pitch), off(240, pitch))]
     write(folder / "tune.mid", midi([tempo(0, 500_000), *scale]))
     (folder / "metadata.csv").write_text("artist,title,mbtags\njazz,Study,['jazz']\n", encoding="utf-8")
+    md5 = hashlib.md5(next((folder / "midi").rglob("*.mid")).read_bytes()).hexdigest()
+    (folder / "gigamidi.csv").write_text(f"md5,music_style_scraped\n{md5},jazz%2Cpop\n", encoding="utf-8")
     (folder / "map.json").write_text('{"masd": {}}', encoding="utf-8")
     save_rolls(folder / "released/large", LARGE, seq_lens=(128,))  # without --checkpoints, the shipped ones count
     save_tiny_ast(folder / "ast")
