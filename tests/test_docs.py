@@ -83,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "tune.mid", midi([tempo(0, 500_000), *scale]))
     (folder / "metadata.csv").write_text("artist,title,mbtags\njazz,Study,['jazz']\n", encoding="utf-8")
     md5 = hashlib.md5(next((folder / "midi").rglob("*.mid")).read_bytes()).hexdigest()
-    (folder / "gigamidi.csv").write_text(f"md5,music_style_scraped\n{md5},jazz%2Cpop\n", encoding="utf-8")
+    (folder / "gigamidi.csv").write_text(f"md5,music_style_scraped\n{md5},smooth%20jazz%2Cswing\n", encoding="utf-8")
     (folder / "map.json").write_text('{"masd": {}}', encoding="utf-8")
     save_rolls(folder / "released/large", LARGE, seq_lens=(128,))  # without --checkpoints, the shipped ones count
     save_tiny_ast(folder / "ast")
