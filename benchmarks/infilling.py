@@ -4,8 +4,9 @@
 
 Of each genre's first test songs the eight seconds in the middle are redrawn: by continuation alone, and by infilling
 with several numbers of candidates. Bits: of the four seconds that follow, given the four before them, z the posterior
-mean of all eight, per second. Density: of onsets, relative to the real span's, the mean of |log2|. Pitch classes: total
-variation between those of the span and of the real span. Then the share of onsets that --vary changes, by amount.
+mean of all eight, per second; fewer: than after the continuation of the same piece, with its standard error. Density:
+of onsets, relative to the real span's, the mean of |log2|. Pitch classes: total variation between those of the span and
+of the real span. Then the share of onsets that --vary changes, by amount.
 """
 
 import math
@@ -85,9 +86,8 @@ def infill(trained: Trained, pieces: list[Piece], temperature: float) -> pd.Data
         redrawing = of_draws[1]
         start, end = frames(real, 0, SPAN[0]), frames(real, SPAN[1], SECONDS)
         before = redrawing.encode(start)
-        noise = sample_noise(0, 1, redrawing.model.noise_size(8 * FRAMES_A_SECOND), number)
-        new = sample_prior(trained.model, noise, [genre_id], before)
-        z = torch.cat([before, new, redrawing.encode(end)], dim=1)[:, None]
+        noise = sample_noise(0, 1, redrawing.model.noise_size(real.shape[2] - start.shape[2]), number)
+        z = torch.cat([before, sample_prior(trained.model, noise, [genre_id], before)], dim=1)[:, None]
         made = {
             "real": real,
             "another song's": torch.cat([start, frames(other, *SPAN), end], dim=2),
@@ -96,7 +96,13 @@ def infill(trained: Trained, pieces: list[Piece], temperature: float) -> pd.Data
         for draws, each in of_draws.items():
             made[f"infill, {draws}"] = each.redraw(real, SPAN, each.latents_between(real, SPAN))
         rows += [{"span": name, **measures(redrawing, piece, real)} for name, piece in made.items()]
-    return pd.DataFrame(rows).groupby("span", sort=False).mean()
+    frame = pd.DataFrame(rows).assign(piece=lambda each: each.groupby("span", sort=False).cumcount())
+    bits = frame.pivot(index="piece", columns="span", values="bits")
+    gain = bits.rsub(bits["continuation"], axis=0)  # of the same piece
+    table = frame.drop(columns="piece").groupby("span", sort=False).mean()
+    table.insert(1, "fewer", gain.mean())
+    table.insert(2, "±", gain.std() / len(gain) ** 0.5)
+    return table
 
 
 def variations(trained: Trained, pieces: list[Piece], temperature: float) -> pd.DataFrame:
