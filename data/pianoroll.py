@@ -1,7 +1,7 @@
 """Convert piano rolls of 0 and 1 to MIDI without loss: reading the file back gives the same roll.
 
-At 120 quarter notes a minute and 512 ticks each, a tick is 1/1024 s. Frames of whole ticks therefore begin and end on
-exact binary fractions of a second, which no reader rounds to a neighbouring frame.
+A frame is a sixteenth note, and a tick 1/1024 s: 240 quarter notes a minute of 256 ticks at 16 frames a second. Readers
+that quantise to sixteenths therefore keep every frame, and those that compute seconds get exact binary fractions.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from common.midi_library import pretty_midi
 from data.song import FRAMES_PER_SECOND, PITCHES
 
-QUARTERS_PER_MINUTE, TICKS_PER_QUARTER = 120.0, 512
-TICKS_PER_SECOND = 1024
+TICKS_PER_SECOND, FRAMES_PER_QUARTER = 1024, 4
+MAX_FRAMES_PER_SECOND = 256  # above, a quarter has no whole number of microseconds
 VELOCITY = 80  # of notes written from a roll, which has no velocities
 
 
@@ -56,19 +56,21 @@ def pianoroll_to_pretty_midi(roll: ArrayLike, frames_per_second: int = FRAMES_PE
 
     Notes start and end at frame / `frames_per_second` seconds. MIDI does not keep T: there is no silence after the
     last note. Raises ValueError as `roll_notes` does (apply a threshold to probabilities first), and for a frame rate
-    that does not divide 1024.
+    that does not divide 256.
     """
-    if frames_per_second < 1 or TICKS_PER_SECOND % frames_per_second:
+    if frames_per_second < 1 or MAX_FRAMES_PER_SECOND % frames_per_second:
         raise ValueError(
             f"{frames_per_second} frames a second do not fall on ticks of 1/{TICKS_PER_SECOND} s; "
-            f"use a rate that divides {TICKS_PER_SECOND}"
+            f"use a rate that divides {MAX_FRAMES_PER_SECOND}"
         )
     instrument = pretty_midi.Instrument(program=0)
     instrument.notes = [
         pretty_midi.Note(VELOCITY, pitch, start / frames_per_second, end / frames_per_second)
         for pitch, start, end in zip(*(field.tolist() for field in roll_notes(roll)), strict=True)
     ]
-    midi = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=QUARTERS_PER_MINUTE)
+    tempo = 60 * frames_per_second / FRAMES_PER_QUARTER  # quarters per minute
+    ticks_per_quarter = TICKS_PER_SECOND * FRAMES_PER_QUARTER // frames_per_second
+    midi = pretty_midi.PrettyMIDI(resolution=ticks_per_quarter, initial_tempo=tempo)
     midi.instruments.append(instrument)
     return midi
 

@@ -9,13 +9,14 @@ from audio.files import write_wav
 from audio.synthesis import Renderer
 from common.files import written_atomically
 from common.midi_library import pretty_midi
-from data.pianoroll import QUARTERS_PER_MINUTE, VELOCITY
+from data.pianoroll import VELOCITY
 from data.song import PITCHES
 from explainable.melodies.tunes import Note
 from explainable.tokens import BEATS
 
 # Both are multiples of every tick of both token forms.
 _TICKS_PER_QUARTER, FRAMES_PER_QUARTER = 480, 12
+QUARTERS_PER_MINUTE = 120.0
 FRAMES_PER_SECOND = round(FRAMES_PER_QUARTER * QUARTERS_PER_MINUTE / 60)
 MEASURE_FRAMES = BEATS * FRAMES_PER_QUARTER
 
