@@ -50,7 +50,7 @@ class Evidence(NamedTuple):
 
 
 class Identified(NamedTuple):
-    """The table, and the reliability by method and unit, tempered; and that of the likelihood, untempered, as RAW."""
+    """The table, and the reliability of tempered predictions by method and unit."""
 
     frame: pd.DataFrame
     reliability: dict[tuple[str, str], Reliability]
@@ -75,8 +75,7 @@ def measure_genre_likelihood(
     windows or songs; balanced_accuracy: its mean over genres. cross_entropy: -log p(y | X) in nats.
     calibration_error*: expected calibration error, tempered, and of the sum of untempered log-likelihoods.
     """
-    rows, curves = [], {}
-    of_split = {}
+    rows, curves, of_split = [], {}, {}
     for split in ("val", subject.windows.split):
         source = WindowSource(subject.windows.store, split, subject.seq_len, subject.windows.device)
         index = spread_windows(source.song, song_windows)
