@@ -50,6 +50,23 @@ def convolve_transposed(frames: Tensor, weight: Tensor, stride: int = 1) -> Tens
     return _Transposed.apply(frames.to(products), weight.to(products), stride)
 
 
+def quadratic_form(frames: Tensor, weight: Tensor) -> Tensor:
+    """Sum over frames of g_i^T K g for `frames` g (B, T, C), with K g their convolution with `weight` (C, C, taps).
+
+    K is symmetric: the filter for the frames i and j is the transpose of that for j and i. Returns (B,), in float32 or
+    more.
+    """
+    if frames.device.type != "cpu":
+        return quadratic_form_by_library(frames, weight)
+    products = product_type(frames)
+    return _QuadraticForm.apply(frames.to(products), weight.to(products))
+
+
+def _sum_of_products(frames: Tensor, others: Tensor) -> Tensor:
+    wide = torch.promote_types(frames.dtype, torch.float32)  # in bfloat16 sums of squares would lose their differences
+    return (frames.to(wide) * others.to(wide)).sum((1, 2))
+
+
 def convolve_by_library(frames: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
     """`convolve` on other devices than CPUs."""
     return F.conv1d(frames.transpose(1, 2), weight, bias, stride, _padding(weight, stride)).transpose(1, 2)
@@ -60,6 +77,11 @@ def convolve_transposed_by_library(frames: Tensor, weight: Tensor, stride: int =
     padding = _padding(weight, stride)
     after_end = stride + 2 * padding - weight.shape[2]
     return F.conv_transpose1d(frames.transpose(1, 2), weight, None, stride, padding, after_end).transpose(1, 2)
+
+
+def quadratic_form_by_library(frames: Tensor, weight: Tensor) -> Tensor:
+    """`quadratic_form` on other devices than CPUs."""
+    return _sum_of_products(frames, convolve_by_library(frames, weight))
 
 
 def _padding(weight: Tensor, stride: int) -> int:
@@ -74,9 +96,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, frames: Tensor, weight: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(frames, weight)
         ctx.stride = stride
-        row, filters = frames.transpose(1, 2).unsqueeze(2), weight.unsqueeze(2)
-        filters = filters.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(row, filters, None, (1, stride), (0, _padding(weight, stride))).squeeze(2).transpose(1, 2)
+        return _in_channels_last(frames, weight, stride)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -87,6 +107,12 @@ class _Convolution(torch.autograd.Function):
             _gradient_of_weight(frames, gradient, weight, ctx.stride) if of_weight else None,
             None,
         )
+
+
+def _in_channels_last(frames: Tensor, weight: Tensor, stride: int) -> Tensor:
+    row, filters = frames.transpose(1, 2).unsqueeze(2), weight.unsqueeze(2)
+    filters = filters.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(row, filters, None, (1, stride), (0, _padding(weight, stride))).squeeze(2).transpose(1, 2)
 
 
 class _Transposed(torch.autograd.Function):
@@ -116,6 +142,22 @@ class _Transposed(torch.autograd.Function):
             _gradient_of_weight(gradient, frames, weight, ctx.stride) if of_weight else None,
             None,
         )
+
+
+class _QuadraticForm(torch.autograd.Function):
+    """Its gradient is twice the convolution, and the sums of products of frames at each distance."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, weight: Tensor) -> Tensor:
+        convolved = _in_channels_last(frames, weight, 1)
+        ctx.save_for_backward(frames, convolved, weight)
+        return _sum_of_products(frames, convolved)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        frames, convolved, weight = ctx.saved_tensors
+        factors = gradient[:, None, None].to(frames.dtype)
+        return convolved * (2 * factors), _gradient_of_weight(frames, frames * factors, weight, 1)
 
 
 def _gradient_of_weight(frames: Tensor, outputs: Tensor, weight: Tensor, stride: int) -> Tensor:

@@ -1,7 +1,8 @@
 """A GRU over frames, with further inputs that are constant in time.
 
 On the CPU torch.nn.GRU spends most of its time on many tiny operations. Here a step is a few operations over all
-directions at once, gate by gate with the batch innermost (`Steps`), and its derivative is written out (`_Recurrence`).
+directions at once, gate by gate with the batch innermost (`Steps`). Its derivative is written out (`_Recurrence`): the
+slopes of all steps at once, then two products a step.
 Other devices run the library's fused kernels. The parameters are those of `torch.nn.GRU`.
 """
 
@@ -13,26 +14,33 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+
 
 class Steps(NamedTuple):
     """Steps of the recurrence h_t = (1 - z) n + z h_{t-1}, float32, with the intermediate values for its derivative.
 
-    `states` (T + 1, D, H, B): the initial state and one for each step, in D directions. `reset_update` (T, D, 2H, B):
-    the gates r and z. `candidate` (T, D, H, B): n. `recurrent` (T, D, H, B): W_hn h + b_hn, before the reset gate.
+    `states` (T + 1, D, H, B): the initial state and one for each step, in D directions. `gates` (T, D, 3H, B): r, z and
+    n. `recurrent` (T, D, H, B): W_hn h + b_hn, before the reset gate.
     """
 
     states: Tensor
-    reset_update: Tensor
-    candidate: Tensor
+    gates: Tensor
     recurrent: Tensor
+
+    @classmethod
+    def over(cls, gates: Tensor, start: Tensor) -> "Steps":
+        """Steps after the state `start` (D, H, B), whose gates overwrite `gates`, the contributions of the inputs."""
+        states, recurrent = (start.new_empty(len(gates) + more, *start.shape) for more in (1, 0))
+        states[0] = start
+        return cls(states, gates, recurrent)
 
     @classmethod
     def from_start(cls, n_steps: int, start: Tensor) -> "Steps":
         """Uninitialised buffers for `n_steps` after the state `start` (D, H, B)."""
         n_directions, size, batch = start.shape
-        states, candidate, recurrent = (start.new_empty(n, *start.shape) for n in (n_steps + 1, n_steps, n_steps))
-        states[0] = start
-        return cls(states, start.new_empty(n_steps, n_directions, 2 * size, batch), candidate, recurrent)
+        return cls.over(start.new_empty(n_steps, n_directions, 3 * size, batch), start)
 
     @classmethod
     def side_by_side(cls, several: Sequence["Steps"]) -> "Steps":
@@ -44,13 +52,28 @@ class Steps(NamedTuple):
 
         `weight` (D, 3H, H): W_h in the dtype of the products. `bias` (D, H, 1): b_hn.
         """
-        before, size = self.states[t], weight.shape[2]
-        shares = torch.bmm(weight, before.to(weight.dtype)).to(before.dtype)
-        torch.add(gates[:, : 2 * size], shares[:, : 2 * size], out=self.reset_update[t]).sigmoid_()
-        torch.add(shares[:, 2 * size :], bias, out=self.recurrent[t])
-        reset, update = self.reset_update[t, :, :size], self.reset_update[t, :, size:]
-        tanh_(torch.addcmul(gates[:, 2 * size :], reset, self.recurrent[t], out=self.candidate[t]))
-        return torch.lerp(self.candidate[t], before, update, out=self.states[t + 1])
+        self.gates[t] = gates
+        Steps(self.states[t : t + 2], self.gates[t : t + 1], self.recurrent[t : t + 1]).compute(weight, bias)
+        return self.states[t + 1]
+
+    def compute(self, weight: Tensor, bias: Tensor) -> None:
+        """Compute all steps; arguments as of `advance`."""
+        size = weight.shape[2]
+        reset_update = self.gates[:, :, : 2 * size].unbind(0)
+        (before, *after), recurrent = self.states.unbind(0), self.recurrent.unbind(0)
+        for both, (reset, update, new), added, state in zip(
+            reset_update, zip(*(gate.unbind(0) for gate in self.parts()), strict=True), recurrent, after, strict=True
+        ):
+            shares = torch.bmm(weight, before.to(weight.dtype)).to(before.dtype)
+            of_both, of_new = shares.split_with_sizes((2 * size, size), 1)
+            both.add_(of_both).sigmoid_()
+            torch.add(of_new, bias, out=added)
+            tanh_(new.addcmul_(reset, added))
+            before = torch.lerp(new, before, update, out=state)
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The gates r, z and n, (T, D, H, B) each."""
+        return self.gates.unflatten(2, (3, -1)).unbind(2)
 
 
 def tanh_(x: Tensor) -> Tensor:
@@ -63,18 +86,6 @@ def product_type(x: Tensor) -> torch.dtype:
     kind = x.device.type
     is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if is_on else x.dtype
-
-
-def sounding(frames: Tensor) -> slice:
-    """The columns of frames (B, T, C) from the first to the last that is not 0 in all of them.
-
-    Products with rolls need no others: music leaves a third to a half of the keys silent in whole batches. On other
-    devices than CPUs these are all columns: the host would have to wait.
-    """
-    if frames.device.type != "cpu" or torch.compiler.is_compiling():
-        return slice(0, frames.shape[2])
-    used = frames.abs().amax((0, 1)).nonzero()[:, 0].tolist()
-    return slice(used[0], used[-1] + 1) if used else slice(0, 1)
 
 
 def in_full_precision(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,7 +143,9 @@ class FrameGRU(nn.Module):
         self, frames: Tensor, constant: Tensor | None, hidden: Tensor | None, played: Steps | None
     ) -> tuple[Tensor, Tensor]:
         """States (T, directions, hidden, B), each direction in its own order, and the last ones."""
-        gates = self._gates(frames, constant)  # (T, directions, 3 * hidden, B)
+        from_frame, from_constant, bias = self.input_weights()
+        fixed = bias[:, None] if constant is None else nn.functional.linear(constant, from_constant, bias).t()
+        gates = self._gates(fixed, frames, from_frame)
         weight, bias = self.recurrent_weights()
         start = weight.new_zeros(gates.shape[1], self.gru.hidden_size, len(frames))
         if hidden is not None:
@@ -166,17 +179,15 @@ class FrameGRU(nn.Module):
         bias = self._stacked("bias_ih") + recurrent_bias.masked_fill(within, 0.0)
         return weight[:, : self.frame_size], weight[:, self.frame_size :], bias.flatten()
 
-    def _gates(self, frames: Tensor, constant: Tensor | None) -> Tensor:
-        """Contributions of the inputs to the gates, (T, directions, 3 * hidden, B)."""
-        from_frame, from_constant, bias = self.input_weights()
-        fixed = bias[:, None] if constant is None else nn.functional.linear(constant, from_constant, bias).t()
-        return self._with_frames(fixed, frames, from_frame).unflatten(1, (-1, 3 * self.gru.hidden_size))
+    def _gates(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
+        """Contributions of the inputs to the gates of each step, (T, directions, 3 * hidden, B), a tensor of its own.
+
+        `fixed` (directions * 3 * hidden, B or 1): that of constants. `weight` (directions * 3 * hidden, frame_size).
+        """
+        return _in_order_of_steps(self._with_frames(fixed, frames, weight).unflatten(1, (-1, 3 * self.gru.hidden_size)))
 
     def _with_frames(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
-        """`fixed` (n, B or 1) plus the product of the frames with `weight` (n, frame_size), (T, n, B)."""
-        if not frames.requires_grad:
-            keys = sounding(frames)
-            frames, weight = frames[:, :, keys], weight[:, keys]
+        """`fixed` plus the product of the frames with `weight`, (T, directions * 3 * hidden, B)."""
         rows = frames.permute(1, 2, 0)
         return torch.baddbmm(fixed.expand(len(rows), -1, -1), weight.expand(len(rows), -1, -1), rows)
 
@@ -189,10 +200,9 @@ class FrameGRU(nn.Module):
 class _Recurrence(torch.autograd.Function):
     """States of a recurrence, from the contributions of the inputs to its gates.
 
-    gates (T, D, 3H, B) in the order reset r, update z, new n, those of a second direction in the order of frames, which
-    is the reverse of that of its steps; hidden (D, H, B); weight (D, 3H, H); bias (D, H, 1);
-    `products`: the dtype of products; `played`: fields of `Steps` if the steps are already computed.
-    Returns the states (T, D, H, B) and the last one (D, H, B).
+    gates (T, D, 3H, B) in the order reset r, update z, new n, which are overwritten; hidden (D, H, B); weight
+    (D, 3H, H); bias (D, H, 1); `products`: the dtype of products; `played`: fields of `Steps` if the steps are already
+    computed. Returns the states (T, D, H, B) and the last one (D, H, B).
     """
 
     @staticmethod
@@ -200,12 +210,9 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype, *played: Tensor
     ) -> tuple[Tensor, Tensor]:
-        gates = _in_order_of_steps(gates)
-        steps = Steps(*played) if played else Steps.from_start(len(gates), hidden.to(weight.dtype))
+        steps = Steps(*played) if played else Steps.over(gates.to(weight.dtype), hidden.to(weight.dtype))
         if not played:
-            factors = weight.to(products)
-            for t in range(len(gates)):
-                steps.advance(t, gates[t], factors, bias)
+            steps.compute(weight.to(products), bias)
         ctx.save_for_backward(*steps, weight)
         ctx.products, ctx.n_played = products, len(played)
         ctx.set_materialize_grads(False)
@@ -214,32 +221,48 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, grad_states: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        states, reset_update, candidate, recurrent, weight = ctx.saved_tensors
-        n_frames, n_directions, size, batch = candidate.shape
-        reset, update = reset_update[:, :, :size], reset_update[:, :, size:]
-        before = states[:-1]
-        # d h_t / d(gate before its non-linearity) for all frames, (T, D, 3, H, B); multiplied by d loss / d h_t below.
-        grad_gates = states.new_empty(n_frames, n_directions, 3, size, batch)
-        torch.ops.aten.tanh_backward(1 - update, candidate, grad_input=grad_gates[:, :, 2])
-        torch.ops.aten.sigmoid_backward(before - candidate, update, grad_input=grad_gates[:, :, 1])
-        torch.ops.aten.sigmoid_backward(grad_gates[:, :, 2] * recurrent, reset, grad_input=grad_gates[:, :, 0])
-        transposed = weight.transpose(1, 2).to(ctx.products).contiguous()
-        # Gradient of W_h h + b_h; for the new gate it passes the reset gate.
-        grad_shares = weight.new_empty(n_directions, 3, size, batch, dtype=ctx.products)
-        grad_weight, grad_bias = torch.zeros_like(weight), weight.new_zeros(n_directions, size)
+        *fields, weight = ctx.saved_tensors
+        steps = Steps(*fields)
+        size, states = weight.shape[2], steps.states[:-1]
+        # The derivative of each state with respect to W_hn h + b_hn and to r, z and n before their non-linearities;
+        # multiplied by d loss / d state below.
+        slopes = _slopes(steps)
+        shares = slopes[:, :, : 3 * size].unbind(0)
+        rolled = weight.roll(size, 1)  # its rows in the order n, r, z
+        transposed = rolled.transpose(1, 2).to(ctx.products).contiguous()
+        grad_weight = torch.zeros_like(weight)
         grad = torch.zeros_like(states[0]) if grad_last is None else grad_last
-        for t in range(n_frames - 1, -1, -1):
-            if grad_states is not None:
-                grad = grad + grad_states[t]
-            gates = grad_gates[t].mul_(grad[:, None])
-            new = gates[:, 2] * reset[t]
-            grad_shares[:, :2], grad_shares[:, 2] = gates[:, :2], new
-            grad_weight += torch.bmm(grad_shares.flatten(1, 2), before[t].to(ctx.products).transpose(1, 2))
-            grad_bias += new.sum(2)
-            back = torch.bmm(transposed, grad_shares.flatten(1, 2)).to(grad.dtype)
-            grad = back.addcmul_(grad, update[t])
-        grad_gates = _in_order_of_steps(grad_gates.flatten(2, 3))
-        return grad_gates, grad, grad_weight, grad_bias[..., None], None, *[None] * ctx.n_played
+        of_states = [None] * len(slopes) if grad_states is None else grad_states.unbind(0)
+        by_step = zip(
+            slopes.unflatten(2, (4, size)).unbind(0),
+            shares,
+            states.unbind(0),
+            steps.parts()[1].unbind(0),
+            of_states,
+            strict=True,
+        )
+        for all_four, recurrent, before, update, of_state in reversed(list(by_step)):
+            if of_state is not None:
+                grad = grad + of_state
+            all_four.mul_(grad[:, None])
+            factor = recurrent.to(ctx.products)
+            grad_weight += torch.bmm(factor, before.to(ctx.products).transpose(1, 2))
+            grad = torch.bmm(transposed, factor).to(grad.dtype).addcmul_(grad, update)
+        grad_bias = slopes[:, :, :size].sum((0, 3))[..., None]
+        return slopes[:, :, size:], grad, grad_weight.roll(-size, 1), grad_bias, None, *[None] * ctx.n_played
+
+
+def _slopes(steps: Steps) -> Tensor:
+    """d h_t / d x for x = W_hn h + b_hn, and r, z and n before their non-linearities, in this order: (T, D, 4H, B)."""
+    n_steps, n_directions, size, batch = steps.recurrent.shape
+    slopes = steps.recurrent.new_empty(n_steps, n_directions, 4, size, batch)
+    of_recurrent, of_reset, of_update, of_new = slopes.unbind(2)
+    reset, update, new = steps.parts()
+    _tanh_backward(1 - update, new, grad_input=of_new)
+    _sigmoid_backward(steps.states[:-1] - new, update, grad_input=of_update)
+    torch.mul(of_new, reset, out=of_recurrent)
+    _sigmoid_backward(of_new * steps.recurrent, reset, grad_input=of_reset)
+    return slopes.flatten(2, 3)
 
 
 def _in_order_of_steps(gates: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def cross_entropy(logits: Tensor, cells: Tensor) -> Tensor:
 
 @compilable
 def squared_error(logits: Tensor, cells: Tensor) -> Tensor:
-    """Squared error of the probabilities, summed over the cells of each window, (B,); both arguments (B, 128, T)."""
+    """Squared error of the probabilities, summed over the cells of each window, (B,); both arguments (B, T, 128)."""
     return (torch.sigmoid(logits) - cells).square().sum((1, 2))
 
 

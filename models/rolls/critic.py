@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
 from ..compiling import compilable
-from ..frames import Convolution, convolve, convolve_transposed
-from ..gru import sounding
+from ..frames import Convolution, convolve, convolve_transposed, quadratic_form
+from .keys import sounding
 
 _LAGS = 3  # by which two filters of conv1, 5 frames at a stride of 2, overlap
 
@@ -72,10 +72,11 @@ class Critic(RollCritic):
         first_fake, of_genre = self.first_layer(fake), self.genre_layer(genre)
         keys = sounding(real.transpose(1, 2))
         first_real = convolve(real[:, keys].transpose(1, 2).contiguous(), self.conv1.weight[:, keys], stride=2)
-        scores = self.activations(torch.cat([first_real + of_genre, first_fake + of_genre])).score
+        first = torch.cat([first_real + of_genre, first_fake + of_genre])
+        scores = self.activations(first).score
         with torch.no_grad():  # only the signs of the mixed activations enter the gradient: they are constants
-            first_mixed = torch.lerp(first_fake, first_real, mix[:, None, None].to(first_real.dtype))
-            mixed = self.activations(first_mixed + of_genre)
+            first_real, first_fake = first.chunk(2)
+            mixed = self.activations(torch.lerp(first_fake, first_real, mix[:, None, None].to(first.dtype)))
         return *scores.chunk(2), self.input_gradient_norm(mixed)
 
     def input_gradient_norm(self, activations: Activations) -> Tensor:
@@ -116,14 +117,15 @@ def _transposed_square(frames: Tensor, weight: Tensor) -> Tensor:
     """Squared norm (B,) of conv1's transpose applied to `frames` (B, T / 2, hidden); `weight` (hidden, 128, 5).
 
     ||W^T g||^2 = sum over pairs of output frames of g_i^T (W_i W_j^T) g_j. Filters 2 * lag frames apart overlap for
-    lags 0, 1 and 2. The share of frames in the padding, outside the roll, is subtracted.
+    lags -2 to 2: a convolution of g, multiplied by g. The share of frames in the padding, outside the roll, is
+    subtracted.
     """
-    squared = frames.new_zeros(())
+    overlaps = []
     for lag in range(_LAGS):
         taps = 5 - 2 * lag
-        overlap = weight[:, :, 2 * lag :].flatten(1) @ weight[:, :, :taps].flatten(1).t()
-        earlier, later = frames[:, : frames.shape[1] - lag], frames[:, lag:]
-        squared = squared + (1 if lag == 0 else 2) * (_wide(earlier @ overlap) * _wide(later)).sum((1, 2))
+        overlaps.append(weight[:, :, 2 * lag :].flatten(1) @ weight[:, :, :taps].flatten(1).t())
+    earlier = [overlap.t() for overlap in overlaps[:0:-1]]
     before_start = frames[:, 0] @ weight[:, :, :2].flatten(1)
     after_end = frames[:, -1] @ weight[:, :, 4]
+    squared = quadratic_form(frames, torch.stack([*earlier, *overlaps], dim=2))
     return squared - _wide(before_start).square().sum(1) - _wide(after_end).square().sum(1)

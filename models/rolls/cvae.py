@@ -1,14 +1,19 @@
 """Conditional variational autoencoder over piano rolls (report, section 2.1)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from ..base import MINIMUM_RATE, PITCHES, Decoded, Model
-from ..gru import FrameGRU, in_full_precision
+from ..gru import in_full_precision
 from ..names import STANDARD_NORMAL
 from ..playing import PROBABILITIES, SAMPLED, Playing
 from ..prior import LOG_VARIANCE_BOUND, PRIOR_OF, Posterior
 from .cells import cross_entropy, squared_error
+from .roll_gru import RollGRU
+
+_FRAMES_AT_ONCE = 2048  # whose logits have a megabyte
 
 
 class EventEncoder(nn.Module):
@@ -44,12 +49,12 @@ class CVAE(Model):
         self.prior = PRIOR_OF[prior](latent, n_genres)
         self.genre = nn.Embedding(n_genres, genre_size)
         self.event_encoder = EventEncoder(event_size)
-        self.encoder = FrameGRU(PITCHES, 0, hidden, bidirectional=True)
+        self.encoder = RollGRU(PITCHES, 0, hidden, bidirectional=True)
         summary = 2 * hidden + event_size + genre_size
         self.mean = nn.Linear(summary, latent)
         self.log_variance = nn.Linear(summary, latent)
         self.first_state = nn.Linear(latent + genre_size, hidden)
-        self.decoder = FrameGRU(PITCHES, genre_size, hidden)
+        self.decoder = RollGRU(PITCHES, genre_size, hidden)
         self.frame = nn.Linear(hidden, PITCHES)
 
     @torch.no_grad()
@@ -70,20 +75,29 @@ class CVAE(Model):
 
         `leak_target` feeds each frame to its own prediction, only to reproduce the published error.
         """
-        frames = roll.transpose(1, 2)
-        if not leak_target:
-            frames = nn.functional.pad(frames[:, :-1], (0, 0, 1, 0))
-        embedded = self.genre(genre)
-        states = self.decoder(frames, embedded, self._first_state(z, embedded))
-        return self.frame(states).float().transpose(1, 2)
+        return self.frame(self._states(z, genre, roll, leak_target)).float().transpose(1, 2)
 
     def nll(self, z: Tensor, genre: Tensor, roll: Tensor, most_notes: Tensor | None = None) -> Tensor:
         """-log p(X | z, y) in nats, (B,): binary cross-entropy of the cells, teacher-forced. `most_notes` is unused."""
-        return cross_entropy(self.decode(z, genre, roll).transpose(1, 2), roll.transpose(1, 2))
+        return self._errors(z, genre, roll, cross_entropy)
 
     def squared_error(self, z: Tensor, genre: Tensor, roll: Tensor) -> Tensor:
         """Squared error of the teacher-forced probabilities, summed over a window's cells, (B,)."""
-        return squared_error(self.decode(z, genre, roll), roll)
+        return self._errors(z, genre, roll, squared_error)
+
+    def _errors(self, z: Tensor, genre: Tensor, roll: Tensor, error: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """`error` of the logits and the cells; on a CPU of a few windows at a time, which needs less memory."""
+        states, frames = self._states(z, genre, roll), roll.transpose(1, 2)
+        n = max(1, _FRAMES_AT_ONCE // roll.shape[2]) if roll.device.type == "cpu" else len(roll)
+        parts = zip(states.split(n), frames.split(n), strict=True)
+        return torch.cat([error(self.frame(part).float(), cells) for part, cells in parts])
+
+    def _states(self, z: Tensor, genre: Tensor, roll: Tensor, leak_target: bool = False) -> Tensor:
+        """The decoder's states (B, T, hidden), teacher-forced."""
+        frames, embedded = roll.transpose(1, 2), self.genre(genre)
+        if not leak_target:
+            frames = nn.functional.pad(frames[:, :-1], (0, 0, 1, 0))
+        return self.decoder(frames, embedded, self._first_state(z, embedded))
 
     def chance_shape(self, seq_len: int, playing: Playing) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window of `seq_len` frames; None if nothing is drawn."""

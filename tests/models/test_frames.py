@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.frames import convolve, convolve_by_library, convolve_transposed, convolve_transposed_by_library
+from models.frames import (
+    convolve,
+    convolve_by_library,
+    convolve_transposed,
+    convolve_transposed_by_library,
+    quadratic_form,
+    quadratic_form_by_library,
+)  # fmt: skip
 
 CASES = {
     "convolution": (convolve, F.conv1d, 1, {"padding": 2}, (8, 6, 5)),
@@ -58,6 +65,20 @@ def test_other_devices_compute_the_same(
     if ours is convolve:
         bias = torch.randn(8, dtype=torch.float64)
         torch.testing.assert_close(branch(frames, weight, bias, stride), ours(frames, weight, bias, stride))
+
+
+@pytest.mark.parametrize("length", [16, 2])
+def test_a_quadratic_form_has_the_derivatives_of_its_sums(length: int) -> None:
+    frames, half = (torch.randn(*size, dtype=torch.float64, requires_grad=True) for size in ((3, length, 4), (4, 4, 5)))
+    leaves = [frames, half]
+    weight = half + half.transpose(0, 1).flip(2)
+    expected = (frames * convolve(frames, weight)).sum((1, 2))
+    wanted = torch.autograd.grad((expected * torch.arange(1, 4)).sum(), leaves, retain_graph=True)
+    for each in (quadratic_form(frames, weight), quadratic_form_by_library(frames, weight)):
+        torch.testing.assert_close(each, expected)
+        gradients = torch.autograd.grad((each * torch.arange(1, 4)).sum(), leaves, retain_graph=True)
+        for ours, theirs in zip(gradients, wanted, strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 def test_neighbours_outside_a_short_window_are_silent() -> None:

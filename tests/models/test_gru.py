@@ -5,8 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.gru import FrameGRU, _Recurrence, sounding
+from models.gru import FrameGRU, _Recurrence
 from models.prior import Autoregressive
+from models.rolls.keys import sounding
+from models.rolls.roll_gru import RollGRU
 from models.study.token_gru import TokenGRU
 
 
@@ -41,16 +43,23 @@ def test_frame_gru_has_the_states_and_gradients_of_torchs_gru(
             torch.testing.assert_close(our_gradient, their_gradient)
 
 
-def test_silent_columns_of_frames_add_nothing() -> None:
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("with_constant", [False, True])
+def test_roll_gru_is_torchs_gru_without_the_silent_keys(with_constant: bool, bidirectional: bool) -> None:
     frames = torch.zeros(5, 7, 6, dtype=torch.float64)
     assert sounding(frames) == slice(0, 1)
-    frames[2, 3, 1], frames[4, 0, 3] = -1.0, 0.5
+    frames[2, 3, 1], frames[4, 0, 3] = 1.0, 0.5
     assert sounding(frames) == slice(1, 4)
-    gru = FrameGRU(6, 0, 4).double()
-    found, expected = gru(frames), gru.gru(frames)[0]
-    torch.testing.assert_close(found, expected)
-    gradients = (torch.autograd.grad(each.square().sum(), gru.gru.weight_ih_l0)[0] for each in (found, expected))
-    torch.testing.assert_close(*gradients)
+    gru = RollGRU(6, 3 if with_constant else 0, 4, bidirectional=bidirectional).double()
+    constant = torch.randn(5, 3, dtype=torch.float64, requires_grad=True) if with_constant else None
+    inputs = frames if constant is None else torch.cat([frames, constant[:, None].expand(-1, 7, -1)], dim=2)
+    leaves = [tensor for tensor in (constant, *gru.parameters()) if tensor is not None]
+    for found, expected in zip(gru.run(frames, constant), gru.gru(inputs), strict=True):
+        torch.testing.assert_close(found, expected)
+        weighting = torch.randn_like(expected)
+        gradients = (torch.autograd.grad((x * weighting).sum(), leaves, retain_graph=True) for x in (found, expected))
+        for ours, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 def test_gradients_of_the_last_states_are_those_of_torchs_gru() -> None:
@@ -69,10 +78,10 @@ def test_under_autocast_products_with_the_state_are_in_half_precision_only_if_al
     gru = FrameGRU(3, 0, 16, half_products=half_products)
     gates, start = torch.randn(7, 1, 48, 5, requires_grad=True), torch.zeros(1, 16, 5)
     weight, bias = gru.recurrent_weights()
-    exact = _Recurrence.apply(gates, start, weight, bias, torch.float32)[0]
+    exact = _Recurrence.apply(gates.clone(), start, weight, bias, torch.float32)[0]
     with torch.autocast("cpu", torch.bfloat16):
         products = gru.product_type(weight)
-        states = _Recurrence.apply(gates, start, weight, bias, products)[0]
+        states = _Recurrence.apply(gates.clone(), start, weight, bias, products)[0]
         found = torch.autograd.grad(states.square().sum(), gates, retain_graph=True)[0]
     assert products == (torch.bfloat16 if half_products else torch.float32) and states.dtype == torch.float32
     assert torch.equal(states, exact) != half_products
