@@ -11,7 +11,6 @@ from ..dropout import Masks, dropped
 # Wavelengths of the slowest and the fastest rotation, in frames or semitones, divided by 2 pi.
 _SLOWEST, _FASTEST = 200.0, 1.0
 _FEED_FORWARD = 3  # width of the feed-forward layer, in widths
-_FIRST_PLACES = 64  # initial capacity of the memory, in notes
 
 
 class Rotation(NamedTuple):
@@ -19,31 +18,6 @@ class Rotation(NamedTuple):
 
     cosine: Tensor
     sine: Tensor
-
-
-class Memory:
-    """Keys and values of the notes so far, for decoding note after note: (B, heads, places, head size) each."""
-
-    def __init__(self, like: Tensor, is_note: Tensor, heads: int, head_size: int) -> None:
-        """`is_note` bool (B, most notes): False for padding after a beginning with fewer notes than others."""
-        self.keys = like.new_empty(len(is_note), heads, min(is_note.shape[1], _FIRST_PLACES), head_size)
-        self.values = torch.empty_like(self.keys)
-        self.visible = is_note[:, None, None]
-        self.length = 0
-
-    def add(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Append keys and values (B, heads, n, head size); returns all so far, and the mask of visible ones."""
-        end = self.length + key.shape[2]
-        while end > self.keys.shape[2]:
-            self.keys = torch.cat([self.keys, torch.empty_like(self.keys)], dim=2)
-            self.values = torch.cat([self.values, torch.empty_like(self.values)], dim=2)
-        self.keys[:, :, self.length : end], self.values[:, :, self.length : end] = key, value
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end], self.visible[..., :end]
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop all rolls but `rows`, int64 (b,)."""
-        self.keys, self.values, self.visible = self.keys[rows], self.values[rows], self.visible[rows]
 
 
 class RelativeTimeAndPitch(nn.Module):
@@ -92,33 +66,23 @@ class Block(nn.Module):
         nn.init.zeros_(self.condition.bias)
 
     def forward(
-        self, notes: Tensor, scales: Tensor, rotation: Rotation, memory: Memory | None = None,
-        masks: Masks | None = None, layer: int = 0,
-    ) -> Tensor:  # fmt: skip
+        self, notes: Tensor, scales: Tensor, rotation: Rotation, masks: Masks | None = None, layer: int = 0
+    ) -> Tensor:
         """(B, N, width) from `notes` (B, N, width) and `scales` (B, N, 4 * width), outputs of the layer `condition`.
 
-        With `memory` each note attends to the notes in it too. `masks`: dropout of what each part adds; the parts are
-        the layers `layer` and `layer` + 1 of these masks.
+        `masks`: dropout of what each part adds; the parts are the layers `layer` and `layer` + 1 of these masks.
         """
         scale_attention, shift_attention, scale_feed, shift_feed = scales.chunk(4, dim=-1)
-        attended = self._attention(modulate(notes, scale_attention, shift_attention), rotation, memory)
+        attended = self._attention(modulate(notes, scale_attention, shift_attention), rotation)
         notes = notes + dropped(attended, masks, layer)
         fed = modulate(notes, scale_feed, shift_feed)
         return notes + dropped(self.narrow(F.relu(self.widen(fed)).square()), masks, layer + 1)
 
-    def _attention(self, notes: Tensor, rotation: Rotation, memory: Memory | None) -> Tensor:
+    def _attention(self, notes: Tensor, rotation: Rotation) -> Tensor:
         batch, n_notes, width = notes.shape
         heads = self.attend(notes).view(batch, n_notes, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = heads.unbind(0)
-        query, key = rotate(query, rotation), rotate(key, rotation)
-        visible = None
-        if memory is not None:
-            key, value, visible = memory.add(key, value)
-        # A single note attends to the whole memory. Several notes come at the beginning, with causal attention.
-        if n_notes == 1:
-            mixed = F.scaled_dot_product_attention(query, key, value, visible)
-        else:
-            mixed = attend_to_past(query, key, value)
+        mixed = attend_to_past(rotate(query, rotation), rotate(key, rotation), value)
         return self.attended(mixed.transpose(1, 2).reshape(batch, n_notes, width))
 
 

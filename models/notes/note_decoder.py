@@ -86,12 +86,14 @@ class NoteDecoder(nn.Module):
     def embed(self, past: Past) -> Tensor:
         """Embeddings (B, N, width) of the last note before each choice."""
         first = past.pitch < 0
-        pitch = past.pitch.clamp_min(0)
-        note = self.pitch(pitch) + self.pitch_class(pitch % _PITCH_CLASSES)
-        note = note + self.duration(self._limited(past.duration))
+        note = self.embed_pitch(past.pitch.clamp_min(0)) + self.duration(self._limited(past.duration))
         before = torch.where(first[..., None], self.beginning.to(note.dtype), note)
-        state = before + self.wait(self._limited(past.wait)) + self.place(self._place(past.onset))
+        state = before + self.wait(self._limited(past.wait)) + self.place(self.place_of(past.onset))
         return state.to(product_type(state))
+
+    def embed_pitch(self, pitch: Tensor) -> Tensor:
+        """The part of the embeddings that depends on pitches, of any shape."""
+        return self.pitch(pitch) + self.pitch_class(pitch % _PITCH_CLASSES)
 
     def rotate(self, past: Past) -> Rotation:
         """Rotary angles of the notes, by onset and pitch."""
@@ -100,7 +102,8 @@ class NoteDecoder(nn.Module):
     def _limited(self, frames: Tensor) -> Tensor:
         return frames.clamp_max(self.horizon)
 
-    def _place(self, onset: Tensor) -> Tensor:
+    def place_of(self, onset: Tensor) -> Tensor:
+        """Index of each onset in the tables of places."""
         return torch.where(onset == 0, self.stretch, onset % self.stretch)
 
     def states(self, past: Past, condition: Tensor, before: Notes | None = None, masks: Masks | None = None) -> Tensor:
@@ -174,7 +177,7 @@ class NoteDecoder(nn.Module):
 
     def onset_features(self, wait: Tensor, onset: Tensor) -> list[Tensor]:
         """Features of the next note's onset for the heads of pitch and of duration, (B, N, width) each."""
-        return list((self.next_wait(self._limited(wait)) + self.next_place(self._place(onset))).chunk(2, dim=-1))
+        return list((self.next_wait(self._limited(wait)) + self.next_place(self.place_of(onset))).chunk(2, dim=-1))
 
     def _duration(self, durations: Tensor, notes: Notes, n_frames: Tensor) -> Tensor:
         """log p (B, N) of each note's duration, from log-probabilities (B, N, horizon + 1) of 1, 2, ..., more."""
@@ -229,24 +232,24 @@ class Rules(NamedTuple):
         following = F.pad(notes.onset, (0, 1)).scatter(1, notes.count[:, None], longest)
         last_of_frame = (following != past.onset) & (past.pitch >= 0)
         first_free = torch.where(last_of_frame, first_free[rows, past.onset], past.onset + 1)
-        waits = allowed_waits(past.onset, past.pitch, highest_free[rows, past.onset], first_free, n_frames, horizon)
+        can_follow = highest_free[rows, past.onset] > past.pitch
+        waits = allowed_waits(past.onset, can_follow, first_free, n_frames, horizon)
         wait = notes.onset - past.onset[:, :-1]
         pitches = allowed_pitches(silent_before[rows, notes.onset], wait, past.pitch[:, :-1])
         return cls(waits, pitches | ~notes.present()[..., None])
 
 
 def allowed_waits(
-    onset: Tensor, pitch: Tensor, highest_free: Tensor, first_free: Tensor, n_frames: Tensor | int, horizon: int
+    onset: Tensor, can_follow: Tensor, first_free: Tensor, n_frames: Tensor | int, horizon: int
 ) -> Tensor:
-    """Mask (..., horizon + 1) of waits after a note at `onset` and `pitch` to a frame in which some key can begin.
+    """Mask (..., horizon + 1) of waits after a note at `onset` to a frame in which some key can begin.
 
-    `highest_free`: the highest key that can begin in the same frame. `first_free`: the first later frame in which any
-    key can begin. Waits beyond the end, `n_frames`, are allowed.
+    `can_follow`: whether a higher key can begin in the same frame. `first_free`: the first later frame in which any key
+    can begin. Waits beyond the end, `n_frames`, are allowed.
     """
     wait = torch.arange(horizon + 1, device=onset.device)
-    to_end = (n_frames - onset)[..., None]
-    allowed = (onset[..., None] + wait >= first_free[..., None]) | (wait >= to_end)
-    allowed[..., 0] = highest_free > pitch
+    allowed = wait >= (first_free.clamp_max(n_frames) - onset)[..., None]
+    allowed[..., 0] = can_follow
     return allowed
 
 

@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from ..playing import Playing
-from .note_attention import Memory
-from .note_decoder import NoteDecoder, Past, allowed_pitches, allowed_waits, gather_rows
+from .note_decoder import NoteDecoder, Past, allowed_pitches, allowed_waits
 from .notes import Notes
+from .step_decoder import StepDecoder
 
 NUMBERS_A_NOTE = 3  # uniform numbers for its wait, its pitch and its duration
 MOST_NOTES = 512  # in a window
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def draw_notes(
     decoder: NoteDecoder,
     condition: Tensor,
@@ -32,17 +32,26 @@ def draw_notes(
     return _Sampler(decoder, condition, n_frames, playing, beginning, first_frame, uniform.shape[1]).sample(uniform)
 
 
-def choose(logits: Tensor, uniform: Tensor, playing: Playing) -> Tensor:
-    """An index for each row of logits (B, n), divided by the temperature already, by `uniform` (B,) in [0, 1)."""
-    if not playing.temperature:
-        return logits.argmax(1)
+def choose(logits: Tensor, uniform: Tensor, playing: Playing, end: Tensor | None = None) -> Tensor:
+    """An index for each row of logits (B, n), divided by the temperature already, by `uniform` (B,) in [0, 1).
+
+    `end` int64 (B,): all choices from there on are one, with index `end`; beyond the last, there are none.
+    """
     probability = logits.softmax(1)
-    if playing.nucleus < 1:
+    if not playing.temperature or playing.nucleus < 1:
+        if end is not None:
+            later = torch.arange(logits.shape[1], device=end.device) >= end[:, None]
+            together = (probability * later).sum(1, keepdim=True)
+            last = end[:, None].clamp_max(logits.shape[1] - 1)
+            probability = probability.masked_fill(later, 0).scatter_add(1, last, together)
+        if not playing.temperature:
+            return probability.argmax(1)
         likeliest, order = probability.sort(1, descending=True)
         likeliest[likeliest.cumsum(1) - likeliest >= playing.nucleus] = 0
         probability = torch.zeros_like(probability).scatter(1, order, likeliest)
     reached = probability.cumsum(1)
-    return (reached <= uniform[:, None].to(reached.dtype) * reached[:, -1:]).sum(1).clamp_max(logits.shape[1] - 1)
+    chosen = (reached <= uniform[:, None] * reached[:, -1:]).sum(1).clamp_max_(logits.shape[1] - 1)
+    return chosen if end is None else torch.minimum(chosen, end)
 
 
 class _Sampler:
@@ -52,96 +61,68 @@ class _Sampler:
         self, decoder: NoteDecoder, condition: Tensor, n_frames: int, playing: Playing, beginning: Notes,
         first_frame: int, most: int,
     ) -> None:  # fmt: skip
-        self.decoder, self.n_frames, self.playing, self.first_frame = decoder, n_frames, playing, first_frame
-        self.beginning, self.n_stretches = beginning, condition.shape[1]
-        heads = (decoder.wait_head, decoder.pitch_head, decoder.duration_head)
-        self.conditions = [layer.condition(condition) for layer in (*decoder.blocks, *heads)]
+        self.n_frames, self.playing, self.first_frame, self.beginning = n_frames, playing, first_frame, beginning
         device, past = condition.device, Past.of(beginning)
+        self.keys = torch.arange(decoder.pitches, device=device)
         self.row = torch.arange(len(condition), device=device)
-        places = torch.arange(past.onset.shape[1] + most, device=device)
-        is_note = (places <= beginning.count[:, None]) | (places >= past.onset.shape[1])
-        self.memories = [
-            Memory(self.conditions[0], is_note, block.heads, decoder.width // block.heads) for block in decoder.blocks
-        ]
         self.free_from = torch.zeros(len(condition), decoder.pitches, dtype=torch.int64, device=device)
         ends = beginning.onset + beginning.duration + 1
         self.free_from.scatter_reduce_(1, beginning.pitch, torch.where(beginning.present(), ends, 0), "amax")
-        state = self._states(past)
         last = beginning.count[:, None]
-        self.state = state.gather(1, last[..., None].expand(-1, -1, state.shape[2]))
         self.onset, self.pitch = past.onset.gather(1, last)[:, 0], past.pitch.gather(1, last)[:, 0]
+        self.decoder = StepDecoder(decoder, condition, n_frames, playing.temperature or 1.0)
+        self.decoder.begin(past, beginning.count, most)
 
     def sample(self, uniform: Tensor) -> Notes:
         notes = [self.beginning.flat()]
-        for numbers in uniform.unbind(1):
-            wait, onset = self._draw_onset(numbers[self.row, 0])
-            continues = onset < self.n_frames
-            if not continues.any():
-                break
-            if continues.sum() <= len(continues) // 2:
-                self._keep(continues.nonzero()[:, 0])
-                wait, onset, continues = wait[continues], onset[continues], continues[continues]
+        for numbers in uniform.to(self.decoder.dtype).unbind(1):
             numbers = numbers[self.row]
+            wait = self._draw_wait(numbers[:, 0])
+            onset = self.onset + wait
+            continues = onset < self.n_frames
+            n_left = int(continues.sum())
+            if not n_left:
+                break
+            if n_left < len(onset):
+                kept = _first_places(continues, n_left)
+                self._keep(kept)
+                wait, onset, numbers = wait[kept], onset[kept], numbers[kept]
             pitch, duration = self._draw_note(wait, onset, numbers)
-            # A finished window stays at its end until `_keep` removes it.
-            onset = torch.where(continues, onset, self.n_frames)
-            notes.append(tuple(field[continues] for field in (self.row, onset, pitch, duration)))
+            notes.append((self.row, onset, pitch, duration))
             self.free_from.scatter_(1, pitch[:, None], (onset + duration + 1)[:, None])
             self.onset, self.pitch = onset, pitch
-            self.state = self._states(Past(*(field[:, None] for field in (onset, pitch, duration, wait))))
+            self.decoder.add(onset, pitch, duration, wait)
         row, *fields = (torch.cat(column) for column in zip(*notes, strict=True))
         order = row.argsort(stable=True)
         return Notes.of_rows(row[order], [field[order] for field in fields], len(uniform))
 
-    def _states(self, past: Past) -> Tensor:
-        """States after the notes of `past` (B, N), which are added to the memory."""
-        decoder = self.decoder
-        # In training no note extends beyond the end of a window.
-        past = past._replace(duration=torch.minimum(past.duration, self.n_frames - past.onset))
-        state, rotation = decoder.embed(past), decoder.rotate(past)
-        here = decoder.stretch_of(past.onset, self.n_stretches)
-        for block, condition, memory in zip(decoder.blocks, self.conditions, self.memories, strict=False):
-            state = block(state, gather_rows(condition, here), rotation, memory)
-        return state
-
-    def _draw_onset(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Wait and onset of the next note, (b,); the onset is beyond the end if there is no note."""
-        decoder, onset = self.decoder, self.onset
-        here = decoder.stretch_of(onset, self.n_stretches)[:, None]
-        logits = decoder.wait_head(self.state, gather_rows(self.conditions[-3], here))[:, 0]
-        keys = torch.arange(1, decoder.pitches + 1, device=onset.device)
-        highest_free = ((self.free_from <= onset[:, None]) * keys).amax(1) - 1
-        first_free = torch.maximum(self.free_from.amin(1), onset + 1)
-        allowed = allowed_waits(onset, self.pitch, highest_free, first_free, self.n_frames, decoder.horizon)
-        waits = torch.arange(decoder.horizon + 1, device=onset.device)
-        to_end, to_first = self.n_frames - onset[:, None], self.first_frame - onset[:, None]
-        logits = self._tempered(logits).masked_fill(~allowed | (waits < to_first), -torch.inf)
-        # All waits beyond the end are one choice.
-        beyond = logits.masked_fill(waits < to_end, -torch.inf).logsumexp(1, keepdim=True)
-        closing = torch.where(waits == to_end.clamp(0, decoder.horizon), beyond, -torch.inf)
-        wait = choose(torch.where(waits < to_end, logits, closing), numbers, self.playing)
-        return wait, onset + wait
+    def _draw_wait(self, numbers: Tensor) -> Tensor:
+        """Wait for the next note, (b,), or until the end of the window if there is no note."""
+        onset = self.onset
+        free = self.free_from <= onset[:, None]
+        can_follow = (free & (self.keys > self.pitch[:, None])).any(1) & (onset >= self.first_frame)
+        first_free = torch.maximum(self.free_from.amin(1), onset + 1).clamp_min_(self.first_frame)
+        allowed = allowed_waits(onset, can_follow, first_free, self.n_frames, self.decoder.horizon)
+        logits = self.decoder.wait_logits().masked_fill_(~allowed, -torch.inf)
+        return choose(logits, numbers, self.playing, self.n_frames - onset)
 
     def _draw_note(self, wait: Tensor, onset: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Pitch and duration of notes at `onset`, (b,) each."""
-        decoder = self.decoder
-        there = decoder.stretch_of(onset, self.n_stretches)[:, None]
-        for_pitch, for_duration = decoder.onset_features(wait[:, None], onset[:, None])
-        logits = decoder.pitch_head(self.state, gather_rows(self.conditions[-2], there), for_pitch)[:, 0]
+        self.decoder.choose_onset(wait, onset)
         allowed = allowed_pitches(self.free_from <= onset[:, None], wait, self.pitch)
-        logits = self._tempered(logits).masked_fill(~allowed, -torch.inf)
+        logits = self.decoder.pitch_logits().masked_fill_(~allowed, -torch.inf)
         pitch = choose(logits, numbers[:, 1], self.playing)
-        for_duration = for_duration + decoder.next_pitch(pitch[:, None])
-        logits = decoder.duration_head(self.state, gather_rows(self.conditions[-1], there), for_duration)[:, 0]
-        return pitch, choose(self._tempered(logits), numbers[:, 2], self.playing) + 1
-
-    def _tempered(self, logits: Tensor) -> Tensor:
-        return logits / (self.playing.temperature or 1.0)
+        return pitch, choose(self.decoder.duration_logits(pitch), numbers[:, 2], self.playing) + 1
 
     def _keep(self, rows: Tensor) -> None:
         """Drop all windows but `rows`, int64 (b,)."""
-        self.row, self.free_from, self.state = self.row[rows], self.free_from[rows], self.state[rows]
+        self.row, self.free_from = self.row[rows], self.free_from[rows]
         self.onset, self.pitch = self.onset[rows], self.pitch[rows]
-        self.conditions = [condition[rows] for condition in self.conditions]
-        for memory in self.memories:
-            memory.keep(rows)
+        self.decoder.keep(rows)
+
+
+def _first_places(continues: Tensor, n: int) -> Tensor:
+    """The `n` rows that continue, int64 (n,): those of the first n places keep theirs, the others fill the gaps."""
+    rows = torch.arange(n, device=continues.device)
+    rows[~continues[:n]] = continues[n:].nonzero()[:, 0] + n
+    return rows

@@ -1,14 +1,17 @@
 """Rolls as lists of notes, their probabilities and samples, exact on rolls so small that all can be listed."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from benchmarks.density.frame_model import FrameModel
 from benchmarks.density.note_model import NoteModel
-from models.notes.note_decoder import NoteDecoder
+from models.notes.note_decoder import NoteDecoder, Past
 from models.notes.note_sampling import choose, draw_notes
 from models.notes.notes import Notes, notes_to_roll, roll_to_notes
+from models.notes.step_decoder import StepDecoder
 from models.playing import Playing
 
 
@@ -126,6 +129,64 @@ def test_a_sample_depends_on_its_own_numbers_only() -> None:
     for row in range(6):
         alone = draw_notes(decoder, condition[row : row + 1], 16, uniform[row : row + 1])
         assert torch.equal(notes_to_roll(alone, 8, 16)[0], together[row])
+
+
+def test_without_windows_there_are_no_notes() -> None:
+    drawn = draw_notes(decoder_of(8, 16), torch.zeros(0, 8, 8).double(), 16, torch.zeros(0, 40, 3).double())
+    assert drawn.onset.shape == (0, 0) and drawn.count.shape == (0,)
+
+
+def test_choices_from_an_end_on_are_one() -> None:
+    logits, uniform = torch.tensor([0.3, 0.4, 0.2, 0.1]).log().repeat(4, 1), torch.tensor([0.1, 0.5, 0.75, 0.95])
+    end = torch.tensor([1, 2, 2, 9])
+    assert choose(logits, uniform, Playing(), end).tolist() == [0, 1, 2, 3]
+    assert choose(logits, uniform, Playing(temperature=0), end).tolist() == [1, 1, 1, 1]
+    assert choose(logits, uniform, Playing(temperature=0), end - 1).tolist() == [0, 1, 1, 1]
+    # With a total probability of .5 the largest choice alone is kept, and it is the end.
+    assert choose(logits, uniform, Playing(nucleus=0.5), torch.ones(4, dtype=torch.int64)).tolist() == [1, 1, 1, 1]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("beginning", [False, True])
+def test_steps_have_the_states_of_whole_windows(beginning: bool) -> None:
+    """Logits of every choice, note after note, against one pass over all notes; one window ends first."""
+    decoder, condition = decoder_of(8, 16), torch.randn(2, 8, 8, dtype=torch.float64)
+    roll = (torch.rand(2, 8, 16, generator=torch.Generator().manual_seed(1)) < 0.3).double()
+    notes = roll_to_notes(roll)
+    n_begun, n = (torch.tensor([2, 1]) if beginning else torch.zeros(2, dtype=torch.int64)), int(notes.count.max())
+    steps, past = StepDecoder(decoder, condition, 16, temperature=0.5), Past.of(notes)
+    state = decoder.states(past, condition)
+    begun = Notes.of_rows(*_first(notes, n_begun))
+    steps.begin(Past.of(begun), n_begun, n)
+    row, column = torch.arange(2), n_begun
+    stretch = decoder.stretch_of(past.onset, 8)
+    for step in range(int((notes.count - n_begun).min())):
+        if step == 2:
+            steps.keep(torch.tensor([1]))
+            row, column = row[1:], column[1:]
+        onset, pitch, duration = (field[row, column] for field in notes[:3])
+        wait, here = onset - past.onset[row, column], stretch[row, column]
+        there, last = decoder.stretch_of(onset, 8), state[row, column][:, None]
+        for_pitch, for_duration = decoder.onset_features(wait[:, None], onset[:, None])
+        for_duration = for_duration + decoder.next_pitch(pitch[:, None])
+
+        waits = decoder.wait_head(last, decoder.wait_head.condition(condition[row, here])[:, None])
+        pitches = decoder.pitch_head(last, decoder.pitch_head.condition(condition[row, there])[:, None], for_pitch)
+        of_duration = decoder.duration_head.condition(condition[row, there])[:, None]
+        durations = decoder.duration_head(last, of_duration, for_duration)
+        close = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-10)
+        close(steps.wait_logits(), waits[:, 0] / 0.5)
+        steps.choose_onset(wait, onset)
+        close(steps.pitch_logits(), pitches[:, 0] / 0.5)
+        close(steps.duration_logits(pitch), durations[:, 0] / 0.5)
+        steps.add(onset, pitch, duration, wait)
+        column = column + 1
+
+
+def _first(notes: Notes, count: Tensor) -> tuple[Tensor, list[Tensor], int]:
+    """The first notes of each window, as `Notes.of_rows` takes them."""
+    row, *fields = notes._replace(count=count).flat()
+    return row, fields, len(count)
 
 
 def test_temperature_and_nucleus() -> None:
