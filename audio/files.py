@@ -5,7 +5,6 @@ import wave
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from audio.options import SoundFileOptions
 from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
@@ -52,6 +51,8 @@ def write_wav(path: Path, audio: np.ndarray) -> None:
 
 def encode_mp3(audio: np.ndarray) -> bytes:
     """Encode float32 (n_samples,) in [-1, 1] at `SAMPLE_RATE` as a mono MP3 file of variable bit rate."""
+    import soundfile
+
     file = io.BytesIO()
     settings = {"bitrate_mode": "VARIABLE", "compression_level": _MP3_COMPRESSION}
     soundfile.write(file, audio, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III", **settings)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from common.data_folder import DataFolder
 
@@ -85,6 +84,8 @@ class RollStore:
 
         Raises `UserError` where there is no store, one of another format, or a damaged one.
         """
+        import pandas as pd  # generate.py, which opens no store, starts without it
+
         folder = Path(folder)
         info = STORE.read_info(folder)
         STORE.verify(folder, info, [SONGS])

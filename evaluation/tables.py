@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.files import check_outputs, require_writable, write_text
-from common.text import printable
+from common.text import aligned, printable
 
 ALL_ID, ALL_NAME = -1, "all"
 # Column kinds: label, our result, baseline, published value, share (shaded).
@@ -188,9 +188,7 @@ def format_table(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     shown = shown_columns(frame, columns, str(frame["condition"].iloc[0]) if "condition" in frame else "genre")
     cells = [[column.heading for column in shown]]
     cells += [[_show(value) for value in row] for row in frame[[c.key for c in shown]].itertuples(index=False)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [[first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])] for first, *rest in cells]
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    return aligned(cells)
 
 
 def _show(value: Any) -> str:

@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional as F
 
 from common.device import select_device
 from common.errors import UserError
 from common.genres import choose_genres, choose_one_genre, genre_file_names
-from common.text import short_name
+from common.text import aligned, printable, short_name
 from data.pianoroll import drop_short_notes, roll_notes
 from data.song_windows import read_song_roll, read_song_windows
-from evaluation.metrics.reconstruction import count, f1
 from evaluation.options import PRIOR, SOURCES
 from evaluation.samples import sampling
 from evaluation.samples.clips import ClipSource
 from evaluation.samples.sampling import Performance
-from evaluation.tables import LABEL, OURS, columns, format_table
 from figures.roll_sheet import RollPanel, SheetRows
 from generation.options import Options
 from models import CVAE, Generator
@@ -33,10 +30,6 @@ from models.weight_files import folder_of, hybrid_file, hybrid_path
 
 _CONTEXT = 64  # frames of a song that its continuation begins with
 SHEET_CLIPS = 8  # of each genre
-CLIP_COLUMNS = (
-    *columns(LABEL, genre="{condition}"),
-    *columns(OURS, clips="clips", empty="empty", notes="notes/clip", polyphony="polyphony"),
-)
 
 
 class Music(NamedTuple):
@@ -99,7 +92,8 @@ def make_clips(options: Options) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
     trained = load_player(options, options.source, SOURCES)
     source = ClipSource(trained, {}, options.latents, performance_of(options), options.seed, options.min_note_frames)
-    rolls, rows, table = {}, [], []
+    rolls, rows = {}, []
+    table = [(printable(trained.condition), "clips", "empty", "notes/clip", "polyphony")]
     chosen = choose_genres(options.genre, trained.genres, trained.condition)
     for genre_id in chosen:
         genre, run = trained.genres[genre_id], run_name(options, trained, genre_id)
@@ -109,9 +103,8 @@ def make_clips(options: Options) -> Music:
         n_empty = sum(not clip.any() for clip in clips)
         notes = float(np.mean([len(roll_notes(clip).pitch) for clip in clips]))
         polyphony = float(np.mean([clip.sum(axis=0).mean() for clip in clips]))
-        table.append((genre, options.count, n_empty, notes, polyphony))
-    frame = pd.DataFrame(table, columns=[column.key for column in CLIP_COLUMNS])
-    print(format_table(frame.assign(condition=trained.condition), CLIP_COLUMNS))
+        table.append((printable(genre), str(options.count), str(n_empty), f"{notes:.4g}", f"{polyphony:.4g}"))
+    print(aligned(table))
     print("polyphony: sounding keys, mean over all frames; empty clips count in both means")
     shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
     title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"
@@ -122,6 +115,8 @@ def make_clips(options: Options) -> Music:
 @torch.no_grad()
 def reconstruct(options: Options) -> Music:
     """Every window of a file through the CVAE: posterior mean, and decoding without teacher forcing."""
+    from evaluation.metrics.reconstruction import count, f1
+
     trained = load_encoder(options, options.seq_len)
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name, seq_len, rate = short_name(options.reconstruct.stem), trained.seq_len, trained.frames_per_second

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -20,6 +19,9 @@ from models import CVAE
 from models.base import Decoded
 from models.trained import Trained, load
 from models.weight_files import hybrid_file, hybrid_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REMEDY = "train it with train_hybrid.py, or name weights with --checkpoint"
 
@@ -74,8 +76,10 @@ class Subject(Evaluated):
                 every[name][index] = value.double().cpu()
         return every
 
-    def table(self, **values: Tensor) -> pd.DataFrame:
+    def table(self, **values: Tensor) -> "pd.DataFrame":
         """A row for each window: `values`, (n_windows,) each, and the column genre_id."""
+        import pandas as pd
+
         return pd.DataFrame({**values, "genre_id": self.windows.genre_on_host.numpy()})
 
 

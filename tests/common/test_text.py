@@ -1,6 +1,10 @@
 """Names for files, made of text from users."""
 
-from common.text import MAX_NAME, short_name
+from common.text import MAX_NAME, aligned, short_name
+
+
+def test_columns_are_aligned() -> None:
+    assert aligned([("genre", "n"), ("jazz", "12")]) == "genre   n\njazz   12"
 
 
 def test_names_that_are_cut_stay_apart() -> None:
