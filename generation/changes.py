@@ -10,8 +10,7 @@ from common.genres import choose_one_genre
 from common.text import short_name
 from data.pianoroll import drop_short_notes
 from data.song_windows import read_song_roll
-from evaluation.metrics.reconstruction import count, f1
-from evaluation.statistics.features import onsets
+from evaluation.statistics.features import count, f1, onsets
 from figures.roll_sheet import RollPanel
 from generation.infilling import CONTEXT, Redrawing, frames, vary
 from generation.music import Music, load_note_decoder, performance_of, run_name

@@ -21,6 +21,7 @@ from evaluation.options import PRIOR, SOURCES
 from evaluation.samples import sampling
 from evaluation.samples.clips import ClipSource
 from evaluation.samples.sampling import Performance
+from evaluation.statistics.features import count, f1
 from figures.roll_sheet import RollPanel, SheetRows
 from generation.options import Options
 from models import CVAE, Generator
@@ -115,8 +116,6 @@ def make_clips(options: Options) -> Music:
 @torch.no_grad()
 def reconstruct(options: Options) -> Music:
     """Every window of a file through the CVAE: posterior mean, and decoding without teacher forcing."""
-    from evaluation.metrics.reconstruction import count, f1
-
     trained = load_encoder(options, options.seq_len)
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name, seq_len, rate = short_name(options.reconstruct.stem), trained.seq_len, trained.frames_per_second

@@ -29,7 +29,7 @@ def test_options_are_shown_before_anything_slow_is_imported(program: str) -> Non
 
 
 def test_generation_starts_without_pandas() -> None:
-    program = "import sys, generation.music, audio.files, figures.roll_sheet; print(*sys.modules)"
+    program = "import sys, generation.changes, audio.files, figures.roll_sheet; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"pandas", "soundfile"}.isdisjoint(done.stdout.split())
 

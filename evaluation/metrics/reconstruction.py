@@ -11,7 +11,7 @@ from common.randomness import rng_at
 from data.windows import Batch, WindowSource
 from evaluation.published import MSE, published_for
 from evaluation.samples.evaluated import Subject
-from evaluation.statistics.features import onsets, previous_frame
+from evaluation.statistics.features import count, f1, onsets, previous_frame
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models.playing import THRESHOLD
 
@@ -27,16 +27,6 @@ MSE_COLUMNS = (
 )
 MSE_TABLE = ResultTable("eval_mse-T{T}.csv", "eval_mse.py", MSE_COLUMNS)
 MSE_LEAKING_TABLE = ResultTable("eval_mse_leaking-T{T}.csv", "eval_mse.py --leak-target", MSE_COLUMNS)
-
-
-def f1(hits: float, found: float, true: float) -> float:
-    """F1 of counts, 2 hits / (found + true); 1 if both rolls are empty."""
-    return 2 * hits / (found + true) if found + true else 1.0
-
-
-def count(found: Tensor, true: Tensor) -> list[Tensor]:
-    """Number of cells (or onsets) in both boolean rolls (B, 128, T), in `found` and in `true`, (B,) each."""
-    return [cells.sum((1, 2)).float() for cells in (found & true, found, true)]
 
 
 def baseline_errors(roll: Tensor, pitch_mean: Tensor) -> dict[str, Tensor]:

@@ -14,8 +14,9 @@ from data.pianoroll import drop_short_notes
 from data.song import OCTAVE, PITCHES
 from evaluation.metrics.genre_accuracy import classify
 from evaluation.metrics.genre_classifier import TrainedClassifier
-from evaluation.metrics.reconstruction import another_song, count, f1
+from evaluation.metrics.reconstruction import another_song
 from evaluation.samples.evaluated import Subject
+from evaluation.statistics.features import count, f1
 from evaluation.tables import BASELINE, LABEL, OURS, ResultTable, columns
 
 RESTYLING_TABLE = ResultTable(

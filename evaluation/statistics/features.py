@@ -114,3 +114,13 @@ def repetition(onset: Tensor, block: int) -> Tensor:
     best = similarity.masked_fill(~ends_before, 0).amax(2).double()
     has_onset = count[:, starts] > 0
     return (best * has_onset).sum(1) / has_onset.sum(1)
+
+
+def f1(hits: float, found: float, true: float) -> float:
+    """F1 of counts, 2 hits / (found + true); 1 if both rolls are empty."""
+    return 2 * hits / (found + true) if found + true else 1.0
+
+
+def count(found: Tensor, true: Tensor) -> list[Tensor]:
+    """Number of cells (or onsets) in both boolean rolls (B, 128, T), in `found` and in `true`, (B,) each."""
+    return [cells.sum((1, 2)).float() for cells in (found & true, found, true)]

@@ -15,10 +15,10 @@ from common import device
 from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.metrics.elbo import FrameBaselines, measure_elbo
-from evaluation.metrics.reconstruction import another_song, baseline_errors, count, f1
+from evaluation.metrics.reconstruction import another_song, baseline_errors
 from evaluation.published import ELBO, MSE, published_for
 from evaluation.samples.evaluated import open_subjects
-from evaluation.statistics.features import onsets
+from evaluation.statistics.features import count, f1, onsets
 from models.playing import FEEDBACK
 
 
