@@ -29,8 +29,10 @@ class WindowOrder:
         The last step takes the remaining windows.
         """
         if self._cached.get(stream, (-1,))[0] != epoch:
-            self._cached[stream] = epoch, self._order(epoch, stream)[: self._epoch_windows]
-        return self._cached[stream][1][first : first + self._batch_size]
+            order = self._order(epoch, stream)[: self._epoch_windows]
+            # A copy in 32 bits, so that the order of all windows is freed.
+            self._cached[stream] = epoch, order.int() if len(self._genre) <= torch.iinfo(torch.int32).max else order
+        return self._cached[stream][1][first : first + self._batch_size].long()
 
     def _order(self, epoch: int, stream: int) -> Tensor:
         rng = rng_at("order", self._seed, len(self._genre), epoch, stream)

@@ -164,11 +164,12 @@ class RollStore:
     def windows(self, split: str, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
         """Non-overlapping windows of `seq_len` frames in a split, song after song.
 
-        Returns the song index and the first frame in `frames` of each window, int64 (n_windows,) both.
+        Returns the song index, int32, and the first frame in `frames`, int64, of each window, (n_windows,) both.
         """
         chosen = [index for index, song in enumerate(self.songs) if song.split == split]
         counts = np.array([self.songs[index].n_frames // seq_len for index in chosen], np.int64)
         offsets = np.array([self.songs[index].frame_offset for index in chosen], np.int64)
-        song = np.repeat(np.array(chosen, np.int64), counts)
-        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return song, np.repeat(offsets, counts) + place * seq_len
+        before = np.cumsum(counts) - counts  # windows of the songs before
+        first_frame = seq_len * np.arange(counts.sum())
+        first_frame += np.repeat(offsets - seq_len * before, counts)
+        return np.repeat(np.array(chosen, np.int32), counts), first_frame

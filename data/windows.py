@@ -67,8 +67,9 @@ class _PackedStore:
 class WindowSource:
     """The windows of a split at one T. Sources of one store share its arrays on their device.
 
-    `song` int64 (n_windows,) on the host; `genre` int64 (n_windows,) on the device, `genre_on_host` on the host. A
-    batch copies only its index to the device, and never waits for the device.
+    `song` int32 (n_windows,) on the host; `genre` int64 (n_windows,) on the device, `genre_on_host` on the host. A
+    batch copies only its index to the device, and never waits for the device. A window takes 24 bytes on a CPU, as
+    long as the numbers of frames and notes fit in 32 bits.
     """
 
     def __init__(self, store: RollStore, split: str, seq_len: int, device: torch.device | str = "cpu") -> None:
@@ -82,28 +83,31 @@ class WindowSource:
         self.genre_on_host = torch.from_numpy(store.genre_of_song[song])
         self.genre = self.genre_on_host.to(self.device)
         self._packed = _PackedStore.on(store, self.device)
+        self._song = upload(self.song, self.device)
+        start = torch.tensor([row.frame_offset for row in store.songs], dtype=torch.int64)
+        self._start_of_song = upload(start, self.device)
         self._begin_at(first_frame)
 
     def _begin_at(self, first_frame: np.ndarray) -> None:
         """Set the first frame of each window in the store, int64 (n_windows,)."""
-        self._first_frame_on_host = first_frame
-        first_note, last_note, seconds = _note_ranges(self.store, self.song.numpy(), first_frame, self.seq_len)
-        self._first_frame = upload(torch.from_numpy(first_frame), self.device)
+        self._first_frame_on_host = _compact(first_frame, len(self.store.frames))
+        first_note, n_notes = _notes_of_windows(self.store, self.song.numpy(), first_frame, self.seq_len)
+        self._first_frame = upload(torch.from_numpy(self._first_frame_on_host), self.device)
         self._first_note = upload(torch.from_numpy(first_note), self.device)
         # The host computes the number of notes in a batch without waiting for the device.
-        self._n_notes_on_host = torch.from_numpy(last_note - first_note)
+        self._n_notes_on_host = torch.from_numpy(n_notes)
         self._n_notes = upload(self._n_notes_on_host, self.device)
-        self._first_second = upload(torch.from_numpy(seconds).to(self._packed.time_dtype), self.device)
 
     def __len__(self) -> int:
         return len(self.song)
 
     def moved(self, frames: Tensor) -> "WindowSource":
         """Return the windows moved later by `frames`, int64 (n_windows,) on the host, within their songs."""
-        end_of_song = np.array([song.frame_offset + song.n_frames for song in self.store.songs], np.int64)
-        last = end_of_song[self.song.numpy()] - self.seq_len
+        last = np.array([song.frame_offset + song.n_frames - self.seq_len for song in self.store.songs], np.int64)
+        first_frame = last[self.song.numpy()]
+        np.minimum(first_frame, self._first_frame_on_host + frames.numpy(), out=first_frame)
         source = copy.copy(self)
-        source._begin_at(np.minimum(self._first_frame_on_host + frames.numpy(), last))
+        source._begin_at(first_frame)
         return source
 
     def batch(self, index: Tensor, semitones: Tensor | None = None) -> Batch:
@@ -161,12 +165,14 @@ class WindowSource:
 
     def _events(self, index: Tensor, n_notes: int, semitones: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return `Batch.events` and `Batch.event_window`; `n_notes` is the total over `index`."""
-        count = self._n_notes[index]
+        count = self._n_notes[index].long()
         window = torch.repeat_interleave(count, output_size=n_notes)
         before = count.cumsum(0) - count
         note = torch.arange(n_notes, device=self.device) + (self._first_note[index] - before)[window]
         packed = self._packed
-        seconds = (packed.onset_seconds[note] - self._first_second[index][window]).float()
+        frames = self._first_frame[index] - self._start_of_song[self._song[index]]
+        start = frames.to(packed.time_dtype) / self._frames_per_second
+        seconds = (packed.onset_seconds[note] - start[window]).float()
         onset = (seconds * (self._frames_per_second / self.seq_len)).clamp(0, 1 - 2**-24)
         pitch = packed.pitch[note] / 127
         if semitones is not None:
@@ -189,18 +195,24 @@ def transposed(roll: Tensor, semitones: Tensor) -> Tensor:
     return moved.mul_(on_keyboard[:, None]).transpose(1, 2)
 
 
-def _note_ranges(
+def _compact(places: np.ndarray, end: int) -> np.ndarray:
+    """`places`, int64 below `end`, in 32 bits if they fit."""
+    return places.astype(np.int32) if end <= np.iinfo(np.int32).max else places
+
+
+def _notes_of_windows(
     store: RollStore, song: np.ndarray, first_frame: np.ndarray, seq_len: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return first note, note after the last, and start in seconds from the song's start, (n_windows,) each."""
-    first, last = np.empty(len(song), np.int64), np.empty(len(song), np.int64)
-    seconds = np.empty(len(song), np.float64)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first note of each window in the store, and the number of its notes, int32; (n_windows,) each."""
+    first = _compact(np.empty(len(song), np.int64), len(store.onset_seconds))
+    count = np.empty(len(song), np.int32)
     starts = np.flatnonzero(np.diff(song, prepend=-1))
     for start, end in zip(starts, np.append(starts[1:], len(song))[: len(starts)], strict=True):
         row = store.songs[song[start]]
         onsets = store.onset_seconds[row.note_offset : row.note_offset + row.n_notes]
         frame = first_frame[start:end] - row.frame_offset
-        seconds[start:end] = frame / store.frames_per_second
-        first[start:end] = row.note_offset + np.searchsorted(onsets, seconds[start:end])
-        last[start:end] = row.note_offset + np.searchsorted(onsets, (frame + seq_len) / store.frames_per_second)
-    return first, last, seconds
+        before, after = (
+            np.searchsorted(onsets, frames / store.frames_per_second) for frames in (frame, frame + seq_len)
+        )
+        first[start:end], count[start:end] = row.note_offset + before, after - before
+    return first, count
