@@ -47,6 +47,7 @@ ONLY = {
     "prepare_data.py --builtin": ("--dry-run", "minutes of parsing; tests/data/test_builtin.py reads some scores"),
     "make": ("--dry-run", "make runs these tests"),
     "hf": (None, "fetches from a network"),
+    "label_data.py --midi-dir midi --tables": ("--folders", "the table of this place labels one file"),
     "label_data.py --midi-dir midi --midi-genre-map": ("--folders", "the map of this place labels no file"),
 }
 

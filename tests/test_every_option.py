@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -302,6 +303,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         key = name, number, repr(sorted(options.items()))
         if key not in known:
             place = folder / f"{name}_{len(known)}"
+            shutil.rmtree(place, ignore_errors=True)  # of a run that failed
             known[key] = run(PROGRAMS[name], world, place, options)
         return known[key]
 

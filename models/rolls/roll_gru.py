@@ -14,7 +14,8 @@ class RollGRU(FrameGRU):
 
     def _gates(self, fixed: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
         keys, size = sounding(frames), 3 * self.gru.hidden_size
-        fixed, weight = (each.unflatten(0, (-1, size)) for each in (fixed, weight[:, keys]))
+        # In full precision under autocast, too: the gradient of the weight is summed over the frames.
+        fixed, weight = (each.unflatten(0, (-1, size)) for each in (fixed.to(weight.dtype), weight[:, keys]))
         return _Gates.apply(fixed, frames[:, :, keys].transpose(0, 1).contiguous(), weight)
 
 
