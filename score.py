@@ -11,6 +11,7 @@ line, and the others are scored. docs/scoring.md explains the numbers.
 
 import sys
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,18 @@ from models.errors import CheckpointError
 from models.names import LARGE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
-    from evaluation.metrics.song_scores import SongScore
+    from evaluation.metrics.song_scores import Scoring, SongScore
     from models.trained import Trained
 
 LEGEND = """\
 T = {T}, {checkpoint}. bits: -log2 p(X | y), z included; all: the mixture of the {condition} names. Bits/s of two models
 of frames, fitted to the file itself: previous frame, pitch mean. given its z: -log2 p(X | z, y); another song's z: that
-of the next file, or of --other."""
+of the next file, or of --other. Probabilities are calibrated for released/large at T = 128 and up to 4 windows a song;
+for others fit --divisor and --growth with programs.genre_likelihood."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def score(options: Options) -> "SongScore":
 
     from common.device import prepare_process, select_device
     from data.song_windows import read_song_roll
-    from evaluation.metrics.song_scores import CURVES_TABLE, NOTES_TABLE, SCORES_TABLE, Scoring, SongScore, score_song
+    from evaluation.metrics.song_scores import CURVES_TABLE, NOTES_TABLE, SCORES_TABLE, Scoring, SongScore
     from evaluation.samples.evaluated import weights_facts
     from evaluation.statistics.calibration import Tempering
     from evaluation.tables import format_table
@@ -79,24 +83,37 @@ def score(options: Options) -> "SongScore":
     scoring = Scoring(trained, tempering, options.samples, options.seed, options.batch_size)
     facts = {"T": trained.seq_len, "seed": options.seed, "samples": options.samples, **tempering._asdict()}
     facts |= {"condition": trained.condition, **weights_facts(trained)}
-    scores, rolls = [], list(songs.values())
-    for number, (path, picture) in enumerate(zip(songs, pictures, strict=True)):
-        following = rolls[(number + 1) % len(rolls)] if len(rolls) > 1 else None
-        found = score_song(scoring, rolls[number], following if other is None else other)
-        found = SongScore(*(frame.assign(file=printable(str(path))) for frame in found))
-        scores.append(found._replace(genres=found.genres.assign(**facts)))
-        print(format_table(scores[-1].genres, SCORES_TABLE.columns), "", sep="\n", flush=True)
-        if options.notes:
-            print(format_table(found.notes.head(options.notes), NOTES_TABLE.columns), "", sep="\n", flush=True)
-        likeliest = found.genres.loc[found.genres["probability"].idxmax()]
-        title = f"{path.name}: {likeliest['genre_name']} with probability {likeliest['probability']:.2f}"
-        save_score_sheet(picture, found.curve, found.notes, trained.genres, title=title, marked=options.notes)
-    together = SongScore(*(pd.concat(frames, ignore_index=True) for frames in zip(*scores, strict=True)))
-    print(LEGEND.format(**together.genres.iloc[-1]))
-    for table, frame in zip(tables, together, strict=True):
-        print(*table.write(frame[["file", *frame.columns.drop("file")]], options.output), sep="\n")
+    scores: list[SongScore] = []
+    try:
+        for (path, found), picture in zip(_scored(songs, scoring, other), pictures, strict=True):
+            scores.append(found._replace(genres=found.genres.assign(**facts)))
+            print(format_table(scores[-1].genres, SCORES_TABLE.columns), "", sep="\n", flush=True)
+            if options.notes:
+                print(format_table(found.notes.head(options.notes), NOTES_TABLE.columns), "", sep="\n", flush=True)
+            likeliest = found.genres.loc[found.genres["probability"].idxmax()]
+            title = f"{printable(path.name)}: {likeliest['genre_name']}, probability {likeliest['probability']:.2f}"
+            save_score_sheet(picture, found.curve, found.notes, trained.genres, title=title, marked=options.notes)
+    finally:  # those of the files before a signal, too
+        if scores:
+            together = SongScore(*(pd.concat(frames, ignore_index=True) for frames in zip(*scores, strict=True)))
+            print(LEGEND.format(**together.genres.iloc[-1]))
+            for table, frame in zip(tables, together, strict=True):
+                print(*table.write(frame[["file", *frame.columns.drop("file")]], options.output), sep="\n")
     print(f"{options.output}: a picture of each file")
     return together
+
+
+def _scored(
+    songs: "dict[Path, np.ndarray]", scoring: "Scoring", other: "np.ndarray | None"
+) -> "Iterator[tuple[Path, SongScore]]":
+    """The scores of each file, with the column `file`; the other song is `other` or the next file."""
+    from evaluation.metrics.song_scores import SongScore, score_song
+
+    rolls = list(songs.values())
+    for number, path in enumerate(songs):
+        following = rolls[(number + 1) % len(rolls)] if len(rolls) > 1 else None
+        found = score_song(scoring, rolls[number], following if other is None else other)
+        yield path, SongScore(*(frame.assign(file=printable(str(path))) for frame in found))
 
 
 def _load(options: Options) -> "Trained":
@@ -133,12 +150,12 @@ def _read(options: Options, frames_per_second: int) -> "dict[Path, np.ndarray]":
 
 
 def _pictures(folder: Path, paths: list[Path]) -> list[Path]:
-    """A picture for each file, with its name; those of one name get their number."""
-    stems = [short_name(path.stem) for path in paths]
-    return [
-        folder / (f"{stem}.png" if stems.count(stem) == 1 else f"{stem}_{number}.png")
-        for number, stem in enumerate(stems)
-    ]
+    """A picture for each file, with its name; the second of a name has _2 after it."""
+    names: list[str] = []
+    for stem in (short_name(path.stem) for path in paths):
+        numbered = (f"{stem}_{number}" for number in count(2))
+        names.append(next(name for name in chain([stem], numbered) if name not in names))
+    return [folder / f"{name}.png" for name in names]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from benchmarks.slow_link import ring_seconds
 from benchmarks.stage_cases import CaseOptions, built_case, title
 from benchmarks.timing import print_table
 from benchmarks.training_steps import position_of
-from common.errors import run_command
+from common.errors import UserError, run_command
 from common.options import option, parse_options
 from training.ranks import Part, Ranks
 
@@ -137,6 +137,8 @@ def step_of(name: str, options: Options, folder: Path) -> Step:
 def costs_of(name: str, options: Options, folder: Path) -> Costs:
     """Costs of a case, from steps of two sizes."""
     step = step_of(name, options, folder)
+    if step.batch < 4:
+        raise UserError("--batch-size: costs are those of a whole and of half a batch; give at least 4")
     half = step_of(name, replace(options, batch_size=step.batch // 2), folder)
     per_example = (step.operations - half.operations) / (step.batch - half.batch)
     fixed = step.operations - per_example * step.batch

@@ -38,7 +38,7 @@ def infill_file(options: Options) -> Music:
     near[:, :, place] = drop_short_notes(near[:, :, place], options.min_note_frames)
     if n_empty := sum(not roll.any() for roll in near[:, :, place]):
         print(f"{n_empty} of the {options.count} infills have no note")
-    name, run = short_name(options.infill.stem), run_name(options, trained, redrawing.genre_id)
+    name, run = short_name(options.infill.stem), _run(options, trained, redrawing)
     ends = song[:, : left * FRAMES_A_SECOND], song[:, right * FRAMES_A_SECOND :]
     rolls = {
         f"{name}_infilled_{first}-{end}_{run}_{number:03d}": np.concatenate([ends[0], roll, ends[1]], axis=1)
@@ -57,7 +57,7 @@ def vary_file(options: Options) -> Music:
     pieces = vary(redrawing, song, options.amount, options.count).numpy()
     kept = (pieces == song.numpy()).all(axis=1, keepdims=True)  # frames in which nothing changed
     pieces = np.where(kept, pieces, drop_short_notes(pieces, options.min_note_frames))
-    name, run = short_name(options.vary.stem), run_name(options, trained, redrawing.genre_id)
+    name, run = short_name(options.vary.stem), _run(options, trained, redrawing)
     rolls = {f"{name}_varied_{options.amount:g}_{run}_{number:03d}": roll for number, roll in enumerate(pieces)}
     change = changed_onsets(torch.from_numpy(pieces), song.expand(len(pieces), -1, -1))
     print(f"{change:.1%} of the onsets changed (1 - onset F1)")
@@ -77,6 +77,10 @@ def _open(options: Options, flag: str) -> tuple[Trained, Redrawing]:
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     model = copy.deepcopy(trained.model).double() if options.exact else trained.model
     return trained, Redrawing(model, genre_id, options.draws, performance_of(options), options.seed)
+
+
+def _run(options: Options, trained: Trained, redrawing: Redrawing) -> str:
+    return f"{run_name(options, trained, redrawing.genre_id)}_draws{options.draws}"
 
 
 def _whole_seconds(roll: np.ndarray) -> np.ndarray:

@@ -115,9 +115,9 @@ def frames(rolls: Tensor, first: int, end: int) -> Tensor:
 def vary(redrawing: Redrawing, song: Tensor, amount: float, count: int) -> Tensor:
     """Variations of a song, bool (128, whole seconds): bool (count, 128, T); the song itself at an amount of 0.
 
-    A share `amount` of the seconds is redrawn, those of a smaller amount among them. Their latents are those of the
-    song with its noise e, to which the prior maps it, turned to fresh noise by the angle `amount` * pi / 2. So all
-    amounts are draws of the prior, and 1 is a new one.
+    A share `amount` of the seconds, at least one, is redrawn, those of a smaller amount among them. Their latents are
+    those of the song with its noise e, to which the prior maps it, turned to fresh noise by the angle `amount` *
+    pi / 2. So all amounts are draws of the prior, and 1 is a new one.
     """
     n_seconds, model = song.shape[1] // FRAMES_A_SECOND, redrawing.model
     own = redrawing.encode(song[None])
@@ -128,7 +128,7 @@ def vary(redrawing: Redrawing, song: Tensor, amount: float, count: int) -> Tenso
     noise = math.cos(angle) * (own - mean) * torch.exp(-0.5 * log_variance) + math.sin(angle) * fresh
     new = sample_prior(model, noise, genre_ids)
     order = torch.randperm(n_seconds, generator=rng_at("vary", redrawing.seed))
-    chosen = order[: round(amount * n_seconds)].sort().values
+    chosen = order[: max(amount > 0, round(amount * n_seconds))].sort().values
     is_new = torch.zeros(n_seconds, dtype=torch.bool).index_fill(0, chosen, True)
     z = torch.where(is_new.repeat_interleave(model.latent), new, own)[:, None].expand(-1, redrawing.draws, -1)
     pieces = song.expand(count, -1, -1)

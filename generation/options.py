@@ -64,3 +64,7 @@ class Options(SoundFileOptions, ClipPlayingOptions):
             raise UserError("give only one of --reconstruct, --continue, --interpolate, --infill and --vary")
         if self.infill and (self.span is None or not 0 <= self.span[0] < self.span[1]):
             raise UserError("--infill needs --span FIRST END, in whole seconds of the file, for example --span 8 16")
+        if self.span and not self.infill:
+            raise UserError("--span names the seconds that --infill redraws: give --infill FILE, too")
+        if (self.infill or self.vary) and (self.windows > 1 or (self.source, self.latents) != ("cvae", PRIOR)):
+            raise UserError("--infill and --vary take no --windows, --source or --latents: leave them out")

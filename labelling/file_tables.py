@@ -62,13 +62,19 @@ def read_file_tables(
     for path in paths:
         for form, row in _rows(path, problems):
             key = row[form.key]
+            if key is not None and not isinstance(key, str):
+                problems.append(Problem(f"{path}: {key}", f"{form.key} is no text"))
+                continue
+            key = (key or "").lower() if form is _GIGAMIDI else PurePosixPath((key or "").replace("\\", "/")).name
             for number in numbers[form.key].get(key, ()) if key else ():
                 files[number] = _with_names(files[number], row)
                 for column, source in form.sources.items():
-                    named = [*form.always, *_texts(row.get(column))]
-                    own = dict.fromkeys([*(tag for tag, _ in tags[source].get(number, ())), *named])
+                    named = _texts(row.get(column))
+                    if named is None:
+                        problems.append(Problem(f"{path}: {key}", f"{column} is no list of texts"))
+                    own = [tag for tag, _ in tags[source].get(number, ())] + [*form.always, *(named or ())]
                     if own:
-                        tags[source][number] = [(tag, 1.0) for tag in own]
+                        tags[source][number] = [(tag, 1.0) for tag in dict.fromkeys(own)]
     return files, [Evidence(name, kind, of_files) for (name, kind), of_files in tags.items() if of_files]
 
 
@@ -78,15 +84,20 @@ def _with_names(file: MidiFile, row: Mapping[str, Any]) -> MidiFile:
     return file._replace(**{name: value for name, value in known.items() if value and not getattr(file, name)})
 
 
-def _texts(value: Any) -> list[str]:
-    """The texts of a list, or of text that stands for one: Python's or JSON's syntax, or with commas, URL-encoded."""
+def _texts(value: Any) -> list[str] | None:
+    """The texts of a list, or of text that stands for one: Python's or JSON's syntax, or with commas, URL-encoded.
+
+    None for other values than lists of texts and nothing.
+    """
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return []
+            return None
     values = value if isinstance(value, list) else [value]
-    texts = [part.strip() for each in values if isinstance(each, str) for part in unquote(each).split(",")]
+    if not all(each is None or isinstance(each, str) for each in values):
+        return None
+    texts = [part.strip() for each in values if each for part in unquote(each).split(",")]
     return [text for text in texts if text]
 
 

@@ -103,7 +103,7 @@ def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:
         words = " ".join(
             f"--{option} {source.config[option]}" for option in ("hidden", "noise") if option in source.config
         )
-        remedy = f"give {words} and a T that fits, or move the file away"
+        remedy = f"give {words} and a T that fits, or other weights, or move the file away"
         raise UserError(f"{error}; {remedy}") from error
     return [f"{name}.{tensor}: {how}" for tensor, how in how_carried.items()]
 

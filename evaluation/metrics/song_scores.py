@@ -78,7 +78,8 @@ class SongScore(NamedTuple):
 class _Windows(NamedTuple):
     """Windows of a song, (first second, end), at every half window; those at `whole` do not overlap and are the song.
 
-    `of_second` (seconds,): the window in whose middle half each second lies, or the first or last of them.
+    `of_second` (seconds,): the window in whose middle half each second lies, or the first or last of them; for windows
+    of two seconds the one in whose second half.
     """
 
     spans: list[tuple[int, int]]
@@ -90,7 +91,7 @@ class _Windows(NamedTuple):
         hop = seconds // 2
         last = max(0, -(-(n_seconds - seconds) // hop))
         starts = sorted({*range(0, n_seconds, seconds), *range(0, last * hop + 1, hop)})
-        of_second = ((np.arange(n_seconds) - seconds // 4) // hop).clip(0, last)
+        of_second = ((np.arange(n_seconds) - max(1, seconds // 4)) // hop).clip(0, last)
         spans = [(start, min(start + seconds, n_seconds)) for start in starts]
         return cls(spans, [k for k, start in enumerate(starts) if start % seconds == 0], of_second)
 

@@ -231,15 +231,17 @@ def test_errors_are_one_line(
         "music of one genre: choose one of Classical, jazz, R&B / soul": (*known, "--reconstruct", song),
         "one genre": (*known, "--interpolate", *songs, "--genre", "jazz,0"),
         "known are 0 Classical, 1 jazz, 2 R&B / soul": (*known, "--genre", "blues"),
+        "--span names the seconds that --infill redraws": (*known, "--span", 0, 1),
+        "--infill and --vary take no --windows, --source or --latents": (*known, "--vary", song),
         "give only one of": (*known, "--interpolate", *songs, "--reconstruct", song),
         "none.mid: cannot be read": (*known, "--genre", 1, "--reconstruct", tmp_path / "none.mid"),
         "differ in genres or latents": (*known, *small, "--genre", 1, "--interpolate", *songs),
         f"{song}: File exists": (*known, "--output", song),
         "decodes single windows; --continue needs weights of": (*known, "--genre", 1, "--continue", song),
-        "--infill needs weights of": (*known, "--genre", 1, "--infill", song, "--span", 1, 2),
-        "--vary needs weights of": (*known, "--genre", 1, "--vary", song),
-        "--infill needs --span FIRST END": (*known, "--infill", song),
-        "--infill needs --span FIRST END,": (*known, "--infill", song, "--span", 3, 3),
+        "--infill needs weights of": (*known, "--source", "cvae", "--genre", 1, "--infill", song, "--span", 1, 2),
+        "--vary needs weights of": (*known, "--source", "cvae", "--genre", 1, "--vary", song),
+        "--infill needs --span FIRST END": (*known, "--source", "cvae", "--infill", song),
+        "--infill needs --span FIRST END,": (*known, "--source", "cvae", "--infill", song, "--span", 3, 3),
     }.items():
         with pytest.raises(SystemExit) as stopped:
             words = [str(word) for word in arguments]

@@ -1,5 +1,6 @@
 """score.py on random weights: tables, pictures, bad files and error messages."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from common.errors import UserError, run_command
 from common.options import parse_options
 from data.pianoroll import roll_notes
 from data.song_windows import read_song_roll
+from evaluation.metrics import song_scores
+from evaluation.metrics.song_scores import _Windows
 from models import LARGE, PAPER
 from models.checkpoint import CheckpointError
 from score import Options, score
@@ -52,7 +55,7 @@ def test_files_of_a_folder(options: dict, folder: Path, capsys: pytest.CaptureFi
         numbers = frame.select_dtypes("number").columns
         np.testing.assert_allclose(written[numbers], frame[numbers], rtol=1e-5)
     pictures = sorted(path.name for path in options["output"].glob("*.png"))
-    assert pictures == ["song_0.png", "song_1.png"]
+    assert pictures == ["song.png", "song_2.png"]
     assert all((options["output"] / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert found.genres.groupby("file")["genre_id"].apply(list).tolist() == [[0, 1, 2, -1]] * 2
     for song, notes in found.notes.groupby("file"):
@@ -121,3 +124,34 @@ def test_files_stand_anywhere_among_the_options(folder: Path) -> None:
     assert given == Options(files=(Path("a.mid"), Path("b.mid"), Path("c.mid")), seed=1)
     assert parse_options(Options, "", ["--seed", "2", "a.mid"]) == Options(files=(Path("a.mid"),), seed=2)
     assert parse_options(Options, "", []) == Options()
+
+
+def test_a_second_is_scored_with_context() -> None:
+    for seconds, least in ((2, 1), (4, 1), (8, 2)):
+        windows = _Windows.of(21, seconds)
+        start = np.array([start for start, _ in windows.spans])[windows.of_second]
+        before = np.arange(21) - start
+        assert (before[least:] >= least).all() and before[0] == 0 and (before < seconds).all()
+
+
+def test_files_before_a_signal_are_in_the_tables(options: dict, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = song_scores.score_song, []
+
+    def interrupted(*arguments: object) -> song_scores.SongScore:
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(song_scores, "score_song", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        score(Options(files=(folder,), **options))
+    assert pd.read_csv(options["output"] / "scores.csv")["file"].unique().tolist() == [str(folder / "a/song.mid")]
+
+
+def test_names_of_files_that_are_no_text_and_alike(options: dict, tmp_path: Path) -> None:
+    names = [b"\xff.mid", b"song.mid", b"song_2.mid", b"a/song.mid"]
+    for name in names:
+        write(tmp_path / "odd" / os.fsdecode(name), example_song(1, 0, 3))
+    score(Options(files=(tmp_path / "odd",), **options))
+    assert len(list(options["output"].glob("*.png"))) == len(names)
