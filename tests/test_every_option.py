@@ -183,7 +183,7 @@ PROGRAMS = {
             "genre": to("bass"), "temperature": to(0.1, checkpoints=NOTES), "nucleus": to(0.1, checkpoints=NOTES),
             "group_onsets": to(False, checkpoints=NOTES, source="generator"),
             "correlation": to(0.1, windows=3), "reconstruct": to(SONGS[0]), "interpolate": to(SONGS),
-            "continue_file": to(SONGS[0], checkpoints=NOTES), "infill": to(SONGS[0], checkpoints=NOTES, span=(1, 3)),
+            "continue_file": to(SONGS[0], checkpoints=NOTES), "infill": to(SONGS[1], **INFILL, span=(1, 3)),
             "span": to((2, 4), **INFILL, span=(1, 3)), "draws": to(30, **INFILL, span=(1, 3)),
             "vary": to(SONGS[0], checkpoints=NOTES), "amount": to(0.8, checkpoints=NOTES, vary=SONGS[0]),
             "steps": to(3, interpolate=SONGS),
