@@ -67,7 +67,7 @@ class _PackedStore:
 class WindowSource:
     """The windows of a split at one T. Sources of one store share its arrays on their device.
 
-    `song` int32 (n_windows,) on the host; `genre` int64 (n_windows,) on the device, `genre_on_host` on the host. A
+    `song` int64 (n_windows,) on the host; `genre` int64 (n_windows,) on the device, `genre_on_host` on the host. A
     batch copies only its index to the device, and never waits for the device. A window takes 24 bytes on a CPU, as
     long as the numbers of frames and notes fit in 32 bits.
     """
@@ -79,11 +79,11 @@ class WindowSource:
         self.store = store
         self._frames_per_second = store.frames_per_second
         song, first_frame = store.windows(split, seq_len)
-        self.song = torch.from_numpy(song)
+        self._song_on_host = torch.from_numpy(song)
         self.genre_on_host = torch.from_numpy(store.genre_of_song[song])
         self.genre = self.genre_on_host.to(self.device)
         self._packed = _PackedStore.on(store, self.device)
-        self._song = upload(self.song, self.device)
+        self._song = upload(self._song_on_host, self.device)
         start = torch.tensor([row.frame_offset for row in store.songs], dtype=torch.int64)
         self._start_of_song = upload(start, self.device)
         self._begin_at(first_frame)
@@ -91,7 +91,7 @@ class WindowSource:
     def _begin_at(self, first_frame: np.ndarray) -> None:
         """Set the first frame of each window in the store, int64 (n_windows,)."""
         self._first_frame_on_host = _compact(first_frame, len(self.store.frames))
-        first_note, n_notes = _notes_of_windows(self.store, self.song.numpy(), first_frame, self.seq_len)
+        first_note, n_notes = _notes_of_windows(self.store, self._song_on_host.numpy(), first_frame, self.seq_len)
         self._first_frame = upload(torch.from_numpy(self._first_frame_on_host), self.device)
         self._first_note = upload(torch.from_numpy(first_note), self.device)
         # The host computes the number of notes in a batch without waiting for the device.
@@ -99,12 +99,16 @@ class WindowSource:
         self._n_notes = upload(self._n_notes_on_host, self.device)
 
     def __len__(self) -> int:
-        return len(self.song)
+        return len(self._song_on_host)
+
+    @property
+    def song(self) -> Tensor:
+        return self._song_on_host.long()
 
     def moved(self, frames: Tensor) -> "WindowSource":
         """Return the windows moved later by `frames`, int64 (n_windows,) on the host, within their songs."""
         last = np.array([song.frame_offset + song.n_frames - self.seq_len for song in self.store.songs], np.int64)
-        first_frame = last[self.song.numpy()]
+        first_frame = last[self._song_on_host.numpy()]
         np.minimum(first_frame, self._first_frame_on_host + frames.numpy(), out=first_frame)
         source = copy.copy(self)
         source._begin_at(first_frame)

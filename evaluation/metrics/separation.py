@@ -88,7 +88,7 @@ def draw_windows(windows: WindowSource, count: int, seed: int, *, balanced: bool
         "condition": windows.store.condition,
         "store_content": windows.store.content_hash,
     }
-    return WindowSample(windows, index, genre, windows.song[index].long(), seed, facts)
+    return WindowSample(windows, index, genre, windows.song[index], seed, facts)
 
 
 @torch.no_grad()
