@@ -16,7 +16,7 @@ from labelling.msd import Problem, Tags, Track
 _RANKED = (2 / 3, 1 / 3)
 _TRACK_ID_CHARACTERS = 18
 _DATASET_SEPARATOR = "<SEP>"
-MAX_BYTES, _MAX_JSON_BYTES = 1 << 36, 1 << 30  # JSON is read as a whole
+_MAX_BYTES, _MAX_JSON_BYTES = 1 << 36, 1 << 30  # JSON is read as a whole
 csv.field_size_limit(10_000_000)  # characters
 
 
@@ -136,13 +136,18 @@ def _track(row: dict[str, str | None]) -> Track | None:
     artist, title, text = (row[name] for name in ("artist", "title", "mbtags"))
     tags: Any = [text.strip()] if text and text.strip() else []
     if text and text.lstrip().startswith("["):
-        try:
-            tags = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return None
+        tags = list_in_text(text)
     if None in (artist, title, text) or not _are_texts(tags):
         return None
     return Track("", artist, title, tuple((tag, place**-0.5) for place, tag in enumerate(tags, 1)))
+
+
+def list_in_text(text: str) -> Any:
+    """The value of a list in Python or JSON syntax; None for damaged text."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 def _are_texts(value: Any) -> bool:
@@ -174,7 +179,7 @@ def _json_object(path: Path, content: str) -> dict[str, Any]:
     return value
 
 
-def require_file(path: Path, max_bytes: int = MAX_BYTES) -> None:
+def require_file(path: Path, max_bytes: int = _MAX_BYTES) -> None:
     """Raise `UserError` where `path` is no regular file, or too large."""
     try:
         require_regular(path, max_bytes)

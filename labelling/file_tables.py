@@ -5,7 +5,6 @@ bytes. Its styles are lists, in a CSV as text: Python's, or URL-encoded with com
 (https://huggingface.co/datasets/TiMauzi/imslp-midi-by-nc-sa) names files, with composer, era and style.
 """
 
-import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from common.errors import UserError, reason_of
-from labelling.annotations import csv_rows, require_file
+from labelling.annotations import csv_rows, list_in_text, require_file
 from labelling.files import MidiFile
 from labelling.msd import Problem, Tags
 from labelling.options import ANNOTATION, TITLE
@@ -90,9 +89,8 @@ def _texts(value: Any) -> list[str] | None:
     None for other values than lists of texts and nothing.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        value = list_in_text(value)
+        if value is None:
             return None
     values = value if isinstance(value, list) else [value]
     if not all(each is None or isinstance(each, str) for each in values):
