@@ -45,3 +45,8 @@ def _read(path: Path, frames_per_second: int) -> Song:
     if reason := why_silent(song):
         raise UserError(f"{path}: {reason}")
     return song
+
+
+def whole_seconds(roll: np.ndarray) -> np.ndarray:
+    """A roll (128, n_frames), with silence up to a whole second."""
+    return np.pad(roll, ((0, 0), (0, -roll.shape[1] % FRAMES_PER_SECOND)))

@@ -9,7 +9,7 @@ from common.errors import UserError
 from common.genres import choose_one_genre
 from common.text import short_name
 from data.pianoroll import drop_short_notes
-from data.song_windows import read_song_roll
+from data.song_windows import read_song_roll, whole_seconds
 from evaluation.statistics.features import count, f1, onsets
 from figures.roll_sheet import RollPanel
 from generation.infilling import CONTEXT, Redrawing, frames, vary
@@ -26,7 +26,7 @@ def infill_file(options: Options) -> Music:
     `load_note_decoder`.
     """
     trained, redrawing = _open(options, "--infill")
-    song, (first, end) = _whole_seconds(read_song_roll(options.infill, trained.frames_per_second)), options.span
+    song, (first, end) = whole_seconds(read_song_roll(options.infill, trained.frames_per_second)), options.span
     n_seconds = song.shape[1] // FRAMES_A_SECOND
     if end > n_seconds:
         raise UserError(f"{options.infill}: has {n_seconds} seconds; --span must end at {n_seconds} or before")
@@ -53,7 +53,7 @@ def infill_file(options: Options) -> Music:
 def vary_file(options: Options) -> Music:
     """Variations of a file by `amount`; prints how many of its onsets they change. Raises as `load_note_decoder`."""
     trained, redrawing = _open(options, "--vary")
-    song = torch.from_numpy(_whole_seconds(read_song_roll(options.vary, trained.frames_per_second)))
+    song = torch.from_numpy(whole_seconds(read_song_roll(options.vary, trained.frames_per_second)))
     pieces = vary(redrawing, song, options.amount, options.count).numpy()
     kept = (pieces == song.numpy()).all(axis=1, keepdims=True)  # frames in which nothing changed
     pieces = np.where(kept, pieces, drop_short_notes(pieces, options.min_note_frames))
@@ -81,8 +81,3 @@ def _open(options: Options, flag: str) -> tuple[Trained, Redrawing]:
 
 def _run(options: Options, trained: Trained, redrawing: Redrawing) -> str:
     return f"{run_name(options, trained, redrawing.genre_id)}_draws{options.draws}"
-
-
-def _whole_seconds(roll: np.ndarray) -> np.ndarray:
-    """A roll, bool (128, n_frames), with silence up to a whole second."""
-    return np.pad(roll, ((0, 0), (0, -roll.shape[1] % FRAMES_A_SECOND)))

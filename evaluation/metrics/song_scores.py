@@ -14,6 +14,7 @@ from tqdm import tqdm
 from common.midi_library import pretty_midi
 from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
+from data.song_windows import whole_seconds
 from evaluation.metrics.elbo import FrameBaselines
 from evaluation.samples.likelihoods import encode_as, score_windows, window_noise
 from evaluation.statistics.calibration import Tempering
@@ -169,7 +170,7 @@ def _batches(spans: Sequence[tuple[int, int]], batch_size: int) -> list[list[int
 
 def _whole_seconds(roll: np.ndarray) -> Tensor:
     """A roll, bool (128, n_frames), as float32 with silence up to a whole second."""
-    return torch.from_numpy(np.pad(roll, ((0, 0), (0, -roll.shape[1] % FRAMES_A_SECOND)))).float()
+    return torch.from_numpy(whole_seconds(roll)).float()
 
 
 def _rolls(song: Tensor, spans: Iterable[tuple[int, int]]) -> Tensor:
