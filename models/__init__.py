@@ -8,7 +8,7 @@ from importlib import import_module
 _MODULES = {
     "architectures": ("ARCHITECTURES",),
     "base": ("Model",),
-    "building": ("adopt", "build", "carry_over"),
+    "building": ("adopt", "build", "carry_over", "fate_line"),
     "checkpoint": ("describe", "rebuild"),
     "names": ("LARGE", "PAPER", "PAPER_512"),
     "networks": ("CVAE", "ConvGenerator", "Critic", "Generator", "NoteCVAE", "ProjectionCritic"),

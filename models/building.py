@@ -52,6 +52,17 @@ def adopt(source: Model, genres: Sequence[int | None], prior: str | None = None)
     return target, {name: fates[name] for name in weights}
 
 
+def fate_line(fates: dict[str, str]) -> str:
+    """What `adopt` or `carry_over` made of the tensors, for a log: how many are kept, and the names of the others."""
+    others: dict[str, list[str]] = {}
+    for name, fate in fates.items():
+        if fate != "kept":
+            others.setdefault(fate, []).append(name)
+    kept = len(fates) - sum(map(len, others.values()))
+    listed = (f"{fate}: {', '.join(names)}" for fate, names in others.items())
+    return "; ".join([f"{kept} of {len(fates)} tensors kept", *listed])
+
+
 def carry_over(source: Model, target: Model) -> dict[str, str]:
     """Copy the weights of `source` into `target`, the same network with the same sizes for another T.
 

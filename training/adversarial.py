@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from models import Posterior, carry_over
+from models import Posterior, carry_over, fate_line
 from models.losses import critic_loss, straight_through
 from training.optimizers import adam
 from training.options import BINARY, WganOptions
@@ -95,17 +95,16 @@ class Adversaries:
         return z, straight_through(probabilities, self.generator.play(probabilities))
 
 
-def carry(name: str, source: nn.Module, target: nn.Module) -> list[str]:
-    """Copy the weights of `source` into `target`; returns lines for the log. Raises `UserError` if they do not fit."""
+def carry(name: str, source: nn.Module, target: nn.Module) -> str:
+    """Copy the weights of `source` into `target`; returns a line for the log. Raises `UserError` if they do not fit."""
     try:
-        how_carried = carry_over(source.cpu(), target)
+        return f"{name}: {fate_line(carry_over(source.cpu(), target))}"
     except ValueError as error:
         words = " ".join(
             f"--{option} {source.config[option]}" for option in ("hidden", "noise") if option in source.config
         )
         remedy = f"give {words} and a T that fits, or other weights, or move the file away"
         raise UserError(f"{error}; {remedy}") from error
-    return [f"{name}.{tensor}: {how}" for tensor, how in how_carried.items()]
 
 
 class GradientShare:

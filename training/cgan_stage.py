@@ -45,7 +45,7 @@ class CGANStage(RollStage):
         gan.generator.start_at(self.train_windows.pitch_rate().cpu())
         self.models = {"generator": gan.generator, "critic": gan.critic}
         for name, (initial, lines) in self.initial.items():
-            log += [*lines, *carry(name, initial, self.models[name])]
+            log += [*lines, carry(name, initial, self.models[name])]
         self.models = {name: model.to(self.device) for name, model in self.models.items()}
         self.models["generator"].prior.load_state_dict(self.cvae.prior.state_dict())
         return log

@@ -64,7 +64,7 @@ class HybridStage(RollStage):
         models = {"cvae": earlier["cvae"], "G": gan.generator, "D": gan.critic}
         for name in ("G", "D"):
             if name in earlier:
-                log += carry(name, earlier[name], models[name])
+                log.append(carry(name, earlier[name], models[name]))
             else:
                 log.append(f"{name}: all tensors new, there is no {pretrained_file(KINDS[name])}")
         if "G" not in earlier:

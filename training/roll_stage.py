@@ -17,7 +17,7 @@ from data.order import WindowOrder, inverse_frequency_weights
 from data.splits import folded
 from data.store import RollStore
 from data.windows import Batch, WindowSource, draw_semitones
-from models import ARCHITECTURES, adopt, build
+from models import ARCHITECTURES, adopt, build, fate_line
 from models.trained import Trained, load
 from models.weight_files import BEST, PROGRAMS, pretrained_file
 from training.options import RollTrainingOptions
@@ -255,7 +255,7 @@ class RollStage(Stage):
         fates = {"known": [name for name, row in row_of_genre.items() if row is not None]}
         fates["new, the mean of the old"] = [name for name in self.genres if name not in fates["known"]]
         listed = "; ".join(f"{fate}: {', '.join(names)}" for fate, names in fates.items() if names)
-        lines = [f"embeddings by {store.condition}: {listed}", *(f"{tensor}: {fate}" for tensor, fate in how.items())]
+        lines = [f"embeddings by {store.condition}: {listed}", fate_line(how)]
         return model, [f"{file_name}: {line}" for line in lines]
 
     def _note_origin(self, name: str, trained: Trained) -> None:
