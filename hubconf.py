@@ -91,6 +91,18 @@ def critic_hybrid(
     return _hub().roll_model("critic", pretrained, checkpoint_dir, n_genres, preset, _window_length(seq_len))
 
 
+def score(
+    pretrained: bool = True, checkpoint_dir: _Path = None, n_genres: int = 4, samples: int = 2
+) -> torch.nn.Module:
+    """Bits of rolls, per second and per note, under every genre, and the genres' probabilities, by the hybrid CVAE.
+
+    `samples` z for each window and genre; more make the bits fewer and surer.
+
+    score = torch.hub.load(path, "score", source="local")
+    """
+    return _hub().roll_scorer(pretrained, checkpoint_dir, n_genres, samples)
+
+
 def measure_vae(
     pretrained: bool = True, checkpoint_dir: _Path = None, latent: int = 32, hidden: int = 512,
     attributes: _Names = _ATTRIBUTES,

@@ -21,7 +21,7 @@ from common.options import DEVICES, CheckedOptions, option, parse_options
 from common.text import printable, short_name
 from data.window_lengths import WINDOW_LENGTHS
 from models.errors import CheckpointError
-from models.names import LARGE
+from models.names import DIVISOR, GROWTH, LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +47,8 @@ class Options(CheckedOptions):
     notes: int = option(10, "most surprising notes of each file to print and to mark", minimum=0)
     other: Path | None = option(None, "MIDI file for the baseline of another song's z (default: the next file)")
     samples: int = option(2, "z for each window and genre; more make the bits fewer and surer", minimum=1)
-    divisor: float = option(5.25, "of log-likelihoods, for calibrated probabilities of genres", above=0)
-    growth: float = option(0.825, "of n windows, log-likelihoods are divided by n to this power", minimum=0, maximum=1)
+    divisor: float = option(DIVISOR, "of log-likelihoods, for calibrated probabilities of genres", above=0)
+    growth: float = option(GROWTH, "of n windows, log-likelihoods are divided by n to this power", minimum=0, maximum=1)
     seed: int = option(0, "seed of the latents", minimum=0)
     seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
     checkpoints: Path | None = option(None, "folder with hybrid_cvae_best_T{T}.pth (default: that of preset large)")
@@ -68,9 +68,9 @@ def score(options: Options) -> "SongScore":
     from data.song_windows import read_song_roll
     from evaluation.metrics.song_scores import CURVES_TABLE, NOTES_TABLE, SCORES_TABLE, Scoring, SongScore
     from evaluation.samples.evaluated import weights_facts
-    from evaluation.statistics.calibration import Tempering
     from evaluation.tables import format_table
     from figures.score_sheet import save_score_sheet
+    from models.likelihoods import Tempering
 
     trained, device = _load(options), select_device(options.device)
     prepare_process(device)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from .base import Model, StudyVAE
 from .building import build
-from .names import FOLDERS
-from .networks import NETWORKS
+from .likelihoods import Tempering
+from .names import DIVISOR, FOLDERS, GROWTH, LARGE
+from .networks import NETWORKS, NoteCVAE
+from .scoring import RollScorer
 from .trained import load
 from .weight_files import PROGRAMS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
 
@@ -44,6 +46,21 @@ def roll_model(
     trained = load(path, kind, _REMEDY, seq_len=seq_len)
     trained.model.genres, trained.model.condition = trained.genres, trained.condition
     return trained.model
+
+
+def roll_scorer(
+    pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int, samples: int
+) -> RollScorer:
+    """A scorer with the hybrid CVAE of preset large. Raises as `roll_model` does."""
+    _require_sizes(samples=samples)
+    return RollScorer(_note_cvae(pretrained, checkpoint_dir, n_genres), Tempering(DIVISOR, GROWTH), samples).eval()
+
+
+def _note_cvae(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> Model:
+    cvae = roll_model(NoteCVAE.kind, pretrained, checkpoint_dir, n_genres, LARGE, seq_len=128)
+    if cvae.network != NoteCVAE.network:
+        raise ValueError(f"{checkpoint_dir}: a CVAE of preset paper, but one of preset large is needed; {_REMEDY}")
+    return cvae
 
 
 def study_model(

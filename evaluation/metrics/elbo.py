@@ -12,10 +12,10 @@ from common.randomness import rng_at
 from data.windows import PITCHES, Batch, WindowSource
 from evaluation.published import ELBO, published_for
 from evaluation.samples.evaluated import Subject
-from evaluation.samples.likelihoods import log_mean, log_weights
 from evaluation.statistics.features import previous_frame
 from evaluation.tables import BASELINE, LABEL, OURS, REPORTED, ResultTable, by_genre, columns
 from models import Posterior
+from models.likelihoods import log_mean, log_weights
 
 # A latent dimension is active if the variance of its posterior mean is larger (Burda et al. 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01

@@ -10,19 +10,13 @@ from tqdm import tqdm
 
 from data.pianoroll import drop_short_notes
 from data.windows import WindowSource
+from evaluation.metrics.calibration import Reliability, cross_entropy, fit_tempering, reliability, songs_of
 from evaluation.metrics.genre_accuracy import classify
 from evaluation.metrics.genre_classifier import TrainedClassifier
 from evaluation.samples.evaluated import Subject
-from evaluation.samples.likelihoods import genre_log_likelihoods, window_noise
-from evaluation.statistics.calibration import (
-    Reliability,
-    Tempering,
-    cross_entropy,
-    fit_tempering,
-    reliability,
-    songs_of,
-)
+from evaluation.samples.sampling import window_noise
 from evaluation.tables import BASELINE, LABEL, OURS, ResultTable, columns
+from models.likelihoods import Tempering, genre_log_likelihoods
 
 LIKELIHOOD, CLASSIFIER = METHODS = ("likelihood", "classifier")
 WINDOW, SONG = UNITS = ("window", "song")
@@ -98,7 +92,7 @@ def _likelihoods(subject: Subject, source: WindowSource, index: Tensor, samples:
     size, parts = subject.cvae.noise_size(subject.seq_len), []
     for part in tqdm(index.split(subject.options.batch_size), f"{source.split} windows"):
         noise = window_noise(part.tolist(), samples, size, subject.options.seed)
-        parts.append(genre_log_likelihoods(subject.cvae, source.batch(part), noise))
+        parts.append(genre_log_likelihoods(subject.cvae, noise, *source.batch(part)[:3]))
     return torch.cat(parts)
 
 

@@ -16,10 +16,10 @@ from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
 from data.song_windows import whole_seconds
 from evaluation.metrics.elbo import FrameBaselines
-from evaluation.samples.likelihoods import encode_as, score_windows, window_noise
-from evaluation.statistics.calibration import Tempering
+from evaluation.samples.sampling import window_noise
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, ResultTable, columns
 from models.base import FRAMES_A_SECOND
+from models.likelihoods import Tempering, encode_as, score_windows
 from models.trained import Trained
 
 BITS = 1 / math.log(2)  # in a nat

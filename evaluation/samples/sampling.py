@@ -1,7 +1,7 @@
 """Noise, latents, and the piano rolls that models play from them. Sample k of a seed is the same in any batch."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -29,6 +29,11 @@ def sample_noise(first: int, count: int, latent: int, seed: int, *, window: int 
     for row, sample in zip(rows, range(first, first + count), strict=True):
         row.normal_(generator=rng_at("latent", seed, sample, window))
     return rows
+
+
+def window_noise(windows: Iterable[int], samples: int, size: int, seed: int) -> Tensor:
+    """Standard normal noise of `samples` z for each window, float64 (samples, B, size), by the windows' numbers."""
+    return torch.stack([sample_noise(0, samples, size, seed, window=window) for window in windows], dim=1)
 
 
 def walk_noise(first: int, count: int, windows: int, latent: int, seed: int, correlation: float) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch.distributions import Normal
 
 from data.windows import Batch
+from evaluation.metrics.calibration import cross_entropy, fit_tempering, reliability, songs_of
 from evaluation.metrics.elbo import FrameBaselines
 from evaluation.metrics.genre_likelihood import spread_windows
 from evaluation.metrics.song_scores import BITS, Scoring, score_song
-from evaluation.samples.likelihoods import genre_log_likelihoods, score_windows, window_noise
-from evaluation.samples.sampling import sample_noise
-from evaluation.statistics.calibration import Tempering, cross_entropy, fit_tempering, reliability, songs_of
+from evaluation.samples.sampling import sample_noise, window_noise
 from models import LARGE, PAPER, build
+from models.likelihoods import Tempering, genre_log_likelihoods, score_windows
 from models.notes.notes import roll_to_notes
 from models.trained import Trained
 
@@ -51,7 +51,7 @@ def test_the_likelihood_of_each_genre_is_a_mean_of_importance_weights(preset: st
     cvae, rolls = cvae_of(preset), rolls_of(3, 32)
     noise = window_noise([4, 0, 9], 3, cvae.noise_size(32), seed=1)
     assert torch.equal(noise[:, 1], sample_noise(0, 3, cvae.noise_size(32), 1, window=0)), "by the window's number"
-    found = genre_log_likelihoods(cvae, batch_of(rolls), noise)
+    found = genre_log_likelihoods(cvae, noise, *batch_of(rolls)[:3])
     for genre_id in range(2):
         genre = torch.full((3,), genre_id)
         with torch.no_grad():
@@ -73,7 +73,7 @@ def test_bits_of_seconds_and_notes_are_those_of_the_window() -> None:
     noise, genre = window_noise(range(4), 3, cvae.noise_size(64), seed=0), torch.ones(4, dtype=torch.int64)
     score = score_windows(cvae, rolls, 1, noise)
     assert score.seconds.shape == (4, 4)
-    likelihood = genre_log_likelihoods(cvae, batch_of(rolls), noise)[:, 1]
+    likelihood = genre_log_likelihoods(cvae, noise, *batch_of(rolls)[:3])[:, 1]
     torch.testing.assert_close(score.seconds.sum(1), -likelihood, rtol=1e-5, atol=0)
     one = score_windows(cvae, rolls, 1, noise[:1])  # with a single z the notes are those of `nll`
     with torch.no_grad():
@@ -117,7 +117,7 @@ def test_scores_of_a_song(n_frames: int) -> None:
         if start % 4 == 0:
             window = padded[None, :, 16 * start : 16 * (start + 4)]
             noise = window_noise([number], 2, cvae.noise_size(window.shape[2]), 0)
-            found.append(genre_log_likelihoods(cvae, batch_of(window), noise)[0])
+            found.append(genre_log_likelihoods(cvae, noise, *batch_of(window)[:3])[0])
     of_window = torch.stack(found)
     expected = [*-of_window.sum(0), -(of_window.logsumexp(1) - math.log(2)).sum()]
     np.testing.assert_allclose(genres["bits_per_second"], np.array(expected) * BITS / (n_frames / 16), rtol=1e-4)

@@ -10,12 +10,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data.windows import Batch
-from evaluation.samples.sampling import sample_noise
-from models import Posterior
-from models.base import FRAMES_A_SECOND
-from models.notes.notes import Notes, roll_to_notes
-from models.prior import gaussian_log_density
+from .base import FRAMES_A_SECOND
+from .notes.notes import Notes, roll_to_notes
+from .prior import Posterior, gaussian_log_density
+
+
+class Tempering(NamedTuple):
+    """How log-likelihoods become probabilities: divided by `divisor`, those of n windows also by n ** `growth`.
+
+    Equal prior probabilities. Likelihoods alone are overconfident: the model is not the music's, and the windows of a
+    song are alike, so that their evidence does not add up.
+    """
+
+    divisor: float = 1.0
+    growth: float = 0.0
+
+    def of_windows(self, log_likelihood: Tensor) -> Tensor:
+        """Genre probabilities of windows, of the shape of `log_likelihood` (n, genres), in nats."""
+        return (log_likelihood / self.divisor).softmax(1)
+
+    def of_song(self, log_likelihood: Tensor) -> Tensor:
+        """Genre probabilities (genres,) of a song, from those of its windows, (n, genres), in nats."""
+        return self.of_windows(self.evidence(log_likelihood)[None])[0]
+
+    def evidence(self, log_likelihood: Tensor) -> Tensor:
+        """The log-likelihoods (genres,) of a song, as those of one window."""
+        return log_likelihood.sum(0) / len(log_likelihood) ** self.growth
 
 
 class WindowScore(NamedTuple):
@@ -48,22 +68,17 @@ def log_mean(weights: Tensor) -> Tensor:
     return weights.logsumexp(0) - math.log(len(weights))
 
 
-def window_noise(windows: Iterable[int], samples: int, size: int, seed: int) -> Tensor:
-    """Standard normal noise of `samples` z for each window, float64 (samples, B, size), by the windows' numbers."""
-    return torch.stack([sample_noise(0, samples, size, seed, window=window) for window in windows], dim=1)
-
-
 @torch.no_grad()
-def genre_log_likelihoods(cvae: nn.Module, batch: Batch, noise: Tensor) -> Tensor:
-    """log p(X | y) in nats under every genre y, float64 (B, genres) on the CPU, whatever the genre of the batch is.
+def genre_log_likelihoods(cvae: nn.Module, noise: Tensor, roll: Tensor, events: Tensor, event_window: Tensor) -> Tensor:
+    """log p(X | y) in nats under every genre y, float64 (B, genres) on the CPU, of windows as in `data.windows.Batch`.
 
     `noise` (samples, B, size of z) is the same for every genre, so that its effect on differences is small.
     """
     columns = []
     for genre_id in range(cvae.config["n_genres"]):
-        genre = torch.full_like(batch.genre, genre_id)
-        posterior = cvae.encode(*batch[:3], genre)
-        columns.append(log_mean(log_weights(cvae, posterior, genre, batch.roll, noise).double()))
+        genre = torch.full((len(roll),), genre_id, device=roll.device)
+        posterior = cvae.encode(roll, events, event_window, genre)
+        columns.append(log_mean(log_weights(cvae, posterior, genre, roll, noise).double()))
     return torch.stack(columns, dim=1).cpu()
 
 

@@ -1,4 +1,4 @@
-"""Probabilities of genres from likelihoods, and how well they are calibrated."""
+"""How well probabilities of genres are calibrated, and the tempering of likelihoods that calibrates them."""
 
 from typing import NamedTuple
 
@@ -6,30 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.likelihoods import Tempering
+
 BINS = 10  # of confidence, of equal width
-
-
-class Tempering(NamedTuple):
-    """How log-likelihoods become probabilities: divided by `divisor`, those of n windows also by n ** `growth`.
-
-    Equal prior probabilities. Likelihoods alone are overconfident: the model is not the music's, and the windows of a
-    song are alike, so that their evidence does not add up.
-    """
-
-    divisor: float = 1.0
-    growth: float = 0.0
-
-    def of_windows(self, log_likelihood: Tensor) -> Tensor:
-        """Genre probabilities of windows, of the shape of `log_likelihood` (n, genres), in nats."""
-        return (log_likelihood / self.divisor).softmax(1)
-
-    def of_song(self, log_likelihood: Tensor) -> Tensor:
-        """Genre probabilities (genres,) of a song, from those of its windows, (n, genres), in nats."""
-        return self.of_windows(self.evidence(log_likelihood)[None])[0]
-
-    def evidence(self, log_likelihood: Tensor) -> Tensor:
-        """The log-likelihoods (genres,) of a song, as those of one window."""
-        return log_likelihood.sum(0) / len(log_likelihood) ** self.growth
 
 
 class Reliability(NamedTuple):

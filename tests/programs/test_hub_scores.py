@@ -1,0 +1,87 @@
+"""The hub's entries that measure rolls: scores and embeddings."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from weights import save_rolls
+
+import hubconf
+from models import LARGE, PAPER
+from models.likelihoods import genre_log_likelihoods
+from models.notes.notes import count_notes
+from models.trained import load as load_weights
+
+REPOSITORY = Path(hubconf.__file__).parent
+
+
+def load(entry: str, **arguments: object) -> torch.nn.Module:
+    return torch.hub.load(str(REPOSITORY), entry, source="local", **arguments)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("large")
+    save_rolls(folder, LARGE, seq_lens=(128,))
+    return folder
+
+
+def rolls_of(n: int, n_frames: int) -> torch.Tensor:
+    """Notes of four frames, bool (n, 128, n_frames)."""
+    cells = torch.rand(n, 128, -(-n_frames // 4), generator=torch.Generator().manual_seed(0)) < 0.02
+    return cells.repeat_interleave(4, dim=2)[:, :, :n_frames]
+
+
+@pytest.mark.parametrize("n_frames", [9, 128, 300])
+def test_scores_are_the_likelihoods_of_the_windows(n_frames: int, checkpoints: Path) -> None:
+    scorer, rolls = load("score", checkpoint_dir=checkpoints, samples=3), rolls_of(2, n_frames)
+    cvae = load_weights(checkpoints / "hybrid_cvae_best_T128.pth", "cvae", "").model
+    padded = torch.nn.functional.pad(rolls.float(), (0, -n_frames % 16))
+    rng, found = torch.Generator().manual_seed(4), []
+    for window in padded.split(128, dim=2):
+        shape = 3, 1, cvae.noise_size(window.shape[2])
+        noise = torch.randn(shape, generator=rng, dtype=torch.float64).expand(-1, 2, -1)
+        found.append(genre_log_likelihoods(cvae, noise, window, torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)))
+    nats = torch.stack(found)
+    bits, scores = -nats.sum(0) / math.log(2), scorer(rolls, seed=4)
+    torch.testing.assert_close(scores.bits_per_second, bits / (n_frames / 16), rtol=1e-5, atol=0)
+    torch.testing.assert_close(scores.bits_per_note, bits / count_notes(rolls)[:, None], rtol=1e-5, atol=0)
+    torch.testing.assert_close(scores.second_bits.sum(1), bits, rtol=1e-5, atol=0)
+    assert scores.second_bits.shape == (2, -(-n_frames // 16), 3)
+    evidence = nats.sum(0) / len(nats) ** 0.825
+    torch.testing.assert_close(scores.probability, (evidence / 5.25).softmax(1), rtol=1e-3, atol=0)
+    assert not torch.equal(scores.bits_per_second, scorer(rolls).bits_per_second)
+    alone = scorer(rolls[1:] * 90.0, seed=4)  # velocities, and another batch
+    torch.testing.assert_close(alone.bits_per_second, scores.bits_per_second[1:], rtol=1e-5, atol=0)
+    assert scorer.genres == ["chords", "melody", "bass"] and scorer.condition == "genre" and not scorer.training
+
+
+def test_a_roll_without_notes_has_no_bits_per_note(checkpoints: Path) -> None:
+    scores = load("score", checkpoint_dir=checkpoints)(torch.zeros(1, 128, 32))
+    assert scores.bits_per_second.isfinite().all() and scores.bits_per_note.isinf().all()
+
+
+ENTRIES = ("score",)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("shape", [(128, 32), (1, 88, 32), (1, 128, 0)])
+def test_other_shapes_are_refused(entry: str, shape: tuple[int, ...], checkpoints: Path) -> None:
+    with pytest.raises(ValueError, match=r"a roll must be \(batch, 128, frames\), but is \("):
+        load(entry, checkpoint_dir=checkpoints)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_weights_without_notes_are_refused(entry: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"hybrid_cvae_best_T128.pth: no such weights"):
+        load(entry, checkpoint_dir=tmp_path)
+    save_rolls(tmp_path, PAPER, seq_lens=(128,))
+    with pytest.raises(ValueError, match="a CVAE of preset paper, but one of preset large is needed"):
+        load(entry, checkpoint_dir=tmp_path)
+
+
+def test_new_models_and_impossible_sizes(checkpoints: Path) -> None:
+    assert load("score", pretrained=False, n_genres=2).genres == ["genre 0", "genre 1"]
+    with pytest.raises(ValueError, match="samples must be a whole number above 0, but is 0"):
+        load("score", checkpoint_dir=checkpoints, samples=0)
