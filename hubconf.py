@@ -103,6 +103,14 @@ def score(
     return _hub().roll_scorer(pretrained, checkpoint_dir, n_genres, samples)
 
 
+def embedding(pretrained: bool = True, checkpoint_dir: _Path = None, n_genres: int = 4) -> torch.nn.Module:
+    """One vector for each second of rolls, by the encoder of the hybrid CVAE, without the genre.
+
+    embedding = torch.hub.load(path, "embedding", source="local")
+    """
+    return _hub().roll_embedder(pretrained, checkpoint_dir, n_genres)
+
+
 def measure_vae(
     pretrained: bool = True, checkpoint_dir: _Path = None, latent: int = 32, hidden: int = 512,
     attributes: _Names = _ATTRIBUTES,

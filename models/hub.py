@@ -10,7 +10,7 @@ from .building import build
 from .likelihoods import Tempering
 from .names import DIVISOR, FOLDERS, GROWTH, LARGE
 from .networks import NETWORKS, NoteCVAE
-from .scoring import RollScorer
+from .scoring import RollEmbedder, RollScorer
 from .trained import load
 from .weight_files import PROGRAMS, STUDY_FILE, find_study_weights, folder_of, hybrid_path, pretrained_file
 
@@ -56,7 +56,12 @@ def roll_scorer(
     return RollScorer(_note_cvae(pretrained, checkpoint_dir, n_genres), Tempering(DIVISOR, GROWTH), samples).eval()
 
 
-def _note_cvae(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> Model:
+def roll_embedder(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> RollEmbedder:
+    """An embedder with the encoder of the hybrid CVAE of preset large. Raises as `roll_model` does."""
+    return RollEmbedder(_note_cvae(pretrained, checkpoint_dir, n_genres)).eval()
+
+
+def _note_cvae(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> NoteCVAE:
     cvae = roll_model(NoteCVAE.kind, pretrained, checkpoint_dir, n_genres, LARGE, seq_len=128)
     if cvae.network != NoteCVAE.network:
         raise ValueError(f"{checkpoint_dir}: a CVAE of preset paper, but one of preset large is needed; {_REMEDY}")

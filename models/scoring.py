@@ -1,4 +1,4 @@
-"""Scores of rolls for other programs: code lengths under every genre, and probabilities of the genres."""
+"""Rolls measured by a CVAE of notes: code lengths, genre probabilities and vectors, for torch.hub and evaluations."""
 
 import math
 from typing import NamedTuple
@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import FRAMES_A_SECOND, PITCHES, Model
+from .base import FRAMES_A_SECOND, PITCHES
 from .likelihoods import Tempering, score_windows
+from .notes.note_cvae import NoteCVAE
 from .notes.notes import count_notes
 
 _BITS = 1 / math.log(2)  # in a nat
@@ -34,7 +35,7 @@ class RollScorer(nn.Module):
     `genres`: names, by position; `condition` says what they are.
     """
 
-    def __init__(self, cvae: Model, tempering: Tempering, samples: int, window: int = 128) -> None:
+    def __init__(self, cvae: NoteCVAE, tempering: Tempering, samples: int, window: int = 128) -> None:
         super().__init__()
         self.cvae, self.tempering, self.samples, self.window = cvae, tempering, samples, window
         self.genres: list[str] = cvae.genres
@@ -60,6 +61,29 @@ class RollScorer(nn.Module):
             bits / (roll.shape[2] / FRAMES_A_SECOND), bits / notes[:, None],
             self.tempering.of_windows(self.tempering.evidence(-of_window)), torch.cat(nats, dim=1) * _BITS,
         )  # fmt: skip
+
+
+class RollEmbedder(nn.Module):
+    """One vector of `size` numbers for each second of a roll: the last hidden layer of a CVAE's encoder.
+
+    The genre, an input of the encoder, is withheld: its embedding is the mean of all. A second is seen together with
+    the others of its window of `window` frames.
+    """
+
+    def __init__(self, cvae: NoteCVAE, window: int = 128) -> None:
+        super().__init__()
+        self.encoder, self.window = cvae.encoder, window
+        self.size = cvae.encoder.moments.in_channels
+        self.register_buffer("genre", cvae.genre.weight.detach().mean(0, keepdim=True))
+
+    @torch.no_grad()
+    def forward(self, roll: Tensor) -> Tensor:
+        """Vectors, float32 (B, seconds, size), of rolls (B, 128, frames) of any length, in which nonzero cells sound.
+
+        Raises ValueError for another shape.
+        """
+        parts = whole_seconds(roll, self.genre).split(self.window, dim=2)
+        return torch.cat([self.encoder.states(part, self.genre.expand(len(part), -1)) for part in parts], dim=1)
 
 
 def whole_seconds(roll: Tensor, like: Tensor) -> Tensor:

@@ -36,14 +36,18 @@ class RollEncoder(nn.Module):
     @compilable
     def forward(self, roll: Tensor, genre: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (B, T / 16, latent) each, of rolls (B, pitches, T) with genre embeddings (B, size)."""
+        mean, log_variance = self.moments(self.states(roll, genre)).float().chunk(2, dim=2)
+        return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+
+    def states(self, roll: Tensor, genre: Tensor) -> Tensor:
+        """The last hidden layer, (B, T / 16, channels)."""
         frames = roll.transpose(1, 2)
         onsets = frames * (1 - F.pad(frames[:, :-1], (0, 0, 1, 0)))
         hidden = F.gelu(self.quarter(torch.cat([frames, onsets], dim=2)))
         hidden = self.sixteenth(hidden)
         for layer in self.neighbours:
             hidden = layer(hidden, genre)
-        mean, log_variance = self.moments(hidden).float().chunk(2, dim=2)
-        return mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+        return hidden
 
 
 class NoteCVAE(Model):

@@ -31,7 +31,7 @@ FORM = replace(MEASURE, lowest=60, highest=71)
 STANDALONE = {"cvae_standalone": "cvae", "generator_standalone": "generator", "critic_standalone": "critic"}
 HYBRID = {"cvae_hybrid": "cvae", "generator_hybrid": "generator", "critic_hybrid": "critic"}
 ROLLS = {**STANDALONE, **HYBRID}
-DERIVED = ("score",)  # made from a CVAE: tests/programs/test_hub_scores.py
+DERIVED = ("embedding", "score")  # made from a CVAE: tests/programs/test_hub_scores.py
 STUDY = {"measure_vae": MeasureVAE, "adversarial_vae": AdversarialVAE, "attribute_vae": AttributeVAE}
 
 

@@ -62,7 +62,7 @@ def test_a_roll_without_notes_has_no_bits_per_note(checkpoints: Path) -> None:
     assert scores.bits_per_second.isfinite().all() and scores.bits_per_note.isinf().all()
 
 
-ENTRIES = ("score",)
+ENTRIES = ("embedding", "score")
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -81,7 +81,24 @@ def test_weights_without_notes_are_refused(entry: str, tmp_path: Path) -> None:
         load(entry, checkpoint_dir=tmp_path)
 
 
+def test_vectors_are_the_encoders_last_layer_at_the_mean_genre(checkpoints: Path) -> None:
+    embedder, rolls = load("embedding", checkpoint_dir=checkpoints), rolls_of(2, 300)
+    cvae = load_weights(checkpoints / "hybrid_cvae_best_T128.pth", "cvae", "").model
+    with torch.no_grad():
+        vectors, moments = embedder(rolls), cvae.encoder.moments
+        assert vectors.shape == (2, 19, embedder.size) and vectors.dtype == torch.float32
+        cvae.genre.weight.copy_(cvae.genre.weight.mean(0).expand(3, -1))
+        padded = torch.nn.functional.pad(rolls.float(), (0, 4))
+        for first, last in ((0, 8), (8, 16), (16, 19)):
+            no_events = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
+            posterior = cvae.encode(padded[:, :, 16 * first : 16 * last], *no_events, torch.tensor([0, 2]))
+            mean = moments(vectors[:, first:last]).chunk(2, dim=2)[0]
+            torch.testing.assert_close(mean.flatten(1), posterior.mean, rtol=1e-4, atol=1e-5)
+    assert not embedder.training and not vectors.requires_grad
+
+
 def test_new_models_and_impossible_sizes(checkpoints: Path) -> None:
+    assert load("embedding", pretrained=False).size == 192
     assert load("score", pretrained=False, n_genres=2).genres == ["genre 0", "genre 1"]
     with pytest.raises(ValueError, match="samples must be a whole number above 0, but is 0"):
         load("score", checkpoint_dir=checkpoints, samples=0)
