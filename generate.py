@@ -29,20 +29,15 @@ def generate(options: Options) -> list[Path]:
     Raises `UserError` or `CheckpointError` for unusable files or options.
     """
     from audio.files import open_file_renderer, write_roll_files
-    from figures.roll_sheet import save_roll_sheet
-    from generation.changes import infill_file, vary_file
-    from generation.music import continue_file, interpolate_files, make_clips, reconstruct
+    from generation.files import make_music, write_sheet
 
     renderer = open_file_renderer(options)
-    of_files = (
-        (options.reconstruct, reconstruct), (options.continue_file, continue_file),
-        (options.interpolate, interpolate_files), (options.infill, infill_file), (options.vary, vary_file),
-    )  # fmt: skip
-    make = next((maker for given, maker in of_files if given), make_clips)
-    trained, rolls, sheet, rows, title = make(options)
-    files = write_roll_files(options.output, rolls, trained.frames_per_second, renderer)
-    path = options.output / f"{sheet}.png"
-    save_roll_sheet(path, rows, title=title, frames_per_second=trained.frames_per_second, window_frames=trained.seq_len)
+    music = make_music(options)
+    if music.remarks:
+        print(*music.remarks, sep="\n")
+    rolls = music.rolls
+    files = write_roll_files(options.output, rolls, music.trained.frames_per_second, renderer)
+    path = write_sheet(options.output, music)
     n_empty = sum(not roll.any() for roll in rolls.values())
     if n_empty:
         print(f"{n_empty} of the {len(rolls)} MIDI files have no notes, because nothing sounds there")

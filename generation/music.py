@@ -3,7 +3,7 @@
 Of a file: the file through the CVAE and back, its continuation, and a path from one file to another.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,42 +31,46 @@ from models.weight_files import folder_of, hybrid_file, hybrid_path
 
 _CONTEXT = 64  # frames of a song that its continuation begins with
 SHEET_CLIPS = 8  # of each genre
+Load = Callable[..., Trained]  # `models.trained.load`, or one that returns networks that it has loaded before
 
 
 class Music(NamedTuple):
-    """What to write: rolls by file name, and the sheet that shows them."""
+    """What to write: rolls by file name, and the sheet that shows them; `remarks`: lines to print."""
 
     trained: Trained
     rolls: dict[str, np.ndarray]
     sheet: str
     rows: SheetRows
     title: str
+    remarks: tuple[str, ...] = ()
 
 
-def load_player(options: Options, source: str, kinds: tuple[str, ...]) -> Trained:
+def load_player(options: Options, source: str, kinds: tuple[str, ...], load: Load = load) -> Trained:
     """Weights that play: of one of `kinds` in `checkpoint`, or else of `source` in the folder of weights."""
     remedy = "run train_hybrid.py first, take another --seq-len, or name --checkpoint"
-    trained = _load(options, options.checkpoint, kinds, source, options.seq_len, remedy)
+    trained = _load(options, options.checkpoint, kinds, source, options.seq_len, remedy, load)
     if not options.exact:
         trained.model.to(select_device(options.device))
     return trained
 
 
-def load_encoder(options: Options, seq_len: int) -> Trained:
+def load_encoder(options: Options, seq_len: int, load: Load = load) -> Trained:
     """The CVAE that encodes files, for windows of `seq_len` frames, or of the T of `cvae`."""
     remedy = "run train_hybrid.py first, or name weights with --cvae"
-    return _load(options, options.cvae, (CVAE.kind,), CVAE.kind, seq_len, remedy)
+    return _load(options, options.cvae, (CVAE.kind,), CVAE.kind, seq_len, remedy, load)
 
 
-def load_note_decoder(options: Options, flag: str) -> Trained:
+def load_note_decoder(options: Options, flag: str, load: Load = load) -> Trained:
     """The CVAE of `load_encoder`, which plays pieces of any length. Raises `UserError` with `flag` for another."""
-    trained = load_encoder(options, options.seq_len)
+    trained = load_encoder(options, options.seq_len, load)
     if not trained.model.any_length:
         raise UserError(f"{trained.path}: decodes single windows; {flag} needs weights of --preset large")
     return trained
 
 
-def _load(options: Options, file: Path | None, kinds: tuple[str, ...], kind: str, seq_len: int, remedy: str) -> Trained:
+def _load(
+    options: Options, file: Path | None, kinds: tuple[str, ...], kind: str, seq_len: int, remedy: str, load: Load
+) -> Trained:
     if file:
         return load(file, kinds, remedy)
     folder = options.checkpoints or folder_of(options.preset)
@@ -89,9 +93,9 @@ def run_name(options: Options, trained: Trained, *genre_ids: int) -> str:
     return "_".join(part for part in parts if part)
 
 
-def make_clips(options: Options) -> Music:
+def make_clips(options: Options, load: Load = load) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
-    trained = load_player(options, options.source, SOURCES)
+    trained = load_player(options, options.source, SOURCES, load)
     source = ClipSource(trained, {}, options.latents, performance_of(options), options.seed, options.min_note_frames)
     rolls, rows = {}, []
     table = [(printable(trained.condition), "clips", "empty", "notes/clip", "polyphony")]
@@ -105,18 +109,17 @@ def make_clips(options: Options) -> Music:
         notes = float(np.mean([len(roll_notes(clip).pitch) for clip in clips]))
         polyphony = float(np.mean([clip.sum(axis=0).mean() for clip in clips]))
         table.append((printable(genre), str(options.count), str(n_empty), f"{notes:.4g}", f"{polyphony:.4g}"))
-    print(aligned(table))
-    print("polyphony: sounding keys, mean over all frames; empty clips count in both means")
     shown = f", the first {SHEET_CLIPS} of {options.count} clips" if options.count > SHEET_CLIPS else ""
     title = f"{trained.path.name}, seed {options.seed}, threshold {options.threshold:g}{shown}"
     sheet = run_name(options, trained, *(chosen if len(chosen) < len(trained.genres) else ()))
-    return Music(trained, rolls, f"sheet_{sheet}", rows, title)
+    remarks = aligned(table), "polyphony: sounding keys, mean over all frames; empty clips count in both means"
+    return Music(trained, rolls, f"sheet_{sheet}", rows, title, remarks)
 
 
 @torch.no_grad()
-def reconstruct(options: Options) -> Music:
+def reconstruct(options: Options, load: Load = load) -> Music:
     """Every window of a file through the CVAE: posterior mean, and decoding without teacher forcing."""
-    trained = load_encoder(options, options.seq_len)
+    trained = load_encoder(options, options.seq_len, load)
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name, seq_len, rate = short_name(options.reconstruct.stem), trained.seq_len, trained.frames_per_second
     stem = f"{name}_{run_name(options, trained, genre_id)}"
@@ -131,23 +134,23 @@ def reconstruct(options: Options) -> Music:
     reconstructed = drop_short_notes(np.concatenate(list(decoded), axis=1), options.min_note_frames)[:, :n_frames]
     counts = count(*(torch.from_numpy(roll)[None] for roll in (reconstructed, original)))
     score = f"frame F1 {f1(*map(float, counts)):.3f}"
-    print(f"{score} over {n_frames} frames in {len(z)} windows")
     rolls = {f"{stem}_original": original, f"{stem}_reconstructed": reconstructed}
     rows = [[RollPanel(each.removeprefix(f"{stem}_"), roll)] for each, roll in rolls.items()]
     title = f"{name} as {trained.genres[genre_id]}, {trained.path.name}: {score}"
-    return Music(trained, rolls, f"{stem}_sheet", rows, title)
+    remark = f"{score} over {n_frames} frames in {len(z)} windows"
+    return Music(trained, rolls, f"{stem}_sheet", rows, title, (remark,))
 
 
 @torch.no_grad()
-def interpolate_files(options: Options) -> Music:
+def interpolate_files(options: Options, load: Load = load) -> Music:
     """From the first sounding window of one file to that of another, along an arc of latents.
 
     Both networks play every latent, whatever `source` is: G, which was trained on the encoder's latents to make clips,
     and the CVAE's decoder, which was trained to reconstruct the windows at the ends.
     """
-    player = load_player(options, Generator.kind, (Generator.kind,))
+    player = load_player(options, Generator.kind, (Generator.kind,), load)
     seq_len = player.seq_len
-    encoder = load_encoder(options, seq_len)
+    encoder = load_encoder(options, seq_len, load)
     if (encoder.genres, encoder.model.noise_size(seq_len)) != (player.genres, player.model.noise_size(seq_len)):
         raise UserError(f"{encoder.path}, {player.path}: differ in genres or latents; name weights of one training")
     genre_id = choose_one_genre(options.genre, player.genres, player.condition)
@@ -176,14 +179,14 @@ def interpolate_files(options: Options) -> Music:
 
 
 @torch.no_grad()
-def continue_file(options: Options) -> Music:
+def continue_file(options: Options, load: Load = load) -> Music:
     """A file, and continuations of it by the CVAE's note decoder.
 
     The prior continues the latents of `_CONTEXT` frames, the decoder their notes: of the last frames of the file, or
     of those up to a second after its last onset. A rest or held notes at the end would be followed by more of them.
-    Prints how many continuations have no note. Raises `UserError` if the weights are not of a note decoder.
+    The remark says how many continuations have no note. Raises `UserError` if the weights are not of a note decoder.
     """
-    trained = load_note_decoder(options, "--continue")
+    trained = load_note_decoder(options, "--continue", load)
     model, seq_len = trained.model, trained.seq_len
     genre_id = choose_one_genre(options.genre, trained.genres, trained.condition)
     name, run = short_name(options.continue_file.stem), run_name(options, trained, genre_id)
@@ -203,8 +206,7 @@ def continue_file(options: Options) -> Music:
     played = sampling.play_through(model, z, genre_ids, n_frames, performance_of(options), chances, begun).numpy()
     continuations = drop_short_notes(played[:, :, _CONTEXT:], options.min_note_frames)
     n_empty = sum(not roll.any() for roll in continuations)
-    if n_empty:
-        print(f"{n_empty} of the {options.count} continuations add no note")
+    remarks = (f"{n_empty} of the {options.count} continuations add no note",) if n_empty else ()
     rolls = {
         f"{name}_continued_{run}_{number:03d}": np.concatenate([song, roll], axis=1)
         for number, roll in enumerate(continuations)
@@ -212,7 +214,7 @@ def continue_file(options: Options) -> Music:
     rows = [[RollPanel(f"{number:03d}", roll)] for number, roll in enumerate(played)]
     genre = trained.genres[genre_id]
     title = f"the end of {name}, continued as {genre} after {_CONTEXT} frames, {trained.path.name}"
-    return Music(trained, rolls, f"{name}_continued_{run}_sheet", rows, title)
+    return Music(trained, rolls, f"{name}_continued_{run}_sheet", rows, title, remarks)
 
 
 def _decode(options: Options, trained: Trained, z: torch.Tensor, genre_id: int, rows: Iterable[int]) -> np.ndarray:

@@ -29,13 +29,13 @@ def test_options_are_shown_before_anything_slow_is_imported(program: str) -> Non
 
 
 def test_generation_starts_without_pandas() -> None:
-    program = "import sys, generation.changes, audio.files, figures.roll_sheet; print(*sys.modules)"
+    program = "import sys, generation.files, audio.files; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"pandas", "soundfile"}.isdisjoint(done.stdout.split())
 
 
 def test_generation_and_training_start_without_what_only_evaluations_need() -> None:
-    needed = "generation.music, figures.roll_sheet, audio.files, training.hybrid_stage, training.loop"
+    needed = "generation.files, audio.files, training.hybrid_stage, training.loop"
     program = f"import sys, {needed}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"scipy", "sklearn", "tensorboard", "music21"}.isdisjoint(done.stdout.split())

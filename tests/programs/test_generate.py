@@ -70,7 +70,7 @@ def options(checkpoints: Path, tmp_path: Path) -> dict[str, object]:
 @pytest.fixture
 def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the picture, to save time."""
-    monkeypatch.setattr("figures.roll_sheet.save_roll_sheet", lambda *args, **options: None)
+    monkeypatch.setattr("generation.files.save_roll_sheet", lambda *args, **options: None)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from models.trained import load
 
 @pytest.fixture(autouse=True)
 def no_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("figures.roll_sheet.save_roll_sheet", lambda *args, **options: None)
+    monkeypatch.setattr("generation.files.save_roll_sheet", lambda *args, **options: None)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_an_infill_leaves_the_rest_of_the_file(span: tuple[int, int], options: d
 
 
 def test_a_span_beyond_the_file_is_refused(options: dict, song: Path) -> None:
-    with pytest.raises(UserError, match=r"song.mid: has 12 seconds; --span must end at 12 or before"):
+    with pytest.raises(UserError, match=r"song.mid: has 12 seconds; the span must end at 12 or before"):
         generate(Options(**options, infill=song, span=(8, 16)))
 
 
