@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 from common.errors import UserError, run_command
 from common.files import check_outputs, files_below
-from common.options import DEVICES, CheckedOptions, option, parse_options
+from common.options import option, parse_options
 from common.text import printable, short_name
-from data.window_lengths import WINDOW_LENGTHS
+from evaluation.options import ScoringOptions
 from models.errors import CheckpointError
-from models.names import DIVISOR, GROWTH, LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from evaluation.metrics.song_scores import Scoring, SongScore
-    from models.trained import Trained
 
 LEGEND = """\
 T = {T}, {checkpoint}. bits: -log2 p(X | y), z included; all: the mixture of the {condition} names. Bits/s of two models
@@ -39,22 +37,13 @@ for others fit --divisor and --growth with programs.genre_likelihood."""
 
 
 @dataclass(frozen=True)
-class Options(CheckedOptions):
+class Options(ScoringOptions):
     """What to score, and how."""
 
     files: tuple[Path, ...] = option((), "MIDI files, and folders of them", flag="FILE")
     output: Path = option(Path("scores"), "folder for tables and pictures")
     notes: int = option(10, "most surprising notes of each file to print and to mark", minimum=0)
     other: Path | None = option(None, "MIDI file for the baseline of another song's z (default: the next file)")
-    samples: int = option(2, "z for each window and genre; more make the bits fewer and surer", minimum=1)
-    divisor: float = option(DIVISOR, "of log-likelihoods, for calibrated probabilities of genres", above=0)
-    growth: float = option(GROWTH, "of n windows, log-likelihoods are divided by n to this power", minimum=0, maximum=1)
-    seed: int = option(0, "seed of the latents", minimum=0)
-    seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
-    checkpoints: Path | None = option(None, "folder with hybrid_cvae_best_T{T}.pth (default: that of preset large)")
-    checkpoint: Path | None = option(None, "other weights of a CVAE of notes, in place of --checkpoints and --seq-len")
-    batch_size: int = option(64, "windows at a time; does not change the result", minimum=1)
-    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
 
 
 def score(options: Options) -> "SongScore":
@@ -64,24 +53,21 @@ def score(options: Options) -> "SongScore":
     """
     import pandas as pd
 
-    from common.device import prepare_process, select_device
+    from common.device import prepare_process
     from data.song_windows import read_song_roll
-    from evaluation.metrics.song_scores import CURVES_TABLE, NOTES_TABLE, SCORES_TABLE, Scoring, SongScore
+    from evaluation.metrics.song_scores import CURVES_TABLE, NOTES_TABLE, SCORES_TABLE, SongScore, open_scoring
     from evaluation.samples.evaluated import weights_facts
     from evaluation.tables import format_table
     from figures.score_sheet import save_score_sheet
-    from models.likelihoods import Tempering
 
-    trained, device = _load(options), select_device(options.device)
-    prepare_process(device)
-    trained.model.to(device)
+    scoring = open_scoring(options)
+    trained = scoring.trained
+    prepare_process(scoring.device)
     songs = _read(options, trained.frames_per_second)
     other = read_song_roll(options.other, trained.frames_per_second) if options.other else None
     tables, pictures = (SCORES_TABLE, CURVES_TABLE, NOTES_TABLE), _pictures(options.output, list(songs))
     check_outputs([*(table.path(options.output) for table in tables), *pictures], songs)
-    tempering = Tempering(options.divisor, options.growth)
-    scoring = Scoring(trained, tempering, options.samples, options.seed, options.batch_size)
-    facts = {"T": trained.seq_len, "seed": options.seed, "samples": options.samples, **tempering._asdict()}
+    facts = {"T": trained.seq_len, "seed": scoring.seed, "samples": scoring.samples, **scoring.tempering._asdict()}
     facts |= {"condition": trained.condition, **weights_facts(trained)}
     scores: list[SongScore] = []
     try:
@@ -90,8 +76,7 @@ def score(options: Options) -> "SongScore":
             print(format_table(scores[-1].genres, SCORES_TABLE.columns), "", sep="\n", flush=True)
             if options.notes:
                 print(format_table(found.notes.head(options.notes), NOTES_TABLE.columns), "", sep="\n", flush=True)
-            likeliest = found.genres.loc[found.genres["probability"].idxmax()]
-            title = f"{printable(path.name)}: {likeliest['genre_name']}, probability {likeliest['probability']:.2f}"
+            title = f"{printable(path.name)}: {found.genre}"
             save_score_sheet(picture, found.curve, found.notes, trained.genres, title=title, marked=options.notes)
     finally:  # those of the files before a signal, too
         if scores:
@@ -114,22 +99,6 @@ def _scored(
         following = rolls[(number + 1) % len(rolls)] if len(rolls) > 1 else None
         found = score_song(scoring, rolls[number], following if other is None else other)
         yield path, SongScore(*(frame.assign(file=printable(str(path))) for frame in found))
-
-
-def _load(options: Options) -> "Trained":
-    from models import CVAE
-    from models.trained import load
-    from models.weight_files import folder_of, hybrid_path
-
-    remedy = "run train_hybrid.py first, or name weights with --checkpoint"
-    if options.checkpoint:
-        trained = load(options.checkpoint, CVAE.kind, remedy)
-    else:
-        path = hybrid_path(options.checkpoints or folder_of(LARGE), CVAE.kind, options.seq_len)
-        trained = load(path, CVAE.kind, remedy, seq_len=options.seq_len)
-    if not trained.model.any_length:
-        raise UserError(f"{trained.path}: has no bits of notes; score.py needs weights of --preset large")
-    return trained
 
 
 def _read(options: Options, frames_per_second: int) -> "dict[Path, np.ndarray]":

@@ -8,6 +8,7 @@ from audio.options import EMBEDDERS, SYNTHS
 from common.options import DEVICES, CheckedOptions, option
 from common.splits import SPLITS
 from data.window_lengths import WINDOW_LENGTHS
+from models.names import DIVISOR, GROWTH
 from models.playing import FEEDBACK, THRESHOLD, THRESHOLDED, Playing
 
 SOURCES = ("generator", "cvae")  # kinds of networks that play
@@ -49,6 +50,21 @@ class ClipPlayingOptions(PlayingOptions):
     @property
     def playing(self) -> Playing:
         return super().playing._replace(group_onsets=self.group_onsets)
+
+
+@dataclass(frozen=True)
+class ScoringOptions(CheckedOptions):
+    """Weights, and how songs are scored."""
+
+    samples: int = option(2, "z for each window and genre; more make the bits fewer and surer", minimum=1)
+    divisor: float = option(DIVISOR, "of log-likelihoods, for calibrated probabilities of genres", above=0)
+    growth: float = option(GROWTH, "of n windows, log-likelihoods are divided by n to this power", minimum=0, maximum=1)
+    seed: int = option(0, "seed of the latents", minimum=0)
+    seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
+    checkpoints: Path | None = option(None, "folder with hybrid_cvae_best_T{T}.pth (default: that of preset large)")
+    checkpoint: Path | None = option(None, "other weights of a CVAE of notes, in place of --checkpoints and --seq-len")
+    batch_size: int = option(64, "windows at a time; does not change the result", minimum=1)
+    device: str = option("auto", "device of the networks; auto is cuda, else mps, else cpu", choices=DEVICES)
 
 
 @dataclass(frozen=True)

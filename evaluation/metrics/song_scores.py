@@ -1,7 +1,7 @@
 """Scores of a song: bits by genre, by second and by note, and the genre that the CVAE's likelihood finds in it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,16 +11,22 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from common.device import select_device
+from common.errors import UserError
 from common.midi_library import pretty_midi
 from data.pianoroll import RollNotes, roll_notes
 from data.song import PITCHES
 from data.song_windows import whole_seconds
 from evaluation.metrics.elbo import FrameBaselines
+from evaluation.options import ScoringOptions
 from evaluation.samples.sampling import window_noise
 from evaluation.tables import ALL_ID, ALL_NAME, BASELINE, LABEL, OURS, ResultTable, columns
+from models import CVAE
 from models.base import FRAMES_A_SECOND
 from models.likelihoods import Tempering, encode_as, score_windows
-from models.trained import Trained
+from models.names import LARGE
+from models.trained import Trained, load
+from models.weight_files import folder_of, hybrid_path
 
 BITS = 1 / math.log(2)  # in a nat
 SCORES_TABLE = ResultTable(
@@ -75,6 +81,12 @@ class SongScore(NamedTuple):
     curve: pd.DataFrame
     notes: pd.DataFrame
 
+    @property
+    def genre(self) -> str:
+        """The likeliest genre and its probability, in words."""
+        likeliest = self.genres.loc[self.genres["probability"].idxmax()]
+        return f"{likeliest['genre_name']}, probability {likeliest['probability']:.2f}"
+
 
 class _Windows(NamedTuple):
     """Windows of a song, (first second, end), at every half window; those at `whole` do not overlap and are the song.
@@ -95,6 +107,21 @@ class _Windows(NamedTuple):
         of_second = ((np.arange(n_seconds) - max(1, seconds // 4)) // hop).clip(0, last)
         spans = [(start, min(start + seconds, n_seconds)) for start in starts]
         return cls(spans, [k for k, start in enumerate(starts) if start % seconds == 0], of_second)
+
+
+def open_scoring(options: ScoringOptions, load: Callable[..., Trained] = load) -> Scoring:
+    """Load the CVAE of the options, on their device. Raises `CheckpointError`, or `UserError` if it has no notes."""
+    remedy = "run train_hybrid.py first, or name weights with --checkpoint"
+    if options.checkpoint:
+        trained = load(options.checkpoint, CVAE.kind, remedy)
+    else:
+        path = hybrid_path(options.checkpoints or folder_of(LARGE), CVAE.kind, options.seq_len)
+        trained = load(path, CVAE.kind, remedy, seq_len=options.seq_len)
+    if not trained.model.any_length:
+        raise UserError(f"{trained.path}: has no bits of notes; score.py needs weights of --preset large")
+    trained.model.to(select_device(options.device))
+    tempering = Tempering(options.divisor, options.growth)
+    return Scoring(trained, tempering, options.samples, options.seed, options.batch_size)
 
 
 def score_song(scoring: Scoring, roll: np.ndarray, other: np.ndarray | None = None) -> SongScore:
