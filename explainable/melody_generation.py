@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from audio.files import open_file_renderer
@@ -17,13 +18,13 @@ from evaluation.tables import format_table
 from explainable.attributes import attributes
 from explainable.melodies.cut import cut
 from explainable.melodies.sources import is_performed, own_files, read_tunes
-from explainable.melodies.tunes import PERFORMED_TOLERANCE, Dropped, Reading, Reason, Tune, TuneError
+from explainable.melodies.tunes import PERFORMED_TOLERANCE, Dropped, Note, Reading, Reason, Tune, TuneError
 from explainable.melody_files import FRAMES_PER_SECOND, MEASURE_FRAMES, attribute_title, melody_roll, write_melodies
 from explainable.options import MelodyOptions
 from explainable.steering import REPORT_COLUMNS, Change, read_changes, report, steer, target_values
 from explainable.tokens import TokenForm, decode
 from explainable.trained import TrainedVAE, load_chosen
-from figures.roll_sheet import RollPanel, save_roll_sheet
+from figures.roll_sheet import RollPanel, SheetRows, save_roll_sheet
 
 _METRES = "4/4", "2/2", "2/4"  # of a file; bars of two quarters are taken in pairs
 _REMEDIES = {Reason.SEVERAL_VOICES: "see --guess-melody", Reason.OTHER_METRE: f"known are {', '.join(_METRES)}"}
@@ -42,6 +43,20 @@ class Start(NamedTuple):
     name: str
     tokens: np.ndarray | None = None
     shift: int = 0
+    remarks: tuple[str, ...] = ()
+
+
+class Melodies(NamedTuple):
+    """What to write: melodies by file name, and the picture that shows them; `name`: of the picture.
+
+    `report`: what was reached, a row for each attribute; `remarks`: lines to print.
+    """
+
+    melodies: dict[str, list[Note]]
+    name: str
+    rows: SheetRows
+    report: pd.DataFrame
+    remarks: tuple[str, ...]
 
 
 def generate_melodies(options: MelodyOptions) -> list[Path]:
@@ -49,40 +64,52 @@ def generate_melodies(options: MelodyOptions) -> list[Path]:
 
     Raises `UserError` or `CheckpointError` for unusable weights, files or options.
     """
-    trained = load_chosen(options)
+    trained, renderer = load_chosen(options), open_file_renderer(options)
+    made = make_melodies(options, trained)
+    print(format_table(made.report, REPORT_COLUMNS), *made.remarks, sep="\n")
+    files = [*write_melodies(options.output, made.melodies, renderer), write_sheet(options.output, made)]
+    names = f"{len(files) - 1} files of {len(made.melodies)} melodies, and {files[-1].name}"
+    print(f"{options.output}: {names} shows them")
+    return files
+
+
+def make_melodies(options: MelodyOptions, trained: TrainedVAE) -> Melodies:
+    """New melodies, or a changed one.
+
+    Raises `UserError` for unusable files and options, and as `check_outputs` for what will be written.
+    """
     changes = read_changes(options.changes, trained)
     if options.source is None and any(change.is_relative for change in changes):
         raise UserError("=+ and =- change an existing melody; name it with --from, or give a value")
-    renderer = open_file_renderer(options)
     start = _from_file(trained, options) if options.source else _from_prior(trained, options)
     name = start.name + _name_of_changes(changes, options)
     words = ["original", "changed"] if options.source else [f"{number:03d}" for number in range(options.count)]
-    picture = options.output / f"{name}_sheet.png"
-    endings = (".mid",) if renderer is None else (".mid", ".wav")
-    outputs = [picture, *(options.output / f"{name}_{word}{ending}" for word in words for ending in endings)]
-    check_outputs(outputs, [options.source] if options.source else [])
+    names, endings = [f"{name}_{word}" for word in words], (".mid", ".wav") if options.wav else (".mid",)
+    outputs = [f"{name}_sheet.png", *(f"{each}{ending}" for each in names for ending in endings)]
+    check_outputs([options.output / each for each in outputs], [options.source] if options.source else [])
     targets = target_values(changes, start.attributes, trained.form)
     tokens = steer(trained, start.z, start.controls, targets)
     reached = attributes(tokens, trained.form)
-    print(format_table(report(start.attributes, targets, reached), REPORT_COLUMNS))
-    how = "its controls are dimensions of z" if trained.in_latent else "its controls are inputs of the decoder"
-    print(f"means over {len(tokens)} decoded rows; {trained.run}: {how}")
-
     if options.source:
         pairs = [(start.tokens, start.attributes), (tokens, reached)]
     else:
         pairs = zip(np.split(tokens, options.count), np.split(reached, options.count), strict=True)
     parts = dict(zip(words, pairs, strict=True))
     melodies = {f"{name}_{word}": decode(rows, trained.form, -start.shift) for word, (rows, _) in parts.items()}
-    files = write_melodies(options.output, melodies, renderer)
     step = max(1, _PANEL_MEASURES // trained.form.measures) if options.source else None
+    how = "its controls are dimensions of z" if trained.in_latent else "its controls are inputs of the decoder"
+    remarks = [*start.remarks, f"means over {len(tokens)} decoded rows; {trained.run}: {how}"]
+    if n_silent := sum(not notes for notes in melodies.values()):
+        remarks.append(f"{n_silent} of the {len(melodies)} melodies have no notes, because the model decodes none")
     panels = _panels(parts, trained.form, start.shift, step)
-    save_roll_sheet(picture, panels, title=name, frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES)
-    n_silent = sum(not notes for notes in melodies.values())
-    if n_silent:
-        print(f"{n_silent} of the {len(melodies)} melodies have no notes, because the model decodes none")
-    print(f"{options.output}: {len(files)} files of {len(melodies)} melodies, and {picture.name} shows them")
-    return [*files, picture]
+    return Melodies(melodies, name, panels, report(start.attributes, targets, reached), tuple(remarks))
+
+
+def write_sheet(folder: Path, made: Melodies) -> Path:
+    """Write the picture of the melodies, and return its path."""
+    path = folder / f"{made.name}_sheet.png"
+    save_roll_sheet(path, made.rows, title=made.name, frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES)
+    return path
 
 
 def _from_prior(trained: TrainedVAE, options: MelodyOptions) -> Start:
@@ -104,14 +131,14 @@ def _from_file(trained: TrainedVAE, options: MelodyOptions) -> Start:
     except TuneError as error:
         raise _unusable(options, error.reason, error.detail) from error
     n_measures = len(used.tokens) * form.measures + sum(used.dropped.values())
-    for reason, count in used.dropped.items():
-        if count:
-            print(f"{count} of {n_measures} measures left out: {reason}")
+    dropped = ((reason, count) for reason, count in used.dropped.items() if count)
+    remarks = [f"{count} of {n_measures} measures left out: {reason}" for reason, count in dropped]
     before, z = attributes(used.tokens, form), trained.encode(used.tokens).mean
     controls = before[:, trained.columns]
     same = (trained.decode(z, controls) == used.tokens).mean()
-    print(f"{printable(tune.name)}: {same:.1%} of the tokens are reconstructed without a change")
-    return Start(z, controls, before, f"{short_name(tune.name)}_{trained.file_name}", used.tokens, used.shift)
+    remarks.append(f"{printable(tune.name)}: {same:.1%} of the tokens are reconstructed without a change")
+    name = f"{short_name(tune.name)}_{trained.file_name}"
+    return Start(z, controls, before, name, used.tokens, used.shift, tuple(remarks))
 
 
 def _read_tune(options: MelodyOptions) -> Tune:
