@@ -7,6 +7,9 @@ Both revisions make their store from the same MIDI files, the built-in corpus. E
 with one thread; the two take steps in turn, for several rounds. The ratio is the median over rounds of the working
 tree's windows per second to the revision's, with the smallest and the largest. The losses of the first steps are
 compared: the largest difference, relative to losses above 1. `--device cuda` measures by the clock.
+
+"bound": the ratio if the working tree's step consisted of its matrix products and convolutions alone, at the speed that
+they have now (CPU only).
 """
 
 import io
@@ -24,13 +27,13 @@ from typing import Any
 
 from benchmarks.compare_runs import WORKING_TREE, git, tree_of
 from benchmarks.timing import machine, print_table
-from benchmarks.training_steps import CHECKED
+from benchmarks.training_steps import CHECKED, PRODUCTS
 from common.errors import run_command
 from common.options import CheckedOptions, option, parse_options
 from data.builtin import export_builtin_corpus
 
 SCRIPT = Path(__file__).with_name("training_steps.py")
-HEADING = ("", "windows/s, before", "now", "ratio (range)", "MB, before", "now", "difference of losses")
+HEADING = ("", "windows/s, before", "now", "ratio (range)", "bound", "MB, before", "now", "difference of losses")
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,19 @@ class Side:
         self.rates: list[float] = []
         self.megabytes = 0.0
 
+    def _ask(self, line: int | str) -> dict[str, Any]:
+        print(line, file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
     def steps(self, number: int) -> dict[str, Any]:
         """Take steps, and return their `seconds`, `windows`, `megabytes` so far and `losses`."""
-        print(number, file=self._process.stdin, flush=True)
-        answer = json.loads(self._process.stdout.readline())
+        answer = self._ask(number)
         self.megabytes = answer["megabytes"]
         return answer
+
+    def products(self) -> float:
+        """The seconds of a step's matrix products and convolutions on the CPU."""
+        return self._ask(PRODUCTS)["seconds"]
 
     def measure(self, number: int) -> None:
         answer = self.steps(number)
@@ -128,18 +138,23 @@ def difference(before: list[dict[str, float]], after: list[dict[str, float]]) ->
     return max(abs(new - old) / max(abs(old), 1.0) for old, new in pairs)
 
 
-def compare(case: Case, sides: tuple[Side, Side], rounds: int, round_seconds: float) -> list[str]:
+def compare(case: Case, sides: tuple[Side, Side], rounds: int, round_seconds: float, device: str) -> list[str]:
     """A row of the table: both sides take steps in turn."""
     before, after = sides
     gap = difference(*(side.steps(CHECKED)["losses"] for side in sides))
-    of_a_step = max(side.steps(1)["seconds"] for side in sides)
+    single = [side.steps(1) for side in sides]
+    of_a_step = max(answer["seconds"] for answer in single)
     for _ in range(rounds):
         for side in sides:
             side.measure(max(1, round(round_seconds / of_a_step)))
     ratios = [new / old for old, new in zip(before.rates, after.rates, strict=True)]
     rates = [f"{statistics.median(side.rates):,.4g}" for side in sides]
     ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return [case.name, *rates, ratio, *(f"{side.megabytes:,.0f}" for side in sides), f"{gap:.0e}"]
+    bound = ""
+    if device == "cpu":
+        products = statistics.median(after.products() for _ in range(rounds))
+        bound = f"{single[0]['windows'] / statistics.median(before.rates) / products:.2f}"
+    return [case.name, *rates, ratio, bound, *(f"{side.megabytes:,.0f}" for side in sides), f"{gap:.0e}"]
 
 
 def against(options: Options) -> None:
@@ -152,7 +167,7 @@ def against(options: Options) -> None:
         rows = []
         for name in options.only:
             sides = tuple(Side(tree, CASES[name], work, options.device) for tree, work in revisions)
-            rows.append(compare(CASES[name], sides, options.rounds, options.round_seconds))
+            rows.append(compare(CASES[name], sides, options.rounds, options.round_seconds, options.device))
             print(*rows[-1], sep=" | ", file=sys.stderr)
             for side in sides:
                 side.close()

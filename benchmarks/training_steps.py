@@ -1,17 +1,19 @@
 """Take training steps of one stage on request: the part of `benchmarks.against` that runs in each revision.
 
 The imports and names are those that all revisions since 127d5d5 have. The arguments are program, preset, options that
-replace the preset's as JSON, and the folder of store and weights. Each line of the input is a number of steps; its
-answer is a line of JSON.
+replace the preset's as JSON, and the folder of store and weights. Each line of the input is a number of steps, or
+PRODUCTS for the seconds that the products of a step take; its answer is a line of JSON.
 """
 
 import importlib
 import json
+import re
 import resource
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from training.stage import Position, Stage
 # Of older revisions, whose programs have no `make_stage`.
 STAGES = {"train_cvae": "CVAEStage", "train_cgan": "CGANStage", "train_hybrid": "HybridStage"}
 CHECKED = 3  # first steps, whose losses are compared
+PRODUCTS = "products"
+MULTIPLIES = re.compile(r"aten::(mm|addmm|bmm|baddbmm|mv|addmv|.*convolution|_scaled_dot_product).*")
 
 
 def built_stage(program_name: str, preset: str, changes: dict[str, Any], folder: Path) -> Stage:
@@ -78,11 +82,21 @@ def steps_of(stage: Stage) -> Iterator[dict[str, float]]:
         yield {name: loss.item() for name, loss in losses.items()}
 
 
+def seconds_of_products(steps: Iterator[dict[str, float]]) -> float:
+    """The time of the matrix products and convolutions in a step on the CPU."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        next(steps)
+    operations = [operation for operation in profile.key_averages() if MULTIPLIES.fullmatch(operation.key)]
+    return sum(operation.self_cpu_time_total for operation in operations) / 1e6
+
+
 def main() -> None:
     program, preset, changes, folder = sys.argv[1:]
     # JSON has no tuples, and options no lists.
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(changes).items()}
     folder = Path(folder)
+    if "noise" in (field.name for field in fields(importlib.import_module(program).Options)):
+        changes = {"noise": 0} | changes  # older generators have none
     torch.set_num_threads(1)
     if program != "train_cvae":
         write_initial_cvae(preset, changes.get("device", "cpu"), folder)
@@ -91,6 +105,9 @@ def main() -> None:
     stage.start()
     steps = steps_of(stage)
     for line in sys.stdin:
+        if line.strip() == PRODUCTS:
+            print(json.dumps({"seconds": seconds_of_products(steps)}), flush=True)
+            continue
         started = time.perf_counter() if stage.device.type == "cuda" else time.process_time()
         losses = [next(steps) for _ in range(int(line))]
         ended = time.perf_counter() if stage.device.type == "cuda" else time.process_time()

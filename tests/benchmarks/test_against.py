@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.against import CASES, Case, Side, compare, difference
 from benchmarks.compare_runs import REPOSITORY
-from benchmarks.training_steps import CHECKED
+from benchmarks.training_steps import CHECKED, MULTIPLIES
 
 
 def test_the_largest_difference_of_any_loss_and_step_counts_relative_to_losses_above_1() -> None:
@@ -22,6 +22,7 @@ def test_a_process_takes_steps_of_a_stage(case: Case, tiny_store: Path, tmp_path
     (tmp_path / "store").symlink_to(tiny_store)
     side = Side(REPOSITORY, case, tmp_path, "cpu")
     answer, another = side.steps(2), side.steps(1)
+    assert side.products() > 0
     side.close()
     assert answer["windows"] == 2 * another["windows"] > 0
     assert answer["seconds"] > 0 and another["megabytes"] >= answer["megabytes"] > 1
@@ -36,7 +37,10 @@ class FakeSide:
         self.given, self.loss, self.rates, self.megabytes, self.numbers = rates, loss, [], 1234.4, []
 
     def steps(self, number: int) -> dict[str, Any]:
-        return {"seconds": 0.5 * number, "losses": [{"loss": self.loss}] * number}
+        return {"seconds": 0.5 * number, "losses": [{"loss": self.loss}] * number, "windows": 6 * number}
+
+    def products(self) -> float:
+        return 0.25
 
     def measure(self, number: int) -> None:
         self.numbers.append(number)
@@ -45,6 +49,13 @@ class FakeSide:
 
 def test_a_row_has_medians_ratios_of_rounds_memory_and_difference_of_losses() -> None:
     sides = FakeSide([10.0, 20.0, 10.0], 1.0), FakeSide([15.0, 60.0, 20.0], 1.001)
-    row = compare(CASES["paper-1-32"], sides, 3, 4.0)
-    assert row == ["stage 1 paper, T = 32", "10", "20", "2.00 (1.50 to 3.00)", "1,234", "1,234", "1e-03"]
+    row = compare(CASES["paper-1-32"], sides, 3, 4.0, "cpu")
+    assert row == ["stage 1 paper, T = 32", "10", "20", "2.00 (1.50 to 3.00)", "2.40", "1,234", "1,234", "1e-03"]
     assert sides[0].numbers == sides[1].numbers == [8, 8, 8] and CHECKED == 3
+
+
+def test_products_are_told_from_other_operations() -> None:
+    products = ("aten::mm", "aten::addmm_", "aten::bmm", "aten::mkldnn_convolution", "aten::convolution_backward",
+                "aten::_scaled_dot_product_flash_attention_for_cpu_backward")  # fmt: skip
+    assert all(MULTIPLIES.fullmatch(name) for name in products)
+    assert not any(MULTIPLIES.fullmatch(name) for name in ("aten::mul", "aten::addcmul_", "aten::copy_"))
