@@ -1,4 +1,4 @@
-"""The page of all results: tables with baselines and published values, clips to play, loss curves, the protocol.
+"""The page of all results: clips to play, the sources compared, the main numbers, then all tables, folded.
 
 A single HTML file that loads nothing from a network. Its only script is that of the control panel.
 """
@@ -13,15 +13,16 @@ from common.errors import UserError
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
 from evaluation.samples.clips import open_clip_sources
-from evaluation.tables import of_all
+from evaluation.statistics.features import FEATURES
 from figures.loss_sheet import draw_losses
 from figures.style import GENRE_COLORS, png
+from page.comparison import compare_sources
 from page.explainable import explainable_parts, read_panel
+from page.findings import show_findings
 from page.listening import choose_listening, data_uri, note_path
 from page.options import ReportOptions
-from page.parts import PARTS, merge_absent
+from page.parts import PARTS, WEIGHTS, merge_absent
 from page.result_folder import FACTS, SHARED, AbsentFile, Part, Picture, ResultFolder
-from page.tables import show_number
 
 
 def make_page(options: ReportOptions) -> str:
@@ -37,22 +38,33 @@ def make_page(options: ReportOptions) -> str:
     parts = {section: [shown for part in parts for shown in part.show(folder)] for section, parts in PARTS.items()}
     parts["explainable"] = explainable_parts(folder)
     fad = folder.read(FAD_TABLE, seq_lens)
+    findings = show_findings(folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
         autoescape=True, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": show_number, "note_path": note_path}
+    environment.filters["note_path"] = note_path
     return environment.get_template("page.html.jinja").render(
         genres=genres,
         condition=folder.condition,
         colors=[GENRE_COLORS[genre_id % len(GENRE_COLORS)] for genre_id in range(len(genres))],
         sources=sources,
-        headlines=[] if fad is None else of_all(fad).groupby("embedder", sort=False),
-        parts={section: merge_absent(shown) for section, shown in parts.items()},
+        frames_per_second=sources[0].trained.frames_per_second,
         listening=[
-            choose_listening(source, renderer, options.real_clips, options.generated_clips, options.workers)
-            for source in sources
+            choose_listening(
+                [source for source in sources if source.seq_len == seq_len],
+                renderer,
+                options.real_clips,
+                options.generated_clips,
+                options.workers,
+            )
+            for seq_len in sorted(seq_lens, reverse=True)
         ],
+        fad_file=FAD_TABLE.file,
+        charts=[] if fad is None else compare_sources(fad),
+        n_features=len(FEATURES),
+        findings=findings or [AbsentFile("results", folder.command("evaluate.py", *WEIGHTS, "runs"))],
+        parts={section: merge_absent(shown) for section, shown in parts.items()},
         losses={stage: _losses(stage, folder) for stage in ("cvae", "cgan", "hybrid")},
         sweeps=read_panel(options.metrics),
         accuracy_paper=GENRE_ACCURACY_PAPER,

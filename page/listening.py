@@ -1,6 +1,7 @@
 """Clips to play on the page: the first real and generated ones of each genre, as MP3 and as piano roll."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,13 @@ from figures.pitch_range import PitchRange, pitch_range
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip, bool (128, T). `origin`: "real" or "generated"; `number`: its place among those of its genre.
+    """A clip, bool (128, T). `origin`: "real" or "generated"; `number`: its place among those of its genre and maker.
 
-    `audio` is a data URI, None for an empty clip.
+    `made_by`: the weights, "" for a real clip. `audio` is a data URI, None for an empty clip.
     """
 
     origin: str
+    made_by: str
     number: int
     roll: np.ndarray
     n_notes: int
@@ -29,37 +31,47 @@ class Clip:
 
 @dataclass(frozen=True)
 class Listening:
-    """Clips of one source by genre id. `frames`: the length of their sound, which rings on after the clip."""
+    """Clips of one T by genre id: the real ones, then those of each source.
+
+    `frames`: the length of their sound, which rings on after the clip.
+    """
 
     seq_len: int
-    made_by: str
     clip_seconds: float
     frames: float
     clips: dict[int, list[Clip]]
     pitches: PitchRange
 
 
-def choose_listening(source: ClipSource, renderer: Renderer, n_real: int, n_generated: int, workers: int) -> Listening:
-    """Take the first clips of each genre, empty or not, and render them. There may be fewer real ones."""
+def choose_listening(
+    sources: Sequence[ClipSource], renderer: Renderer, n_real: int, n_generated: int, workers: int
+) -> Listening:
+    """Take the first clips of each genre, empty or not, and render them. There may be fewer real ones.
+
+    `sources` share T and the real clips.
+    """
+    first = sources[0]
     chosen = []
-    for genre_id in range(len(source.genres)):
-        real = source.real.clips(genre_id, 0, n_real)
-        generated = source.clips(genre_id, 0, n_generated)
-        chosen += [(genre_id, "real", number, roll) for number, roll in enumerate(real)]
-        chosen += [(genre_id, "generated", number, roll) for number, roll in enumerate(generated)]
-    frames_per_second, rolls = source.trained.frames_per_second, [roll for *_, roll in chosen]
+    for genre_id in range(len(first.genres)):
+        real = first.real.clips(genre_id, 0, n_real)
+        chosen += [(genre_id, "real", "", number, roll) for number, roll in enumerate(real)]
+        for source in sources:
+            generated, made_by = source.clips(genre_id, 0, n_generated), source.facts["origin"]
+            chosen += [(genre_id, "generated", made_by, number, roll) for number, roll in enumerate(generated)]
+    frames_per_second, rolls = first.trained.frames_per_second, [roll for *_, roll in chosen]
     audio = renderer.render_rolls((roll for roll in rolls if roll.any()), frames_per_second, workers)
     clips: dict[int, list[Clip]] = {}
-    for genre_id, origin, number, roll in chosen:
+    for genre_id, *about, roll in chosen:
         uri = None
         if roll.any():
             sound = next(audio)
             with signals_deferred():  # the encoder calls back into Python
                 uri = data_uri("audio/mpeg", encode_mp3(sound))
-        clips.setdefault(genre_id, []).append(Clip(origin, number, roll, len(roll_notes(roll).pitch), uri))
-    seconds = source.seq_len / frames_per_second
-    frames = (seconds + TAIL_SECONDS) * frames_per_second
-    return Listening(source.seq_len, source.facts["origin"], seconds, frames, clips, pitch_range(rolls))
+        clips.setdefault(genre_id, []).append(Clip(*about, roll, len(roll_notes(roll).pitch), uri))
+    seconds = first.seq_len / frames_per_second
+    return Listening(
+        first.seq_len, seconds, (seconds + TAIL_SECONDS) * frames_per_second, clips, pitch_range(rolls)
+    )  # fmt: skip
 
 
 def data_uri(kind: str, content: bytes) -> str:

@@ -96,7 +96,7 @@ class ResultFolder:
 
     def table(self, caption: str, name: str, frame: pd.DataFrame, columns: Sequence[Column]) -> ShownTable:
         """Rows of the file `name` to show, with notes on how they were made and on empty cells."""
-        notes = [*self._out_of_date(frame), *(note_lines(frame) if "note" in frame else ())]
+        notes = [*self.out_of_date(frame), *(note_lines(frame) if "note" in frame else ())]
         return show_table(caption, name, frame, columns, notes, self.condition)
 
     def picture(self, name: str, alt: str, command: str) -> Part:
@@ -132,7 +132,7 @@ class ResultFolder:
                 if name not in files:
                     files.append(name)
 
-    def _out_of_date(self, frame: pd.DataFrame) -> list[str]:
+    def out_of_date(self, frame: pd.DataFrame) -> list[str]:
         """A note if rows have other facts than the page's clips, or are of weights that no longer exist."""
         found = [
             f"{FACTS[fact]} {_plain(other)}, on this page {_plain(expected)}"

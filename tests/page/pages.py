@@ -13,12 +13,16 @@ VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """The elements of a page, its text, its table cells and scripts, and tags that do not balance."""
+    """The elements of a page, its text, tables and scripts, and tags that do not balance.
+
+    `tables`: caption and cells of each. `unfolded`: the elements outside <details>, which are shown at first.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
-        self.cells: list[str] = []
+        self.unfolded: list[tuple[str, dict[str, str]]] = []
+        self.tables: list[tuple[str, list[str]]] = []
         self.scripts: list[str] = []
         self.text = ""
         self.unbalanced: list[str] = []
@@ -29,10 +33,14 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attributes}))
+        if "details" not in self._open:
+            self.unfolded.append(self.elements[-1])
         if tag not in VOID:
             self._open.append(tag)
+        if tag == "table":
+            self.tables.append(("", []))
         if tag == "td":
-            self.cells.append("")
+            self.tables[-1][1].append("")
 
     def handle_endtag(self, tag: str) -> None:
         if self._open and self._open[-1] == tag:
@@ -45,8 +53,14 @@ class Page(HTMLParser):
             self.scripts.append(data)
         elif "style" not in self._open:
             self.text += data
-        if self._open[-1:] == ["td"]:
-            self.cells[-1] += data
+        if "td" in self._open:
+            self.tables[-1][1][-1] += data.strip()
+        elif "caption" in self._open:
+            self.tables[-1] = (self.tables[-1][0] + data, self.tables[-1][1])
+
+    @property
+    def cells(self) -> list[str]:
+        return [cell for _, cells in self.tables for cell in cells]
 
     def all(self, tag: str, **wanted: str) -> list[dict[str, str]]:
         return [has for name, has in self.elements if name == tag and wanted.items() <= has.items()]

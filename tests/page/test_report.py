@@ -94,8 +94,8 @@ def test_pictures_show_the_clips_that_are_evaluated(tiny_store: Path, tmp_path: 
     for genre_id in range(3):
         rolls += [*source.real.clips(genre_id, 0, 1), *source.clips(genre_id, 0, 2)]
     notes = [has["d"] for has in page.all("path") if has.get("class") == "notes"]
-    assert notes[9:] == [note_path(roll, pitch_range(rolls)) for roll in rolls]
-    assert page.all("svg")[-1]["viewbox"].startswith("0 0 80.0 "), "4 s and 1 s of decay, as long as the sound"
+    assert notes[:9] == [note_path(roll, pitch_range(rolls)) for roll in rolls]
+    assert page.all("svg")[0]["viewbox"].startswith("0 0 80.0 "), "4 s and 1 s of decay, as long as the sound"
 
 
 def test_a_signal_is_answered_although_the_encoder_swallows_errors(
@@ -135,20 +135,18 @@ def test_published_values_are_shown_and_marked(tiny_store: Path, tmp_path: Path)
     (options.metrics / "fad_results.png").write_bytes(b"png")
     page = made(options)
     page.assert_sound()
-    classical, every = page.cells[: len(FAD_TABLE.columns)], page.cells[len(FAD_TABLE.columns) :]
+    ((_, cells),) = [table for table in page.tables if table[0].startswith("net <1>") and len(table[1]) > 20]
+    classical, every = cells[: len(FAD_TABLE.columns)], cells[len(FAD_TABLE.columns) :]
     assert classical[:7] == ["32", "generator", "classical", "99", "1,200", "0.500", "12.3"]
     assert classical[-2:] == ["10.34", "1.80"]
     assert every[6] == "8.8" and every[-2:] == ["6.79", "1.85"]
     assert every[12] == "\N{EN DASH}", "no FAD for infinitely many clips"
-    assert "reported: 6.79 (AST), 1.85 in [1], both on other music" in page.text
-    assert "8.77" in page.text, "the headline"
     assert "net <1>" in page.text and "piano.sf2 (abc123)" in page.text
     assert "fad_results.csv, T = 64" in page.text, "it has rows of one T"
     assert base64.b64decode(page.all("img")[0]["src"].split(",")[1]) == b"png"
     write(options.metrics / "fad_results.csv", fad_row(-1, "all"))
     page = made(options)
-    assert len(page.cells) == len(FAD_TABLE.columns) - 2, "no columns of published values for other genres"
-    assert "(AST)" not in page.text
+    assert len(page.tables[-1][1]) == len(FAD_TABLE.columns) - 2, "no columns of published values for other genres"
 
 
 def test_the_page_shows_what_the_evaluations_write(tiny_store: Path, tmp_path: Path) -> None:
