@@ -95,7 +95,9 @@ def main() -> None:
     # JSON has no tuples, and options no lists.
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(changes).items()}
     folder = Path(folder)
-    if "noise" in (field.name for field in fields(importlib.import_module(program).Options)):
+    if preset.startswith("large") and "noise" in (
+        field.name for field in fields(importlib.import_module(program).Options)
+    ):
         changes = {"noise": 0} | changes  # older generators have none
     torch.set_num_threads(1)
     if program != "train_cvae":

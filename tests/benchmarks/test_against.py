@@ -17,7 +17,7 @@ def test_the_largest_difference_of_any_loss_and_step_counts_relative_to_losses_a
     assert difference(before, [{"loss": 5.0, "kl": 1.0}, {"loss": -2.0, "kl": 0.125}]) == 0.25
 
 
-@pytest.mark.parametrize("case", [Case.of_stage(1, "paper", 64, batch_size=4), Case.of_stage(3, "large-demo", 32)])
+@pytest.mark.parametrize("case", [Case.of_stage(3, "paper", 64, batch_size=4), Case.of_stage(3, "large-demo", 32)])
 def test_a_process_takes_steps_of_a_stage(case: Case, tiny_store: Path, tmp_path: Path) -> None:
     (tmp_path / "store").symlink_to(tiny_store)
     side = Side(REPOSITORY, case, tmp_path, "cpu")
