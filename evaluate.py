@@ -69,6 +69,7 @@ EVALUATIONS = (
     ("eval_music.py", (*_WEIGHTS, "seq_lens", *_PLAYING)),
     ("-m programs.restyle", (*_WEIGHTS, "seq_lens", "temperature", *_CLASSIFIER)),
     ("-m programs.genre_likelihood", (*_WEIGHTS, "seq_lens", *_CLASSIFIER)),
+    ("-m programs.probes", (*_WEIGHTS, "seq_lens")),
     ("-m programs.latent_plots", (*_WEIGHTS, "first_seq_len", "latent_windows")),
     ("report.py", (*_WEIGHTS, "seq_lens", *_PLAYING, "runs", "synth")),
 )

@@ -4,9 +4,10 @@
     python export.py --checkpoint released/large/hybrid_G_best_T128.pth --half
 
 Writes exported/hybrid_G_best_T128/ with model.safetensors (the weights by name), config.json (kind, network and
-arguments of its class in models/, genre names, facts of its training) and README.md. For a generator also model.onnx:
-its inputs are z, float32 (batch, size of z), genre, int64 (batch,), and, if the network has noise beside z, uniform,
-float32 (batch, T, size) in [0, 1); its output is the probabilities of cells, float32 (batch, 128, T).
+arguments of its class in models/, genre names, facts of its training) and README.md, a model card for the Hugging Face
+Hub. For a generator also model.onnx: its inputs are z, float32 (batch, size of z), genre, int64 (batch,), and, if the
+network has noise beside z, uniform, float32 (batch, T, size) in [0, 1); its output is the probabilities of cells,
+float32 (batch, 128, T). docs/hub.md describes how to load and to publish the folders.
 """
 
 import contextlib
@@ -32,6 +33,16 @@ ONNX = """\
   (batch, 128, {seq_len}), in single precision, for `onnxruntime` and other runtimes{random}
 """
 CARD = """\
+---
+license: {license}
+library_name: pytorch
+tags:
+- music
+- symbolic-music
+- piano-roll
+- {kind}
+---
+
 # {name}
 
 A {kind} (network "{network}") of genre-conditioned piano-roll generation, for windows of {seq_len} frames at
@@ -43,11 +54,9 @@ A {kind} (network "{network}") of genre-conditioned piano-roll generation, for w
 Trained on {n_songs:,} songs (labels: {labels}), epoch {epoch}, chosen by {chosen_by}. To use it:
 
 ```python
-import json, torch
-from safetensors.torch import load_file
-from models import rebuild  # from the repository that trained it
-config = json.load(open("config.json"))
-model = rebuild({{**config["model"], "weights": load_file("model.safetensors")}})
+import torch
+# The repository that trained it; `folder`: a copy of this one, such as from huggingface_hub.snapshot_download.
+model = torch.hub.load("path/to/this/repository", "exported", source="local", folder=".")
 ```
 
 Validation metrics of that epoch: {metrics}.
@@ -62,6 +71,7 @@ class Options(CheckedOptions):
     checkpoint: Path | None = option(None, "export this file of weights instead")
     output: Path = option(Path("exported"), "folder to write to, one subfolder for each model")
     half: bool = option(False, "write the weights in half precision")
+    license: str = option("other", "licence of the weights on their card, a name of the Hub such as cc-by-nc-4.0")
 
 
 def export(options: Options) -> list[Path]:
@@ -77,6 +87,7 @@ def _export(path: Path, options: Options) -> Path:
     from safetensors.torch import save
 
     from models import Generator, describe
+    from models.exported import CONFIG, WEIGHTS
     from models.trained import load
 
     trained = load(path, KINDS, "name weights that training wrote")
@@ -96,15 +107,15 @@ def _export(path: Path, options: Options) -> Path:
         random = "; uniform is random, in [0, 1)" if "uniform" in shapes else ""
         onnx = ONNX.format(inputs=", ".join(map(" ".join, shapes.items())), seq_len=trained.seq_len, random=random)
     card = CARD.format(
-        name=path.stem, kind=model.kind, network=model.network, onnx=onnx, seq_len=trained.seq_len,
-        frames_per_second=trained.frames_per_second, condition=trained.condition.capitalize(),
+        name=path.stem, license=options.license, kind=model.kind, network=model.network, onnx=onnx,
+        seq_len=trained.seq_len, frames_per_second=trained.frames_per_second, condition=trained.condition.capitalize(),
         parameters=sum(parameter.numel() for parameter in model.parameters()), genres=", ".join(trained.genres),
         dtype=str(dtype).removeprefix("torch."), n_songs=len(trained.training_songs), labels=trained.facts["labels"],
         epoch=facts["epoch"], chosen_by=facts["chosen_by"],
         metrics=", ".join(f"{name} {value:.4g}" for name, value in facts["metrics"].items()),
     )  # fmt: skip
-    files["model.safetensors"] = save(weights, {"format": "pt"})
-    files |= {"config.json": f"{json.dumps(config, indent=2)}\n".encode(), "README.md": card.encode()}
+    files[WEIGHTS] = save(weights, {"format": "pt"})
+    files |= {CONFIG: f"{json.dumps(config, indent=2)}\n".encode(), "README.md": card.encode()}
     with temporary_folder(folder) as private:
         for name, content in files.items():
             write_bytes(private / "new" / name, content)

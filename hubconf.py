@@ -104,11 +104,19 @@ def score(
 
 
 def embedding(pretrained: bool = True, checkpoint_dir: _Path = None, n_genres: int = 4) -> torch.nn.Module:
-    """One vector for each second of rolls, by the encoder of the hybrid CVAE, without the genre.
+    """One vector for each second of rolls, from the hidden states of the hybrid CVAE, without the genre.
 
     embedding = torch.hub.load(path, "embedding", source="local")
     """
     return _hub().roll_embedder(pretrained, checkpoint_dir, n_genres)
+
+
+def exported(folder: str | os.PathLike[str]) -> torch.nn.Module:
+    """The model in a folder that export.py wrote, such as a copy from the Hugging Face Hub.
+
+    model = torch.hub.load(path, "exported", source="local", folder="exported/hybrid_G_best_T128")
+    """
+    return _hub().exported_model(folder)
 
 
 def measure_vae(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .base import Model, StudyVAE
 from .building import build
+from .exported import CONFIG, WEIGHTS, read_exported
 from .likelihoods import Tempering
 from .names import DIVISOR, FOLDERS, GROWTH, LARGE
 from .networks import NETWORKS, NoteCVAE
@@ -57,8 +58,16 @@ def roll_scorer(
 
 
 def roll_embedder(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> RollEmbedder:
-    """An embedder with the encoder of the hybrid CVAE of preset large. Raises as `roll_model` does."""
+    """An embedder with the hybrid CVAE of preset large. Raises as `roll_model` does."""
     return RollEmbedder(_note_cvae(pretrained, checkpoint_dir, n_genres)).eval()
+
+
+def exported_model(folder: str | os.PathLike[str]) -> Model:
+    """The model of a folder by export.py. Raises FileNotFoundError without one, ValueError for a damaged one."""
+    for file in (CONFIG, WEIGHTS):
+        if not (path := Path(folder) / file).is_file():
+            raise FileNotFoundError(f"{path}: no such file; name a folder that export.py wrote, or a copy of one")
+    return read_exported(Path(folder))
 
 
 def _note_cvae(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> NoteCVAE:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from .base import FRAMES_A_SECOND, PITCHES
 from .likelihoods import Tempering, score_windows
 from .notes.note_cvae import NoteCVAE
-from .notes.notes import count_notes
+from .notes.note_decoder import Past
+from .notes.notes import by_length, count_notes, parts_by_length, roll_to_notes
 
 _BITS = 1 / math.log(2)  # in a nat
 
@@ -64,17 +65,19 @@ class RollScorer(nn.Module):
 
 
 class RollEmbedder(nn.Module):
-    """One vector of `size` numbers for each second of a roll: the last hidden layer of a CVAE's encoder.
+    """One vector of `size` numbers for each second of a roll, from the hidden states of a CVAE of notes.
 
-    The genre, an input of the encoder, is withheld: its embedding is the mean of all. A second is seen together with
-    the others of its window of `window` frames.
+    The first `encoder_size` numbers are the encoder's last hidden layer. The others are the mean of the decoder's
+    states after the notes that begin in the second, given the posterior mean; 0 without notes. The genre, an input of
+    both networks, is withheld: its embedding is the mean of all. A second is seen together with the others of its
+    window of `window` frames.
     """
 
     def __init__(self, cvae: NoteCVAE, window: int = 128) -> None:
         super().__init__()
-        self.encoder, self.window = cvae.encoder, window
-        self.size = cvae.encoder.moments.in_channels
-        self.register_buffer("genre", cvae.genre.weight.detach().mean(0, keepdim=True))
+        self.cvae, self.window = cvae, window
+        self.encoder_size: int = cvae.encoder.moments.in_channels
+        self.size: int = self.encoder_size + cvae.decoder.width
 
     @torch.no_grad()
     def forward(self, roll: Tensor) -> Tensor:
@@ -82,8 +85,23 @@ class RollEmbedder(nn.Module):
 
         Raises ValueError for another shape.
         """
-        parts = whole_seconds(roll, self.genre).split(self.window, dim=2)
-        return torch.cat([self.encoder.states(part, self.genre.expand(len(part), -1)) for part in parts], dim=1)
+        parts = whole_seconds(roll, self.cvae.genre.weight).split(self.window, dim=2)
+        return torch.cat([self._of_window(part) for part in parts], dim=1)
+
+    def _of_window(self, roll: Tensor) -> Tensor:
+        genre = self.cvae.genre.weight.mean(0).expand(len(roll), -1)
+        encoded = self.cvae.encoder.states(roll, genre)
+        mean, _ = self.cvae.encoder.moments(encoded).chunk(2, dim=2)
+        condition, notes = self.cvae.plan(mean.flatten(1), genre), roll_to_notes(roll)
+
+        def note_states(rows: Tensor, length: int) -> Tensor:
+            own = notes.of(rows, length)
+            states = self.cvae.decoder.states(Past.of(own), condition[rows])[:, 1:]
+            begins = F.one_hot(own.onset // FRAMES_A_SECOND, encoded.shape[1]) * own.present()[..., None]
+            return begins.mT.to(states) @ states / begins.sum(1).clamp_min(1)[..., None]
+
+        of_notes = by_length(notes.count, parts_by_length(notes.count.cpu(), roll.device), note_states)
+        return torch.cat([encoded, of_notes], dim=2)
 
 
 def whole_seconds(roll: Tensor, like: Tensor) -> Tensor:

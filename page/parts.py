@@ -11,6 +11,7 @@ from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
 from evaluation.metrics.genre_likelihood import GENRE_LIKELIHOOD_TABLE
 from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
+from evaluation.metrics.probes import PROBES_TABLE
 from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
 from evaluation.metrics.restyling import RESTYLING_TABLE
 from evaluation.metrics.separation import LATENT_TABLE
@@ -141,6 +142,7 @@ PARTS: dict[str, tuple[ResultPart, ...]] = {
             },
             lengths=_with_latents,
         ),
+        ResultPart(PROBES_TABLE, {"Linear probes of the mean vectors of songs, T = {T}": None}),
     ),
 }
 

@@ -38,7 +38,7 @@ from audio import synthesis
 from common.errors import UserError
 from common.files import save_plain
 from data import builtin
-from evaluation.metrics import genre_classifier, latent_plots, music, separation
+from evaluation.metrics import genre_classifier, latent_plots, music, probes, separation
 from evaluation.samples import clip_embeddings
 from explainable.comparison import runs
 from explainable.metrics import independence
@@ -75,7 +75,7 @@ class Program:
 def make_world(world: Path) -> None:
     """Write everything that runs read; `template` is the content of the folder in which a run starts."""
     for name, first_song in (("store", 0), ("other", 50)):
-        make_store(world / name, splits=[("train", "train", "val", "test")] * 3, first_song=first_song)
+        make_store(world / name, splits=[("train", "train", "val", "test")] * 3, first_song=first_song, artists="AB")
     for name, architecture in (("A", PAPER), ("B", PAPER), ("strange", PAPER), ("large", LARGE), ("apart", PAPER)):
         songs = torch.tensor([7] if name == "strange" else [], dtype=torch.int64)
         lineage = {"cvae_lineage": ["another CVAE"]} if name == "apart" else {}
@@ -225,6 +225,8 @@ def fakes() -> Iterator[None]:
             (latent_plots, "TSNE", FakeTSNE),
             (music, "HALVINGS", 2),
             (separation, "SHUFFLES", 2),
+            (probes, "SHUFFLES", 1),
+            (probes, "RESAMPLES", 4),
             (independence, "FOLDS", 2),
             (independence, "_PENALTIES", independence._PENALTIES[::4]),
             (torch, "set_num_threads", _noting("threads", lambda n: None)),
@@ -297,4 +299,4 @@ def _content(path: Path, restated: set[str]) -> Any:
     if path.suffix == ".html":
         shown = r"(?:src|d)=\"([^\"]*)|<td[^>]*>([^<]*)|Missing: <b>([^<]*)"
         return re.findall(shown, path.read_text(encoding="utf-8"))
-    return None if path.suffix in (".pth", ".txt", ".md", ".lock", "") else path.read_bytes()
+    return None if path.suffix in (".pth", ".txt", ".lock", "") else path.read_bytes()

@@ -219,6 +219,11 @@ PROGRAMS = {
         {"split": refused("val"), "allow_other_songs": refused(checkpoints=(STRANGE,)), "checkpoints": to((B,)),
          "batch_size": untested()},  # its pictures have the rounding of other batches
     ),
+    "probes": Program(
+        "programs.probes:probe_vectors", WEIGHTS | {"song_windows": 2, "artist_songs": 1},
+        {"allow_other_songs": refused(checkpoints=(STRANGE,)), "checkpoints": to((B,)), "batch_size": same(2),
+         "artist_songs": to(4), "artists_of": to("chords")},
+    ),
     "damage": Program(
         "programs.damage:eval_damage", SOUND | {"store": STORE, "device": "cpu", "seq_lens": (32,)},
         evaluation() | {"metrics": to(Path("tables"))},  # metrics_2 holds a table of the world
@@ -236,7 +241,7 @@ PROGRAMS = {
         CLIPS | {"runs": to(W / "runs")},
     ),
     "evaluate": Program("evaluate:evaluate", prints=True),
-    "export": Program("export:export"),
+    "export": Program("export:export", rules={"license": to("mit")}),
     "prepare_data": Program(
         "prepare_data:prepare_data", {"midi_dir": W / "corpus/midi", "labels": W / "labels.csv", "workers": 1},
         {

@@ -25,7 +25,7 @@ from evaluation.options import DamageOptions, FadOptions, LatentPlotOptions
 from evaluation.tables import MADE_BY
 from page import assemble
 from page.options import ReportOptions
-from programs import damage, genre_likelihood, latent_plots, restyle
+from programs import damage, genre_likelihood, latent_plots, probes, restyle
 
 ROOT = Path(evaluate.__file__).parent
 
@@ -71,10 +71,11 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
         "elbo": eval_elbo.eval_elbo(eval_elbo.Options(**places, importance_samples=0)),
         "elbo latents": pd.read_csv("metrics/eval_elbo_latents-T32.csv"),
         "likelihood": genre_likelihood.identify_genres(genre_likelihood.Options(**places, **classifier)),
+        "probes": probes.probe_vectors(probes.Options(**places)),
         "restyling": restyle.eval_restyling(restyle.Options(**places, windows=2, **classifier)),
     }
     rows_of = {"music": ["feature", "genre_id"], "elbo latents": ["dimension"], "restyling": ["from_id", "to_id"]}
-    rows_of["likelihood"] = ["method", "unit"]
+    rows_of |= {"likelihood": ["method", "unit"], "probes": ["probe", "vectors"]}
     for name, frame in frames.items():
         assert not frame.duplicated([*MADE_BY, *rows_of.get(name, ["genre_id"])]).any(), name
         made_by = frame[MADE_BY].drop_duplicates()
@@ -103,6 +104,7 @@ OUTPUTS = {
     "eval_elbo-T32.csv": (eval_elbo.eval_elbo, f"{M}.elbo.measure_elbo", eval_elbo.Options),
     "eval_elbo_latents-T32.csv": (eval_elbo.eval_elbo, f"{M}.elbo.measure_elbo", eval_elbo.Options),
     "restyling-T32.csv": (restyle.eval_restyling, f"{M}.restyling.measure_restyling", restyle.Options),
+    "probes-T32.csv": (probes.probe_vectors, f"{M}.probes.measure_probes", probes.Options),
     **{
         f"genre_likelihood-T32.{ending}": (
             genre_likelihood.identify_genres,

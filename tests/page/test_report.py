@@ -70,6 +70,7 @@ def test_page_without_results_names_what_is_missing_and_plays_the_clips(tiny_sto
         "genre_likelihood-T32.png, genre_likelihood-T64.png, genre_likelihood-T32.csv, genre_likelihood-T64.csv": (
             f"-m programs.genre_likelihood {folders} --seq-len 32,64"
         ),
+        "probes-T32.csv, probes-T64.csv": f"-m programs.probes {folders} --seq-len 32,64",
         "fad_sanity.csv": f"-m programs.damage --store {options.store} --metrics {options.metrics}",
         "latent_tsne-T32.png, rolls_embedding-T32.png, latent-T32.csv": (
             f"-m programs.latent_plots {folders} --seq-len 32"
@@ -164,7 +165,7 @@ def test_the_page_shows_what_the_evaluations_write(tiny_store: Path, tmp_path: P
         assert any(number == pytest.approx(frame[column].iloc[-1], rel=0.006) for number in numbers)
     assert "Out of date" not in page.text
     missing = re.findall(r"\w+-T32.csv", " ".join(re.findall(r"Missing: (.*?)\. Made", page.text)))
-    assert missing == ["genre_likelihood-T32.csv", "restyling-T32.csv", "latent-T32.csv"]
+    assert missing == ["genre_likelihood-T32.csv", "restyling-T32.csv", "latent-T32.csv", "probes-T32.csv"]
 
 
 def test_results_of_other_weights_or_settings_are_marked(tiny_store: Path, tmp_path: Path) -> None:

@@ -10,15 +10,21 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from fake_hub import fake_hub
+from huggingface_hub import HfApi, ModelCard, snapshot_download
 from safetensors.torch import load_file
 from weights import save_weights
 
+import hubconf
 from common.errors import UserError
+from common.files import RECORD
 from export import Options, export
 from models import LARGE, PAPER, build, rebuild
 from models.checkpoint import CheckpointError
 from models.trained import load
 from models.weight_files import hybrid_file, pretrained_file
+
+REPOSITORY = Path(hubconf.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +55,43 @@ def test_what_is_exported_is_the_model(half: bool, checkpoints: Path, tmp_path: 
     assert config["genres"] == trained.genres and config["training"]["epoch"] == 3
     card = (folder / "README.md").read_text()
     assert f"# {folder.name}" in card and ", ".join(trained.genres) in card and "{" not in card.split("```")[0]
+    loaded = torch.hub.load(str(REPOSITORY), "exported", source="local", folder=folder)
+    assert loaded.state_dict().keys() == model.state_dict().keys() and not loaded.training
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert loaded.genres == trained.genres and loaded.condition == "genre"
 
 
-def test_the_code_of_the_card_works(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder,) = export(Options(checkpoint=checkpoints / pretrained_file("cvae"), output=tmp_path))
-    monkeypatch.chdir(folder)
+def test_a_folder_goes_to_the_hub_and_back(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By huggingface_hub and a server of this machine; the code of the card loads the copy."""
+    options = Options(checkpoint=checkpoints / pretrained_file("cvae"), output=tmp_path, license="cc-by-nc-4.0")
+    (folder,) = export(options)
+    data = ModelCard.load(folder / "README.md").data
+    tags = ["music", "symbolic-music", "piano-roll", "cvae"]
+    assert data.to_dict() == {"license": "cc-by-nc-4.0", "library_name": "pytorch", "tags": tags}
+    with fake_hub() as (url, published):
+        api = HfApi(endpoint=url, token="hf_none")
+        api.create_repo("me/model")
+        api.upload_folder(repo_id="me/model", folder_path=folder, ignore_patterns=RECORD)
+        copy = Path(snapshot_download("me/model", endpoint=url, cache_dir=tmp_path / "cache", token=False))
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != RECORD}
+    assert published == files and {path.name: path.read_bytes() for path in copy.iterdir()} == files
+    monkeypatch.chdir(copy)
     names: dict[str, object] = {}
-    exec((folder / "README.md").read_text().split("```python\n")[1].split("```")[0], names)
+    code = (copy / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code.replace("path/to/this/repository", str(REPOSITORY)), names)
     assert names["model"].kind == "cvae"
+
+
+def test_folders_that_are_no_model(checkpoints: Path, tmp_path: Path) -> None:
+    (folder,) = export(Options(checkpoint=checkpoints / pretrained_file("cvae"), output=tmp_path))
+    content = (folder / "model.safetensors").read_bytes()
+    for damaged in (content[:-1], b"", content.replace(b"F32", b"F64", 1)):
+        (folder / "model.safetensors").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"cvae_pretrained_best: damaged .*; export it again"):
+            torch.hub.load(str(REPOSITORY), "exported", source="local", folder=str(folder))
+    (folder / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"config.json: no such file; name a folder that export.py wrote"):
+        torch.hub.load(str(REPOSITORY), "exported", source="local", folder=folder)
 
 
 @pytest.mark.parametrize(("preset", "sizes"), [(PAPER, {}), (LARGE, {"hidden": 16, "latent": 2})])

@@ -10,7 +10,8 @@ from weights import save_rolls
 import hubconf
 from models import LARGE, PAPER
 from models.likelihoods import genre_log_likelihoods
-from models.notes.notes import count_notes
+from models.notes.note_decoder import Past
+from models.notes.notes import count_notes, roll_to_notes
 from models.trained import load as load_weights
 
 REPOSITORY = Path(hubconf.__file__).parent
@@ -81,24 +82,35 @@ def test_weights_without_notes_are_refused(entry: str, tmp_path: Path) -> None:
         load(entry, checkpoint_dir=tmp_path)
 
 
-def test_vectors_are_the_encoders_last_layer_at_the_mean_genre(checkpoints: Path) -> None:
+def test_vectors_are_hidden_states_at_the_mean_genre(checkpoints: Path) -> None:
+    """The encoder's layer maps to the posterior mean; the states after the notes of a second come before the heads."""
     embedder, rolls = load("embedding", checkpoint_dir=checkpoints), rolls_of(2, 300)
+    rolls[1, :, 16:32] = False
     cvae = load_weights(checkpoints / "hybrid_cvae_best_T128.pth", "cvae", "").model
     with torch.no_grad():
-        vectors, moments = embedder(rolls), cvae.encoder.moments
+        vectors, n = embedder(rolls), embedder.encoder_size
         assert vectors.shape == (2, 19, embedder.size) and vectors.dtype == torch.float32
         cvae.genre.weight.copy_(cvae.genre.weight.mean(0).expand(3, -1))
-        padded = torch.nn.functional.pad(rolls.float(), (0, 4))
+        padded, genre = torch.nn.functional.pad(rolls.float(), (0, 4)), torch.tensor([0, 2])
         for first, last in ((0, 8), (8, 16), (16, 19)):
-            no_events = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
-            posterior = cvae.encode(padded[:, :, 16 * first : 16 * last], *no_events, torch.tensor([0, 2]))
-            mean = moments(vectors[:, first:last]).chunk(2, dim=2)[0]
-            torch.testing.assert_close(mean.flatten(1), posterior.mean, rtol=1e-4, atol=1e-5)
-    assert not embedder.training and not vectors.requires_grad
+            window, found = padded[:, :, 16 * first : 16 * last], vectors[:, first:last]
+            z = cvae.encode(window, torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), genre).mean
+            mean = cvae.encoder.moments(found[..., :n]).chunk(2, dim=2)[0]
+            torch.testing.assert_close(mean.flatten(1), z, rtol=1e-4, atol=1e-5)
+            for row, roll in enumerate(window):
+                notes, condition = roll_to_notes(roll[None]), cvae.plan(z[row, None], cvae.genre(genre[row, None]))
+                states = cvae.decoder.states(Past.of(notes), condition)[0, 1:]
+                for second in range(last - first):
+                    own = states[notes.onset[0] // 16 == second]
+                    expected = own.mean(0) if len(own) else torch.zeros(embedder.size - n)
+                    torch.testing.assert_close(found[row, second, n:], expected, rtol=1e-4, atol=1e-5)
+        assert not vectors[1, 1, n:].any() and vectors[1, 1, :n].any()
+        assert torch.isfinite(embedder(torch.zeros(1, 128, 16))).all()
+    assert not embedder.training
 
 
 def test_new_models_and_impossible_sizes(checkpoints: Path) -> None:
-    assert load("embedding", pretrained=False).size == 192
+    assert load("embedding", pretrained=False).size == 192 + 256
     assert load("score", pretrained=False, n_genres=2).genres == ["genre 0", "genre 1"]
     with pytest.raises(ValueError, match="samples must be a whole number above 0, but is 0"):
         load("score", checkpoint_dir=checkpoints, samples=0)
