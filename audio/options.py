@@ -10,10 +10,16 @@ EMBEDDERS = ("ast", "MTT_musicnn", "MSD_musicnn")
 
 
 @dataclass(frozen=True)
-class SoundFileOptions(CheckedOptions):
+class SynthOptions(CheckedOptions):
+    """Sound."""
+
+    synth: str = option("fluidsynth", "synthesiser", choices=SYNTHS)
+    soundfont: Path | None = option(None, "SoundFont (.sf2; default: the one that pretty_midi ships)")
+
+
+@dataclass(frozen=True)
+class SoundFileOptions(SynthOptions):
     """Files."""
 
     output: Path = option(Path("samples"), "folder to write to")
     wav: bool = option(False, "also write each MIDI file as a WAV file")
-    synth: str = option("fluidsynth", "synthesiser for --wav", choices=SYNTHS)
-    soundfont: Path | None = option(None, "SoundFont (.sf2) for --wav (default: the one that pretty_midi ships)")

@@ -10,8 +10,9 @@ import dataclasses
 import inspect
 import json
 import math
+import shlex
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -122,6 +123,27 @@ def option_groups(cls: type[CheckedOptions]) -> dict[str, list[dataclasses.Field
     return {title: fields for title, fields in groups.items() if fields}
 
 
+def command_line(program: str, options: CheckedOptions, names: Container[str] | None = None) -> str:
+    """The command of a program, "eval_mse.py" or "-m programs.damage", with the options that differ from the defaults.
+
+    `names`: fields to give; None gives all.
+    """
+    words, kinds = ["python", *program.split()], get_type_hints(type(options))
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        value, flag = getattr(options, field.name), flag_of(field)
+        if value == field.default or (names is not None and field.name not in names):
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif flag[0] != "-":
+            words += map(str, value)
+        else:
+            items = [str(item) for item in (value if isinstance(value, tuple) else (value,))]
+            is_list = Ellipsis in get_args(_given_kind(kinds[field.name]))
+            words += [flag, ",".join(items)] if is_list else [flag, *items]
+    return shlex.join(words)
+
+
 def _check(flag: str, value: Any, metadata: Mapping[str, Any]) -> None:
     low, above, high, choices = map(metadata.get, ("minimum", "above", "maximum", "choices"))
     if isinstance(value, float) and not math.isfinite(value):
@@ -146,8 +168,7 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
     help_text = (field.metadata["help"] + (shown if _as_typed(field.default) else "")).replace("%", "%%")
     # Only options that the user gives reach the namespace, so that presets can supply the others.
     common = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
-    if type(None) in get_args(kind):  # X | None
-        kind = get_args(kind)[0]
+    kind = _given_kind(kind)
     choices = field.metadata["choices"]
     if flag_of(field)[0] != "-":
         del common["dest"]
@@ -164,6 +185,11 @@ def _add(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], kind: An
     else:
         common |= {"type": kind, "choices": choices, "metavar": None if choices else _METAVARS[kind]}
     group.add_argument(flag_of(field), **common)
+
+
+def _given_kind(kind: Any) -> Any:
+    """X of X | None."""
+    return get_args(kind)[0] if type(None) in get_args(kind) else kind
 
 
 def _list_of(item: type) -> Callable[[str], tuple[Any, ...]]:

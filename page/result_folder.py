@@ -1,15 +1,14 @@
 """The folder of result files: their tables and pictures, how they were made, and whether they are out of date."""
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from common.files import hash_of_file
-from common.options import as_plain, flag_of
+from common.options import command_line
 from evaluation.options import ClipOptions
 from evaluation.tables import Column, ResultTable, note_lines
 from page.listening import data_uri
@@ -108,12 +107,7 @@ class ResultFolder:
 
     def command(self, program: str, *names: str, more: str = "") -> str:
         """The command line of a program, with those of the options `names` that differ from the defaults."""
-        given, words = as_plain(self.options), ["python", *program.split()]
-        for option in fields(self.options):
-            if option.name in names and getattr(self.options, option.name) != option.default:
-                value = given[option.name]
-                words += [flag_of(option), ",".join(map(str, value)) if isinstance(value, list) else str(value)]
-        return f"{shlex.join(words)} {more}".rstrip()
+        return f"{command_line(program, self.options, names)} {more}".rstrip()
 
     @cached_property
     def _weights(self) -> set[str]:

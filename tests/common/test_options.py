@@ -2,13 +2,14 @@
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
-from common.options import CheckedOptions, as_plain, option, parse_options
+from common.options import CheckedOptions, as_plain, command_line, option, parse_options
 
 
 @dataclass(frozen=True)
@@ -120,3 +121,10 @@ def test_a_dry_run_prints_the_options(capsys: pytest.CaptureFixture[str]) -> Non
     assert ended.value.code == 0
     assert '"limit": 4' in capsys.readouterr().out
     assert as_plain(Example())["folder"] == "x"
+
+
+def test_a_command_line_gives_the_options_again() -> None:
+    options = Example(lengths=(3, 4), betas=(0.0, 0.5), fast=False, limit=4, folder=Path("a b"))
+    program, *words = shlex.split(command_line("-m example", options))[1:]
+    assert program == "-m" and parse_options(Example, "", words[1:]) == options
+    assert command_line("example.py", options, ("limit", "rate")) == "python example.py --limit 4"
