@@ -38,7 +38,7 @@ STUDY := --data demo/measures/bach --checkpoints demo/checkpoints --runs demo/ru
 
 env: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-no-deps.txt
+$(VENV)/.installed: requirements.txt requirements-app.txt requirements-dev.txt requirements-no-deps.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-no-deps.txt

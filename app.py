@@ -25,8 +25,9 @@ def serve(options: Options) -> None:
     if find_spec("gradio") is None:
         raise UserError("the page needs Gradio; install it with: pip install -r requirements-app.txt")
     with TemporaryDirectory() as folder:
-        # Uploads, and the files that the page offers: read by Gradio when it is imported.
-        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
+        # Read when they are imported. The folder has uploads, and the files that the page offers.
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "TQDM_DISABLE": "1"}
+        from data.smf import MAX_BYTES
         from playground.page import CSS, THEME, build_page
         from playground.studio import Studio
 
@@ -37,6 +38,7 @@ def serve(options: Options) -> None:
             page.launch(
                 server_name=HOST, server_port=options.port, share=False, ssr_mode=False, mcp_server=False, pwa=False,
                 enable_monitoring=False, quiet=True, prevent_thread_lock=True, theme=THEME, css=CSS, footer_links=[],
+                max_file_size=MAX_BYTES,
             )  # fmt: skip
         except OSError as error:
             raise UserError(f"{HOST}:{options.port} is in use; name another --port") from error

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from figures.roll_sheet import RollPanel, SheetRows, save_roll_sheet
 _METRES = "4/4", "2/2", "2/4"  # of a file; bars of two quarters are taken in pairs
 _REMEDIES = {Reason.SEVERAL_VOICES: "see --guess-melody", Reason.OTHER_METRE: f"known are {', '.join(_METRES)}"}
 _SHOWN, _PANEL_MEASURES = 48, 4  # melodies in the picture; measures of a changed melody in a panel
+_TITLE_LETTERS = 72  # in a line of the narrowest picture
 
 
 class Start(NamedTuple):
@@ -108,7 +110,8 @@ def make_melodies(options: MelodyOptions, trained: TrainedVAE) -> Melodies:
 def write_sheet(folder: Path, made: Melodies) -> Path:
     """Write the picture of the melodies, and return its path."""
     path = folder / f"{made.name}_sheet.png"
-    save_roll_sheet(path, made.rows, title=made.name, frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES)
+    title = fill(made.name.replace("_", " "), _TITLE_LETTERS)
+    save_roll_sheet(path, made.rows, title=title, frames_per_second=FRAMES_PER_SECOND, window_frames=MEASURE_FRAMES)
     return path
 
 

@@ -1,7 +1,7 @@
 """The layout of the page: tabs, controls, and what each control starts. What it makes comes from `Studio`."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,10 @@ THEME = gr.themes.Default(
     primary_hue="teal", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )  # the fonts of the reader's computer
 CSS = """
+.answer table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+.answer caption { text-align: left; font-weight: 600; padding: .3em 0 }
+.answer th, .answer td { text-align: right; padding: .2em .9em .2em 0; border-bottom: 1px solid #8884 }
+.answer th:first-child, .answer td:first-child { text-align: left }
 .new-seed { align-self: end; margin-bottom: .4em }
 .answer p { margin: 0 0 .3em } .answer pre { overflow-x: auto; font-size: .85em; line-height: 1.4; margin: 0 }
 .answer .error { color: #b3261e; font-weight: 600 } .dark .answer .error { color: #ff8a80 }
@@ -33,7 +37,8 @@ footer { display: none !important }
 """
 CONTINUE, RESTYLE, INFILL, VARY = ACTIONS = ("Continue", "Restyle", "Infill", "Vary")
 _FIELDS = dict(zip(ACTIONS, ("continue_file", "reconstruct", "infill", "vary"), strict=True))
-_SOURCE_NAMES = dict(zip(SOURCES, ("generator", "CVAE decoder"), strict=True))
+_SOURCE_NAMES = dict(zip(SOURCES, ("Generator", "CVAE decoder"), strict=True))
+_TEAL = "#0d9488"
 _MIDI, _MOST_WINDOWS, _LARGEST_SEED = [".mid", ".midi"], 8, 2**31 - 1
 _NOT_SHOWN = {"file", "other_latents_per_second"}  # columns of scores: the page scores one file
 
@@ -115,9 +120,9 @@ def _file_tab(studio: Studio) -> None:
                 info="share of its seconds to redraw, and how far; 0 keeps the file, 1 is new music",
             )  # fmt: skip
             temperature, seed = _temperature(), _seed()
-            start = gr.Button("Play", variant="primary")
+            start = gr.Button("Make music", variant="primary")
         with gr.Column(scale=5):
-            shown = _shown("Choose a file, and press Play.")
+            shown = _shown("Choose a file, and press Make music.")
     of_action = {windows: CONTINUE, span: INFILL, amount: VARY}
 
     def show_controls(action: str) -> Answer:
@@ -162,10 +167,10 @@ def _score_tab(studio: Studio) -> None:
             )
         with gr.Column(scale=5):
             message = gr.HTML("Choose a file, and press Score.", elem_classes="answer")
-            with gr.Column(visible=False) as results:
+            with gr.Column(visible=False, elem_classes="results") as results:
                 picture = _picture("Notes by surprise, bits by second, genres by window")
-                genres = gr.Dataframe(label="Genres", interactive=False)
-                notes = gr.Dataframe(label="Most surprising notes", interactive=False)
+                genres = gr.HTML(elem_classes="answer")
+                notes = gr.HTML(elem_classes="answer")
                 command = _command()
 
     def make(folder: Path, path: str | None, seed: int) -> Iterator[Answer]:
@@ -173,8 +178,9 @@ def _score_tab(studio: Studio) -> None:
         yield {
             message: _lines(f"Likeliest genre: {score.genre}"), results: gr.update(visible=True),
             picture: str(score.picture),
-            genres: _table(score.genres, SCORES_TABLE.columns, studio.condition),
-            notes: _table(score.notes, NOTES_TABLE.columns, studio.condition), command: score.command,
+            genres: _table("Bits by genre", score.genres, SCORES_TABLE.columns, studio.condition),
+            notes: _table("Most surprising notes", score.notes, NOTES_TABLE.columns, studio.condition),
+            command: score.command,
         }  # fmt: skip
 
     outputs = [message, results, picture, genres, notes, command]
@@ -193,12 +199,12 @@ def _slider_tab(studio: Studio) -> None:
             seed = _seed()
         with gr.Column(scale=5):
             shown = _shown("Move a slider.")
-            reached = gr.Dataframe(label="Attributes of the melody", interactive=False, visible=False)
+            reached = gr.HTML(elem_classes="answer")
 
     def make(folder: Path, measures: int, seed: int, *values: float) -> Iterator[Answer]:
         targets = dict(zip(studio.sliders, values, strict=True))
         for made in studio.melody(folder, _whole(seed), measures, targets):
-            yield shown.of(made) | {reached: gr.update(value=_table(made.report, REPORT_COLUMNS), visible=True)}
+            yield shown.of(made) | {reached: _table("Attributes of the melody", made.report, REPORT_COLUMNS)}
 
     outputs = [*shown, reached]
     moved = [control.input for control in (measures, *sliders)] + [seed.change]
@@ -233,8 +239,9 @@ def _answering(
 
 def _shown(hint: str) -> Shown:
     message = gr.HTML(hint, elem_classes="answer")
-    with gr.Column(visible=False) as results:
-        sound = gr.Audio(label="Sound", interactive=False, autoplay=True, buttons=["download"])
+    with gr.Column(visible=False, elem_classes="results") as results:
+        wave = gr.WaveformOptions(waveform_progress_color=_TEAL)
+        sound = gr.Audio(label="Sound", interactive=False, autoplay=True, buttons=["download"], waveform_options=wave)
         picture = _picture("Piano roll")
         midi = gr.File(label="MIDI file", interactive=False, file_count="multiple")
         command = _command()
@@ -242,7 +249,7 @@ def _shown(hint: str) -> Shown:
 
 
 def _picture(label: str) -> gr.Image:
-    return gr.Image(label=label, interactive=False, buttons=["download", "fullscreen"])
+    return gr.Image(label=label, show_label=False, interactive=False, buttons=["download", "fullscreen"])
 
 
 def _command() -> gr.Code:
@@ -254,7 +261,7 @@ def _genre(studio: Studio) -> gr.Dropdown:
 
 
 def _windows(studio: Studio) -> gr.Slider:
-    label = f"Length, in windows of {studio.window_seconds:g} seconds"
+    label = f"Windows of {studio.window_seconds:g} seconds"
     return gr.Slider(1, _MOST_WINDOWS, _default("windows"), step=1, precision=0, label=label)
 
 
@@ -291,10 +298,10 @@ def _lines(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def _table(frame: pd.DataFrame, columns: Sequence[Column], condition: str = "genre") -> Mapping[str, Any]:
-    """A table for `gr.Dataframe`, with aligned numbers."""
-    table = show_table("", "", frame, [c for c in columns if c.key not in _NOT_SHOWN], condition=condition)
-    return {
-        "headers": [c.heading for c in table.columns],
-        "data": [[c.text for c in cells] for cells, _ in table.lines],
-    }
+def _table(caption: str, frame: pd.DataFrame, columns: Sequence[Column], condition: str = "genre") -> str:
+    """A table as HTML, with aligned numbers."""
+    shown = show_table(caption, "", frame, [c for c in columns if c.key not in _NOT_SHOWN], condition=condition)
+    lines = [[cell.text for cell in cells] for cells, _ in shown.lines]
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in line)}</tr>" for line in lines)
+    headings = "".join(f"<th>{escape(column.heading)}</th>" for column in shown.columns)
+    return f"<table><caption>{caption}</caption><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table>"

@@ -2,7 +2,10 @@
 
 import os
 import random
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from corpus import write_corpus
@@ -12,6 +15,9 @@ from explainable.measures import MeasureSet
 from explainable.options import MeasureSettings
 from explainable.prepare import prepare_measures
 from explainable.tokens import MEASURE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +60,14 @@ def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measures(tunes: Path) -> MeasureSet:
     """The tunes as they stand."""
     return prepare_measures([tunes], tunes.parent / "measures", MEASURE, MeasureSettings(transpose=False))
+
+
+@pytest.fixture(scope="module")  # a longer one would leave its event loop running in tests of other files
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium; without it, or without Playwright, the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
+    program = shutil.which("chromium") or pytest.skip("no browser: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -79,7 +79,8 @@ def make_world(world: Path) -> None:
     for name, architecture in (("A", PAPER), ("B", PAPER), ("strange", PAPER), ("large", LARGE), ("apart", PAPER)):
         songs = torch.tensor([7] if name == "strange" else [], dtype=torch.int64)
         lineage = {"cvae_lineage": ["another CVAE"]} if name == "apart" else {}
-        save_rolls(world / name, architecture, training_songs=songs, **lineage)
+        seq_lens = (32, 64, 128) if architecture == LARGE else (32, 64)
+        save_rolls(world / name, architecture, seq_lens, training_songs=songs, **lineage)
     for name in ("cvae_pretrained_best.pth", "hybrid_cvae_best_T32.pth"):
         write(world / "apart" / name, (world / "A" / name).read_bytes())
     for source, place, file in (

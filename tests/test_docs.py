@@ -43,6 +43,7 @@ SHORT = {
     "programs.study_train": STUDY,
 }
 ONLY = {
+    "app.py": ("--dry-run", "serves until it is stopped; tests/programs/test_app.py opens the page"),
     "evaluate.py": ("--commands", "an hour; each evaluation has tests of its own"),
     "prepare_data.py --builtin": ("--dry-run", "minutes of parsing; tests/data/test_builtin.py reads some scores"),
     "make": ("--dry-run", "make runs these tests"),

@@ -21,6 +21,8 @@ from explainable.measures import MeasureSet
 from explainable.options import TRAININGS, PrepareOptions
 from models import LARGE, PAPER
 from models.names import AUTOREGRESSIVE
+from playground.options import Options as PageOptions
+from playground.studio import Studio
 from programs import study_compare, study_prepare
 from programs.study_train import train_model
 
@@ -105,6 +107,14 @@ def prepare_measures(options: PrepareOptions) -> bytes:
 def compare(options: CompareOptions) -> None:
     study_compare.show_runs(options)
     study_compare.compare(options)
+
+
+def play(options: PageOptions) -> bytes:
+    """What the page of app.py makes at the first click and the first slider, after reading a file."""
+    studio, folder = Studio(options), Path("played")
+    studio.read(SONGS[0])
+    made = [*studio.music(folder), *studio.melody(folder, 0, 1, {})]
+    return b"".join(each.sound.read_bytes() for each in made)
 
 
 SHORT = {"device": "cpu", "threads": 1, "epochs": 1, "batch_size": 8}
@@ -239,6 +249,13 @@ PROGRAMS = {
     "report": Program(
         "report:report", WEIGHTS | {"real_clips": 1, "generated_clips": 1, "workers": 1},
         CLIPS | {"runs": to(W / "runs")},
+    ),
+    "app": Program(
+        play, {"checkpoints": NOTES, "study_weights": VAE},
+        {
+            "port": untested(),  # tests/programs/test_app.py
+            "checkpoints": refused(B), "study_weights": to(OTHER_VAE), "minutes": refused(0.01),
+        },
     ),
     "evaluate": Program("evaluate:evaluate", prints=True),
     "export": Program("export:export", rules={"license": to("mit")}),

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "hubconf")
 PROGRAMS += sorted(f"programs.{path.stem}" for path in (ROOT / "programs").glob("*.py") if path.stem != "__init__")
-SLOW = {"torch", "scipy", "pandas", "matplotlib", "sklearn", "tensorboard", "music21"}
+SLOW = {"torch", "scipy", "pandas", "matplotlib", "sklearn", "tensorboard", "music21", "gradio"}
 RUN = """
 import runpy, sys
 sys.argv = sys.argv[1:]

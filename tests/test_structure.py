@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "training": {"common", "data", "models", "evaluation.statistics"},
     "generation": {"common", "data", "models", "audio", *_EVALUATION, "evaluation.metrics", "figures"},
 }
+MAY_IMPORT["playground"] = set(MAY_IMPORT) - {"labelling"}
 MAY_IMPORT["programs"] = set(MAY_IMPORT)
-LINES_OF_A_FILE, LINES_OF_A_FUNCTION, MOST_ROOT_PROGRAMS = 350, 60, 16
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION, MOST_ROOT_PROGRAMS = 350, 60, 17
 
 
 def sources(*folders: str) -> list[str]:
