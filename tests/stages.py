@@ -84,7 +84,7 @@ STAGES = {
     "hybrid": (train_hybrid.make_stage, hybrid_options),
 }  # fmt: skip
 # The names of a stage's weights begin with these.
-WEIGHTS = {"cvae": ("cvae_",), "cgan": ("generator_", "critic_"), "hybrid": ("hybrid_",)}
+WEIGHTS = {"cvae": ("cvae_",), "cgan": ("generator_", "critic_"), "hybrid": ("hybrid_",), "prior": ("hybrid_",)}
 
 
 def smoke_options(store: Path, folder: Path, *more: str) -> train_cvae.Options:

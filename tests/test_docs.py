@@ -36,6 +36,7 @@ SHORT = {
     "train_cvae.py": TRAINING,
     "train_cgan.py": f"{TRAINING} --critic-steps 1",
     "train_hybrid.py": f"{TRAINING} --critic-steps 1 --epochs 1,1,1",
+    "programs.train_prior": f"{TRAINING} --piece-seconds 2,4",
     "generate.py": f"--count 1 {SOUND}",
     "eval_fad_samples.py": f"--clips 4 --seq-len 32 --generation-seeds 2 {SOUND}",
     "eval_music.py": "--clips 8 --seq-len 32",

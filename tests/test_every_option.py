@@ -140,6 +140,13 @@ PROGRAMS = {
             "prior": to(AUTOREGRESSIVE), "epochs": to((2,)), "seq_lens": to((64,)),
         },
     ),
+    "train_prior": Program(
+        "programs.train_prior:train_prior",
+        SHORT | {"store": STORE, "epoch_windows": 16, "init_from": NOTES, "seq_len": 32, "piece_seconds": (2, 4)},
+        {
+            "init_from": refused(A), "seq_len": to(64), "piece_seconds": to((3,)), "schedule": to("constant", epochs=2),
+        },
+    ),
     **{
         name: Program(partial(train_model, name), STUDY, {"data": to(OTHER_MEASURES)}, options=options)
         for name, options in TRAININGS.items()

@@ -4,6 +4,7 @@ python -m torch.distributed.run --standalone --nproc-per-node=2 steps_of_ranks.p
 """
 
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ from typing import Any
 import torch
 from stages import cgan_options, cvae_options, hybrid_options, opened
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from weights import save_weights
 
 import train_cgan
 import train_cvae
 import train_hybrid
 from common.options import parse_options
+from data.store import RollStore
 from explainable.options import TRAININGS
 from explainable.stages import STAGES
+from models import NoteCVAE
+from programs import train_prior
 from training.ranks import Ranks, opened_ranks
 from training.stage import Position, Stage
 
@@ -37,7 +42,18 @@ def stages(store: Path, earlier: Path, measures: Path) -> dict[str, Stage]:
         given = {"data": measures, "hidden": 8, "latent": 6, "batch_size": 16, "threads": 1}
         dropout = {"dropout": 0.3} if "dropout" in options.__dataclass_fields__ else {}
         made[name] = STAGES[name](replace(options(), **given, **dropout))
-    return made
+    return made | {"prior": prior_stage(store)}
+
+
+def prior_stage(store: Path) -> Stage:
+    folder = Path(tempfile.mkdtemp())
+    torch.manual_seed(0)
+    genres = RollStore.open(store).genres
+    save_weights(
+        NoteCVAE(len(genres), latent=2, hidden=16, depth=1), folder / "hybrid_cvae_best_T32.pth", genres=genres
+    )
+    words = ["--init-from", folder, "--store", store, "--seq-len", 32, "--piece-seconds", "2,5", "--batch-size", 16]
+    return train_prior.make_stage(parse_options(train_prior.Options, "", [*map(str, words), "--epoch-windows", "32"]))
 
 
 def results_of(stage: Stage, ranks: Ranks) -> dict[str, Any]:
