@@ -71,10 +71,15 @@ def exported_model(folder: str | os.PathLike[str]) -> Model:
 
 
 def _note_cvae(pretrained: bool, checkpoint_dir: str | os.PathLike[str] | None, n_genres: int) -> NoteCVAE:
-    cvae = roll_model(NoteCVAE.kind, pretrained, checkpoint_dir, n_genres, LARGE, seq_len=128)
-    if cvae.network != NoteCVAE.network:
-        raise ValueError(f"{checkpoint_dir}: a CVAE of preset paper, but one of preset large is needed; {_REMEDY}")
-    return cvae
+    """The hybrid CVAE of preset large; `checkpoint_dir` may also be a folder by export.py."""
+    if pretrained and checkpoint_dir and (Path(checkpoint_dir) / CONFIG).is_file():
+        model = exported_model(checkpoint_dir)
+    else:
+        model = roll_model(NoteCVAE.kind, pretrained, checkpoint_dir, n_genres, LARGE, seq_len=128)
+    if not isinstance(model, NoteCVAE):
+        found = f"a {model.kind} of network {model.network}"
+        raise ValueError(f"{checkpoint_dir}: {found}, but a CVAE of preset large is needed; {_REMEDY}")
+    return model
 
 
 def study_model(

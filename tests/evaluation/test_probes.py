@@ -54,7 +54,9 @@ def test_vectors_of_windows(subject: Subject) -> None:
     assert found["posterior mean"].shape == (3, 2)
 
 
-def test_a_table_of_probes(given: dict[str, object], tmp_path: Path) -> None:
+def test_a_table_of_probes(given: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "SHUFFLES", 1)
+    monkeypatch.setattr(probes, "RESAMPLES", 9)
     frame = probe_vectors(Options(**given, metrics=tmp_path, song_windows=3, artist_songs=6))
     assert list(frame["probe"].unique()) == ["genre", "artist", "notes a second"] and len(frame) == 3 * 7
     assert (frame["n"] == 6).all() and frame["score"].between(-9, 1).all()

@@ -219,6 +219,8 @@ for entry in entries:
     place = f"{folder}/{entry}" if entry.endswith("_vae") else folder
     torch.hub.load(repository, entry, source="local", checkpoint_dir=place)
     torch.hub.load(repository, entry, source="local", pretrained=False, **({} if place == folder else {"hidden": 8}))
+for entry in ("embedding", "score"):
+    torch.hub.load(repository, entry, source="local", pretrained=False)(torch.zeros(1, 128, 16))
 after, now = users(), {name.split(".")[0] for name in sys.modules}
 import data.later, models.later
 own = {name for name in now if name.startswith("_hub_models_")}

@@ -8,6 +8,7 @@ import torch
 from weights import save_rolls
 
 import hubconf
+from export import Options, export
 from models import LARGE, PAPER
 from models.likelihoods import genre_log_likelihoods
 from models.notes.note_decoder import Past
@@ -78,7 +79,7 @@ def test_weights_without_notes_are_refused(entry: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"hybrid_cvae_best_T128.pth: no such weights"):
         load(entry, checkpoint_dir=tmp_path)
     save_rolls(tmp_path, PAPER, seq_lens=(128,))
-    with pytest.raises(ValueError, match="a CVAE of preset paper, but one of preset large is needed"):
+    with pytest.raises(ValueError, match="a cvae of network frame-gru, but a CVAE of preset large is needed"):
         load(entry, checkpoint_dir=tmp_path)
 
 
@@ -107,6 +108,14 @@ def test_vectors_are_hidden_states_at_the_mean_genre(checkpoints: Path) -> None:
         assert not vectors[1, 1, n:].any() and vectors[1, 1, :n].any()
         assert torch.isfinite(embedder(torch.zeros(1, 128, 16))).all()
     assert not embedder.training
+
+
+def test_exported_weights_are_taken(checkpoints: Path, tmp_path: Path) -> None:
+    (folder,) = export(Options(checkpoint=checkpoints / "hybrid_cvae_best_T128.pth", output=tmp_path))
+    rolls = rolls_of(1, 64)
+    for entry, of in (("embedding", lambda vectors: vectors), ("score", lambda scores: scores.bits_per_second)):
+        found, expected = (load(entry, checkpoint_dir=place)(rolls) for place in (folder, checkpoints))
+        torch.testing.assert_close(of(found), of(expected))
 
 
 def test_new_models_and_impossible_sizes(checkpoints: Path) -> None:
