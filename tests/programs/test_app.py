@@ -260,7 +260,8 @@ def test_sliders_sound_while_they_move(
     results += [user.result(lambda: user.set("Seed", 2)), user.result(new_seed.click)]
     user.panel.get_by_label("Pause").wait_for()
     user.panel.get_by_text("share within").wait_for()
-    check(results, folder, monkeypatch, tmp_path)
+    assert len({result.midi[0] for result in results}) == len(results)
+    check(results[-1:], folder, monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("tab", ["From a file", "Score"])
