@@ -34,7 +34,7 @@ def test_the_plan_has_every_evaluation() -> None:
     programs = [words[2 if words[1] == "-m" else 1] for words in evaluate.plan(evaluate.Options())]
     in_root = {path.name for path in ROOT.glob("eval_*.py")}
     in_programs = {path.stem for path in (ROOT / "programs").glob("*.py")}
-    others = {f"programs.{name}" for name in in_programs if not name.startswith(("study_", "__"))}
+    others = {f"programs.{name}" for name in in_programs if not name.startswith(("study_", "train_", "__"))}
     assert set(programs) == in_root | others | {"report.py"} and programs[-1] == "report.py"
 
 
