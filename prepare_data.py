@@ -1,5 +1,6 @@
-"""Make a roll store, which all later stages read, from a folder of MIDI files and a label CSV.
+"""Make a roll store, which all later stages read, from a folder of MIDI files and their labels.
 
+    python prepare_data.py --labels midi --store store    # a folder with a folder of files for each genre
     python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --store store
     python prepare_data.py --midi-dir lmd/clean_midi --labels labels.csv --genre-column composer
     python prepare_data.py --builtin --store store        # real music that comes with the music21 package
@@ -35,7 +36,7 @@ class Options(CheckedOptions):
     """Options of `prepare_data`."""
 
     midi_dir: Path | None = option(None, "folder of the paths in the CSV (default: the folder of the CSV)")
-    labels: Path | None = option(None, "label CSV")
+    labels: Path | None = option(None, "label CSV, or a folder with a folder for each genre")
     store: Path = option(Path("store"), "folder to write")
     genres: tuple[str, ...] = option((), "names of genre 0, 1, ... (default: the CSV's column genre)")
     genre_column: str | None = option(None, "column of names to condition on, for example composer")
@@ -52,7 +53,7 @@ class Options(CheckedOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.builtin == (self.labels is not None):
-            raise UserError("give either --labels CSV or --builtin")
+            raise UserError("give either --labels or --builtin")
         if self.all and not self.builtin:
             raise UserError("--all goes with --builtin")
         if self.genres and self.genre_column:
@@ -87,7 +88,7 @@ def prepare_data(options: Options) -> None:
         midi_dir = options.store.with_name(options.store.name + "_midi")
         labels = export_builtin_corpus(midi_dir, full=options.all, workers=options.workers)
     inputs = read_inputs(
-        midi_dir or labels.parent,
+        midi_dir or (labels if labels.is_dir() else labels.parent),
         labels,
         genres=[name.strip() for name in options.genres] or None,
         genre_column=options.genre_column,

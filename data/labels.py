@@ -1,4 +1,4 @@
-"""Read the label CSV: labelled files, and the names of their genres or of another condition."""
+"""Read a label CSV, or folders named by genre: labelled files, and the names of their genres or another condition."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from common.errors import UserError
+from common.files import files_below
 from data.label_csv import read_label_csv
 
 GENRE, CONFIDENCE = "genre", "confidence"
@@ -43,26 +44,33 @@ def read_labels(
 ) -> Labels:
     """Read the columns path and genre_id and, where present, genre, artist, title, split, source and confidence.
 
+    If `csv_path` is a folder, the names of its folders are the genres of the MIDI files below them.
+
     With `genre_column`, the names in that column are the condition, and genre_id is not needed: ids follow the names
     in alphabetical order, so that new files change no id unless they bring a new name. Otherwise `names`, or else the
     column genre, name the ids. Names are compared without case; the first spelling wins. Missing artists and titles
     are taken from the path: folder and file name. Rows with a confidence below `min_confidence`, or none, are rejected.
 
-    Raises `UserError` where the file is missing or no such table, where ids have gaps, or names and ids do not match,
-    or a name could be mistaken for an id or for all genres.
+    Raises `UserError` where the file is missing or no such table, where a folder comes with other options, where ids
+    have gaps, or names and ids do not match, or a name could be mistaken for an id or for all genres.
     """
-    if not csv_path.is_file():
-        raise UserError(f"{csv_path}: no such label file; give a CSV with the columns path,genre_id")
     column = genre_column.strip().casefold() if genre_column else None
-    needed = ["path", column or "genre_id", *([CONFIDENCE] if min_confidence is not None else [])]
-    raw, too_many = read_label_csv(csv_path, needed)
+    if is_folder := csv_path.is_dir():
+        if column or names is not None or min_confidence is not None:
+            raise UserError(f"{csv_path}: a folder, whose folders name the genres; for other labels give a CSV")
+        column, (raw, too_many) = GENRE, _read_folder(csv_path)
+    elif csv_path.is_file():
+        needed = ["path", column or "genre_id", *([CONFIDENCE] if min_confidence is not None else [])]
+        raw, too_many = read_label_csv(csv_path, needed)
+    else:
+        raise UserError(f"{csv_path}: no such label file; give a CSV with the columns path,genre_id, or a folder")
     table = _files(raw).assign(line=raw.index)
     table[GENRE] = _column(raw, column or GENRE)
     table["id_text"] = "" if column else raw["genre_id"].str.replace(r"\.0$", "", regex=True)
     problem = _problems(table, too_many, column, raw, min_confidence)
     bad = problem != ""
-    reasons = [f"{reason} (line {line} of {csv_path.name})" for line, reason in problem[bad].items()]
-    rejected = pd.DataFrame({"path": table["path"][bad], "reason": reasons}).reset_index(drop=True)
+    line = "" if is_folder else " (line " + problem.index[bad].astype(str) + f" of {csv_path.name})"
+    rejected = pd.DataFrame({"path": table["path"][bad], "reason": problem[bad] + line}).reset_index(drop=True)
     table = table[~bad].copy()
     if not len(table):
         raise UserError(f"{csv_path}: no usable row; each needs a path and a {column or 'genre_id of 0 or more'}")
@@ -76,6 +84,15 @@ def read_labels(
     _check_names(found, column or GENRE)
     table = table.drop(columns=[GENRE, "id_text", "line"]).reset_index(drop=True)
     return Labels(table, found, column or GENRE, column is not None, rejected, warnings)
+
+
+def _read_folder(folder: Path) -> tuple[pd.DataFrame, pd.Series]:
+    """Return what `read_label_csv` does, for a folder of genres. Raises `UserError` if it has no MIDI files."""
+    paths = files_below(folder, ".mid", ".midi")
+    if not paths:
+        raise UserError(f"{folder}: no file there ends in .mid or .midi; give a folder with a folder for each genre")
+    genres = [path.partition("/")[0] if "/" in path else "" for path in paths]
+    return pd.DataFrame({"path": paths, GENRE: genres}), pd.Series(False, range(len(paths)))
 
 
 def _check_names(names: Sequence[str], condition: str) -> None:

@@ -62,6 +62,20 @@ def test_the_least_that_labels_need(tmp_path: Path) -> None:
     assert rejected_of(labels) == [] and labels.warnings == []
 
 
+def test_folders_of_a_folder_are_genres(tmp_path: Path) -> None:
+    for path in ("Jazz/Bird/a.mid", "blues/b.MIDI", "blues/notes.txt", "loose.mid"):
+        write(tmp_path / path, b"")
+    labels = read_labels(tmp_path)
+    assert rows_of(labels) == [("Jazz/Bird/a.mid", 1, "Bird", "a", ""), ("blues/b.MIDI", 0, "blues", "b", "")]
+    assert (labels.names, labels.condition, labels.made_ids) == (["blues", "Jazz"], "genre", True)
+    assert rejected_of(labels) == [("loose.mid", "no genre")]
+    for options in ({"genre_column": "mood"}, {"names": ["a", "b"]}, {"min_confidence": 0.5}):
+        with pytest.raises(UserError, match="a folder, whose folders name the genres; for other labels give a CSV"):
+            read_labels(tmp_path, **options)
+    with pytest.raises(UserError, match=r"empty: no file there ends in .mid or .midi"):
+        read_labels(write(tmp_path / "empty" / "notes.txt", b"").parent)
+
+
 @pytest.mark.parametrize(
     "text",
     [

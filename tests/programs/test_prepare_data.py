@@ -46,8 +46,8 @@ def test_the_script_makes_a_store_once(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "give either --labels CSV or --builtin"),
-        ("--builtin --labels labels.csv", "give either --labels CSV or --builtin"),
+        ("", "give either --labels or --builtin"),
+        ("--builtin --labels labels.csv", "give either --labels or --builtin"),
         ("--labels labels.csv --all", "--all goes with --builtin"),
         ("--labels labels.csv --genres a --genre-column b", "give either --genres or --genre-column"),
         ("--labels missing.csv", "missing.csv: no such label file; give a CSV with the columns path,genre_id"),
