@@ -27,7 +27,7 @@ from generation.options import Options
 from models import CVAE, Generator
 from models.base import FRAMES_A_SECOND
 from models.trained import Trained, load
-from models.weight_files import folder_of, hybrid_file, hybrid_path
+from models.weight_files import folder_of, hybrid_file, hybrid_path, pretrained_file
 
 _CONTEXT = 64  # frames of a song that its continuation begins with
 SHEET_CLIPS = 8  # of each genre
@@ -74,7 +74,10 @@ def _load(
     if file:
         return load(file, kinds, remedy)
     folder = options.checkpoints or folder_of(options.preset)
-    return load(hybrid_path(folder, kind, seq_len), kind, remedy, seq_len=seq_len)
+    path, earlier = hybrid_path(folder, kind, seq_len), folder / pretrained_file(kind)
+    if earlier.exists():
+        remedy = f"{remedy} {earlier}"
+    return load(path, kind, remedy, seq_len=seq_len)
 
 
 def performance_of(options: Options) -> Performance:

@@ -166,7 +166,7 @@ class _Run:
             self.folder.note(f"resumed at {self.phase.name}, epoch {progress.epoch + 1}, example {progress.example}")
             self.state = None
         else:
-            for line in stage.build_models(self.phase):
+            for line in (*stage.build_models(self.phase), *stage.notes_on_length(self.phase)):
                 self.folder.note(line)
             stage.start()
             self.folder.write_state(self._state())

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,14 @@ class Stage(ABC):
         names = self.averaged if self.options.ema else ()
         average = get_ema_multi_avg_fn(self.options.ema)
         self.averages = {name: AveragedModel(self.models[name], multi_avg_fn=average) for name in names}
+
+    def notes_on_length(self, phase: Phase) -> Iterator[str]:
+        """Yield a sentence on each option that leaves a phase of so few steps hardly any effect on the weights."""
+        options, steps = self.options, phase.epochs * math.ceil(self.n_examples / self.options.batch_size)
+        if steps < options.warm_up:
+            yield f"only {steps} steps, fewer than --warm-up {options.warm_up}: the learning rate stays below its value"
+        if options.ema and steps * (1 - options.ema) < 1:
+            yield f"only {steps} steps, too few for the average of --ema {options.ema:g}: it stays near its start"
 
     def set_rates(self, position: Position) -> None:
         """Set the learning rates of a step: those of `make_optimizers`, scaled by the schedule."""

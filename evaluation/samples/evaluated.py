@@ -18,7 +18,7 @@ from evaluation.samples.sampling import draw_chances
 from models import CVAE
 from models.base import Decoded
 from models.trained import Trained, load
-from models.weight_files import hybrid_file, hybrid_path
+from models.weight_files import hybrid_file, hybrid_path, pretrained_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,9 @@ def open_weights(
         places = [(options.checkpoint, options.checkpoint, None)]
     if not places:
         files = ", ".join(hybrid_file(*each) for each in wanted)
-        raise UserError(f"{', '.join(map(str, folders))}: no {' or '.join(kinds)} there ({files}); {REMEDY}")
+        earlier = [path for folder in folders for kind in kinds if (path := folder / pretrained_file(kind)).exists()]
+        remedy = f"{REMEDY} {earlier[0]}" if earlier else REMEDY
+        raise UserError(f"{', '.join(map(str, folders))}: no {' or '.join(kinds)} there ({files}); {remedy}")
     checked = {"store": store, "allow_other_songs": options.allow_other_songs}
     for given, path, seq_len in places:
         trained = load(path, readable, REMEDY, seq_len=seq_len, **checked)

@@ -157,9 +157,13 @@ def test_the_command_line_with_a_trained_embedder_and_again_from_the_cache(optio
     assert rows["embedder"][0].startswith("MTT_musicnn ") and rows["synth"][0].startswith("TinySoundFont ")
 
 
-def test_a_folder_without_weights_is_named(options: FadOptions) -> None:
-    with pytest.raises(UserError, match=r"nowhere: no generator there \(hybrid_G_best_T32.pth, "):
+def test_a_folder_without_weights_is_named(options: FadOptions, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere: no generator there \(hybrid_G_best_T32.pth, .*--checkpoint$"):
         rows_of(options, checkpoints=(Path("nowhere"),))
+    earlier = tmp_path / "generator_pretrained_best.pth"
+    earlier.touch()
+    with pytest.raises(UserError, match=f"or name weights with --checkpoint {earlier}$"):
+        rows_of(options, checkpoints=(tmp_path,))
 
 
 def test_genres_of_uneven_size_weigh_alike_on_both_sides(

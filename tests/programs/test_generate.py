@@ -224,8 +224,10 @@ def test_errors_are_one_line(
     nowhere = ("--checkpoints", tmp_path, "--seq-len", 64)
     known = ("--checkpoints", checkpoints, "--seq-len", 32, *output, "--source", "generator")
     small = ("--cvae", checkpoints / "small_cvae.pth")
+    first = write(tmp_path / "first" / "cvae_pretrained_best.pth", b"")
     for message, arguments in {
         f"{tmp_path}/hybrid_cvae_best_T64.pth: no such checkpoint; run train_hybrid.py first": nowhere,
+        f"another --seq-len, or name --checkpoint {first}": ("--checkpoints", first.parent),
         "hybrid_G_best_T64.pth: no such": (*nowhere, "--source", "generator"),
         "critic.pth: holds critic, but generator or cvae is": ("--checkpoint", checkpoints / "critic.pth"),
         "music of one genre: choose one of Classical, jazz, R&B / soul": (*known, "--reconstruct", song),

@@ -122,6 +122,16 @@ def test_every_epoch_of_every_phase_trains_on_every_example_once(tmp_path: Path)
     assert read_checkpoint(tmp_path / "checkpoints" / "line_near_best.pth")["facts"]["distance"] == "near"
 
 
+def test_the_log_names_options_that_leave_a_short_phase_without_effect(tmp_path: Path) -> None:
+    """Six steps an epoch: twelve in the first phase, six in the second."""
+    train(LineStage(options_in(tmp_path, warm_up=7, ema=0.9)))
+    log = (tmp_path / "runs" / "line" / "log.txt").read_text().splitlines()
+    assert [line for line in log if "only" in line] == [
+        "only 6 steps, fewer than --warm-up 7: the learning rate stays below its value",
+        "only 6 steps, too few for the average of --ema 0.9: it stays near its start",
+    ]
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("at_step", [1, 8, 12, 14])
 def test_dropout_and_averages_resume_exactly(at_step: int, ema: float, tmp_path: Path) -> None:
