@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,11 +43,14 @@ SHORT = {
     "eval_music.py": "--clips 8 --seq-len 32",
     "programs.genre_likelihood": "--classifier-steps 6",
     "programs.study_train": STUDY,
+    "programs.study_evaluate": "--sweep-measures 10",
+    "programs.study_surface_maps": "--points 3",
 }
 ONLY = {
     "app.py": ("--dry-run", "serves until it is stopped; tests/programs/test_app.py opens the page"),
     "evaluate.py": ("--commands", "an hour; each evaluation has tests of its own"),
     "prepare_data.py --builtin": ("--dry-run", "minutes of parsing; tests/data/test_builtin.py reads some scores"),
+    "-m programs.study_compare --parts": ("--dry-run", "days; tests/explainable/test_compare.py trains"),
     "make": ("--dry-run", "make runs these tests"),
     "hf": (None, "fetches from a network"),
     "label_data.py --midi-dir midi --tables": ("--folders", "the table of this place labels one file"),
@@ -71,7 +75,7 @@ def song_titles(genre: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, tunes: Path) -> Path:
     """A folder with the files that the pages name, in which the README has been run."""
     folder = tmp_path_factory.mktemp("docs")
     composers = []
@@ -84,6 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / f"{name}.mid", example_song(1, seed))
     scale = [message for pitch in 4 * [60, 62, 64, 65, 67, 69, 71, 72] for message in (on(0, pitch), off(240, pitch))]
     write(folder / "tune.mid", midi([tempo(0, 500_000), *scale]))
+    shutil.copytree(tunes.parent, folder / "my_tunes", ignore=lambda place, names: {*names} - {tunes.name})
     (folder / "metadata.csv").write_text("artist,title,mbtags\njazz,Study,['jazz']\n", encoding="utf-8")
     md5 = hashlib.md5(next((folder / "midi").rglob("*.mid")).read_bytes()).hexdigest()
     (folder / "gigamidi.csv").write_text(f"md5,music_style_scraped\n{md5},smooth%20jazz%2Cswing\n", encoding="utf-8")
