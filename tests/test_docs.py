@@ -50,7 +50,7 @@ ONLY = {
     "app.py": ("--dry-run", "serves until it is stopped; tests/programs/test_app.py opens the page"),
     "evaluate.py": ("--commands", "an hour; each evaluation has tests of its own"),
     "prepare_data.py --builtin": ("--dry-run", "minutes of parsing; tests/data/test_builtin.py reads some scores"),
-    "-m programs.study_compare --parts": ("--dry-run", "days; tests/explainable/test_compare.py trains"),
+    "--seeds 1 --jobs 2": ("--dry-run", "hours; tests/explainable/test_compare.py trains"),
     "make": ("--dry-run", "make runs these tests"),
     "hf": (None, "fetches from a network"),
     "label_data.py --midi-dir midi --tables": ("--folders", "the table of this place labels one file"),
@@ -166,9 +166,13 @@ def test_commands_stand_in_fenced_blocks_and_links_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: no {target}"
 
 
-def test_the_readme_is_short() -> None:
+def test_pages_are_short_and_the_index_lists_them() -> None:
     lines = PAGES[0].read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 180 and max(map(len, lines)) <= 100
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        assert len(page.read_text(encoding="utf-8").splitlines()) <= 64, f"{page.name}: more than a screen"
+        assert page.name == "README.md" or f"]({page.name})" in index, f"{page.name}: not in docs/README.md"
 
 
 def test_torch_is_left_as_it_was() -> None:

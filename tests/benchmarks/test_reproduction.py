@@ -18,7 +18,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 if PUBLISHED.is_dir():  # published by others, and not part of this repository
 
     def test_published_numbers() -> None:
-        """The table of docs/labels.md."""
+        """The table of docs/label_quality.md."""
         table = reproduce(Options(published=PUBLISHED))
         expected = [1870, 4414, 11066, 17208, 502, 95, 4019, 3189, 6914, 1352, 979, 843, 4826]
         assert table["files"].tolist() == expected
