@@ -73,9 +73,11 @@ def score(options: Options) -> "SongScore":
     try:
         for (path, found), picture in zip(_scored(songs, scoring, other), pictures, strict=True):
             scores.append(found._replace(genres=found.genres.assign(**facts)))
-            print(format_table(scores[-1].genres, SCORES_TABLE.columns), "", sep="\n", flush=True)
-            if options.notes:
-                print(format_table(found.notes.head(options.notes), NOTES_TABLE.columns), "", sep="\n", flush=True)
+            print(printable(str(path)))
+            for table, rows in ((SCORES_TABLE, scores[-1].genres), (NOTES_TABLE, found.notes.head(options.notes))):
+                if len(rows):
+                    shown = [column for column in table.columns if column.key != "file"]
+                    print(format_table(rows, shown), "", sep="\n", flush=True)
             title = f"{printable(path.name)}: {found.genre}"
             save_score_sheet(picture, found.curve, found.notes, trained.genres, title=title, marked=options.notes)
     finally:  # those of the files before a signal, too

@@ -66,7 +66,7 @@ def test_files_of_a_folder(options: dict, folder: Path, capsys: pytest.CaptureFi
         np.testing.assert_array_equal(in_order["pitch"], expected.pitch)
         best = notes.iloc[0]
         assert f"{best['time']:.4g}  {best['name']:>4}".split() == next(
-            line.split()[1:3] for line in out.splitlines() if line.startswith(song) and best["name"] in line.split()
+            line.split()[:2] for line in out.split(f"{song}\n")[1].splitlines() if best["name"] in line.split()
         )
 
 
