@@ -31,6 +31,7 @@ CSS = """
 .answer th, .answer td { text-align: right; padding: .2em .9em .2em 0; border-bottom: 1px solid #8884 }
 .answer th:first-child, .answer td:first-child { text-align: left }
 .new-seed { align-self: end; margin-bottom: .4em }
+.answer { overflow-x: auto }
 .answer p { margin: 0 0 .3em } .answer pre { overflow-x: auto; font-size: .85em; line-height: 1.4; margin: 0 }
 .answer .error { color: #b3261e; font-weight: 600 } .dark .answer .error { color: #ff8a80 }
 footer { display: none !important }
