@@ -8,7 +8,7 @@ STORE ?= store
 # Several folders, separated by commas, are compared. SOURCES: generator,cvae; LATENTS: normal,prior,posterior.
 CHECKPOINTS ?= checkpoints
 SOURCES ?= generator
-LATENTS ?= normal
+LATENTS ?= prior
 TEMPERATURE ?= 1
 RUNS ?= runs
 METRICS ?= metrics
@@ -22,7 +22,7 @@ GENERATION_SEEDS ?= 3
 LATENT_WINDOWS ?= 10000
 CLASSIFIER_STEPS ?= 1200
 
-DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOURCES=generator,cvae LATENTS=prior \
+DEMO := STORE=demo/store CHECKPOINTS=demo/checkpoints,demo/checkpoints/large SOURCES=generator,cvae \
 	RUNS=demo/runs METRICS=demo/metrics CACHE=demo/cache \
 	EMBEDDERS=MTT_musicnn SYNTH=tinysoundfont CLIPS=10 GENERATION_SEEDS=2 LATENT_WINDOWS=800 CLASSIFIER_STEPS=60
 TRAIN := --store demo/store --checkpoints demo/checkpoints --runs demo/runs --preset demo

@@ -7,7 +7,7 @@
     python eval_fad_samples.py --source generator,cvae --latents normal,prior,posterior --temperature 0.9
     python eval_fad_samples.py --save-clips clips                   # MIDI and WAV folders for other tools
 
-200 real test clips of each genre and 200 of G(z, y) with z from N(0, I), thresholded, without notes under 2 frames,
+200 real test clips of each genre and 200 of G(z, y) with z from the prior, thresholded, without notes under 2 frames,
 played as a piano at 16 kHz. Also measured: the same between real clips (floor) and of training clips, the spread over
 seeds of generation, the extrapolation to infinitely many clips, two other distances (KAD, MIND), and the empty clips.
 

@@ -120,7 +120,8 @@ class ClipOptions(RealClipOptions, WeightsOptions, ClipPlayingOptions):
         ("generator",), "networks that play, with commas", choices=SOURCES, flag="--source"
     )
     latents: tuple[str, ...] = option(
-        (NORMAL,), "latents, with commas: of N(0, I), of the trained prior, or of the encoder on training windows",
+        (PRIOR,), "latents, with commas: of N(0, I), of the prior (in preset paper the same), or of the encoder on "
+        "training windows",
         choices=LATENTS,
     )  # fmt: skip
     exact: bool = option(True, "generate in float64 on the CPU: same clips on every machine; --no-exact: on the device")
