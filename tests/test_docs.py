@@ -162,6 +162,7 @@ def test_commands_stand_in_fenced_blocks_and_links_lead_somewhere() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert not re.search(r"^    python ", text, re.MULTILINE), f"{page.name}: a command outside a fenced block"
+        assert not re.search(r"^ +```", text, re.MULTILINE), f"{page.name}: an indented block, which no test runs"
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (page.parent / target).exists(), f"{page.name}: no {target}"
 
