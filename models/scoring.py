@@ -109,6 +109,6 @@ def whole_seconds(roll: Tensor, like: Tensor) -> Tensor:
 
     Raises ValueError for another shape.
     """
-    if roll.dim() != 3 or roll.shape[1] != PITCHES or not roll.shape[2]:
+    if roll.dim() != 3 or roll.shape[1] != PITCHES or not roll.numel():
         raise ValueError(f"a roll must be (batch, {PITCHES}, frames), but is {tuple(roll.shape)}")
     return F.pad((roll != 0).to(like), (0, -roll.shape[2] % FRAMES_A_SECOND))

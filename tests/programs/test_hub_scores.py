@@ -68,7 +68,7 @@ ENTRIES = ("embedding", "score")
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("shape", [(128, 32), (1, 88, 32), (1, 128, 0)])
+@pytest.mark.parametrize("shape", [(128, 32), (1, 88, 32), (1, 128, 0), (0, 128, 32)])
 def test_other_shapes_are_refused(entry: str, shape: tuple[int, ...], checkpoints: Path) -> None:
     with pytest.raises(ValueError, match=r"a roll must be \(batch, 128, frames\), but is \("):
         load(entry, checkpoint_dir=checkpoints)(torch.zeros(shape))
