@@ -74,8 +74,6 @@ class PriorStage(RollStage):
 
     def open_phase(self, phase: RollPhase) -> None:
         """Encode the validation songs. Raises `UserError` if no song is as long as the shortest piece."""
-        self._train: tuple[int, SongLatents] | None = None
-        self.val_songs = self._encoded("val")
         longest = [max((song.n_frames for song in self.store.songs if song.split == split), default=0)
                    for split in ("train", "val")]  # fmt: skip
         # A song that is cut at a random frame loses a second.
@@ -85,6 +83,8 @@ class PriorStage(RollStage):
                 f"{self.store.folder}: the longest songs of the train and val splits have {longest[0]} and "
                 f"{longest[1]} frames, too few for {min(self.options.piece_seconds)} s; give shorter --piece-seconds"
             )
+        self._train: tuple[int, SongLatents] | None = None
+        self.val_songs = self._encoded("val")
 
     @property
     def n_examples(self) -> int:

@@ -231,18 +231,20 @@ class RollStage(Stage):
         """The weights of --init-from, for the store's genres, and lines for the log.
 
         Embeddings of genres follow their names, in any case. Raises `CheckpointError` if the file is missing or
-        unusable, `UserError` for another frame rate, architecture or CVAE.
+        unusable, `UserError` for another frame rate, architecture or CVAE, or if they would be overwritten.
         """
         options, store = self.options, self.store
         if options.init_from.is_file():
             raise UserError(f"{options.init_from}: a file; give its folder, --init-from {options.init_from.parent}")
         path = options.init_from / file_name
+        if self.checkpoints.resolve() == options.init_from.resolve():
+            raise UserError(f"{path}: this training would overwrite it; name another folder with --checkpoints")
         trained = load(path, kind, "name another folder with --init-from")
         network, _ = ARCHITECTURES[kind].get(options.architecture, (trained.model.network, None))
         if trained.model.network != network:
-            raise UserError(
-                f"{path}: of another architecture than {options.architecture}; give the --preset of these weights"
-            )
+            has_presets = "architecture" in vars(options)
+            remedy = "give the --preset of these weights" if has_presets else "name other weights with --init-from"
+            raise UserError(f"{path}: of another architecture than {options.architecture}; {remedy}")
         if trained.frames_per_second != store.frames_per_second:
             raise UserError(
                 f"{path}: trained at {trained.frames_per_second} frames a second, but {store.folder} has "

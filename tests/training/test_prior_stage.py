@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from stages import Stopping, arguments, assert_same_result, opened, terminate
-from weights import save_weights
+from tiny_stores import make_store
+from weights import save_rolls, save_weights
 
 import training.loop
 from common.errors import UserError
@@ -14,7 +15,7 @@ from common.options import parse_options
 from data.store import RollStore
 from models import NoteCVAE
 from models.checkpoint import read_checkpoint
-from models.names import STANDARD_NORMAL
+from models.names import PAPER, STANDARD_NORMAL
 from models.prior import Posterior, standard_normal_kl
 from models.weight_files import hybrid_file
 from programs import train_prior
@@ -128,3 +129,17 @@ def test_what_cannot_be_trained_is_refused(tiny_store: Path, initial: Path, tmp_
     with pytest.raises(UserError, match=r"too few for 60 s; give shorter --piece-seconds"):
         stage_of(tiny_store, initial, tmp_path, "--piece-seconds", "60")
     assert stage_of(tiny_store, initial, tmp_path, "--piece-seconds", "60,4").lengths == [4]
+    unsplit = make_store(tmp_path / "store", splits=[("train", "test")] * 3)
+    with pytest.raises(UserError, match=r"the train and val splits have \d+ and 0 frames, too few for 2 s"):
+        stage_of(unsplit, initial, tmp_path)
+    save_rolls(tmp_path / "paper", PAPER, seq_lens=(32,))
+    with pytest.raises(UserError, match=rf"{FILE}: of another architecture than large; name other weights"):
+        stage_of(tiny_store, tmp_path / "paper", tmp_path)
+
+
+def test_initial_weights_are_not_overwritten(initial: Path, tiny_store: Path) -> None:
+    before = (initial / FILE).read_bytes()
+    given = options(tiny_store, initial, initial.parent / "run", "--checkpoints", str(initial), "--restart")
+    with pytest.raises(UserError, match=rf"{FILE}: this training would overwrite it; name another folder"):
+        training.loop.train(train_prior.make_stage(given))
+    assert (initial / FILE).read_bytes() == before
