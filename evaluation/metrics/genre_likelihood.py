@@ -13,7 +13,7 @@ from data.windows import WindowSource
 from evaluation.metrics.calibration import Reliability, cross_entropy, fit_tempering, reliability, songs_of
 from evaluation.metrics.genre_accuracy import classify
 from evaluation.metrics.genre_classifier import TrainedClassifier
-from evaluation.samples.evaluated import Subject
+from evaluation.samples.evaluated import Subject, windows_of
 from evaluation.samples.sampling import window_noise
 from evaluation.tables import BASELINE, LABEL, OURS, ResultTable, columns
 from models.likelihoods import Tempering, genre_log_likelihoods
@@ -71,7 +71,7 @@ def measure_genre_likelihood(
     """
     rows, curves, of_split = [], {}, {}
     for split in ("val", subject.windows.split):
-        source = WindowSource(subject.windows.store, split, subject.seq_len, subject.windows.device)
+        source = windows_of(subject.windows.store, split, subject.seq_len, subject.windows.device)
         index = spread_windows(source.song, song_windows)
         likelihood = _likelihoods(subject, source, index, importance_samples)
         rolls = drop_short_notes(source.rolls(index).cpu().numpy(), min_note_frames)

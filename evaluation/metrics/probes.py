@@ -18,9 +18,9 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.randomness import seed_at
 from data.song import OCTAVE
-from data.windows import Batch, WindowSource
+from data.windows import Batch
 from evaluation.metrics.genre_likelihood import spread_windows
-from evaluation.samples.evaluated import Subject
+from evaluation.samples.evaluated import Subject, windows_of
 from evaluation.statistics.features import onsets
 from evaluation.tables import BASELINE, LABEL, OURS, ResultTable, columns
 from models import NoteCVAE
@@ -55,7 +55,7 @@ def measure_probes(subject: Subject, *, song_windows: int, artist_songs: int, ar
     the genre `artists_of`, if given; a probe with fewer than two classes, or without songs, is left out. score:
     accuracy or R2 on the songs of the split; deviation: its standard deviation over resampled songs. The penalty has
     the best score on the validation split, `validation`. floor: mean score of probes fitted to shuffled labels. Raises
-    `UserError` for an unknown genre.
+    `UserError` for an unknown genre, a split without windows, or if no probe is left.
     """
     if artists_of not in (None, *subject.genres):
         raise UserError(f"no {subject.trained.condition} {artists_of!r}; there are {', '.join(subject.genres)}")
@@ -72,6 +72,8 @@ def measure_probes(subject: Subject, *, song_windows: int, artist_songs: int, ar
             score = _probe(*(part.vectors[vectors] for part in parts), *(part.labels[probe] for part in parts),
                            seed=subject.options.seed)  # fmt: skip
             rows.append({"probe": probe, "vectors": vectors, **score})
+    if not rows:
+        raise UserError(f"{subject.windows.store.folder}: its training songs have equal labels, nothing to predict")
     facts = {"song_windows": song_windows, "artist_songs": artist_songs, "artists_of": artists_of}
     return pd.DataFrame(rows).assign(**facts, **subject.facts)
 
@@ -104,8 +106,8 @@ def window_vectors(subject: Subject, batch: Batch) -> dict[str, Tensor]:
 @torch.no_grad()
 def _songs(subject: Subject, split: str, song_windows: int, artists_of: str | None) -> Songs:
     store = subject.windows.store
-    source = WindowSource(store, split, subject.seq_len, subject.windows.device)
-    index = spread_windows(source.song, song_windows) if len(source) else torch.zeros(0, dtype=torch.int64)
+    source = windows_of(store, split, subject.seq_len, subject.windows.device)
+    index = spread_windows(source.song, song_windows)
     parts: dict[str, list[Tensor]] = {}
     for part in tqdm(index.split(subject.options.batch_size), f"{split} windows", leave=False):
         for name, vectors in window_vectors(subject, source.batch(part)).items():

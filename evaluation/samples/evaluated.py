@@ -96,9 +96,14 @@ def open_windows(
     options: StoreOptions, store: RollStore, seq_len: int, device: torch.device | str = "cpu"
 ) -> WindowSource:
     """Windows of the options' split. Raises `UserError` if there are none."""
-    windows = WindowSource(store, options.split, seq_len, device)
+    return windows_of(store, options.split, seq_len, device)
+
+
+def windows_of(store: RollStore, split: str, seq_len: int, device: torch.device | str) -> WindowSource:
+    """Windows of a split. Raises `UserError` if there are none."""
+    windows = WindowSource(store, split, seq_len, device)
     if not len(windows):
-        raise UserError(f"{store.folder}: no {options.split} window of {seq_len} frames")
+        raise UserError(f"{store.folder}: no {split} window of {seq_len} frames")
     return windows
 
 

@@ -8,15 +8,16 @@ import pytest
 import torch
 from sklearn.metrics import r2_score
 from tiny_stores import make_store
-from weights import save_rolls
+from weights import save_rolls, save_weights
 
 from common.errors import UserError
 from data.store import RollStore
 from evaluation.metrics import probes
 from evaluation.metrics.probes import window_vectors
 from evaluation.samples.evaluated import Subject, open_subjects
-from models import LARGE
+from models import LARGE, NoteCVAE
 from models.scoring import RollEmbedder
+from models.weight_files import hybrid_file
 from programs.probes import Options, probe_vectors
 
 
@@ -71,6 +72,17 @@ def test_a_table_of_probes(given: dict[str, object], tmp_path: Path, monkeypatch
     assert "artist" not in set(few["probe"]), "no artist has seven training songs"
     with pytest.raises(UserError, match="no genre 'polka'; there are chords, melody, bass"):
         probe_vectors(Options(**given, metrics=tmp_path / "none", artists_of="polka"))
+
+
+def test_stores_without_labels_to_predict_are_refused(given: dict[str, object], tmp_path: Path) -> None:
+    unsplit = make_store(tmp_path / "unsplit", splits=[("train", "test")] * 3)
+    with pytest.raises(UserError, match="no val window of 64 frames"):
+        probe_vectors(Options(**given | {"store": unsplit}, metrics=tmp_path))
+    one = make_store(tmp_path / "one", genres=("chords",), splits=[("train", "val", "test")])
+    cvae = NoteCVAE(1, latent=2, hidden=16, depth=1, genre_size=2)
+    save_weights(cvae, tmp_path / "large" / hybrid_file("cvae", 64), genres=["chords"], seq_len=64)
+    with pytest.raises(UserError, match="its training songs have equal labels, nothing to predict"):
+        probe_vectors(Options(**given | {"store": one, "checkpoints": (tmp_path / "large",)}, metrics=tmp_path))
 
 
 def test_scores_of_a_probe_are_those_of_known_predictions() -> None:
