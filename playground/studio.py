@@ -25,12 +25,14 @@ from explainable.melody_files import write_melodies
 from explainable.melody_generation import make_melodies
 from explainable.melody_generation import write_sheet as write_melody_sheet
 from explainable.options import MelodyOptions, StudyWeightsOptions
-from explainable.trained import load_chosen
+from explainable.trained import load_vae
 from figures.score_sheet import save_score_sheet
 from generation.files import make_music, write_sheet
-from generation.music import load_player
+from generation.music import Load, load_player
 from generation.options import Options as MusicOptions
-from models.trained import load
+from models.names import LARGE
+from models.trained import Trained, load
+from models.weight_files import find_study_weights, folder_of
 from playground.options import Options
 
 MARKED_NOTES = 10  # most surprising notes in the picture and the table of a score
@@ -76,12 +78,16 @@ class Studio:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._load = cache(load)
+        # A training that begins meanwhile changes neither the folder nor the networks.
+        self._folder, self._load = options.checkpoints or folder_of(LARGE), _load_once()
         self._renderer = open_renderer(options.synth, options.soundfont)
-        players = [load_player(self._music_options(source=name), name, SOURCES, self._load) for name in SOURCES]
+        of_folder = replace(self._music_options(), checkpoints=self._folder)
+        players = [load_player(of_folder, name, SOURCES, self._load) for name in SOURCES]
         self.genres, self.window_seconds = players[0].genres, players[0].seq_len / players[0].frames_per_second
         self.condition = players[0].condition
-        self._melodies = load_chosen(StudyWeightsOptions(weights=options.study_weights))
+        several = "name one with --study-weights"
+        weights = options.study_weights or find_study_weights(StudyWeightsOptions.checkpoints, None, several)
+        self._melodies = load_vae(weights)
         self.sliders = self._slider_ranges()
 
     def music(self, folder: Path, **settings: Any) -> Iterator[Made]:
@@ -90,7 +96,7 @@ class Studio:
         for name in _FILE_OPTIONS:
             if path := getattr(options, name):
                 self.read(path)
-        music = make_music(replace(options, output=folder), self._load)
+        music = make_music(replace(options, output=folder, checkpoints=self._folder), self._load)
         paths = write_roll_files(folder, music.rolls, music.trained.frames_per_second, self._renderer)
         midi, sounds = paths[: len(music.rolls)], paths[len(music.rolls) :]
         names = {name: Path(path.name) for name in _FILE_OPTIONS if (path := getattr(options, name))}
@@ -116,7 +122,7 @@ class Studio:
     def score(self, folder: Path, path: Path, seed: int = 0) -> Scored:
         """The score of a MIDI file, and its picture."""
         options = ScoringOptions(checkpoints=self.options.checkpoints, seed=seed)
-        scoring = open_scoring(replace(options, device="cpu"), self._load)
+        scoring = open_scoring(replace(options, checkpoints=self._folder, device="cpu"), self._load)
         found, picture = score_song(scoring, self.read(path)), folder / f"{path.stem}.png"
         title = f"{path.name}: {found.genre}"
         save_score_sheet(picture, found.curve, found.notes, scoring.trained.genres, title=title, marked=MARKED_NOTES)
@@ -151,3 +157,13 @@ class Studio:
         values = attributes(trained.decode(z, trained.mean_controls(n)), trained.form)[:, trained.columns]
         found = np.quantile(values, _SLIDER_SHARES, axis=0).T.astype(float).round(2)
         return dict(zip(trained.attributes, (SliderRange(*each) for each in found.tolist()), strict=True))
+
+
+def _load_once() -> Load:
+    """`load` that keeps the networks; its errors name the option of the page."""
+    kept = cache(load)
+
+    def load_kept(path: Path, kind: str, _: str, **checked: Any) -> Trained:
+        return kept(path, kind, "name a folder of weights for T = 128 with --checkpoints", **checked)
+
+    return load_kept

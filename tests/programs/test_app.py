@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,9 @@ from common.options import parse_options
 from generate import generate
 from generation.options import Options as MusicOptions
 from models import LARGE
+from models.errors import CheckpointError
 from playground.options import Options
+from playground.studio import Studio
 from programs import study_generate
 from score import Options as ScoreOptions
 from score import score
@@ -303,6 +306,31 @@ def test_two_users_get_their_own_music(
     results = [user.new_result([]) for user in both]
     assert ["--seed 10" in results[0].command, "--seed 11" in results[1].command] == [True, True]
     check(results, folder, monkeypatch, tmp_path)
+
+
+def test_weights_that_change_meanwhile_change_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a training of preset large does, which writes to the folder that is the default."""
+    monkeypatch.chdir(tmp_path)
+    own = shutil.copytree(folder / "large", tmp_path / "checkpoints" / "large")
+    studio = Studio(Options(synth="tinysoundfont"))
+    shutil.rmtree(own)
+    for number, more in enumerate(({}, {"continue_file": folder / "song.mid"})):
+        made, _ = studio.music(tmp_path / str(number), genre="bass", **more)
+        options = MusicOptions(genre="bass", count=1, checkpoints=folder / "large", output=tmp_path / "same", **more)
+        assert made.midi[0].read_bytes() == generate(options)[0].read_bytes()
+    assert studio.score(tmp_path, folder / "song.mid").genre.startswith(("chords", "melody", "bass"))
+
+
+def test_errors_name_the_options_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no such checkpoint; name a folder of weights .* with --checkpoints"):
+        Studio(Options(checkpoints=tmp_path))
+    for run in ("a", "b"):
+        write(tmp_path / f"checkpoints/explainable/tunes/{run}/vae_best.pth", b"")
+    with pytest.raises(CheckpointError, match=r"2 runs, .* name one with --study-weights"):
+        Studio(Options(checkpoints=folder / "large", synth="tinysoundfont"))
 
 
 def test_what_is_missing_is_said_in_one_line(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
