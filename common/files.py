@@ -43,11 +43,15 @@ def read_limited(path: Path, max_bytes: int) -> bytes:
 
 
 def files_below(folder: Path, *suffixes: str) -> list[str]:
-    """Return the paths, relative to `folder` and sorted, of all files with one of the suffixes."""
-    return sorted(
-        Path(place, name).relative_to(folder).as_posix()
+    """Return the paths, relative to `folder` and sorted, of all files with one of the suffixes.
+
+    Hidden files and those in hidden folders, whose names begin with a dot, are left out.
+    """
+    paths = (
+        Path(place, name).relative_to(folder)
         for place, _, names in os.walk(folder) for name in names if name.lower().endswith(suffixes)
     )  # fmt: skip
+    return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:

@@ -87,11 +87,13 @@ def read_labels(
 
 
 def _read_folder(folder: Path) -> tuple[pd.DataFrame, pd.Series]:
-    """Return what `read_label_csv` does, for a folder of genres. Raises `UserError` if it has no MIDI files."""
+    """Return what `read_label_csv` does, for a folder of genres. Raises `UserError` if none has MIDI files."""
     paths = files_below(folder, ".mid", ".midi")
     if not paths:
         raise UserError(f"{folder}: no file there ends in .mid or .midi; give a folder with a folder for each genre")
     genres = [path.partition("/")[0] if "/" in path else "" for path in paths]
+    if not any(genres):
+        raise UserError(f"{folder}: its files are in no folder of a genre; give a folder with a folder for each genre")
     return pd.DataFrame({"path": paths, GENRE: genres}), pd.Series(False, range(len(paths)))
 
 

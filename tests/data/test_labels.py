@@ -63,7 +63,7 @@ def test_the_least_that_labels_need(tmp_path: Path) -> None:
 
 
 def test_folders_of_a_folder_are_genres(tmp_path: Path) -> None:
-    for path in ("Jazz/Bird/a.mid", "blues/b.MIDI", "blues/notes.txt", "loose.mid"):
+    for path in ("Jazz/Bird/a.mid", "blues/b.MIDI", "blues/notes.txt", "loose.mid", ".trash/c.mid", "blues/._b.mid"):
         write(tmp_path / path, b"")
     labels = read_labels(tmp_path)
     assert rows_of(labels) == [("Jazz/Bird/a.mid", 1, "Bird", "a", ""), ("blues/b.MIDI", 0, "blues", "b", "")]
@@ -74,6 +74,8 @@ def test_folders_of_a_folder_are_genres(tmp_path: Path) -> None:
             read_labels(tmp_path, **options)
     with pytest.raises(UserError, match=r"empty: no file there ends in .mid or .midi"):
         read_labels(write(tmp_path / "empty" / "notes.txt", b"").parent)
+    with pytest.raises(UserError, match="blues: its files are in no folder of a genre"):
+        read_labels(tmp_path / "blues")
 
 
 @pytest.mark.parametrize(
