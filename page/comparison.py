@@ -10,8 +10,8 @@ from evaluation.tables import of_all
 from page.tables import show_number
 
 REAL, TRAINING = "real clips", "training clips"
-# A wider axis has its ticks at powers of ten only.
-_DECADES_OF_FINE_TICKS = 1.5
+# Of ticks, from coarse to fine.
+_DIGITS = ((1,), (1, 2, 5), range(1, 10), [k / 2 for k in range(2, 20)], [k / 10 for k in range(10, 100)])
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,14 @@ class _Axis:
         return 100 * min(max(share, 0.0), 1.0)
 
     def ticks(self) -> list[tuple[str, float]]:
-        digits = (1, 2, 5) if self.high - self.low < _DECADES_OF_FINE_TICKS else (1,)
-        values = [
-            digit * 10.0**power for power in range(math.floor(self.low), math.ceil(self.high)) for digit in digits
-        ]
-        return [(f"{value:g}", self.place(value)) for value in values if self.low <= math.log10(value) <= self.high]
+        """The coarsest of `_DIGITS` that give three, or else the finest."""
+        powers = range(math.floor(self.low), math.ceil(self.high))
+        for digits in _DIGITS:
+            values = [digit * 10.0**power for power in powers for digit in digits]
+            chosen = [value for value in values if self.low <= math.log10(value) <= self.high]
+            if len(chosen) > 2:
+                break
+        return [(f"{value:g}", self.place(value)) for value in chosen]
 
 
 def compare_sources(frame: pd.DataFrame) -> list[Chart]:

@@ -83,6 +83,15 @@ def test_places_on_the_chart() -> None:
     assert [text for text, _ in other.ticks] == ["2", "5", "10"]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(1, 1000, "1 10 100 1000"), (3, 60, "5 10 20 50"), (0.21, 0.49, "0.3 0.4 0.5"), (3.2, 3.5, "3.2 3.3 3.4 3.5")],
+)
+def test_an_axis_of_any_width_has_ticks(low: float, high: float, ticks: str) -> None:
+    (chart,) = compare_sources(pd.DataFrame([fad_row(32, "A", FAD=high, FAD_floor=low, FAD_train=low)]))
+    assert [text for text, _ in chart.ticks] == ticks.split()
+
+
 def test_a_distance_of_zero_is_at_the_left_end() -> None:
     (chart,) = compare_sources(pd.DataFrame([fad_row(32, "A", FAD=0.0, FAD_floor=0.0, FAD_train=0.0)]))
     assert all(cells == [[Mark(cells[0][0].text, 0, 0, cells[0][0].high)]] for *_, cells in chart.rows)
