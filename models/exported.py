@@ -25,6 +25,8 @@ def read_exported(folder: Path) -> Model:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         model = rebuild({**config["model"], "weights": _read_safetensors((folder / WEIGHTS).read_bytes())})
         model.genres, model.condition = list(config["genres"]), config["training"]["condition"]
+        if len(model.genres) != model.config["n_genres"]:
+            raise ValueError(f"{len(model.genres)} names of {model.config['n_genres']} genres")
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{folder}: damaged or of another version ({reason}); export it again") from error

@@ -89,6 +89,11 @@ def test_folders_that_are_no_model(checkpoints: Path, tmp_path: Path) -> None:
         (folder / "model.safetensors").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"cvae_pretrained_best: damaged .*; export it again"):
             torch.hub.load(str(REPOSITORY), "exported", source="local", folder=str(folder))
+    (folder / "model.safetensors").write_bytes(content)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"genres": ["jazz"]}))
+    with pytest.raises(ValueError, match=r"cvae_pretrained_best: damaged .*1 names of 3 genres.*; export it again"):
+        torch.hub.load(str(REPOSITORY), "exported", source="local", folder=folder)
     (folder / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"config.json: no such file; name a folder that export.py wrote"):
         torch.hub.load(str(REPOSITORY), "exported", source="local", folder=folder)
