@@ -13,7 +13,9 @@ class Options(SynthOptions):
 
     port: int = option(7860, "port of 127.0.0.1 to listen on", minimum=1, maximum=65_535)
     checkpoints: Path | None = option(
-        None, "folder with hybrid_G_best_T128.pth and hybrid_cvae_best_T128.pth (default: that of preset large)"
+        None,
+        "folder with hybrid_cvae_best_T128.pth and, for the generator, hybrid_G_best_T128.pth (default: that of preset "
+        "large)",
     )
     study_weights: Path | None = option(
         None, "weights of the study for the sliders (default: those of your only run, or else the repository's)"

@@ -86,7 +86,8 @@ def _generate_tab(studio: Studio) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             genre = _genre(studio)
-            source = gr.Radio([(shown, name) for name, shown in _SOURCE_NAMES.items()], value="cvae", label="Played by")
+            names = [(_SOURCE_NAMES[name], name) for name in studio.sources]
+            source = gr.Radio(names, value="cvae", label="Played by")
             windows, temperature, seed = _windows(studio), _temperature(), _seed()
             start = gr.Button("Generate", variant="primary")
         with gr.Column(scale=5):

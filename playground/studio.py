@@ -32,7 +32,7 @@ from generation.music import Load, load_player
 from generation.options import Options as MusicOptions
 from models.names import LARGE
 from models.trained import Trained, load
-from models.weight_files import find_study_weights, folder_of
+from models.weight_files import find_study_weights, folder_of, hybrid_path
 from playground.options import Options
 
 MARKED_NOTES = 10  # most surprising notes in the picture and the table of a score
@@ -82,7 +82,10 @@ class Studio:
         self._folder, self._load = options.checkpoints or folder_of(LARGE), _load_once()
         self._renderer = open_renderer(options.synth, options.soundfont)
         of_folder = replace(self._music_options(), checkpoints=self._folder)
-        players = [load_player(of_folder, name, SOURCES, self._load) for name in SOURCES]
+        # A folder of train_prior has no generator.
+        generator = hybrid_path(self._folder, SOURCES[0], MusicOptions.seq_len)
+        self.sources = SOURCES if generator.exists() else SOURCES[1:]
+        players = [load_player(of_folder, name, SOURCES, self._load) for name in self.sources]
         self.genres, self.window_seconds = players[0].genres, players[0].seq_len / players[0].frames_per_second
         self.condition = players[0].condition
         several = "name one with --study-weights"

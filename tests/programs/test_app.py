@@ -25,6 +25,7 @@ from generate import generate
 from generation.options import Options as MusicOptions
 from models import LARGE
 from models.errors import CheckpointError
+from models.weight_files import hybrid_file
 from playground.options import Options
 from playground.studio import Studio
 from programs import study_generate
@@ -39,6 +40,7 @@ PATIENCE = 50_000  # ms, on a busy machine
 expect.set_options(timeout=PATIENCE)
 pytest.importorskip("gradio", reason="pip install -r requirements-app.txt")
 ROOT = Path(app.__file__).parent
+FILE = hybrid_file("cvae", 128)
 TABS = {
     "Generate": "Generate",
     "From a file": "Make music",
@@ -321,6 +323,17 @@ def test_weights_that_change_meanwhile_change_nothing(
         options = MusicOptions(genre="bass", count=1, checkpoints=folder / "large", output=tmp_path / "same", **more)
         assert made.midi[0].read_bytes() == generate(options)[0].read_bytes()
     assert studio.score(tmp_path, folder / "song.mid").genre.startswith(("chords", "melody", "bass"))
+
+
+def test_a_folder_without_a_generator_plays_by_the_decoder(folder: Path, tmp_path: Path) -> None:
+    """As programs.train_prior writes it."""
+    write(tmp_path / FILE, (folder / "large" / FILE).read_bytes())
+    studio = Studio(Options(checkpoints=tmp_path, synth="tinysoundfont"))
+    from playground.page import build_page  # imports Gradio
+
+    (played_by,) = (each for each in build_page(studio).blocks.values() if getattr(each, "label", "") == "Played by")
+    assert played_by.choices == [("CVAE decoder", "cvae")]
+    studio.warm()
 
 
 def test_errors_name_the_options_of_the_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
