@@ -124,7 +124,9 @@ TINY = "--hidden 8 --epochs 1 --epoch-rows 16 --batch-size 8 --validation-rows 1
 GRID = {"parts": ("B",), "latents": (32,), "attributes": ("4",), "models": ("measure_vae",), "seeds": 1}
 WEIGHTS = {"store": STORE, "device": "cpu", "seq_lens": (32,), "checkpoints": (A,)}
 SOUND = {"embedders": ("MTT_musicnn",), "clips": 4, "workers": 1}
-CLIPS = evaluation(sources=("cvae",)) | {"group_onsets": to(False, checkpoints=(NOTES,))}
+CLIPS = evaluation(sources=("cvae",), latents=("normal",)) | {
+    "group_onsets": to(False, checkpoints=(NOTES,)), "exact": to(latents=("normal",)),
+}  # fmt: skip
 PROGRAMS = {
     "train_cvae": Program(
         "train_cvae:train_cvae", ROLLS | {"checkpoints": Path("new"), "latent": 4, "event_size": 4},

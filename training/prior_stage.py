@@ -67,6 +67,8 @@ class PriorStage(RollStage):
     def open(self) -> None:
         super().open()
         path = hybrid_path(self.options.init_from, "cvae", self.options.seq_len)
+        if self.checkpoints.resolve() == self.options.init_from.resolve():
+            raise UserError(f"{path}: this training would overwrite it; name another folder with --checkpoints")
         cvae, self.initial_log = self.load_initial(path.name, "cvae")
         if cvae.config["prior"] != AUTOREGRESSIVE:
             raise UserError(f"{path}: its prior is N(0, I), which has nothing to learn; give other weights")

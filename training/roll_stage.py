@@ -231,14 +231,12 @@ class RollStage(Stage):
         """The weights of --init-from, for the store's genres, and lines for the log.
 
         Embeddings of genres follow their names, in any case. Raises `CheckpointError` if the file is missing or
-        unusable, `UserError` for another frame rate, architecture or CVAE, or if they would be overwritten.
+        unusable, `UserError` for another frame rate, architecture or CVAE.
         """
         options, store = self.options, self.store
         if options.init_from.is_file():
             raise UserError(f"{options.init_from}: a file; give its folder, --init-from {options.init_from.parent}")
         path = options.init_from / file_name
-        if self.checkpoints.resolve() == options.init_from.resolve():
-            raise UserError(f"{path}: this training would overwrite it; name another folder with --checkpoints")
         trained = load(path, kind, "name another folder with --init-from")
         network, _ = ARCHITECTURES[kind].get(options.architecture, (trained.model.network, None))
         if trained.model.network != network:
