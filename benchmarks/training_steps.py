@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -100,9 +99,7 @@ def main() -> None:
     # JSON has no tuples, and options no lists.
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(changes).items()}
     folder = Path(folder)
-    if preset.startswith("large") and "noise" in (
-        field.name for field in fields(importlib.import_module(program).Options)
-    ):
+    if preset.startswith("large") and hasattr(importlib.import_module(program).Options, "noise"):
         changes = {"noise": 0} | changes  # older generators have none
     torch.set_num_threads(1)
     if program != "train_cvae":
