@@ -46,6 +46,11 @@ class ClipPlayingOptions(PlayingOptions):
         True,
         "the generator of preset large plays the notes of a chord together; --no-group-onsets: as it predicts them",
     )
+    genre_draws: int = option(
+        1, "z drawn from the prior for each clip, of which the one most typical of the genre is played: more are "
+        "recognised more often and are less like real clips of the genre",
+        minimum=1, maximum=1000,
+    )  # fmt: skip
 
     @property
     def playing(self) -> Playing:

@@ -99,7 +99,10 @@ def run_name(options: Options, trained: Trained, *genre_ids: int) -> str:
 def make_clips(options: Options, load: Load = load) -> Music:
     """Clips of each genre; see `ClipSource.pieces` for clips of several windows."""
     trained = load_player(options, options.source, SOURCES, load)
-    source = ClipSource(trained, {}, options.latents, performance_of(options), options.seed, options.min_note_frames)
+    source = ClipSource(
+        trained, {}, options.latents, performance_of(options), options.seed, options.min_note_frames,
+        genre_draws=options.genre_draws,
+    )  # fmt: skip
     rolls, rows = {}, []
     table = [(printable(trained.condition), "clips", "empty", "notes/clip", "polyphony")]
     chosen = choose_genres(options.genre, trained.genres, trained.condition)

@@ -126,6 +126,7 @@ WEIGHTS = {"store": STORE, "device": "cpu", "seq_lens": (32,), "checkpoints": (A
 SOUND = {"embedders": ("MTT_musicnn",), "clips": 4, "workers": 1}
 CLIPS = evaluation(sources=("cvae",), latents=("normal",)) | {
     "group_onsets": to(False, checkpoints=(NOTES,)), "exact": to(latents=("normal",)),
+    "genre_draws": to(8, checkpoints=(NOTES,), latents=("prior",)),
 }  # fmt: skip
 PROGRAMS = {
     "train_cvae": Program(
@@ -200,7 +201,7 @@ PROGRAMS = {
         "generate:generate", {"checkpoints": A, "seq_len": 32, "genre": "melody", "count": 2, "device": "cpu"},
         {
             "genre": to("bass"), "temperature": to(0.1, checkpoints=NOTES), "nucleus": to(0.1, checkpoints=NOTES),
-            "group_onsets": to(False, checkpoints=NOTES, source="generator"),
+            "group_onsets": to(False, checkpoints=NOTES, source="generator"), "genre_draws": to(8, checkpoints=NOTES),
             "correlation": to(0.1, windows=3), "reconstruct": to(SONGS[0]), "interpolate": to(SONGS),
             "continue_file": to(SONGS[0], checkpoints=NOTES), "infill": to(SONGS[1], **INFILL, span=(1, 3)),
             "span": to((2, 4), **INFILL, span=(1, 3)), "draws": to(30, **INFILL, span=(1, 3)),

@@ -1,15 +1,16 @@
 """Clips: real ones of a split, and those that trained weights generate, for generate.py and for every evaluation."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from common.device import select_device
-from common.randomness import rng_at
+from common.randomness import rng_at, seed_at
 from data.pianoroll import drop_short_notes
 from data.store import RollStore
 from data.windows import WindowSource
@@ -21,7 +22,15 @@ from evaluation.samples.evaluated import (
     open_weights,
     open_windows,
 )
-from evaluation.samples.sampling import Performance, play_latents, play_through, sample_noise, sample_prior, walk_noise
+from evaluation.samples.sampling import (
+    Performance,
+    most_typical,
+    play_latents,
+    play_through,
+    sample_noise,
+    sample_prior,
+    walk_noise,
+)
 from models import CVAE
 from models.names import STANDARD_NORMAL
 from models.trained import Trained, load
@@ -63,7 +72,8 @@ class RealClips:
 class ClipSource(Evaluated):
     """Clips that `trained` plays from latents of one kind of `LATENTS`.
 
-    `real`: the clips to compare them with, in an evaluation. `encoder`: the CVAE of `POSTERIOR` latents.
+    `real`: the clips to compare them with, in an evaluation. `encoder`: the CVAE of `POSTERIOR` latents. `genre_draws`:
+    z of the prior for each clip, of which `most_typical` chooses one.
     """
 
     latents: str
@@ -72,6 +82,7 @@ class ClipSource(Evaluated):
     min_note_frames: int
     real: RealClips | None = None
     encoder: Trained | None = None
+    genre_draws: int = 1
 
     @property
     def title(self) -> str:
@@ -83,22 +94,27 @@ class ClipSource(Evaluated):
         A clip depends on its genre, its number and the seed only. Latents differ between genres.
         """
         number = genre_id * _FIRST_OF_GENRE + first
-        noise = sample_noise(number, count, self.trained.model.noise_size(self.seq_len), self.seed)
-        z = self._latents_of(noise, genre_id, first)
+        z = self._latents(
+            partial(sample_noise, number, count, self.trained.model.noise_size(self.seq_len)), genre_id, first
+        )
         chances = [("notes", self.seed, number + row) for row in range(count)]
         rolls = play_latents(self.trained.model, z, [genre_id] * count, self.seq_len, self.performance, chances)
         return drop_short_notes(rolls.numpy(), self.min_note_frames)
 
     def pieces(self, genre_id: int, count: int, windows: int, correlation: float) -> np.ndarray:
-        """Pieces of several windows, bool (count, 128, windows * T). Latents are the same in every genre.
+        """Pieces of several windows, bool (count, 128, windows * T). The noise is the same in every genre.
 
         A network for any length plays a piece as a whole. Otherwise each window has its own z, on a random walk
         (`walk_noise`), so that neighbouring windows are alike and each is still a sample of the model.
         """
         model = self.trained.model
         rho = 0.0 if model.any_length else correlation
-        noise = walk_noise(0, count, windows, model.noise_size(self.seq_len), self.seed, rho)
-        z = self._latents_of(noise.flatten(1) if model.any_length else noise.flatten(0, 1), genre_id)
+
+        def noise_of(seed: int) -> Tensor:
+            noise = walk_noise(0, count, windows, model.noise_size(self.seq_len), seed, rho)
+            return noise.flatten(1) if model.any_length else noise.flatten(0, 1)
+
+        z = self._latents(noise_of, genre_id)
         genre_ids, chances = [genre_id] * len(z), [("notes", self.seed, sample) for sample in range(len(z))]
         if model.any_length:
             rolls = play_through(model, z, genre_ids, windows * self.seq_len, self.performance, chances)
@@ -112,10 +128,13 @@ class ClipSource(Evaluated):
         return self.real.of_split("train")
 
     @torch.no_grad()
-    def _latents_of(self, noise: Tensor, genre_id: int, first: int = 0) -> Tensor:
-        """z (n, size of z) from noise of the same shape; `POSTERIOR`: of random training windows of the genre."""
+    def _latents(self, noise_of: Callable[[int], Tensor], genre_id: int, first: int = 0) -> Tensor:
+        """z (n, size of z) from the noise of a seed, of the same shape; `POSTERIOR`: of random training windows."""
+        noise = noise_of(self.seed)
         if self.latents == PRIOR:
-            return sample_prior(self.trained.model, noise, [genre_id] * len(noise))
+            others = (noise_of(seed_at("genre draw", self.seed, draw)) for draw in range(1, self.genre_draws))
+            model, genre_ids = self.trained.model, [genre_id] * len(noise)
+            return most_typical(model, [sample_prior(model, each, genre_ids) for each in (noise, *others)], genre_id)
         order = self.training.order(genre_id) if self.latents == POSTERIOR else ()
         if not len(noise) or not len(order):
             return noise
@@ -153,8 +172,8 @@ def open_clip_sources(options: ClipOptions) -> list[ClipSource]:
                     hybrid_path(trained.path.parent, CVAE.kind, trained.seq_len), CVAE.kind, REMEDY,
                     seq_len=trained.seq_len, store=store, allow_other_songs=options.allow_other_songs,
                 )  # fmt: skip
-            facts = {each: getattr(options, each) for each in ("threshold", "min_note_frames", "exact")}
+            facts = {each: getattr(options, each) for each in ("threshold", "min_note_frames", "exact", "genre_draws")}
             facts |= {"latents": latents, **evaluation_facts(trained, store, options, f"{name}, {latents}")}
             how = Performance(options.playing, options.exact), options.seed, options.min_note_frames
-            sources.append(ClipSource(trained, facts, latents, *how, real, encoder))
+            sources.append(ClipSource(trained, facts, latents, *how, real, encoder, options.genre_draws))
     return sources

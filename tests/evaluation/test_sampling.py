@@ -6,8 +6,16 @@ import math
 import pytest
 import torch
 
-from evaluation.samples.sampling import Performance, interpolate, play_latents, sample_noise, walk_noise
-from models import Generator
+from evaluation.samples.sampling import (
+    Performance,
+    interpolate,
+    most_typical,
+    play_latents,
+    sample_noise,
+    sample_prior,
+    walk_noise,
+)
+from models import LARGE, Generator, build
 from models.playing import Playing
 
 
@@ -32,6 +40,23 @@ def test_a_roll_is_the_same_in_any_batch(generator: Generator) -> None:
     later = sample_noise(5, 4, 8, seed=1)
     assert torch.equal(play_latents(generator, later, genre[5:9].tolist(), 32), rolls[5:9])
     assert play_latents(generator, z[:0], [], 32).shape == (0, 128, 32)
+
+
+def test_the_z_most_typical_of_a_genre_is_chosen_of_several_draws(generator: Generator) -> None:
+    torch.manual_seed(0)
+    model = build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2)
+    torch.nn.init.normal_(model.prior.moments.weight, std=0.1)
+    draws = [sample_prior(model, sample_noise(0, 40, 4, seed), [1] * 40) for seed in range(3)]
+    chosen = most_typical(model, draws, 1)
+    prior = copy.deepcopy(model.prior).double()
+    of_genre = [[prior.log_density(z, torch.full((40,), genre)).exp() for genre in range(3)] for z in draws]
+    share = torch.stack([of_genres[1] / sum(of_genres) for of_genres in of_genre])
+    assert {0, 1, 2} == set(share.argmax(0).tolist()), "each draw is chosen at times"
+    for row, draw in enumerate(share.argmax(0)):
+        assert torch.equal(chosen[row], draws[draw][row])
+    assert most_typical(model, [z[:0] for z in draws], 1).shape == (0, 4)
+    same_for_all_genres = [sample_noise(0, 20, 8, seed) for seed in range(3)]
+    assert torch.equal(most_typical(generator, same_for_all_genres, 1), same_for_all_genres[0])
 
 
 def test_threshold_is_on_the_probability(generator: Generator) -> None:
