@@ -67,6 +67,7 @@ EVALUATIONS = (
     ("eval_mse.py", (*_WEIGHTS, "seq_lens", "temperature")),
     ("eval_mse.py --leak-target", (*_WEIGHTS, "leaking_seq_lens")),
     ("eval_music.py", (*_WEIGHTS, "seq_lens", *_PLAYING)),
+    ("-m programs.form", (*_WEIGHTS, "seq_lens", *_PLAYING, "embedders", "ast_dir", "synth", "cache")),
     ("-m programs.restyle", (*_WEIGHTS, "seq_lens", "temperature", *_CLASSIFIER)),
     ("-m programs.genre_likelihood", (*_WEIGHTS, "seq_lens", *_CLASSIFIER)),
     ("-m programs.probes", (*_WEIGHTS, "seq_lens")),

@@ -15,6 +15,7 @@ SOURCES = ("generator", "cvae")  # kinds of networks that play
 NORMAL, PRIOR, POSTERIOR = LATENTS = ("normal", "prior", "posterior")
 MEAN, SAMPLE = "mean", "sample"  # of the posterior
 REDRAWN, SILENCE = EMPTY = ("redrawn", "silence")
+CORRELATION = 0.9  # between the latents of neighbouring windows of a piece, where each has its own
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,14 @@ class DamageOptions(RealClipOptions, AudioOptions, EmptyClipOptions):
     seq_lens: tuple[int, ...] = option(WINDOW_LENGTHS, "frames in a clip", choices=WINDOW_LENGTHS, flag="--seq-len")
     clips: int = option(200, "clips of each genre, in the reference and damaged", minimum=2, maximum=1_000_000)
     floor_seeds: int = option(50, "random divisions of the undamaged clips, for the standard deviation", minimum=2)
+
+
+@dataclass(frozen=True)
+class FormOptions(ClipOptions, AudioOptions):
+    """Options of this evaluation."""
+
+    minutes: int = option(4, "length of the pieces; real songs of at least this length count", minimum=1, maximum=60)
+    pieces: int = option(6, "generated pieces of each genre", minimum=1, maximum=100_000)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from common.errors import UserError
 from common.genres import ALL
 from common.options import DEVICES, option
 from data.window_lengths import WINDOW_LENGTHS
-from evaluation.options import NORMAL, PRIOR, SOURCES, ClipPlayingOptions
+from evaluation.options import CORRELATION, NORMAL, PRIOR, SOURCES, ClipPlayingOptions
 from models.names import FOLDERS, LARGE
 
 
@@ -25,7 +25,7 @@ class Options(SoundFileOptions, ClipPlayingOptions):
         0.8, "of a note decoder: 1 samples the model, lower favours likely notes, 0 is greedy", minimum=0, maximum=100
     )
     correlation: float = option(
-        0.9, "between the latents of neighbouring windows, where each has its own", minimum=0, maximum=1
+        CORRELATION, "between the latents of neighbouring windows, where each has its own", minimum=0, maximum=1
     )
     reconstruct: Path | None = option(None, "MIDI file to encode with the CVAE and decode again")
     continue_file: Path | None = option(

@@ -8,6 +8,7 @@ import pandas as pd
 from evaluation.metrics.damage import DAMAGE_TABLE
 from evaluation.metrics.elbo import ELBO_TABLE
 from evaluation.metrics.fad import FAD_TABLE
+from evaluation.metrics.form import FORM_TABLE
 from evaluation.metrics.genre_accuracy import GENRE_TABLE, answer_columns
 from evaluation.metrics.genre_likelihood import GENRE_LIKELIHOOD_TABLE
 from evaluation.metrics.music import MUSIC_TABLE, overlap_by_genre
@@ -16,7 +17,7 @@ from evaluation.metrics.reconstruction import MSE_LEAKING_TABLE, MSE_TABLE
 from evaluation.metrics.restyling import RESTYLING_TABLE
 from evaluation.metrics.separation import LATENT_TABLE
 from evaluation.published import MSE, published_for
-from evaluation.tables import Column, ResultTable, of_all
+from evaluation.tables import ALL_ID, Column, ResultTable, of_all
 from page.result_folder import AbsentFile, Part, ResultFolder
 
 # Options to pass on to the program that makes a missing file.
@@ -99,6 +100,20 @@ PARTS: dict[str, tuple[ResultPart, ...]] = {
                 ),
             },
             options=CLIPS,
+        ),
+    ),
+    "form": (
+        ResultPart(
+            FORM_TABLE,
+            {
+                "All together, {embedder}": lambda rows, genres: (of_all(rows), FORM_TABLE.columns),
+                "By {condition}, {embedder}": (
+                    lambda rows, genres: (rows[rows["genre_id"] != ALL_ID], FORM_TABLE.columns)
+                ),
+            },
+            by="embedder",
+            options=CLIPS,
+            lengths=lambda folder: [max(folder.seq_lens)],
         ),
     ),
     "genre": (

@@ -38,7 +38,7 @@ from audio import synthesis
 from common.errors import UserError
 from common.files import save_plain
 from data import builtin
-from evaluation.metrics import genre_classifier, latent_plots, music, probes, separation
+from evaluation.metrics import form, genre_classifier, latent_plots, music, probes, separation
 from evaluation.samples import clip_embeddings
 from explainable.comparison import runs
 from explainable.metrics import independence
@@ -221,6 +221,8 @@ def fakes() -> Iterator[None]:
             (clip_embeddings, "open_embedder", lambda name, ast_dir, device: NamedEmbedder(name, f"{name} {ast_dir}")),
             (Figure, "savefig", _draw),
             (os, "fsync", lambda file: None),
+            (form, "MINUTE_SECONDS", 8),
+            (form, "WINDOW_SECONDS", 2),
             (genre_classifier, "BATCH_SIZE", 16),
             (genre_classifier, "CHECKS", 2),
             (latent_plots, "TSNE", FakeTSNE),

@@ -230,6 +230,11 @@ PROGRAMS = {
     "eval_music": Program("eval_music:eval_music", WEIGHTS | {"clips": 3, "novelty_clips": 1}, CLIPS),
     "eval_mse": Program("eval_mse:eval_mse", WEIGHTS, evaluation() | {"seed": to(feedback="sampled")}),
     "eval_elbo": Program("eval_elbo:eval_elbo", WEIGHTS | {"importance_samples": 2}, evaluation()),
+    "form": Program(
+        "programs.form:eval_form",
+        WEIGHTS | {"embedders": ("MTT_musicnn",), "workers": 1, "minutes": 2, "pieces": 2},
+        CLIPS | {"split": to("val"), "seq_lens": to((32, 64))},
+    ),
     "restyle": Program(
         "programs.restyle:eval_restyling", WEIGHTS | {"windows": 2, "classifier_steps": 6},
         evaluation() | {"split": refused("val")},

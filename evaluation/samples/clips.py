@@ -1,9 +1,10 @@
 """Clips: real ones of a split, and those that trained weights generate, for generate.py and for every evaluation."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from common.randomness import rng_at, seed_at
 from data.pianoroll import drop_short_notes
 from data.store import RollStore
 from data.windows import WindowSource
-from evaluation.options import NORMAL, POSTERIOR, PRIOR, SOURCES, ClipOptions, RealClipOptions
+from evaluation.options import CORRELATION, NORMAL, POSTERIOR, PRIOR, SOURCES, ClipOptions, RealClipOptions
 from evaluation.samples.evaluated import (
     REMEDY,
     Evaluated,
@@ -101,7 +102,7 @@ class ClipSource(Evaluated):
         rolls = play_latents(self.trained.model, z, [genre_id] * count, self.seq_len, self.performance, chances)
         return drop_short_notes(rolls.numpy(), self.min_note_frames)
 
-    def pieces(self, genre_id: int, count: int, windows: int, correlation: float) -> np.ndarray:
+    def pieces(self, genre_id: int, count: int, windows: int, correlation: float = CORRELATION) -> np.ndarray:
         """Pieces of several windows, bool (count, 128, windows * T). The noise is the same in every genre.
 
         A network for any length plays a piece as a whole. Otherwise each window has its own z, on a random walk
@@ -144,6 +145,11 @@ class ClipSource(Evaluated):
 
 
 Clips = RealClips | ClipSource
+
+
+def longest(sources: Iterable[ClipSource]) -> list[ClipSource]:
+    """Of each folder, network and kind of latents the source with the longest T, which plays pieces best."""
+    return list({source.facts["origin"]: source for source in sorted(sources, key=attrgetter("seq_len"))}.values())
 
 
 def open_real_clips(options: RealClipOptions, seq_len: int, store: RollStore | None = None) -> RealClips:

@@ -21,11 +21,11 @@ import eval_music
 import evaluate
 import report
 from common.errors import UserError
-from evaluation.options import DamageOptions, FadOptions, LatentPlotOptions
+from evaluation.options import DamageOptions, FadOptions, FormOptions, LatentPlotOptions
 from evaluation.tables import MADE_BY
 from page import assemble
 from page.options import ReportOptions
-from programs import damage, genre_likelihood, latent_plots, probes, restyle
+from programs import damage, form, genre_likelihood, latent_plots, probes, restyle
 
 ROOT = Path(evaluate.__file__).parent
 
@@ -61,6 +61,7 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
     places["checkpoints"] = tuple(save_hybrids(places["store"], Path(name), seed) for seed, name in enumerate("AB"))
     classifier = {"classifier_steps": 2, "cache": Path("cache")}
     monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder_of(Path("cache")))
+    monkeypatch.setattr("evaluation.metrics.form.MINUTE_SECONDS", 8)
     few = {"generation_seeds": 1, "floor_seeds": 2}
     frames = {
         "fad": eval_fad_samples.eval_fad_samples(FadOptions(**places, clips=4, **few)),
@@ -73,9 +74,10 @@ def test_two_trainings_of_one_preset_are_told_apart_everywhere(
         "likelihood": genre_likelihood.identify_genres(genre_likelihood.Options(**places, **classifier)),
         "probes": probes.probe_vectors(probes.Options(**places)),
         "restyling": restyle.eval_restyling(restyle.Options(**places, windows=2, **classifier)),
+        "form": form.eval_form(FormOptions(**places, minutes=2, pieces=1)),
     }
     rows_of = {"music": ["feature", "genre_id"], "elbo latents": ["dimension"], "restyling": ["from_id", "to_id"]}
-    rows_of |= {"likelihood": ["method", "unit"], "probes": ["probe", "vectors"]}
+    rows_of |= {"likelihood": ["method", "unit"], "probes": ["probe", "vectors"], "form": ["minute", "genre_id"]}
     for name, frame in frames.items():
         assert not frame.duplicated([*MADE_BY, *rows_of.get(name, ["genre_id"])]).any(), name
         made_by = frame[MADE_BY].drop_duplicates()
@@ -113,6 +115,7 @@ OUTPUTS = {
         )
         for ending in ("csv", "png")
     },
+    "form.csv": (form.eval_form, f"{M}.form.measure_form", FormOptions),
     "fad_sanity.csv": (damage.eval_damage, f"{M}.damage.measure_damage", DamageOptions),
     **{
         name: (latent_plots.plot_latents, f"{M}.latent_plots.draw_windows", LatentPlotOptions)
@@ -127,6 +130,7 @@ def test_a_foreign_file_is_refused_before_the_work(
 ) -> None:
     run, work, options = OUTPUTS[name]
     monkeypatch.setattr(work, lambda *_, **__: pytest.fail("computes"))
+    monkeypatch.setattr(f"{M}.form.MINUTE_SECONDS", 6)  # songs of the store last 26 s
     monkeypatch.setattr("evaluation.samples.clip_embeddings.open_clip_embedder", lambda *_: embedder_of(tmp_path))
     given = {each.name for each in fields(options)}
     (tmp_path / "metrics").mkdir()
