@@ -4,9 +4,10 @@
     python report.py --real-clips 1 --generated-clips 6             # more generated clips
     python report.py --store demo/store --checkpoints demo/checkpoints --metrics demo/metrics --runs demo/runs
 
-Shows real and generated clips of each genre and T, with their piano rolls; a chart of the audio distances; a table of
-the main numbers; folded up, the tables and pictures in --metrics with published values, the loss curves in --runs, the
-settings. A missing result is named with the command that makes it.
+Shows real and generated clips of each genre and T, with their piano rolls; a generated piece of --piece-minutes beside
+a real song of each genre, if songs last that long; a chart of the audio distances; a table of the main numbers; folded
+up, the tables and pictures in --metrics with published values, the loss curves in --runs, the settings. A missing
+result is named with the command that makes it.
 """
 
 from pathlib import Path

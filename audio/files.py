@@ -11,7 +11,8 @@ from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
 from common.files import check_outputs, written_atomically
 from data.pianoroll import pianoroll_to_pretty_midi
 
-_MP3_COMPRESSION = 0.4  # from 0 (largest, best) to below 1; about 5 kB per second of piano
+MP3_COMPRESSION = 0.4  # from 0 (largest, best) to below 1; about 5 kB per second of piano
+HIGH_MP3_COMPRESSION = 0.8  # for minutes of sound
 
 
 def open_file_renderer(options: SoundFileOptions) -> Renderer | None:
@@ -49,11 +50,11 @@ def write_wav(path: Path, audio: np.ndarray) -> None:
         file.writeframes(np.rint(audio.clip(-1, 1) * 32767).astype("<i2").tobytes())
 
 
-def encode_mp3(audio: np.ndarray) -> bytes:
+def encode_mp3(audio: np.ndarray, compression: float = MP3_COMPRESSION) -> bytes:
     """Encode float32 (n_samples,) in [-1, 1] at `SAMPLE_RATE` as a mono MP3 file of variable bit rate."""
     import soundfile
 
     file = io.BytesIO()
-    settings = {"bitrate_mode": "VARIABLE", "compression_level": _MP3_COMPRESSION}
+    settings = {"bitrate_mode": "VARIABLE", "compression_level": compression}
     soundfile.write(file, audio, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III", **settings)
     return file.getvalue()

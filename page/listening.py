@@ -1,16 +1,18 @@
-"""Clips to play on the page: the first real and generated ones of each genre, as MP3 and as piano roll."""
+"""Clips and pieces to play on the page: the first real and generated ones of each genre, as MP3 and piano roll."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from audio.files import encode_mp3
+from audio.files import HIGH_MP3_COMPRESSION, MP3_COMPRESSION, encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
 from common.errors import signals_deferred
 from data.pianoroll import roll_notes
 from evaluation.samples.clips import ClipSource
+from evaluation.samples.songs import RealSongs
 from figures.pitch_range import PitchRange, pitch_range
 
 
@@ -31,9 +33,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Listening:
-    """Clips of one T by genre id: the real ones, then those of each source.
+    """Clips of one length by genre id: the real ones, then those of each source.
 
-    `frames`: the length of their sound, which rings on after the clip.
+    `seq_len`: T of the sources. `frames`: the length of their sound, which rings on after the clip.
     """
 
     seq_len: int
@@ -41,6 +43,16 @@ class Listening:
     frames: float
     clips: dict[int, list[Clip]]
     pitches: PitchRange
+
+
+class _Chosen(NamedTuple):
+    """A clip to render; see `Clip`."""
+
+    genre_id: int
+    origin: str
+    made_by: str
+    number: int
+    roll: np.ndarray
 
 
 def choose_listening(
@@ -54,11 +66,38 @@ def choose_listening(
     chosen = []
     for genre_id in range(len(first.genres)):
         real = first.real.clips(genre_id, 0, n_real)
-        chosen += [(genre_id, "real", "", number, roll) for number, roll in enumerate(real)]
+        chosen += [_Chosen(genre_id, "real", "", number, roll) for number, roll in enumerate(real)]
         for source in sources:
             generated, made_by = source.clips(genre_id, 0, n_generated), source.facts["origin"]
-            chosen += [(genre_id, "generated", made_by, number, roll) for number, roll in enumerate(generated)]
-    frames_per_second, rolls = first.trained.frames_per_second, [roll for *_, roll in chosen]
+            chosen += [_Chosen(genre_id, "generated", made_by, number, roll) for number, roll in enumerate(generated)]
+    return _render(chosen, first, renderer, workers)
+
+
+def choose_pieces(source: ClipSource, minutes: float, renderer: Renderer, workers: int) -> Listening | None:
+    """Take the first real song of each genre that lasts `minutes`, cut there, and the first piece of as many.
+
+    Genres without such a song are left out; None if all are.
+    """
+    of_real, n_frames = source.real, round(minutes * 60 * source.trained.frames_per_second)
+    songs = RealSongs(of_real.windows.store, of_real.windows.split, of_real.seed, of_real.min_note_frames, n_frames)
+    chosen = []
+    for genre_id in range(len(source.genres)) if n_frames else ():
+        for song in songs.rolls(genre_id, 1):
+            (piece,) = source.pieces(genre_id, 1, -(-n_frames // source.seq_len))[:, :, :n_frames]
+            chosen.append(_Chosen(genre_id, "real", "", 0, song))
+            chosen.append(_Chosen(genre_id, "generated", source.facts["origin"], 0, piece))
+    return _render(chosen, source, renderer, workers, HIGH_MP3_COMPRESSION) if chosen else None
+
+
+def _render(
+    chosen: Sequence[_Chosen],
+    source: ClipSource,
+    renderer: Renderer,
+    workers: int,
+    compression: float = MP3_COMPRESSION,
+) -> Listening:
+    """Render clips of one length and the `source`'s frame rate."""
+    frames_per_second, rolls = source.trained.frames_per_second, [each.roll for each in chosen]
     audio = renderer.render_rolls((roll for roll in rolls if roll.any()), frames_per_second, workers)
     clips: dict[int, list[Clip]] = {}
     for genre_id, *about, roll in chosen:
@@ -66,12 +105,11 @@ def choose_listening(
         if roll.any():
             sound = next(audio)
             with signals_deferred():  # the encoder calls back into Python
-                uri = data_uri("audio/mpeg", encode_mp3(sound))
+                uri = data_uri("audio/mpeg", encode_mp3(sound, compression))
         clips.setdefault(genre_id, []).append(Clip(*about, roll, len(roll_notes(roll).pitch), uri))
-    seconds = first.seq_len / frames_per_second
-    return Listening(
-        first.seq_len, seconds, (seconds + TAIL_SECONDS) * frames_per_second, clips, pitch_range(rolls)
-    )  # fmt: skip
+    seconds = rolls[0].shape[1] / frames_per_second
+    frames = (seconds + TAIL_SECONDS) * frames_per_second
+    return Listening(source.seq_len, seconds, frames, clips, pitch_range(rolls))
 
 
 def data_uri(kind: str, content: bytes) -> str:

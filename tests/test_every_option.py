@@ -262,7 +262,7 @@ PROGRAMS = {
         },
     ),
     "report": Program(
-        "report:report", WEIGHTS | {"real_clips": 1, "generated_clips": 1, "workers": 1},
+        "report:report", WEIGHTS | {"real_clips": 1, "generated_clips": 1, "piece_minutes": 0.1, "workers": 1},
         CLIPS | {"runs": to(W / "runs")},
     ),
     "app": Program(

@@ -152,6 +152,16 @@ def longest(sources: Iterable[ClipSource]) -> list[ClipSource]:
     return list({source.facts["origin"]: source for source in sorted(sources, key=attrgetter("seq_len"))}.values())
 
 
+def best_of_pieces(sources: Iterable[ClipSource]) -> ClipSource:
+    """The source that plays pieces best: for any length before window by window, then the CVAE, then the longest T."""
+
+    def rank(source: ClipSource) -> tuple[bool, bool, int]:
+        model = source.trained.model
+        return model.any_length, model.kind == CVAE.kind, source.seq_len
+
+    return max(sources, key=rank)
+
+
 def open_real_clips(options: RealClipOptions, seq_len: int, store: RollStore | None = None) -> RealClips:
     """Clips of `seq_len` frames of the options' split and store. Raises `UserError` if there are none."""
     windows = open_windows(options, store or RollStore.open(options.store), seq_len)

@@ -15,7 +15,7 @@ import soundfile
 from midi_files import DRUMS, TICKS_PER_SECOND, bend, midi, off, on, pedal, program, roll_with, write
 
 from audio.backends import FluidSynth
-from audio.files import encode_mp3, write_roll_files, write_wav
+from audio.files import HIGH_MP3_COMPRESSION, encode_mp3, write_roll_files, write_wav
 from audio.messages import midi_messages, roll_messages
 from audio.options import SYNTHS
 from audio.synthesis import SAMPLE_RATE, Renderer, open_renderer
@@ -298,6 +298,8 @@ def test_mp3_is_small_and_sounds_the_same() -> None:
     n_samples = min(len(audio), len(decoded))
     assert np.corrcoef(audio[:n_samples], decoded[:n_samples])[0, 1] > 0.99
     assert encode_mp3(audio) == content
+    noise = np.random.default_rng(0).normal(0, 0.1, len(audio)).astype(np.float32)
+    assert len(encode_mp3(noise, HIGH_MP3_COMPRESSION)) < 0.8 * len(encode_mp3(noise))
 
 
 def test_nothing_is_printed_where_the_variable_ci_is_set() -> None:

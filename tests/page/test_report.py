@@ -7,6 +7,7 @@ import json
 import re
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,7 @@ from evaluation.metrics.fad import FAD_TABLE
 from evaluation.metrics.restyling import RESTYLING_TABLE
 from evaluation.metrics.separation import LATENT_TABLE
 from evaluation.samples.clips import open_clip_sources
+from evaluation.samples.songs import RealSongs
 from evaluation.tables import REPORTED, Column
 from figures.pitch_range import pitch_range
 from page.listening import note_path
@@ -99,10 +101,31 @@ def test_pictures_show_the_clips_that_are_evaluated(tiny_store: Path, tmp_path: 
     assert page.all("svg")[0]["viewbox"].startswith("0 0 80.0 "), "4 s and 1 s of decay, as long as the sound"
 
 
+def test_pieces_stand_beside_the_first_long_song(tiny_store: Path, tmp_path: Path) -> None:
+    """Twelve seconds of songs of 26 s: a song and a piece of each genre, of the CVAE rather than the generator."""
+    options = options_for(tiny_store, tmp_path, sources=("generator", "cvae"), piece_minutes=0.2)
+    page = made(options)
+    page.assert_sound()
+    source = open_clip_sources(options)[3]
+    assert (source.trained.model.kind, source.seq_len) == ("cvae", 64)
+    songs = RealSongs(source.real.windows.store, "test", 0, 2, 192)
+    rolls = [roll for k in range(3) for roll in (*songs.rolls(k, 1), *source.pieces(k, 1, 3))]
+    wide = [(has["aria-label"], has["viewbox"]) for has in page.all("svg") if has["viewbox"].startswith("0 0 208.0 ")]
+    assert len(wide) == 6 and all("in 12 seconds" in label for label, _ in wide)
+    assert [label.partition(" piece 0, T = 64")[0] for label, _ in wide[:2]] == [
+        f"Piano roll of {origin} chords" for origin in ("real", "generated")
+    ]
+    notes = {has["d"] for has in page.all("path") if has.get("class") == "notes"}
+    assert {note_path(roll, pitch_range(rolls)) for roll in rolls} <= notes
+    assert "Pieces of 0.2 minutes" in page.text
+    for minutes in (0, 0.5):
+        assert "Pieces of" not in made(replace(options, piece_minutes=minutes)).text, "none, and longer than all songs"
+
+
 def test_a_signal_is_answered_although_the_encoder_swallows_errors(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def swallowing(audio: object) -> bytes:
+    def swallowing(audio: object, compression: float) -> bytes:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         return b"spoilt"

@@ -39,7 +39,7 @@ def test_a_page_works_in_a_browser(
     browser: "Browser", tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assemble, "open_renderer", lambda synth, soundfont: Tone())
-    options = options_for(tiny_store, tmp_path)
+    options = options_for(tiny_store, tmp_path, piece_minutes=0.2)
     options.metrics.mkdir()
     (options.metrics / "explainable_sweeps.json").write_text(json.dumps(sweeps()), encoding="utf-8")
     file = report.report(options).as_uri()
