@@ -12,7 +12,7 @@ from audio.synthesis import open_renderer
 from common.errors import UserError
 from evaluation.metrics.fad import FAD_TABLE
 from evaluation.published import GENRE_ACCURACY_PAPER, INCEPTION_SCORE_PAPER
-from evaluation.samples.clips import best_of_pieces, open_clip_sources
+from evaluation.samples.clips import open_clip_sources
 from evaluation.statistics.features import FEATURES
 from figures.loss_sheet import draw_losses
 from figures.style import GENRE_COLORS, png
@@ -60,7 +60,7 @@ def make_page(options: ReportOptions) -> str:
             )
             for seq_len in sorted(seq_lens, reverse=True)
         ],
-        pieces=choose_pieces(best_of_pieces(sources), options.piece_minutes, renderer, options.workers),
+        pieces=choose_pieces(sources, options.piece_minutes, renderer, options.workers),
         fad_file=FAD_TABLE.file,
         charts=[] if fad is None else compare_sources(fad),
         n_features=len(FEATURES),

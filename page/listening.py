@@ -11,7 +11,7 @@ from audio.files import HIGH_MP3_COMPRESSION, MP3_COMPRESSION, encode_mp3
 from audio.synthesis import TAIL_SECONDS, Renderer
 from common.errors import signals_deferred
 from data.pianoroll import roll_notes
-from evaluation.samples.clips import ClipSource
+from evaluation.samples.clips import ClipSource, best_of_pieces
 from evaluation.samples.songs import RealSongs
 from figures.pitch_range import PitchRange, pitch_range
 
@@ -73,15 +73,19 @@ def choose_listening(
     return _render(chosen, first, renderer, workers)
 
 
-def choose_pieces(source: ClipSource, minutes: float, renderer: Renderer, workers: int) -> Listening | None:
-    """Take the first real song of each genre that lasts `minutes`, cut there, and the first piece of as many.
+def choose_pieces(sources: Sequence[ClipSource], minutes: float, renderer: Renderer, workers: int) -> Listening | None:
+    """Take the first real song of each genre that lasts `minutes`, cut there, and a piece of as many by one source.
 
-    Genres without such a song are left out; None if all are.
+    Genres without such a song are left out; None if all are, or if no source plays pieces.
     """
-    of_real, n_frames = source.real, round(minutes * 60 * source.trained.frames_per_second)
+    source = best_of_pieces(sources)
+    n_frames = round(minutes * 60 * source.trained.frames_per_second) if source else 0
+    if not n_frames:
+        return None
+    of_real = source.real
     songs = RealSongs(of_real.windows.store, of_real.windows.split, of_real.seed, of_real.min_note_frames, n_frames)
     chosen = []
-    for genre_id in range(len(source.genres)) if n_frames else ():
+    for genre_id in range(len(source.genres)):
         for song in songs.rolls(genre_id, 1):
             (piece,) = source.pieces(genre_id, 1, -(-n_frames // source.seq_len))[:, :, :n_frames]
             chosen.append(_Chosen(genre_id, "real", "", 0, song))

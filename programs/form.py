@@ -30,7 +30,7 @@ of two pieces of the genre."""
 
 
 def eval_form(options: FormOptions) -> "pd.DataFrame":
-    """Measure, print and write the table; returns it, empty if no song of the split is long enough.
+    """Measure, print and write the table; returns it, empty if no song is long enough or no source plays pieces.
 
     Raises `UserError` or `CheckpointError`.
     """
@@ -39,7 +39,7 @@ def eval_form(options: FormOptions) -> "pd.DataFrame":
     from data.store import RollStore
     from evaluation.metrics.form import FORM_TABLE, long_songs, measure_form
     from evaluation.samples.clip_embeddings import open_clip_embedder
-    from evaluation.samples.clips import longest, open_clip_sources
+    from evaluation.samples.clips import open_clip_sources, sources_of_pieces
     from evaluation.tables import format_table, run_table
 
     store = RollStore.open(options.store)
@@ -49,7 +49,10 @@ def eval_form(options: FormOptions) -> "pd.DataFrame":
         print(f"{store.folder}: no {options.split} song of {options.minutes} minutes: {', '.join(short)}")
     if len(short) == len(store.genres):
         return pd.DataFrame()
-    sources = longest(open_clip_sources(options))
+    sources = sources_of_pieces(open_clip_sources(options))
+    if not sources:
+        print("latents of the encoder are of single windows and play no pieces; take --latents prior")
+        return pd.DataFrame()
     embedder = open_clip_embedder(options, store.frames_per_second)
 
     def measure(source: "ClipSource") -> "pd.DataFrame":

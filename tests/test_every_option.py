@@ -233,7 +233,7 @@ PROGRAMS = {
     "form": Program(
         "programs.form:eval_form",
         WEIGHTS | {"embedders": ("MTT_musicnn",), "workers": 1, "minutes": 2, "pieces": 2},
-        CLIPS | {"split": to("val"), "seq_lens": to((32, 64))},
+        CLIPS | {"split": to("val"), "seq_lens": to((32, 64)), "latents": to(("normal",))},
     ),
     "restyle": Program(
         "programs.restyle:eval_restyling", WEIGHTS | {"windows": 2, "classifier_steps": 6},

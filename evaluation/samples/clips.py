@@ -147,19 +147,23 @@ class ClipSource(Evaluated):
 Clips = RealClips | ClipSource
 
 
-def longest(sources: Iterable[ClipSource]) -> list[ClipSource]:
-    """Of each folder, network and kind of latents the source with the longest T, which plays pieces best."""
-    return list({source.facts["origin"]: source for source in sorted(sources, key=attrgetter("seq_len"))}.values())
+def sources_of_pieces(sources: Iterable[ClipSource]) -> list[ClipSource]:
+    """Of each folder, network and kind of latents the source with the longest T.
+
+    Without those of `POSTERIOR` latents, which are of single windows.
+    """
+    sources = sorted((source for source in sources if source.latents != POSTERIOR), key=attrgetter("seq_len"))
+    return list({source.facts["origin"]: source for source in sources}.values())
 
 
-def best_of_pieces(sources: Iterable[ClipSource]) -> ClipSource:
-    """The source that plays pieces best: for any length before window by window, then the CVAE, then the longest T."""
+def best_of_pieces(sources: Iterable[ClipSource]) -> ClipSource | None:
+    """The source to play a piece: one for any length before window by window, then the CVAE, then the longest T."""
 
     def rank(source: ClipSource) -> tuple[bool, bool, int]:
         model = source.trained.model
         return model.any_length, model.kind == CVAE.kind, source.seq_len
 
-    return max(sources, key=rank)
+    return max(sources_of_pieces(sources), key=rank, default=None)
 
 
 def open_real_clips(options: RealClipOptions, seq_len: int, store: RollStore | None = None) -> RealClips:

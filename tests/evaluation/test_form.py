@@ -15,7 +15,7 @@ from data.store import RollStore
 from data.windows import WindowSource
 from evaluation.metrics import form
 from evaluation.options import FormOptions
-from evaluation.samples.clips import ClipSource, longest, open_clip_sources
+from evaluation.samples.clips import ClipSource, open_clip_sources, sources_of_pieces
 from evaluation.samples.songs import RealSongs
 from evaluation.statistics.distances import frechet_distance
 from evaluation.statistics.form import minute_features, minute_windows, self_similarity, window_profiles
@@ -136,7 +136,10 @@ def test_without_a_long_song_one_line_says_so(options: FormOptions, capsys: pyte
     assert not options.metrics.exists()
 
 
-def test_of_each_maker_the_longest_t_plays(options: FormOptions) -> None:
-    sources = open_clip_sources(FormOptions(**{**vars(options), "sources": ("generator", "cvae")}))
-    kinds = [(source.seq_len, source.trained.model.kind) for source in longest(sources)]
-    assert len(sources) == 4 and kinds == [(64, "generator"), (64, "cvae")]
+def test_of_each_maker_the_longest_t_plays(options: FormOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    both = {"sources": ("generator", "cvae"), "latents": ("normal", "posterior")}
+    sources = open_clip_sources(FormOptions(**{**vars(options), **both}))
+    found = [(source.seq_len, source.trained.model.kind, source.latents) for source in sources_of_pieces(sources)]
+    assert len(sources) == 8 and found == [(64, "generator", "normal"), (64, "cvae", "normal")]
+    assert not len(eval_form(FormOptions(**{**vars(options), "latents": ("posterior",)})))
+    assert "play no pieces" in capsys.readouterr().out
