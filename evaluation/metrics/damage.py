@@ -15,10 +15,12 @@ from evaluation.statistics.distances import DISTANCES, floor_halves
 from evaluation.tables import LABEL, OURS, ResultTable, columns
 
 UNDAMAGED = "none (floor)"
-SPREAD, JITTERED, SHIFTED, RANDOM_PITCHES, THINNED = DAMAGES = (
-    "chord notes spread by one frame", "onsets jittered by 0.1 s", "notes shifted by up to 3 semitones",
-    "random pitches", "70 % of notes dropped",
+SPREAD, JITTERED, REDRAWN, SHIFTED, RANDOM_PITCHES, THINNED = NOTE_DAMAGES = (
+    "chord notes spread by one frame", "onsets jittered by 0.1 s", "chords at random frames of their second",
+    "notes shifted by up to 3 semitones", "random pitches", "70 % of notes dropped",
 )  # fmt: skip
+EXCHANGED = "each second from another clip"
+DAMAGES = (*NOTE_DAMAGES, EXCHANGED)
 PIANO_LOW, PIANO_HIGH = 21, 108
 JITTER_SECONDS, MAX_SHIFT, DROPPED = 0.1, 3, 0.7
 # Standard deviations above the mean of undamaged clips from which on a damage counts as detected.
@@ -37,7 +39,7 @@ DAMAGE_TABLE = ResultTable(
 
 
 def damage_notes(kind: str, notes: RollNotes, rng: np.random.Generator, frames_per_second: int) -> RollNotes:
-    """Damage notes by one of `DAMAGES`, each of which is plainly audible."""
+    """Damage notes by one of `NOTE_DAMAGES`, each of which is plainly audible."""
     n = len(notes.pitch)
     if kind == SPREAD:  # one note of each chord stays, the others begin one frame earlier or later
         by_chord = np.lexsort((rng.random(n), notes.start))
@@ -47,6 +49,15 @@ def damage_notes(kind: str, notes: RollNotes, rng: np.random.Generator, frames_p
         return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
     if kind == JITTERED:  # lengths stay
         moved = np.rint(rng.normal(0, JITTER_SECONDS * frames_per_second, n)).astype(np.int64)
+        return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
+    if kind == REDRAWN:  # what begins together goes on to do so, in the same order
+        begins, of_note = np.unique(notes.start, return_inverse=True)
+        drawn = begins.copy()
+        for second in np.unique(begins // frames_per_second):
+            within = begins // frames_per_second == second
+            places = rng.choice(frames_per_second, within.sum(), replace=False)
+            drawn[within] = second * frames_per_second + np.sort(places)
+        moved = (drawn - begins)[of_note]
         return RollNotes(notes.pitch, notes.start + moved, notes.end + moved)
     if kind == SHIFTED:
         size, sign = rng.integers(1, MAX_SHIFT + 1, n), rng.choice((-1, 1), n)
@@ -58,13 +69,22 @@ def damage_notes(kind: str, notes: RollNotes, rng: np.random.Generator, frames_p
 
 
 def damage_clips(rolls: np.ndarray, kind: str, seed: int, frames_per_second: int) -> np.ndarray:
-    """Damage clips, bool (n, 128, T), and cut them to T. The damage of clip k depends on `seed` and k only."""
+    """Damage the notes of clips, bool (n, 128, T), and cut them to T. That of clip k depends on `seed` and k only."""
     damaged = np.zeros_like(rolls)
     for number, (roll, target) in enumerate(zip(rolls, damaged, strict=True)):
         rng = np.random.default_rng((seed, number))
         for pitch, start, end in zip(*damage_notes(kind, roll_notes(roll), rng, frames_per_second), strict=True):
             target[pitch, max(start, 0) : max(end, 0)] = True
     return damaged
+
+
+def exchange_seconds(rolls: np.ndarray, frames_per_second: int) -> np.ndarray:
+    """Clips, bool (n, 128, T), of which second s is that of the s-th following clip."""
+    exchanged = rolls.copy()
+    for second in range(-(-rolls.shape[2] // frames_per_second)):
+        frames = slice(second * frames_per_second, (second + 1) * frames_per_second)
+        exchanged[..., frames] = np.roll(rolls[..., frames], -second, axis=0)
+    return exchanged
 
 
 def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedder) -> pd.DataFrame:
@@ -80,8 +100,11 @@ def measure_damage(real: RealClips, options: DamageOptions, embedder: ClipEmbedd
     others = np.concatenate([pool[size : 2 * size] for pool, size in zip(pools, sizes, strict=True)])
     if len(reference) < 2:
         raise UserError(f"{store.folder}: fewer than four {options.split} clips of {seq_len} frames that sound")
-    clips = {UNDAMAGED: others} | {
-        name: damage_clips(others, name, options.seed, store.frames_per_second) for name in DAMAGES
+    rate, of_genres = store.frames_per_second, np.split(others, np.cumsum(sizes)[:-1])
+    clips = {
+        UNDAMAGED: others,
+        **{name: damage_clips(others, name, options.seed, rate) for name in NOTE_DAMAGES},
+        EXCHANGED: np.concatenate([exchange_seconds(clips, rate) for clips in of_genres]),
     }
     target = embedder.embed(reference, f"T={seq_len} reference")
     embedded = {name: embedder.embed(rolls, f"T={seq_len} {name}") for name, rolls in clips.items()}

@@ -8,6 +8,7 @@ Polyphony, pitch classes, pitch range, scale consistency and pitch-class entropy
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,6 +44,8 @@ FEATURES = {
     "pitch_class_entropy": Feature("bits", 0.125),  # each note counts once; log2(12) = 3.58 at most
     "scale_consistency": Feature("share of notes", 0.025),  # those in the major scale that fits best
     "repetition": Feature("0 ... 1", 0.05),
+    "beat": Feature("share of power", 0.025),  # of one frequency in the spectrum of the numbers of onsets
+    "likeness": Feature("0 ... 1", 0.05),  # of the seconds of a clip
 }
 
 
@@ -89,7 +92,33 @@ def musical_features(rolls: Tensor, frames_per_second: float) -> dict[str, Tenso
         "pitch_class_entropy": torch.special.entr(share).sum(1) / math.log(2),
         "scale_consistency": (share @ MAJOR_SCALES.t()).amax(1),
         "repetition": repetition(onset, max(1, round(BLOCK_SECONDS * frames_per_second))),
+        "beat": beat(onset),
+        "likeness": likeness(rolls, round(frames_per_second)),
     }
+
+
+def beat(onset: Tensor) -> Tensor:
+    """Strength of the beat, float64 (n,) in (0, 1], for onsets bool (n, 128, T).
+
+    The largest share that one of the T / 2 frequencies has in the power of the number of onsets over time; without a
+    rhythm about log(T / 2) / (T / 2). NaN if the number does not change.
+    """
+    counts = onset.sum(1).double()
+    spectrum = np.fft.rfft(counts - counts.mean(1, keepdim=True))  # the tensors' own refuses 0 clips
+    power = torch.from_numpy(np.abs(spectrum) ** 2)[:, 1:]
+    return power.amax(1) / power.sum(1)
+
+
+def likeness(rolls: Tensor, second: int) -> Tensor:
+    """Mean cosine of two seconds of a clip as the frames that each key sounds, float64 (n,), for bool (n, 128, T).
+
+    Of all pairs of seconds that are not silent; NaN without such a pair. `second` is in frames.
+    """
+    whole = rolls[:, :, : rolls.shape[2] // second * second]
+    keys = F.normalize(whole.unflatten(2, (-1, second)).sum(3).double(), dim=1)  # (n, 128, seconds)
+    n_sounding = keys.any(1).sum(1)
+    both_ways = keys.sum(2).square().sum(1) - n_sounding
+    return both_ways / (n_sounding * (n_sounding - 1))
 
 
 def repetition(onset: Tensor, block: int) -> Tensor:

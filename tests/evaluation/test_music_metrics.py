@@ -20,7 +20,7 @@ from evaluation.statistics.novelty import NOVELTY, KnownWindows
 
 UNDEFINED_IN_SILENCE = {
     "chord_size", "onset_follows", "polyphony", "note_length", "pitch_range", "pitch_class_entropy",
-    "scale_consistency", "repetition",
+    "scale_consistency", "repetition", "beat", "likeness",
 }  # fmt: skip
 
 
@@ -65,6 +65,22 @@ def test_a_clip_with_known_answers() -> None:
     # C major has three of the notes C, C sharp, E, G; no major scale has all.
     assert values["scale_consistency"] == pytest.approx(3 / 4)
     assert values["repetition"] == 0
+    assert values["likeness"] == pytest.approx(0)
+
+
+def test_a_beat_is_a_frequency_of_the_onsets() -> None:
+    steady = clip(*((60, begin, begin + 2) for begin in range(0, 64, 8)), frames=64)
+    # Onsets every 8 of 64 frames: the frequencies 8, 16, 24 and 32 have the same power, and 32 lies at the end.
+    assert features_of(steady)["beat"] == pytest.approx(1 / 4)
+    assert features_of(clip(*((60, begin, begin + 1) for begin in range(0, 64, 2)), frames=64))["beat"] == 1
+    one_onset = features_of(clip((60, 7, 30), frames=64))["beat"]
+    assert one_onset == pytest.approx(1 / 32), "all frequencies alike"
+
+
+def test_likeness_is_of_the_keys_of_the_seconds_that_sound() -> None:
+    assert features_of(clip((60, 0, 8), (60, 20, 22), (67, 40, 44), frames=64))["likeness"] == pytest.approx(1 / 3)
+    assert features_of(clip((60, 0, 16), (60, 16, 24), (64, 24, 32)))["likeness"] == pytest.approx(0.5**0.5)
+    assert math.isnan(features_of(clip((60, 0, 8)))["likeness"]), "one second sounds"
 
 
 def test_chords_that_begin_at_once_and_note_by_note() -> None:
