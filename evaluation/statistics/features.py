@@ -101,7 +101,7 @@ def beat(onset: Tensor) -> Tensor:
     """Strength of the beat, float64 (n,) in (0, 1], for onsets bool (n, 128, T).
 
     The largest share that one of the T / 2 frequencies has in the power of the number of onsets over time; without a
-    rhythm about log(T / 2) / (T / 2). NaN if the number does not change.
+    rhythm about (0.6 + log(T / 2)) / (T / 2). NaN if the number does not change.
     """
     counts = onset.sum(1).double()
     spectrum = np.fft.rfft(counts - counts.mean(1, keepdim=True))  # the tensors' own refuses 0 clips
