@@ -26,6 +26,7 @@ FACTS = {
     "temperature": "temperature of the note decoder",
     "nucleus": "nucleus of the note decoder",
     "group_onsets": "notes of a chord begin together",
+    "genre_draws": "z drawn from the prior for each clip",
     "embedder": "embedder",
     "synth": "synthesiser",
     "soundfont": "SoundFont",
