@@ -118,7 +118,7 @@ def likeness(rolls: Tensor, second: int) -> Tensor:
     keys = F.normalize(whole.unflatten(2, (-1, second)).sum(3).double(), dim=1)  # (n, 128, seconds)
     n_sounding = keys.any(1).sum(1)
     both_ways = keys.sum(2).square().sum(1) - n_sounding
-    return both_ways / (n_sounding * (n_sounding - 1))
+    return (both_ways / (n_sounding * (n_sounding - 1))).masked_fill(n_sounding < 2, torch.nan)
 
 
 def repetition(onset: Tensor, block: int) -> Tensor:

@@ -84,7 +84,7 @@ def test_accuracy_of_replayed_genres(
     options: eval_genre.Options, classifier: TrainedClassifier,
 ) -> None:  # fmt: skip
     (source,) = open_clip_sources(options)
-    replayed = Replayed(source.trained, source.facts, "normal", Performance(), 0, 2, source.real, None, plays)
+    replayed = Replayed(source.trained, source.facts, "normal", Performance(), 0, 2, source.real, plays=plays)
     rows = records(measure_genre_accuracy(replayed, classifier, 13))
     assert [row["accuracy_generated"] for row in rows] == pytest.approx(list(accuracies), abs=0.06)
     assert rows[-1]["accuracy_sounding"] == (None if sounding is None else pytest.approx(sounding, abs=0.06))
