@@ -133,9 +133,10 @@ class ClipSource(Evaluated):
         """z (n, size of z) from the noise of a seed, of the same shape; `POSTERIOR`: of random training windows."""
         noise = noise_of(self.seed)
         if self.latents == PRIOR:
-            others = (noise_of(seed_at("genre draw", self.seed, draw)) for draw in range(1, self.genre_draws))
-            model, genre_ids = self.trained.model, [genre_id] * len(noise)
-            return most_typical(model, [sample_prior(model, each, genre_ids) for each in (noise, *others)], genre_id)
+            others = [noise_of(seed_at("genre draw", self.seed, draw)) for draw in range(1, self.genre_draws)]
+            draws = torch.stack([noise, *others])
+            z = sample_prior(self.trained.model, draws.flatten(0, 1), [genre_id] * draws.shape[:2].numel())
+            return most_typical(self.trained.model, z.view_as(draws), genre_id)
         order = self.training.order(genre_id) if self.latents == POSTERIOR else ()
         if not len(noise) or not len(order):
             return noise

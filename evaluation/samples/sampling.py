@@ -134,19 +134,19 @@ def sample_prior(
 
 
 @torch.no_grad()
-def most_typical(model: nn.Module, draws: Sequence[Tensor], genre_id: int) -> Tensor:
-    """Of each row's z in `draws`, float64 (n, size of z) each, the one with the largest p(genre | z) by the prior.
+def most_typical(model: nn.Module, draws: Tensor, genre_id: int) -> Tensor:
+    """Of each row's z in `draws`, float64 (draws, n, size of z), the one with the largest p(genre | z) by the prior.
 
     All genres are equally likely before: p(y | z) is p(z | y) over its sum. Of equal ones, as all are where the prior
     does not depend on the genre, the first.
     """
     if len(draws) == 1:
         return draws[0]
-    prior, z = copy.deepcopy(model.prior).cpu().double(), torch.cat(list(draws))
+    prior, z = copy.deepcopy(model.prior).cpu().double(), draws.flatten(0, 1)
     of_genres = [prior.log_density(z, torch.full((len(z),), genre)) for genre in range(model.config["n_genres"])]
     log_odds = torch.stack([each - of_genres[genre_id] for each in of_genres]).logsumexp(0)
-    best = log_odds.view(len(draws), len(draws[0])).argmin(0)
-    return torch.stack(list(draws))[best, torch.arange(len(best))]
+    best = log_odds.view(draws.shape[:2]).argmin(0)
+    return draws[best, torch.arange(len(best))]
 
 
 def play_latents(

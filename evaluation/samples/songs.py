@@ -22,9 +22,10 @@ class RealSongs:
 
     def order(self, genre_id: int) -> list[int]:
         """All songs of a genre that are long enough, as rows of the store's songs, in random order."""
-        songs = enumerate(self.store.songs)
-        index = [row for row, song in songs if (song.split, song.genre_id) == (self.split, genre_id)]
-        index = [row for row in index if self.store.songs[row].n_frames >= self.n_frames]
+        index = [
+            row for row, song in enumerate(self.store.songs)
+            if (song.split, song.genre_id) == (self.split, genre_id) and song.n_frames >= self.n_frames
+        ]  # fmt: skip
         rng = rng_at("real songs", self.seed, self.n_frames, genre_id)
         return [index[place] for place in torch.randperm(len(index), generator=rng)]
 

@@ -64,5 +64,5 @@ def self_similarity(profiles: Tensor) -> tuple[float, float]:
     within = of_piece.square().sum() - own
     between = of_piece.sum(0).square().sum() - of_piece.square().sum()
     pairs = torch.tensor([n * windows * (windows - 1), n * (n - 1) * windows**2])
-    same, other = (torch.stack([within, between]) / pairs).tolist()
+    same, other = (torch.stack([within, between]) / pairs).masked_fill(pairs == 0, torch.nan).tolist()
     return same, other

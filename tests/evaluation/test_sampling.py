@@ -47,16 +47,16 @@ def test_the_z_most_typical_of_a_genre_is_chosen_of_several_draws(generator: Gen
     model = build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2)
     torch.nn.init.normal_(model.prior.moments.weight, std=0.1)
     draws = [sample_prior(model, sample_noise(0, 40, 4, seed), [1] * 40) for seed in range(3)]
-    chosen = most_typical(model, draws, 1)
+    chosen = most_typical(model, torch.stack(draws), 1)
     prior = copy.deepcopy(model.prior).double()
     of_genre = [[prior.log_density(z, torch.full((40,), genre)).exp() for genre in range(3)] for z in draws]
     share = torch.stack([of_genres[1] / sum(of_genres) for of_genres in of_genre])
     assert {0, 1, 2} == set(share.argmax(0).tolist()), "each draw is chosen at times"
     for row, draw in enumerate(share.argmax(0)):
         assert torch.equal(chosen[row], draws[draw][row])
-    assert most_typical(model, [z[:0] for z in draws], 1).shape == (0, 4)
+    assert most_typical(model, torch.stack(draws)[:, :0], 1).shape == (0, 4)
     same_for_all_genres = [sample_noise(0, 20, 8, seed) for seed in range(3)]
-    assert torch.equal(most_typical(generator, same_for_all_genres, 1), same_for_all_genres[0])
+    assert torch.equal(most_typical(generator, torch.stack(same_for_all_genres), 1), same_for_all_genres[0])
 
 
 def test_threshold_is_on_the_probability(generator: Generator) -> None:
