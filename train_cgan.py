@@ -40,11 +40,11 @@ def iterate(stage: "CGANStage", draw: "Draw") -> dict[str, "Tensor"]:
     for stream in range(1, stage.options.critic_steps + 1):
         critic_losses = stage.gan.critic_losses(stage.encoded(draw, draw.index(stream)), draw)
         stage.update(critic_losses["critic"], "critic")
-    _, genre, posterior = stage.encoded(draw, draw.index())
+    roll, genre, posterior = stage.encoded(draw, draw.index())
     z = posterior.sample(draw.normal(posterior.mean.shape[1]))
-    loss = stage.gan.generator_loss(z, genre, draw)
-    stage.update(loss, "generator")
-    return {"generator": loss, **critic_losses}
+    losses = stage.gan.generator_losses(z, roll, genre, draw)
+    stage.update(sum(losses.values()), "generator")
+    return {**losses, **critic_losses}
 
 
 def make_stage(options: Options) -> "CGANStage":

@@ -81,12 +81,12 @@ def iterate(stage: "HybridStage", draw: "Draw") -> dict[str, "Tensor"]:
     elbo_loss = (stage.genre_weights[batch.genre] * (terms.reconstruction + options.beta * kl)).mean()
     z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
     share = stage.gradient_share(terms.z, z)
-    generator_loss = stage.gan.generator_loss(z, batch.genre, draw)
-    # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3)
-    loss = options.alpha * elbo_loss + options.gamma * generator_loss
+    generator_losses = stage.gan.generator_losses(z, batch.roll, batch.genre, draw)
+    # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3); a generator with a rhythm learns that as well
+    loss = options.alpha * elbo_loss + options.gamma * sum(generator_losses.values())
     stage.update(loss, "cvae", "G")
     return {
-        "loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean(), "generator": generator_loss,
+        "loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean(), **generator_losses,
         "generator_share": share.value(), **critic_losses,
     }  # fmt: skip
 

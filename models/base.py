@@ -6,7 +6,6 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .compiling import compilable
 from .playing import Playing
 
 PITCHES = 128
@@ -29,7 +28,7 @@ class Model(nn.Module):
     kind: ClassVar[str]
     network: ClassVar[str]
     any_length: ClassVar[bool] = False
-    plays_by: ClassVar[tuple[str, ...]] = ()
+    plays_by: tuple[str, ...] = ()
     grown_tensors: ClassVar[tuple[str, ...]] = ()
     predicts_cells: ClassVar[bool] = False
     config: dict[str, Any]
@@ -69,9 +68,10 @@ class Decoded(NamedTuple):
 
 
 class RollGenerator(Model):
-    """G(z, y). A subclass defines `logits(z, genre, uniform=None)`, (B, 128, T), and its last layer `roll`.
+    """G(z, y). A subclass defines `logits(inputs, genre, uniform=None)`, (B, 128, T), and its last layer `roll`.
 
-    `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape), if the network has noise beside z.
+    `inputs`: z, with a rhythm of each frame if the network has one.
+    `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape), if the network has noise or a rhythm beside z.
     """
 
     kind = "generator"
@@ -82,13 +82,27 @@ class RollGenerator(Model):
         bias = self.roll.bias
         bias.copy_(torch.logit(pitch_rate, eps=MINIMUM_RATE).repeat(len(bias) // PITCHES))
 
-    @compilable
     def forward(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """Probabilities (B, 128, T) that a cell sounds, for `z` (B, size of z) and `genre` int64 (B,).
 
         `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape); drawn if None.
         """
-        return torch.sigmoid(self.logits(z, genre, uniform))
+        return self.render(self.with_drawn_rhythm(z, genre, uniform), genre, uniform)
+
+    def render(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """Probabilities as from `forward`, of z with a rhythm that `with_rhythm` or `with_drawn_rhythm` returned."""
+        return torch.sigmoid(self.logits(inputs, genre, uniform))
+
+    def with_rhythm(self, z: Tensor, roll: Tensor) -> Tensor:
+        """`z` together with the rhythm of real rolls (B, 128, T); z itself if the network has no rhythm."""
+        return z
+
+    def with_drawn_rhythm(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """`z` together with a rhythm drawn by `uniform`; z itself if the network has no rhythm."""
+        return z
+
+    def rhythm_nll(self, z: Tensor, roll: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(rhythm of `roll` | z, y) in nats, (B,); None if the network has no rhythm."""
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window, None if the network has no noise beside z."""

@@ -5,7 +5,8 @@
     python generate.py --checkpoints checkpoints/songs --genre jazz --windows 22       # three minutes
 
 The encoder turns every song into the latents of its seconds. The prior learns them in pieces of several lengths, those
-of a step of one, by minimising KL(q || p). The same command resumes a run that was stopped. Writes
+of a step of one, by minimising KL(q || p). What is saved is a mean of its weights before and after. The same command
+resumes a run that was stopped. Writes
 checkpoints/songs/hybrid_cvae_best_T{T}.pth.
 """
 
@@ -38,6 +39,10 @@ class Options(RollTrainingOptions):
     runs: Path = option(Path("runs/songs"), "folder for logs, TensorBoard scalars and the state to resume from")
     seq_len: int = option(128, "frames in a window (T), which selects the weights", choices=WINDOW_LENGTHS)
     piece_seconds: tuple[int, ...] = option((8, 32, 64, 128, 240), "lengths of pieces in seconds", minimum=1)
+    share: float = option(
+        0.25, "share of the trained prior in the weights that are saved, of which the rest is the first prior's: long "
+        "pieces stay dense, and windows of 8 s as they were", minimum=0, maximum=1,
+    )  # fmt: skip
     epochs: int = option(8, "times that all songs are encoded anew", minimum=1, maximum=1_000_000)
     epoch_windows: int = option(32_768, "pieces in an epoch, drawn anew for each", minimum=2)
     batch_size: int = option(64, "pieces in a step", minimum=2, maximum=1_000_000)

@@ -81,7 +81,10 @@ COMMON = {
 
 
 def gan(**large: Any) -> dict[str, Rule]:
-    return {"architecture": refused(PAPER, **large), "critic_takes_z": to(**large), "noise": to(2, **large)}
+    return {
+        "architecture": refused(PAPER, **large), "critic_takes_z": to(**large), "noise": to(2, **large),
+        "rhythm": to(16, **large),
+    }  # fmt: skip
 
 
 def optimizers(**large: Any) -> dict[str, Rule]:

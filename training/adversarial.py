@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from common.errors import UserError
 from models import Posterior, carry_over, fate_line
 from models.losses import critic_loss, straight_through
-from training.optimizers import adam
+from training.optimizers import Together, adam
 from training.options import BINARY, WganOptions
 from training.roll_stage import Draw, build_sized
+
+_RHYTHM_RATE = 2e-3
 
 
 class Encoded(NamedTuple):
@@ -44,31 +46,43 @@ class Adversaries:
             "n_genres": n_genres, "seq_len": seq_len, "hidden": options.hidden, "genre_size": options.genre_size,
         }  # fmt: skip
         latents = {"latent": cvae.latent, "prior": cvae.config["prior"]}
-        generator = build_sized("generator", options.architecture, **sizes, **latents, noise=options.noise)
+        generator = build_sized(
+            "generator", options.architecture, **sizes, **latents, noise=options.noise, rhythm=options.rhythm
+        )
         if generator.noise_size(seq_len) != cvae.noise_size(seq_len):
             raise UserError(
                 f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "
                 f"{seq_len} frames, but the CVAE's z has {cvae.noise_size(seq_len)}; give both stages the same --preset"
             )
-        critic_latents = {"latent": cvae.latent} if options.critic_takes_z else {}
-        critic = build_sized("critic", options.architecture, **sizes, **critic_latents)
+        of_pairs = {"latent": cvae.latent} if options.critic_takes_z else {}
+        if of_pairs and generator.config.get("rhythm"):
+            of_pairs["rhythm"] = True
+        critic = build_sized("critic", options.architecture, **sizes, **of_pairs)
         return cls(generator, critic, options)
 
-    def optimizers(self, rate: float) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """Adam for the generator, without its prior, which the CVAE trains, and for the critic."""
-        named = self.generator.named_parameters()
-        own = [parameter for name, parameter in named if not name.startswith("prior.")]
+    def optimizers(self, rate: float) -> tuple[torch.optim.Optimizer | Together, torch.optim.Optimizer]:
+        """Adam for the generator, without its prior, which the CVAE trains, and for the critic.
+
+        A rhythm learns by a likelihood: with Adam's usual betas and a rate of its own.
+        """
+        of_rhythm = list(self.generator.rhythm.parameters()) if self.generator.config.get("rhythm") else []
+        others = {id(parameter) for parameter in (*of_rhythm, *self.generator.prior.parameters())}
+        own = [parameter for parameter in self.generator.parameters() if id(parameter) not in others]
         critic_rate, betas = self.options.critic_learning_rate or rate, self.options.gan_betas
-        return adam(own, rate, betas), adam(list(self.critic.parameters()), critic_rate, betas)
+        of_generator = adam(own, rate, betas)
+        if of_rhythm:
+            of_generator = Together([of_generator, adam(of_rhythm, _RHYTHM_RATE)])
+        return of_generator, adam(list(self.critic.parameters()), critic_rate, betas)
 
     def critic_losses(self, real: Encoded, draw: Draw) -> dict[str, Tensor]:
         """The loss "critic" to minimise, the Wasserstein estimate and the gradient norm, scalars.
 
-        Real pairs (X, z ~ q(z | X, y)) against fake pairs (G(z, y), z) of the same z, or of the prior's.
+        Real pairs (X, z ~ q(z | X, y)) against fake pairs (G(z, y), z) of the same z, or of the prior's. z comes with a
+        rhythm if the generator has one: that of X, or a drawn one with z of the prior.
         """
         roll, genre, posterior = real
         with torch.no_grad():
-            z_real = posterior.sample(draw.normal(posterior.mean.shape[1]))
+            z_real = self.generator.with_rhythm(posterior.sample(draw.normal(posterior.mean.shape[1])), roll)
             z_fake, fake = self._fakes(z_real, genre, draw)
         mix, options = draw.uniform(), self.options
         loss, distance, norm = critic_loss(
@@ -76,23 +90,35 @@ class Adversaries:
         )
         return {"critic": loss, "wasserstein": distance, "gradient_norm": norm}
 
-    def generator_loss(self, z: Tensor, genre: Tensor, draw: Draw) -> Tensor:
-        """L_G = -E[D(G(z, y))], for z (B, size of z) of the encoder. Its gradient flows through the fakes only."""
-        z, fake = self._fakes(z, genre, draw)
-        return -self.critic(fake, genre, z.detach()).float().mean()
+    def generator_losses(self, z: Tensor, roll: Tensor, genre: Tensor, draw: Draw) -> dict[str, Tensor]:
+        """Losses of the generator to minimise, scalars, for z (B, size of z) of the encoder and its rolls.
 
-    def _fakes(self, z: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        """z (B, size of z) with constant samples of the prior in its first rows, and G(z, y) as the critic sees it."""
-        if first := round(self.options.prior_share * draw.n):
+        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. "rhythm", if the generator has
+        one: -log p(rhythm | z, y) in nats a window, without a gradient on z.
+        """
+        inputs, fake = self._fakes(self.generator.with_rhythm(z, roll), genre, draw)
+        losses = {"generator": -self.critic(fake, genre, inputs.detach()).float().mean()}
+        rhythm = self.generator.rhythm_nll(z.detach(), roll, genre)
+        return losses if rhythm is None else losses | {"rhythm": rhythm.mean()}
+
+    def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """`inputs`, z with its rhythm, with samples of the prior in the first rows, and the fakes of G.
+
+        The samples are constants.
+        """
+        generator, first = self.generator, round(self.options.prior_share * draw.n)
+        noise = draw.normal(generator.noise_size(generator.seq_len), first) if first else None
+        shape = generator.chance_shape(generator.seq_len)
+        uniform = draw.uniform(*shape) if shape else None
+        if first:
+            of_first = genre[: len(noise)], None if uniform is None else uniform[: len(noise)]
             with torch.no_grad():
-                noise = draw.normal(z.shape[1], first)
-                drawn = self.generator.prior.sample(noise, genre[: len(noise)])
-            z = torch.cat([drawn, z[len(noise) :]])
-        shape = self.generator.chance_shape(self.generator.seq_len)
-        probabilities = self.generator(z, genre, draw.uniform(*shape) if shape else None)
+                drawn = generator.with_drawn_rhythm(generator.prior.sample(noise, of_first[0]), *of_first)
+            inputs = torch.cat([drawn, inputs[len(noise) :]])
+        probabilities = generator.render(inputs, genre, uniform)
         if self.options.fakes != BINARY:
-            return z, probabilities
-        return z, straight_through(probabilities, self.generator.play(probabilities))
+            return inputs, probabilities
+        return inputs, straight_through(probabilities, generator.play(probabilities))
 
 
 def carry(name: str, source: nn.Module, target: nn.Module) -> str:
@@ -101,7 +127,7 @@ def carry(name: str, source: nn.Module, target: nn.Module) -> str:
         return f"{name}: {fate_line(carry_over(source.cpu(), target))}"
     except ValueError as error:
         words = " ".join(
-            f"--{option} {source.config[option]}" for option in ("hidden", "noise") if option in source.config
+            f"--{option} {source.config[option]}" for option in ("hidden", "noise", "rhythm") if option in source.config
         )
         remedy = f"give {words} and a T that fits, or other weights, or move the file away"
         raise UserError(f"{error}; {remedy}") from error

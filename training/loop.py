@@ -230,8 +230,7 @@ class _Run:
     # The end of an epoch
 
     def _finish_epoch(self) -> None:
-        stage = self.stage
-        models = {**stage.models, **{name: average.module for name, average in stage.averages.items()}}
+        stage, models = self.stage, self.stage.finished_models()
         for model in models.values():
             model.eval()
         metrics = stage.validate(models)

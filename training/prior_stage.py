@@ -3,6 +3,7 @@
 Encoder and decoder stay as they are. A prior that has seen windows of 8 seconds alone drifts in pieces of minutes.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ class PriorStage(RollStage):
         if cvae.config["prior"] != AUTOREGRESSIVE:
             raise UserError(f"{path}: its prior is N(0, I), which has nothing to learn; give other weights")
         self.cvae = cvae.to(self.device).eval()
+        self.first_prior = copy.deepcopy(self.cvae.prior)
 
     def open_phase(self, phase: RollPhase) -> None:
         """Encode the validation songs. Raises `UserError` if no song is as long as the shortest piece."""
@@ -101,6 +103,14 @@ class PriorStage(RollStage):
 
     def make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"cvae": adam(list(self.models["cvae"].prior.parameters()), self.options.learning_rate)}
+
+    @torch.no_grad()
+    def finished_models(self) -> dict[str, nn.Module]:
+        """The CVAE, with the mean of the prior's weights before and after training (Wortsman et al. 2022)."""
+        cvae = copy.deepcopy(super().finished_models()["cvae"])
+        for weight, first in zip(cvae.prior.parameters(), self.first_prior.parameters(), strict=True):
+            weight.lerp_(first, 1 - self.options.share)
+        return {"cvae": cvae}
 
     def train_step(self, position: Position) -> dict[str, Tensor]:
         if self._train is None or self._train[0] != position.epoch:

@@ -136,6 +136,10 @@ class Stage(ABC):
         average = get_ema_multi_avg_fn(self.options.ema)
         self.averages = {name: AveragedModel(self.models[name], multi_avg_fn=average) for name in names}
 
+    def finished_models(self) -> dict[str, nn.Module]:
+        """The models as they are validated and saved: moving averages where there are any."""
+        return {**self.models, **{name: average.module for name, average in self.averages.items()}}
+
     def notes_on_length(self, phase: Phase) -> Iterator[str]:
         """Yield a sentence on each option that leaves a phase of so few steps hardly any effect on the weights."""
         options, steps = self.options, phase.epochs * math.ceil(self.n_examples / self.options.batch_size)

@@ -1,16 +1,18 @@
-"""Convolutional generator: a latent for every second, a genre and noise for every frame, to a piano roll."""
+"""Convolutional generator: a latent for every second, a genre, a rhythm and noise for every frame, to a piano roll."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import FRAMES_A_SECOND, PITCHES, RollGenerator
+from ..compiling import compilable
 from ..frames import Convolution, normalise
 from ..names import AUTOREGRESSIVE
 from ..onset_groups import group_onsets
 from ..playing import Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
+from .rhythm import Rhythm, follow_rhythm, onset_levels
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -39,17 +41,20 @@ class ConvGenerator(RollGenerator):
 
     z and the genre condition every level. A posterior tells what a second is like and leaves open which notes it has;
     that choice is the noise's: `noise` numbers for each frame, which each level receives together with its features.
+    With a `rhythm`, each level also receives the number of notes that begin in each frame, and exactly so many begin.
+    The rhythm is drawn by a network of its own (`Rhythm`); in training that of real windows serves as well.
     """
 
     network = "convolutions"
     any_length = True
-    plays_by = ("group_onsets",)
 
     def __init__(
         self, n_genres: int, seq_len: int, latent: int = 16, hidden: int = 128, genre_size: int = 32,
-        prior: str = AUTOREGRESSIVE, noise: int = 0,
+        prior: str = AUTOREGRESSIVE, noise: int = 0, rhythm: int = 0,
     ) -> None:  # fmt: skip
         """`hidden`: channels of the last level, half of the first's. `seq_len`: frames of training windows.
+
+        `rhythm`: width of the network that draws the rhythm; 0 for a generator without one.
 
         Raises `ValueError` for a `hidden` that the groups and levels do not divide.
         """
@@ -64,32 +69,69 @@ class ConvGenerator(RollGenerator):
         channels = [2 * hidden - step * level for level in range(_DOUBLINGS + 1)]
         self.first = nn.Linear(hidden, channels[0])
         pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
-        of_noise = [noise * FRAMES_A_SECOND >> level for level in range(_DOUBLINGS + 1)]  # for a column of each level
+        self.rhythm = Rhythm(latent, n_genres, genre_size, rhythm) if rhythm else None
+        self.plays_by = () if rhythm else ("group_onsets",)
+        self.of_frame = noise + (1 if rhythm else 0)  # numbers beside z
+        of_column = [self.of_frame * FRAMES_A_SECOND >> level for level in range(_DOUBLINGS + 1)]  # of each level
         self.levels = nn.ModuleList(
-            Level(inputs + more, outputs, hidden) for (inputs, outputs), more in zip(pairs, of_noise, strict=True)
+            Level(inputs + more, outputs, hidden) for (inputs, outputs), more in zip(pairs, of_column, strict=True)
         )
         self.roll = Convolution(channels[-1], PITCHES, 3)
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
-        """Shape of the uniform numbers that draw one window of any length."""
-        return (seq_len, self.noise) if self.noise else None
+        """Shape of the uniform numbers that draw one window of any length: its noise, and last its rhythm."""
+        return (seq_len, self.of_frame) if self.of_frame else None
 
-    def logits(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
-        """(B, 128, T) from `z` (B, T / 16 * latent), `genre` int64 (B,) and `uniform` (B, T, noise) in [0, 1)."""
+    def with_rhythm(self, z: Tensor, roll: Tensor) -> Tensor:
+        """`z` with the levels of the roll's rhythm after the latent of each second, if the generator has a rhythm."""
+        return self._joined(z, onset_levels(roll)) if self.rhythm else z
+
+    def with_drawn_rhythm(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """`z` as from `with_rhythm`, with a rhythm that the last of the `uniform` numbers of each frame draw."""
+        if not self.rhythm:
+            return z
+        uniform = self._uniform(z) if uniform is None else uniform
+        return self._joined(z, self.rhythm.sample(z, genre, uniform[..., -1]))
+
+    def rhythm_nll(self, z: Tensor, roll: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(rhythm of `roll` | z, y) in nats, (B,), if the generator has a rhythm."""
+        return self.rhythm.nll(z, genre, onset_levels(roll)) if self.rhythm else None
+
+    def logits(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """(B, 128, T) from `inputs` z, with a rhythm if the generator has one, `genre` int64 (B,), `uniform`."""
+        of_second = inputs.unflatten(1, (-1, self.latent + (FRAMES_A_SECOND if self.rhythm else 0)))
+        z, levels = of_second[..., : self.latent].flatten(1), of_second[..., self.latent :].flatten(1)
+        logits = self._free_logits(z, levels, genre, self._uniform(z) if uniform is None else uniform)
+        return (follow_rhythm(logits, levels) if self.rhythm else logits).transpose(1, 2)
+
+    @compilable
+    def _free_logits(self, z: Tensor, levels: Tensor, genre: Tensor, uniform: Tensor) -> Tensor:
+        """Logits (B, T, 128) before they follow the rhythm."""
         condition = self.plan(z, self.genre(genre))
-        if uniform is None:
-            shape = len(z), condition.shape[1] * FRAMES_A_SECOND, self.noise
-            uniform = torch.rand(shape, dtype=z.dtype, device=z.device)
-        noise = (uniform - 0.5) * 12**0.5  # of variance 1
+        of_frame = (uniform[..., : self.noise] - 0.5) * 12**0.5  # of variance 1
+        if self.rhythm:
+            of_frame = torch.cat([of_frame, levels[..., None].to(of_frame.dtype)], dim=2)
         features = self.first(condition)
         for level, layer in enumerate(self.levels):
             if level:
                 features = features.repeat_interleave(2, dim=1)
-            of_columns = noise.reshape(*features.shape[:2], -1)
+            of_columns = of_frame.reshape(*features.shape[:2], -1)
             features = layer(torch.cat([features, of_columns.to(features.dtype)], dim=2), condition)
-        return self.roll(F.gelu(features)).transpose(1, 2).float()
+        return self.roll(F.gelu(features)).float()
 
     def play(self, probability: Tensor, playing: Playing = Playing()) -> Tensor:
-        """Rolls, bool (B, 128, T): cells above the threshold, by default with the onsets of a chord in one frame."""
+        """Rolls, bool (B, 128, T): cells above the threshold.
+
+        Without a rhythm, by default with the onsets of a chord in one frame.
+        """
         roll = super().play(probability, playing)
-        return group_onsets(roll) if playing.group_onsets else roll
+        return group_onsets(roll) if playing.group_onsets and not self.rhythm else roll
+
+    def _uniform(self, z: Tensor) -> Tensor:
+        shape = len(z), z.shape[1] // self.latent * FRAMES_A_SECOND, self.of_frame
+        return torch.rand(shape, dtype=z.dtype, device=z.device)
+
+    def _joined(self, z: Tensor, levels: Tensor) -> Tensor:
+        """Latents (B, T / 16 * latent) and levels (B, T), second by second: (B, T / 16 * (latent + 16))."""
+        seconds = z.unflatten(1, (-1, self.latent)), levels.to(z.dtype).unflatten(1, (-1, FRAMES_A_SECOND))
+        return torch.cat(seconds, dim=2).flatten(1)

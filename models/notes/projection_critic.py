@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
+from ..base import FRAMES_A_SECOND, PITCHES, SLOPE, RollCritic, root, times_slope
 from ..compiling import compilable
 from ..frames import Convolution, convolve, convolve_transposed
 
@@ -26,10 +26,11 @@ class ProjectionCritic(RollCritic):
     network = "projection"
     any_length = True
 
-    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128, latent: int = 0) -> None:
+    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128, latent: int = 0, rhythm: bool = False) -> None:
         """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames of training windows.
 
-        `latent`: numbers of z for each second; 0 for a critic without z.
+        `latent`: numbers of z for each second; 0 for a critic without z. `rhythm`: the latents come with a rhythm, as
+        from `ConvGenerator.with_rhythm`, which enters the first layer.
         """
         super().__init__()
         self.seq_len = seq_len
@@ -42,11 +43,16 @@ class ProjectionCritic(RollCritic):
         self.latent = nn.Linear(latent, channels[-1], bias=False) if latent else None
         if self.latent:
             nn.init.zeros_(self.latent.weight)
+        self.levels = Convolution(1, channels[0], 5) if rhythm else None
 
     @compilable
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
-        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent), or z = 0."""
-        return self._score(self._layers(self._of_roll_and_change(roll.transpose(1, 2)))[-1], genre, z)
+        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent), or z = 0.
+
+        With a rhythm, `z` has 16 numbers more for each second.
+        """
+        z, levels = self._parted(z)
+        return self._score(self._layers(self._first(roll, levels))[-1], genre, z)
 
     def scores_and_gradient_norm(
         self, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, latents: tuple[Tensor, Tensor] | None = None
@@ -56,16 +62,17 @@ class ProjectionCritic(RollCritic):
         The critic is piecewise linear: the gradient is a product of its weights and slopes. Only the signs of the mixed
         activations enter it, which are constants.
         """
-        first = self._of_roll_and_change(torch.cat([real, fake]).transpose(1, 2))
-        scores = self._score(self._layers(first)[-1], genre.repeat(2), None if latents is None else torch.cat(latents))
+        z, levels = self._parted(None if latents is None else torch.cat(latents))
+        first = self._first(torch.cat([real, fake]), levels)
+        scores = self._score(self._layers(first)[-1], genre.repeat(2), z)
         with torch.no_grad():  # the first layer is affine: mixing its outputs is mixing the rolls
             first_real, first_fake = first.chunk(2)
             mixed = self._layers(torch.lerp(first_fake, first_real, mix[:, None, None].to(first.dtype)))
         weight = (self.linear.weight + self.genre(genre))[:, None]
-        if self.latent is not None and latents is not None:
-            z_real, z_fake = latents
-            z = torch.lerp(z_fake, z_real, mix[:, None].to(z_real.dtype))
-            weight = weight + self.latent(z.unflatten(1, (mixed[-1].shape[1], -1)))
+        if self.latent is not None and z is not None:
+            z_real, z_fake = z.chunk(2)
+            z_mixed = torch.lerp(z_fake, z_real, mix[:, None, None].to(z.dtype))
+            weight = weight + self.latent(z_mixed)
         gradient = times_slope(weight.expand_as(mixed[-1]) / mixed[-1].shape[1], mixed[-1])
         for layer, before in zip(reversed(self.strided), mixed[-2::-1], strict=True):
             gradient = times_slope(convolve_transposed(gradient, layer.weight, stride=2), before)
@@ -86,11 +93,20 @@ class ProjectionCritic(RollCritic):
         score = self.linear(summary)[:, 0] + (self.genre(genre) * summary).sum(1)
         if self.latent is None or z is None:
             return score
-        return score + (self.latent(z.unflatten(1, (features.shape[1], -1))) * features).sum(2).mean(1)
+        return score + (self.latent(z) * features).sum(2).mean(1)
 
-    def _of_roll_and_change(self, frames: Tensor) -> Tensor:
-        """The first layer, (B, T, channels), of a roll (B, T, 128) and its change, with silence before and after."""
-        return convolve(frames, self._kernel(), self.first.bias)
+    def _parted(self, z: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """The latents of each second (B, T / 16, latent), and the levels of the rhythm (B, T, 1) if there is one."""
+        if z is None or self.latent is None:
+            return None, None
+        seconds = z.unflatten(1, (-1, self.latent.in_features + (FRAMES_A_SECOND if self.levels else 0)))
+        latents, levels = seconds.tensor_split([self.latent.in_features], dim=2)
+        return latents, levels.flatten(1)[..., None] if self.levels else None
+
+    def _first(self, roll: Tensor, levels: Tensor | None) -> Tensor:
+        """The first layer, (B, T, channels), of rolls (B, 128, T) and their change, with silence before and after."""
+        first = convolve(roll.transpose(1, 2), self._kernel(), self.first.bias)
+        return first if levels is None else first + self.levels(levels.to(roll.dtype))
 
     def _kernel(self) -> Tensor:
         """The first layer's weight (channels, 128, 5), for a roll alone.

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import PITCHES, RollGenerator
+from ..compiling import compilable
 from ..names import STANDARD_NORMAL
 from ..prior import PRIOR_OF
 
@@ -28,6 +29,7 @@ class Generator(RollGenerator):
         # Frame after frame: row t * 128 + p is pitch p of frame t.
         self.roll = nn.Linear(2 * hidden, seq_len * PITCHES)
 
+    @compilable
     def logits(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """(B, 128, T) from `z` (B, latent) and `genre` int64 (B,); without noise of its own."""
         hidden = self.trunk(torch.cat([z, self.genre(genre)], dim=1))

@@ -86,7 +86,10 @@ def test_the_rule_is_greedy(share: float) -> None:
 def test_preset_large_plays_by_the_rule_unless_asked_not_to() -> None:
     probability = roll_of((60, 4, 3), (64, 4, 3), (67, 5, 3), n_frames=32).float()
     as_predicted, grouped = probability > 0.5, group_onsets(probability > 0.5)
-    large, paper = (build("generator", name, n_genres=2, seq_len=32, hidden=16) for name in (LARGE, PAPER))
+    large, paper = (
+        build("generator", name, n_genres=2, seq_len=32, hidden=16, **more)
+        for name, more in ((LARGE, {"rhythm": 0}), (PAPER, {}))
+    )
     assert torch.equal(large.play(probability), grouped) and not torch.equal(grouped, as_predicted)
     assert torch.equal(large.play(probability, Playing(group_onsets=False)), as_predicted)
     assert torch.equal(paper.play(probability), as_predicted)

@@ -112,8 +112,8 @@ def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_
     inputs, card = {"z": z, "genre": genre}, (folder / "README.md").read_text()
     assert f"z float32 (batch, {model.noise_size(32)})" in card and "{" not in card.split("```")[0]
     if preset == LARGE:
-        inputs["uniform"] = torch.rand(5, 32, 4)
-        assert "uniform float32 (batch, 32, 4)" in card and "uniform is random" in card
+        inputs["uniform"] = torch.rand(5, 32, 5)
+        assert "uniform float32 (batch, 32, 5)" in card and "uniform is random" in card
     (found,) = session.run(["probabilities"], {name: each.numpy() for name, each in inputs.items()})
     with torch.no_grad():
         np.testing.assert_allclose(found, model(**inputs).numpy(), rtol=0, atol=1e-6)

@@ -12,7 +12,6 @@ from data.store import RollStore
 from data.windows import Batch, WindowSource
 from models import Posterior
 from models.dropout import RowDropout
-from models.onset_groups import group_onsets
 from training.optimizers import Muon
 
 SEED, T, BATCH, STEPS = 5, 32, 16, 2
@@ -67,9 +66,12 @@ def plain_cvae(cvae: nn.Module, rate: float, family: str) -> Plain:
 
 
 def plain_gan(generator: nn.Module, critic: nn.Module, rate: float) -> tuple[Plain, Plain]:
-    own = [parameter for name, parameter in generator.named_parameters() if "prior" not in name]
-    of_critic = torch.optim.Adam(critic.parameters(), CRITIC_RATE, GAN_BETAS)
-    return Plain(generator, torch.optim.Adam(own, rate, GAN_BETAS)), Plain(critic, of_critic)
+    named = list(generator.named_parameters())
+    own = [parameter for name, parameter in named if not name.startswith(("prior.", "rhythm."))]
+    optimizers = [torch.optim.Adam(own, rate, GAN_BETAS)]
+    if rhythm := [parameter for name, parameter in named if name.startswith("rhythm.")]:
+        optimizers.append(torch.optim.Adam(rhythm, 2e-3))
+    return Plain(generator, *optimizers), Plain(critic, torch.optim.Adam(critic.parameters(), CRITIC_RATE, GAN_BETAS))
 
 
 class Windows:
@@ -111,16 +113,51 @@ def elbo_terms(
     return reconstruction, torch.cat(in_loss, 1).sum(1), kl.sum(1), z
 
 
-def latents_of_fakes(z: Tensor, genre: Tensor, prior: nn.Module, rng: torch.Generator) -> Tensor:
-    """z of the encoder, of which the first rows are replaced by the prior's, of the windows' genres."""
+def with_levels(z: Tensor, levels: Tensor) -> Tensor:
+    """The latents of each second, and after them the 16 levels of its rhythm."""
+    n_seconds = T // 16
+    parts = zip(z.chunk(n_seconds, 1), levels.chunk(n_seconds, 1), strict=True)
+    return torch.cat([each for part in parts for each in part], 1)
+
+
+def with_rhythm(z: Tensor, roll: Tensor, family: str) -> Tensor:
+    """In family large z comes with log2(1 + n) for the n notes, at most 8, that begin in each frame."""
+    if family == "paper":
+        return z
+    before = torch.cat([torch.zeros_like(roll[:, :, :1]), roll[:, :, :-1]], 2)
+    return with_levels(z, (1 + (roll * (1 - before)).sum(1).clamp_max(8)).log2())
+
+
+def fakes_of(
+    generator: nn.Module, inputs: Tensor, genre: Tensor, prior: nn.Module, family: str, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Inputs, of which the first rows are drawn by the prior, for the windows' genres, and rolls that they give.
+
+    Probabilities, or 0 and 1 with their gradient; with 5 random numbers for each frame in family large.
+    """
     n = round(PRIOR_SHARE * BATCH)
-    return torch.cat([prior.sample(torch.randn(n, z.shape[1], generator=rng), genre[:n]).detach(), z[n:]])
+    z = prior.sample(torch.randn(n, generator.noise_size(T), generator=rng), genre[:n]).detach()
+    if family == "paper":
+        inputs = torch.cat([z, inputs[n:]])
+        return inputs, generator.render(inputs, genre, None)
+    uniform = torch.rand(BATCH, T, 5, generator=rng)
+    drawn = with_levels(z, generator.rhythm.sample(z, genre[:n], uniform[:n, :, 4]))
+    inputs = torch.cat([drawn, inputs[n:]])
+    cells = generator.render(inputs, genre, uniform)
+    return inputs, (cells > 0.5).double() + cells - cells.detach()
 
 
-def fakes_of(generator: nn.Module, z: Tensor, genre: Tensor, family: str, rng: torch.Generator) -> Tensor:
-    """Probabilities, or 0 and 1 with their gradient; with 4 random numbers for each frame in family large."""
-    cells = generator(z, genre, None if family == "paper" else torch.rand(len(z), T, 4, generator=rng))
-    return cells if family == "paper" else group_onsets(cells > 0.5).float() + cells - cells.detach()
+def generator_losses(
+    critic: nn.Module, generator: nn.Module, z: Tensor, batch: Batch, prior: nn.Module, rng: torch.Generator,
+    family: str,
+) -> dict[str, Tensor]:  # fmt: skip
+    """-E[D(G(z, y))], and in family large -log p(rhythm | z, y)."""
+    inputs, fake = fakes_of(generator, with_rhythm(z, batch.roll, family), batch.genre, prior, family, rng)
+    losses = {"generator": -critic(fake, batch.genre, inputs.detach()).mean()}
+    if family == "large":
+        levels = with_rhythm(z.detach(), batch.roll, family).view(BATCH, T // 16, -1)[:, :, -16:].flatten(1)
+        losses["rhythm"] = generator.rhythm.nll(z.detach(), batch.genre, levels).mean()
+    return losses
 
 
 def critic_losses(
@@ -131,8 +168,8 @@ def critic_losses(
     with torch.no_grad():
         mean, log_variance = cvae.encode(*batch)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
-        z_fake = latents_of_fakes(z, genre, generator.prior, rng)
-        fake = fakes_of(generator, z_fake, genre, family, rng)
+        z = with_rhythm(z, real, family)
+        z_fake, fake = fakes_of(generator, z, genre, generator.prior, family, rng)
     mix = torch.rand(BATCH, generator=rng)[:, None]
     mixed = (mix[:, :, None] * real + (1 - mix[:, :, None]) * fake).requires_grad_()
     score = critic(mixed, genre, mix * z + (1 - mix) * z_fake).sum()

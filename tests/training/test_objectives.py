@@ -213,10 +213,9 @@ def test_stage_2(family: str, store: Path, places: dict[str, Path]) -> None:
         batch = windows.batch(step, rng)
         mean, log_variance = cvae.encode(*batch)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
-        z = plain.latents_of_fakes(z, batch.genre, cvae.prior, rng)
-        loss = -critic(plain.fakes_of(generator, z, batch.genre, family, rng), batch.genre, z).mean()
-        plain.update(loss, step, of_g)
-        losses.append({"generator": loss, **of_critic})
+        of_generator = plain.generator_losses(critic, generator, z, batch, cvae.prior, rng, family)
+        plain.update(sum(of_generator.values()), step, of_g)
+        losses.append({**of_generator, **of_critic})
     assert_same_training(saved["generator"], of_g.average, before["generator"])
     assert_same_training(saved["critic"], critic.state_dict(), before["critic"])
     assert_logged(record, losses)
@@ -243,16 +242,16 @@ def test_stage_3(family: str, store: Path, places: dict[str, Path]) -> None:
         terms = plain.elbo_terms(cvae, batch, noise, options.reconstruction, options.free_nats)
         reconstruction, kl_in_loss, kl, z = terms
         elbo = ALPHA * (windows.genre_weights[batch.genre] * (reconstruction + BETA * kl_in_loss)).mean()
-        z_fake = plain.latents_of_fakes(z if options.encoder_gradient else z.detach(), batch.genre, cvae.prior, rng)
-        fakes = plain.fakes_of(generator, z_fake, batch.genre, family, rng)
-        of_generator = -critic(fakes, batch.genre, z_fake.detach()).mean()
+        z_of_generator = z if options.encoder_gradient else z.detach()
+        of_generator = plain.generator_losses(critic, generator, z_of_generator, batch, cvae.prior, rng, family)
+        adversarial = GAMMA * sum(of_generator.values())
         norms = [
             torch.autograd.grad(each, z, retain_graph=True, allow_unused=True, materialize_grads=True)[0].norm()
-            for each in (GAMMA * of_generator, elbo)
+            for each in (adversarial, elbo)
         ]
-        plain.update(elbo + GAMMA * of_generator, step, of_cvae, of_g)
-        losses.append({"loss": elbo + GAMMA * of_generator, "reconstruction": reconstruction.mean(), "kl": kl.mean()})
-        losses[-1] |= {"generator": of_generator, "generator_share": norms[0] / sum(norms), **of_critic}
+        plain.update(elbo + adversarial, step, of_cvae, of_g)
+        losses.append({"loss": elbo + adversarial, "reconstruction": reconstruction.mean(), "kl": kl.mean()})
+        losses[-1] |= {**of_generator, "generator_share": norms[0] / sum(norms), **of_critic}
     assert_same_training(saved["cvae"], of_cvae.average, before["cvae"])
     assert_same_training(saved["G"], of_g.average, before["G"])
     assert_same_training(saved["D"], critic.state_dict(), before["D"])

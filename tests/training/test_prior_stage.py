@@ -17,7 +17,7 @@ from models import NoteCVAE
 from models.checkpoint import read_checkpoint
 from models.names import PAPER, STANDARD_NORMAL
 from models.prior import Posterior, standard_normal_kl
-from models.weight_files import hybrid_file
+from models.weight_files import LAST, hybrid_file
 from programs import train_prior
 from training.prior_stage import PriorStage
 from training.stage import Position
@@ -61,6 +61,20 @@ def test_the_prior_learns_and_nothing_else_changes(whole: Path, initial: Path) -
     epochs = [line for line in (whole / "runs/prior/log.txt").read_text().splitlines() if " epoch " in line]
     assert len(epochs) == 2 and after["facts"]["chosen_by"] == "kl"
     assert set(after["facts"]["metrics"]) >= {"kl", "kl_2s", "kl_5s"}
+
+
+def test_the_weights_are_a_mean_of_the_first_and_the_trained_prior(
+    tiny_store: Path, initial: Path, tmp_path: Path
+) -> None:
+    saved = {}
+    for share in ("0", "0.25", "1"):
+        folder = tmp_path / share
+        training.loop.train(train_prior.make_stage(options(tiny_store, initial, folder, "--share", share)))
+        saved[share] = read_checkpoint(folder / "checkpoints" / hybrid_file("cvae", 32, LAST))["weights"]
+    for name, first in read_checkpoint(initial / FILE)["weights"].items():
+        assert torch.equal(saved["0"][name], first)
+        torch.testing.assert_close(saved["0.25"][name], 0.75 * first + 0.25 * saved["1"][name])
+    assert not torch.equal(saved["1"]["prior.moments.bias"], saved["0"]["prior.moments.bias"])
 
 
 def test_a_stopped_run_resumes_exactly(whole: Path, tiny_store: Path, initial: Path, tmp_path: Path) -> None:
