@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import FRAMES_A_SECOND, PITCHES, RollGenerator
+from ..base import FRAMES_A_SECOND, MINIMUM_RATE, PITCHES, RollGenerator
 from ..compiling import compilable
 from ..frames import Convolution, normalise
 from ..names import AUTOREGRESSIVE
@@ -12,7 +12,7 @@ from ..onset_groups import group_onsets
 from ..playing import Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
-from .rhythm import Rhythm, follow_rhythm, onset_levels
+from .rhythm import SILENT, Rhythm, follow_rhythm, onset_levels
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -77,6 +77,16 @@ class ConvGenerator(RollGenerator):
             Level(inputs + more, outputs, hidden) for (inputs, outputs), more in zip(pairs, of_column, strict=True)
         )
         self.roll = Convolution(channels[-1], PITCHES, 3)
+
+    @torch.no_grad()
+    def start_at(self, pitch_rate: Tensor) -> None:
+        """As in `RollGenerator`. With a rhythm, keys that training music hardly has never begin.
+
+        The notes that a rhythm demands are the best of the keys, also where none is any good.
+        """
+        super().start_at(pitch_rate)
+        if self.rhythm:
+            self.roll.bias[pitch_rate < MINIMUM_RATE] = 2 * SILENT
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window of any length: its noise, and last its rhythm."""

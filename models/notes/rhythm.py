@@ -13,7 +13,7 @@ _RECENT = 32  # frames by which a frame is compared with earlier ones
 _MEMORY = 128  # earlier frames with which it is compared
 _HEADS = 4
 _OF_FRAME = 32  # numbers of the condition for each frame
-_SILENT = -30.0  # logit before the first frame
+SILENT = -30.0  # logit of a key that certainly does not sound
 
 
 def onset_levels(roll: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def follow_rhythm(logits: Tensor, levels: Tensor) -> Tensor:
     between the last of them and the next. If it is negative, it remains the threshold of these notes until they end. In
     a frame in which none begins, a silent key's logit does not rise.
     """
-    last, threshold, followed = torch.full_like(logits[:, 0], _SILENT), torch.zeros_like(logits[:, 0]), []
+    last, threshold, followed = torch.full_like(logits[:, 0], SILENT), torch.zeros_like(logits[:, 0]), []
     for frame, count in zip(logits.unbind(1), counts_of(levels)[..., None].unbind(1), strict=True):
         sounds = last > 0
         largest = frame.masked_fill(sounds, -torch.inf).topk(MOST_ONSETS + 1, dim=1).values

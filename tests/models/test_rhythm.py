@@ -155,3 +155,15 @@ def test_notes_that_begin_one_frame_apart_stay_where_the_rhythm_puts_them() -> N
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="rhythm must be a multiple of 16, but is 24"):
         build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, rhythm=24)
+
+
+def test_keys_that_training_music_lacks_never_begin() -> None:
+    rate = torch.full((128,), 0.02)
+    rate[:21], rate[100:] = 0, 5e-5
+    roll = torch.zeros(3, 128, 32)
+    roll[:, 60:68, ::4] = 1
+    for start, played_outside in ((lambda model: None, True), (lambda model: model.start_at(rate), False)):
+        model = generator()
+        start(model)
+        played = model.render(model.with_rhythm(torch.randn(3, 4), roll), GENRE, torch.rand(3, 32, 5)) > 0.5
+        assert played[:, 21:100].any() and torch.cat([played[:, :21], played[:, 100:]], 1).any() == played_outside
