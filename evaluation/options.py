@@ -45,7 +45,8 @@ class ClipPlayingOptions(PlayingOptions):
 
     group_onsets: bool = option(
         True,
-        "the generator of preset large plays the notes of a chord together; --no-group-onsets: as it predicts them",
+        "a generator of preset large without a rhythm plays the notes of a chord together; --no-group-onsets: as it "
+        "predicts them",
     )
     genre_draws: int = option(
         1, "z drawn from the prior for each clip, of which the one most typical of the genre is played: more are "

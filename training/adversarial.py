@@ -15,6 +15,7 @@ from training.options import BINARY, WganOptions
 from training.roll_stage import Draw, build_sized
 
 _RHYTHM_RATE = 2e-3
+_WEIGHTS = {"rhythm": 1.0, "keys": 4.0}
 
 
 class Encoded(NamedTuple):
@@ -54,9 +55,9 @@ class Adversaries:
                 f"a generator of architecture {options.architecture} takes {generator.noise_size(seq_len)} numbers for "
                 f"{seq_len} frames, but the CVAE's z has {cvae.noise_size(seq_len)}; give both stages the same --preset"
             )
-        of_pairs = {"latent": cvae.latent} if options.critic_takes_z else {}
-        if of_pairs and generator.config.get("rhythm"):
-            of_pairs["rhythm"] = True
+        of_pairs = {}
+        if options.critic_takes_z:
+            of_pairs = {"latent": cvae.latent, "rhythm": True if generator.config.get("rhythm") else None}
         critic = build_sized("critic", options.architecture, **sizes, **of_pairs)
         return cls(generator, critic, options)
 
@@ -65,9 +66,9 @@ class Adversaries:
 
         A rhythm learns by a likelihood: with Adam's usual betas and a rate of its own.
         """
-        of_rhythm = list(self.generator.rhythm.parameters()) if self.generator.config.get("rhythm") else []
-        others = {id(parameter) for parameter in (*of_rhythm, *self.generator.prior.parameters())}
-        own = [parameter for parameter in self.generator.parameters() if id(parameter) not in others]
+        named = list(self.generator.named_parameters())
+        own = [parameter for name, parameter in named if not name.startswith(("prior.", "rhythm."))]
+        of_rhythm = [parameter for name, parameter in named if name.startswith("rhythm.")]
         critic_rate, betas = self.options.critic_learning_rate or rate, self.options.gan_betas
         of_generator = adam(own, rate, betas)
         if of_rhythm:
@@ -83,7 +84,7 @@ class Adversaries:
         roll, genre, posterior = real
         with torch.no_grad():
             z_real = self.generator.with_rhythm(posterior.sample(draw.normal(posterior.mean.shape[1])), roll)
-            z_fake, fake = self._fakes(z_real, genre, draw)
+            z_fake, fake, _ = self._fakes(z_real, genre, draw)
         mix, options = draw.uniform(), self.options
         loss, distance, norm = critic_loss(
             self.critic, roll, fake, genre, mix, options.penalty, options.drift, (z_real, z_fake)
@@ -93,16 +94,17 @@ class Adversaries:
     def generator_losses(self, z: Tensor, roll: Tensor, genre: Tensor, draw: Draw) -> dict[str, Tensor]:
         """Losses of the generator to minimise, scalars, for z (B, size of z) of the encoder and its rolls.
 
-        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. "rhythm", if the generator has
-        one: -log p(rhythm | z, y) in nats a window, without a gradient on z.
+        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. With a rhythm also "rhythm" and,
+        times 4, "keys": the generator's `likelihoods` in nats a frame, without a gradient on z.
         """
-        inputs, fake = self._fakes(self.generator.with_rhythm(z, roll), genre, draw)
+        inputs, fake, uniform = self._fakes(self.generator.with_rhythm(z, roll), genre, draw)
         losses = {"generator": -self.critic(fake, genre, inputs.detach()).float().mean()}
-        rhythm = self.generator.rhythm_nll(z.detach(), roll, genre)
-        return losses if rhythm is None else losses | {"rhythm": rhythm.mean()}
+        for name, nll in self.generator.likelihoods(z.detach(), roll, genre, uniform).items():
+            losses[name] = _WEIGHTS[name] / roll.shape[2] * nll.mean()
+        return losses
 
-    def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        """`inputs`, z with its rhythm, with samples of the prior in the first rows, and the fakes of G.
+    def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`inputs`, z with its rhythm, with samples of the prior in the first rows; fakes of G; its uniform numbers.
 
         The samples are constants.
         """
@@ -117,8 +119,8 @@ class Adversaries:
             inputs = torch.cat([drawn, inputs[len(noise) :]])
         probabilities = generator.render(inputs, genre, uniform)
         if self.options.fakes != BINARY:
-            return inputs, probabilities
-        return inputs, straight_through(probabilities, generator.play(probabilities))
+            return inputs, probabilities, uniform
+        return inputs, straight_through(probabilities, generator.play(probabilities)), uniform
 
 
 def carry(name: str, source: nn.Module, target: nn.Module) -> str:
@@ -126,9 +128,11 @@ def carry(name: str, source: nn.Module, target: nn.Module) -> str:
     try:
         return f"{name}: {fate_line(carry_over(source.cpu(), target))}"
     except ValueError as error:
-        words = " ".join(
-            f"--{option} {source.config[option]}" for option in ("hidden", "noise", "rhythm") if option in source.config
-        )
+        sizes = {option: source.config.get(option) for option in ("hidden", "noise", "rhythm")}
+        words = " ".join(f"--{option} {size}" for option, size in sizes.items() if type(size) is int)
+        if source.kind == "critic" and "latent" in source.config:
+            words += " --critic-takes-z" if source.config["latent"] else " --no-critic-takes-z"
+            words += "" if source.config.get("rhythm") or not source.config["latent"] else " --rhythm 0"
         remedy = f"give {words} and a T that fits, or other weights, or move the file away"
         raise UserError(f"{error}; {remedy}") from error
 

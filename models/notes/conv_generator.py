@@ -9,10 +9,10 @@ from ..compiling import compilable
 from ..frames import Convolution, normalise
 from ..names import AUTOREGRESSIVE
 from ..onset_groups import group_onsets
-from ..playing import Playing
+from ..playing import THRESHOLD, Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
-from .rhythm import SILENT, Rhythm, follow_rhythm, onset_levels
+from .rhythm import SILENT, Rhythm, follow_rhythm, onset_levels, onsets
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -42,7 +42,7 @@ class ConvGenerator(RollGenerator):
     z and the genre condition every level. A posterior tells what a second is like and leaves open which notes it has;
     that choice is the noise's: `noise` numbers for each frame, which each level receives together with its features.
     With a `rhythm`, each level also receives the number of notes that begin in each frame, and exactly so many begin.
-    The rhythm is drawn by a network of its own (`Rhythm`); in training that of real windows serves as well.
+    The rhythm is drawn by a network of its own (`Rhythm`). In training it is also taken from real windows.
     """
 
     network = "convolutions"
@@ -56,7 +56,7 @@ class ConvGenerator(RollGenerator):
 
         `rhythm`: width of the network that draws the rhythm; 0 for a generator without one.
 
-        Raises `ValueError` for a `hidden` that the groups and levels do not divide.
+        Raises `ValueError` for a `hidden` or a `rhythm` that groups, levels or heads do not divide.
         """
         super().__init__()
         if hidden % (_GROUPS * _DOUBLINGS):
@@ -103,9 +103,16 @@ class ConvGenerator(RollGenerator):
         uniform = self._uniform(z) if uniform is None else uniform
         return self._joined(z, self.rhythm.sample(z, genre, uniform[..., -1]))
 
-    def rhythm_nll(self, z: Tensor, roll: Tensor, genre: Tensor) -> Tensor | None:
-        """-log p(rhythm of `roll` | z, y) in nats, (B,), if the generator has a rhythm."""
-        return self.rhythm.nll(z, genre, onset_levels(roll)) if self.rhythm else None
+    def likelihoods(self, z: Tensor, roll: Tensor, genre: Tensor, uniform: Tensor) -> dict[str, Tensor]:
+        """Of the rhythm, and of the keys that begin, by a softmax of their frame's logits; none without a rhythm.
+
+        The second orders the keys, of which a rhythm demands the best.
+        """
+        if not self.rhythm:
+            return {}
+        levels, begins = onset_levels(roll), onsets(roll)
+        scores = self._free_logits(z, levels, genre, uniform).log_softmax(2)
+        return {"rhythm": self.rhythm.nll(z, genre, levels), "keys": -(scores * begins).sum((1, 2))}
 
     def logits(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """(B, 128, T) from `inputs` z, with a rhythm if the generator has one, `genre` int64 (B,), `uniform`."""
@@ -130,12 +137,14 @@ class ConvGenerator(RollGenerator):
         return self.roll(F.gelu(features)).float()
 
     def play(self, probability: Tensor, playing: Playing = Playing()) -> Tensor:
-        """Rolls, bool (B, 128, T): cells above the threshold.
+        """Rolls, bool (B, 128, T): cells above the threshold, by default with the onsets of a chord in one frame.
 
-        Without a rhythm, by default with the onsets of a chord in one frame.
+        With a rhythm, cells above one half: as many notes begin as it says.
         """
+        if self.rhythm:
+            return probability > THRESHOLD
         roll = super().play(probability, playing)
-        return group_onsets(roll) if playing.group_onsets and not self.rhythm else roll
+        return group_onsets(roll) if playing.group_onsets else roll
 
     def _uniform(self, z: Tensor) -> Tensor:
         shape = len(z), z.shape[1] // self.latent * FRAMES_A_SECOND, self.of_frame

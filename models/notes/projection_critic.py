@@ -47,9 +47,9 @@ class ProjectionCritic(RollCritic):
 
     @compilable
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
-        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent), or z = 0.
+        """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent).
 
-        With a rhythm, `z` has 16 numbers more for each second.
+        With a rhythm, `z` has 16 numbers more for each second. Without z the score is of the roll alone.
         """
         z, levels = self._parted(z)
         return self._score(self._layers(self._first(roll, levels))[-1], genre, z)

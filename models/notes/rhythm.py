@@ -9,11 +9,19 @@ from ..gru import in_full_precision
 from .plan import LatentPlan
 
 MOST_ONSETS = 8  # more notes that begin together count as this many
-_RECENT = 32  # frames by which a frame is compared with earlier ones
+_RECENT = 32  # frames before each, by which it is compared with earlier ones
 _MEMORY = 128  # earlier frames with which it is compared
 _HEADS = 4
 _OF_FRAME = 32  # numbers of the condition for each frame
 SILENT = -30.0  # logit of a key that certainly does not sound
+_IMPOSSIBLE = -1e4  # below all logits
+_LEAST = 1e-6  # logit whose probability is above one half in float32
+
+
+def onsets(roll: Tensor) -> Tensor:
+    """The cells in which notes begin, bool (B, T, 128), of rolls (B, 128, T)."""
+    frames = roll.transpose(1, 2).bool()
+    return frames & ~F.pad(frames[:, :-1], (0, 0, 1, 0))
 
 
 def onset_levels(roll: Tensor) -> Tensor:
@@ -21,9 +29,7 @@ def onset_levels(roll: Tensor) -> Tensor:
 
     Notes that sound in the first frame begin there.
     """
-    frames = roll.transpose(1, 2)
-    begins = frames.bool() & ~F.pad(frames[:, :-1], (0, 0, 1, 0)).bool()
-    return torch.log2(1 + begins.sum(2).clamp_max(MOST_ONSETS).to(roll.dtype))
+    return torch.log2(1 + onsets(roll).sum(2).clamp_max(MOST_ONSETS))
 
 
 def counts_of(levels: Tensor) -> Tensor:
@@ -34,17 +40,20 @@ def counts_of(levels: Tensor) -> Tensor:
 def follow_rhythm(logits: Tensor, levels: Tensor) -> Tensor:
     """Logits of frames (B, T, C), changed so that exactly as many notes begin in each frame as its level (B, T) says.
 
-    A cell sounds if its logit is positive. Of the silent keys those with the largest logits begin: the threshold lies
-    between the last of them and the next. If it is negative, it remains the threshold of these notes until they end. In
-    a frame in which none begins, a silent key's logit does not rise.
+    A cell sounds if its logit is positive. Of the silent keys those with the largest logits begin, or all if there are
+    fewer: the threshold lies between the last of them and the next. If it is negative, it remains the threshold of
+    these notes until they end. In a frame in which none begins, a silent key's logit does not rise.
     """
+    rank = torch.arange(MOST_ONSETS + 1, device=logits.device)
     last, threshold, followed = torch.full_like(logits[:, 0], SILENT), torch.zeros_like(logits[:, 0]), []
     for frame, count in zip(logits.unbind(1), counts_of(levels)[..., None].unbind(1), strict=True):
         sounds = last > 0
-        largest = frame.masked_fill(sounds, -torch.inf).topk(MOST_ONSETS + 1, dim=1).values
+        largest, keys = frame.masked_fill(sounds, _IMPOSSIBLE).topk(MOST_ONSETS + 1, dim=1)
+        begins = torch.zeros_like(sounds).scatter(1, keys, rank < count)
         around = torch.cat([(count - 1).clamp_min(0), count], dim=1)
         between = largest.gather(1, around).mean(1, keepdim=True)
-        silent = torch.where(count > 0, frame - between, torch.minimum(frame, last))
+        others = torch.where(count > 0, (frame - between).clamp_max(0), torch.minimum(frame, last))
+        silent = torch.where(begins, (frame - between).clamp_min(_LEAST), others)  # logits may be equal
         last = torch.where(sounds, frame - threshold, silent)
         threshold = torch.where(sounds, threshold, between.clamp_max(0))
         followed.append(last)
@@ -54,9 +63,9 @@ def follow_rhythm(logits: Tensor, levels: Tensor) -> Tensor:
 class Rhythm(nn.Module):
     """p(rhythm | z, y): the number of onsets of each frame, given the frames before it, z and the genre.
 
-    A beat relates distant frames. A generator of whole windows did not learn any from independent noise; a likelihood,
-    frame by frame, teaches it. Each frame is compared with earlier ones by the 32 frames before both, and attends to
-    what came next there: rhythms repeat.
+    A beat relates distant frames. A generator of whole windows did not learn one from independent noise. A likelihood
+    of each frame given the earlier ones does. A frame is compared with earlier ones by the 32 frames before both, and
+    attends to what came next there, because rhythms repeat.
     """
 
     def __init__(self, latent: int, n_genres: int, genre_size: int, hidden: int) -> None:

@@ -99,7 +99,7 @@ def test_folders_that_are_no_model(checkpoints: Path, tmp_path: Path) -> None:
         torch.hub.load(str(REPOSITORY), "exported", source="local", folder=folder)
 
 
-@pytest.mark.parametrize(("preset", "sizes"), [(PAPER, {}), (LARGE, {"hidden": 16, "latent": 2})])
+@pytest.mark.parametrize(("preset", "sizes"), [(PAPER, {}), (LARGE, {"hidden": 16, "latent": 2, "rhythm": 0})])
 def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = build("generator", preset, n_genres=3, seq_len=32, **sizes).eval()
@@ -112,11 +112,20 @@ def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_
     inputs, card = {"z": z, "genre": genre}, (folder / "README.md").read_text()
     assert f"z float32 (batch, {model.noise_size(32)})" in card and "{" not in card.split("```")[0]
     if preset == LARGE:
-        inputs["uniform"] = torch.rand(5, 32, 5)
-        assert "uniform float32 (batch, 32, 5)" in card and "uniform is random" in card
+        inputs["uniform"] = torch.rand(5, 32, 4)
+        assert "uniform float32 (batch, 32, 4)" in card and "uniform is random" in card
     (found,) = session.run(["probabilities"], {name: each.numpy() for name, each in inputs.items()})
     with torch.no_grad():
         np.testing.assert_allclose(found, model(**inputs).numpy(), rtol=0, atol=1e-6)
+
+
+def test_a_generator_with_a_rhythm_has_no_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2, rhythm=16)
+    path = save_weights(model, tmp_path / "G.pth", epoch=3, chosen_by="roll_distance", metrics={})
+    (folder,) = export(Options(checkpoint=path, output=tmp_path))
+    assert f"{folder}: without model.onnx, because a rhythm is drawn frame by frame" in capsys.readouterr().out
+    assert (folder / "model.safetensors").exists() and not (folder / "model.onnx").exists()
+    assert "model.onnx" not in (folder / "README.md").read_text()
 
 
 def test_a_folder_is_replaced_whole_and_only_if_it_is_ours(

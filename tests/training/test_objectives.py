@@ -244,7 +244,8 @@ def test_stage_3(family: str, store: Path, places: dict[str, Path]) -> None:
         elbo = ALPHA * (windows.genre_weights[batch.genre] * (reconstruction + BETA * kl_in_loss)).mean()
         z_of_generator = z if options.encoder_gradient else z.detach()
         of_generator = plain.generator_losses(critic, generator, z_of_generator, batch, cvae.prior, rng, family)
-        adversarial = GAMMA * sum(of_generator.values())
+        likelihoods = sum(loss for name, loss in of_generator.items() if name != "generator")
+        adversarial = GAMMA * of_generator["generator"] + likelihoods
         norms = [
             torch.autograd.grad(each, z, retain_graph=True, allow_unused=True, materialize_grads=True)[0].norm()
             for each in (adversarial, elbo)
