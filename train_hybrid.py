@@ -82,9 +82,8 @@ def iterate(stage: "HybridStage", draw: "Draw") -> dict[str, "Tensor"]:
     z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
     share = stage.gradient_share(terms.z, z)
     generator_losses = stage.gan.generator_losses(z, batch.roll, batch.genre, draw)
-    # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3), and likelihoods of a generator with a rhythm
-    likelihoods = sum(generator_losses.values()) - generator_losses["generator"]
-    loss = options.alpha * elbo_loss + options.gamma * generator_losses["generator"] + likelihoods
+    # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3), and the likelihood of a rhythm
+    loss = options.alpha * elbo_loss + options.gamma * generator_losses["generator"] + generator_losses.get("rhythm", 0)
     stage.update(loss, "cvae", "G")
     return {
         "loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean(), **generator_losses,

@@ -15,7 +15,6 @@ from training.options import BINARY, WganOptions
 from training.roll_stage import Draw, build_sized
 
 _RHYTHM_RATE = 2e-3
-_WEIGHTS = {"rhythm": 1.0, "keys": 4.0}
 
 
 class Encoded(NamedTuple):
@@ -84,7 +83,7 @@ class Adversaries:
         roll, genre, posterior = real
         with torch.no_grad():
             z_real = self.generator.with_rhythm(posterior.sample(draw.normal(posterior.mean.shape[1])), roll)
-            z_fake, fake, _ = self._fakes(z_real, genre, draw)
+            z_fake, fake = self._fakes(z_real, genre, draw)
         mix, options = draw.uniform(), self.options
         loss, distance, norm = critic_loss(
             self.critic, roll, fake, genre, mix, options.penalty, options.drift, (z_real, z_fake)
@@ -94,17 +93,16 @@ class Adversaries:
     def generator_losses(self, z: Tensor, roll: Tensor, genre: Tensor, draw: Draw) -> dict[str, Tensor]:
         """Losses of the generator to minimise, scalars, for z (B, size of z) of the encoder and its rolls.
 
-        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. With a rhythm also "rhythm" and,
-        times 4, "keys": the generator's `likelihoods` in nats a frame, without a gradient on z.
+        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. "rhythm", if the generator has
+        one: -log p(rhythm | z, y) in nats a frame, without a gradient on z.
         """
-        inputs, fake, uniform = self._fakes(self.generator.with_rhythm(z, roll), genre, draw)
+        inputs, fake = self._fakes(self.generator.with_rhythm(z, roll), genre, draw)
         losses = {"generator": -self.critic(fake, genre, inputs.detach()).float().mean()}
-        for name, nll in self.generator.likelihoods(z.detach(), roll, genre, uniform).items():
-            losses[name] = _WEIGHTS[name] / roll.shape[2] * nll.mean()
-        return losses
+        rhythm = self.generator.rhythm_nll(z.detach(), roll, genre)
+        return losses if rhythm is None else losses | {"rhythm": rhythm.mean() / roll.shape[2]}
 
-    def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor | None]:
-        """`inputs`, z with its rhythm, with samples of the prior in the first rows; fakes of G; its uniform numbers.
+    def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """`inputs`, z with its rhythm, with samples of the prior in the first rows, and the fakes of G.
 
         The samples are constants.
         """
@@ -119,8 +117,8 @@ class Adversaries:
             inputs = torch.cat([drawn, inputs[len(noise) :]])
         probabilities = generator.render(inputs, genre, uniform)
         if self.options.fakes != BINARY:
-            return inputs, probabilities, uniform
-        return inputs, straight_through(probabilities, generator.play(probabilities)), uniform
+            return inputs, probabilities
+        return inputs, straight_through(probabilities, generator.play(probabilities))
 
 
 def carry(name: str, source: nn.Module, target: nn.Module) -> str:

@@ -12,7 +12,7 @@ from ..onset_groups import group_onsets
 from ..playing import THRESHOLD, Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
-from .rhythm import SILENT, Rhythm, follow_rhythm, onset_levels, onsets
+from .rhythm import SILENT, Rhythm, follow_rhythm, onset_levels
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -103,16 +103,9 @@ class ConvGenerator(RollGenerator):
         uniform = self._uniform(z) if uniform is None else uniform
         return self._joined(z, self.rhythm.sample(z, genre, uniform[..., -1]))
 
-    def likelihoods(self, z: Tensor, roll: Tensor, genre: Tensor, uniform: Tensor) -> dict[str, Tensor]:
-        """Of the rhythm, and of the keys that begin, by a softmax of their frame's logits; none without a rhythm.
-
-        The second orders the keys, of which a rhythm demands the best.
-        """
-        if not self.rhythm:
-            return {}
-        levels, begins = onset_levels(roll), onsets(roll)
-        scores = self._free_logits(z, levels, genre, uniform).log_softmax(2)
-        return {"rhythm": self.rhythm.nll(z, genre, levels), "keys": -(scores * begins).sum((1, 2))}
+    def rhythm_nll(self, z: Tensor, roll: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(rhythm of `roll` | z, y) in nats, (B,), if the generator has a rhythm."""
+        return self.rhythm.nll(z, genre, onset_levels(roll)) if self.rhythm else None
 
     def logits(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """(B, 128, T) from `inputs` z, with a rhythm if the generator has one, `genre` int64 (B,), `uniform`."""

@@ -18,18 +18,14 @@ _IMPOSSIBLE = -1e4  # below all logits
 _LEAST = 1e-6  # logit whose probability is above one half in float32
 
 
-def onsets(roll: Tensor) -> Tensor:
-    """The cells in which notes begin, bool (B, T, 128), of rolls (B, 128, T)."""
-    frames = roll.transpose(1, 2).bool()
-    return frames & ~F.pad(frames[:, :-1], (0, 0, 1, 0))
-
-
 def onset_levels(roll: Tensor) -> Tensor:
     """log2(1 + n) for the n notes that begin in each frame, at most `MOST_ONSETS`: (B, T) from rolls (B, 128, T).
 
     Notes that sound in the first frame begin there.
     """
-    return torch.log2(1 + onsets(roll).sum(2).clamp_max(MOST_ONSETS))
+    frames = roll.transpose(1, 2).bool()
+    begins = frames & ~F.pad(frames[:, :-1], (0, 0, 1, 0))
+    return torch.log2(1 + begins.sum(2).clamp_max(MOST_ONSETS))
 
 
 def counts_of(levels: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def test_without_a_rhythm_z_is_the_only_input() -> None:
     torch.manual_seed(0)
     model, z = build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2, rhythm=0), torch.randn(3, 4)
     roll = torch.rand(3, 128, 32).round()
-    assert model.chance_shape(32) == (32, 4) and model.likelihoods(z, roll, GENRE, None) == {}
+    assert model.chance_shape(32) == (32, 4) and model.rhythm_nll(z, roll, GENRE) is None
     assert model.with_rhythm(z, roll) is z and model.with_drawn_rhythm(z, GENRE) is z
 
 
@@ -171,18 +171,6 @@ def test_keys_that_training_music_lacks_never_begin() -> None:
         start(model)
         played = model.render(model.with_rhythm(torch.randn(3, 4), roll), GENRE, torch.rand(3, 32, 5)) > 0.5
         assert played[:, 21:100].any() and torch.cat([played[:, :21], played[:, 100:]], 1).any() == played_outside
-
-
-def test_the_keys_that_begin_are_likely_by_a_softmax_of_their_frame() -> None:
-    model, z, uniform = generator(), torch.randn(3, 4), torch.rand(3, 32, 5)
-    roll = torch.zeros(3, 128, 32)
-    roll[:, 60, 4:8] = roll[:, 64, 4:6] = roll[1:, 67, 6] = 1
-    found = model.likelihoods(z, roll, GENRE, uniform)
-    levels = onset_levels(roll)
-    scores = torch.log_softmax(model._free_logits(z, levels, GENRE, uniform), 2)
-    expected = -scores[:, 4, 60] - scores[:, 4, 64] - torch.tensor([0, 1, 1]) * scores[:, 6, 67]
-    torch.testing.assert_close(found["keys"], expected)
-    torch.testing.assert_close(found["rhythm"], model.rhythm.nll(z, GENRE, levels))
 
 
 def test_no_other_threshold_changes_how_many_notes_begin() -> None:

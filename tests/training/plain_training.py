@@ -130,8 +130,8 @@ def with_rhythm(z: Tensor, roll: Tensor, family: str) -> Tensor:
 
 def fakes_of(
     generator: nn.Module, inputs: Tensor, genre: Tensor, prior: nn.Module, family: str, rng: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Inputs, of which the first rows are drawn by the prior, for the windows' genres; rolls; random numbers.
+) -> tuple[Tensor, Tensor]:
+    """Inputs, of which the first rows are drawn by the prior, for the windows' genres, and rolls that they give.
 
     The rolls are probabilities, or 0 and 1 with their gradient; with 5 random numbers for each frame in family large.
     """
@@ -139,30 +139,24 @@ def fakes_of(
     z = prior.sample(torch.randn(n, generator.noise_size(T), generator=rng), genre[:n]).detach()
     if family == "paper":
         inputs = torch.cat([z, inputs[n:]])
-        return inputs, generator.render(inputs, genre, None), None
+        return inputs, generator.render(inputs, genre, None)
     uniform = torch.rand(BATCH, T, 5, generator=rng)
     drawn = with_levels(z, generator.rhythm.sample(z, genre[:n], uniform[:n, :, 4]))
     inputs = torch.cat([drawn, inputs[n:]])
     cells = generator.render(inputs, genre, uniform)
-    return inputs, (cells > 0.5).double() + cells - cells.detach(), uniform
+    return inputs, (cells > 0.5).double() + cells - cells.detach()
 
 
 def generator_losses(
     critic: nn.Module, generator: nn.Module, z: Tensor, batch: Batch, prior: nn.Module, rng: torch.Generator,
     family: str,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """-E[D(G(z, y))], and in family large -log p(rhythm | z, y) and 4 times that of the keys that begin, a frame."""
-    real = with_rhythm(z, batch.roll, family)
-    inputs, fake, uniform = fakes_of(generator, real, batch.genre, prior, family, rng)
+    """-E[D(G(z, y))], and in family large -log p(rhythm | z, y) a frame."""
+    inputs, fake = fakes_of(generator, with_rhythm(z, batch.roll, family), batch.genre, prior, family, rng)
     losses = {"generator": -critic(fake, batch.genre, inputs.detach()).mean()}
     if family == "large":
-        roll = batch.roll.transpose(1, 2)
-        begins = roll * (1 - torch.cat([torch.zeros_like(roll[:, :1]), roll[:, :-1]], 1))
-        levels = (1 + begins.sum(2).clamp_max(8)).log2()
+        levels = with_rhythm(z.detach(), batch.roll, family).view(BATCH, T // 16, -1)[:, :, -16:].flatten(1)
         losses["rhythm"] = generator.rhythm.nll(z.detach(), batch.genre, levels).mean() / T
-        scores = generator._free_logits(z.detach(), levels, batch.genre, uniform)
-        of_keys = (torch.logsumexp(scores, 2, keepdim=True) - scores) * begins
-        losses["keys"] = 4 * of_keys.mean(0).sum() / T
     return losses
 
 
@@ -175,7 +169,7 @@ def critic_losses(
         mean, log_variance = cvae.encode(*batch)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
         z = with_rhythm(z, real, family)
-        z_fake, fake, _ = fakes_of(generator, z, genre, generator.prior, family, rng)
+        z_fake, fake = fakes_of(generator, z, genre, generator.prior, family, rng)
     mix = torch.rand(BATCH, generator=rng)[:, None]
     mixed = (mix[:, :, None] * real + (1 - mix[:, :, None]) * fake).requires_grad_()
     score = critic(mixed, genre, mix * z + (1 - mix) * z_fake).sum()
