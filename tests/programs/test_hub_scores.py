@@ -52,7 +52,7 @@ def test_scores_are_the_likelihoods_of_the_windows(n_frames: int, checkpoints: P
     torch.testing.assert_close(scores.second_bits.sum(1), bits, rtol=1e-5, atol=0)
     assert scores.second_bits.shape == (2, -(-n_frames // 16), 3)
     evidence = nats.sum(0) / len(nats) ** 0.825
-    torch.testing.assert_close(scores.probability, (evidence / 5.25).softmax(1), rtol=1e-3, atol=0)
+    torch.testing.assert_close(scores.probability, (evidence / 6.03).softmax(1), rtol=1e-3, atol=0)
     assert not torch.equal(scores.bits_per_second, scorer(rolls).bits_per_second)
     alone = scorer(rolls[1:] * 90.0, seed=4)  # velocities, and another batch
     torch.testing.assert_close(alone.bits_per_second, scores.bits_per_second[1:], rtol=1e-5, atol=0)
