@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from models import Posterior, carry_over, fate_line
+from models import Generator, Posterior, carry_over, fate_line
 from models.losses import critic_loss, straight_through
 from training.optimizers import Together, adam
 from training.options import BINARY, WganOptions
@@ -126,13 +126,21 @@ def carry(name: str, source: nn.Module, target: nn.Module) -> str:
     try:
         return f"{name}: {fate_line(carry_over(source.cpu(), target))}"
     except ValueError as error:
-        sizes = {option: source.config.get(option) for option in ("hidden", "noise", "rhythm")}
-        words = " ".join(f"--{option} {size}" for option, size in sizes.items() if type(size) is int)
-        if source.kind == "critic" and "latent" in source.config:
-            words += " --critic-takes-z" if source.config["latent"] else " --no-critic-takes-z"
-            words += "" if source.config.get("rhythm") or not source.config["latent"] else " --rhythm 0"
-        remedy = f"give {words} and a T that fits, or other weights, or move the file away"
+        remedy = f"give {_options_of(source)} and a T that fits, or other weights, or move the file away"
         raise UserError(f"{error}; {remedy}") from error
+
+
+def _options_of(model: nn.Module) -> str:
+    """The options that build a generator or a critic like `model`."""
+    config, of_generator = model.config, model.kind == Generator.kind
+    words = [f"--{name} {config[name]}" for name in ("hidden", "noise") if name in config]
+    if of_generator and "rhythm" in config:
+        words.append(f"--rhythm {config['rhythm']}")
+    elif not of_generator and "latent" in config:
+        words.append("--critic-takes-z" if config["latent"] else "--no-critic-takes-z")
+        if config["latent"] and not config["rhythm"]:
+            words.append("--rhythm 0")
+    return " ".join(words)
 
 
 class GradientShare:

@@ -31,8 +31,9 @@ import train_hybrid
 import training.loop
 from common.errors import UserError
 from data.store import RollStore
-from models import rebuild
+from models import LARGE, build, rebuild
 from models.checkpoint import CheckpointError, read_checkpoint
+from training.adversarial import carry
 from training.cvae_stage import CVAEStage
 from training.roll_stage import RollStage
 
@@ -132,6 +133,23 @@ def test_stage_3_without_stage_2_logs_new_generator_and_critic(copied: Path, tin
     assert "G: all tensors new, there is no generator_pretrained_best.pth" in log
     assert "D: all tensors new, there is no critic_pretrained_best.pth" in log
     assert "kept from cvae_pretrained_best.pth" in log
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "words"),
+    [
+        ("generator", {"noise": 3, "rhythm": 0}, "--hidden 16 --noise 3 --rhythm 0"),
+        ("critic", {"latent": 2}, "--hidden 16 --critic-takes-z --rhythm 0"),
+        ("critic", {}, "--hidden 16 --no-critic-takes-z"),
+    ],
+)
+def test_the_remedy_names_options_that_build_such_a_model(kind: str, sizes: dict[str, int], words: str) -> None:
+    def built(**given: int | bool) -> torch.nn.Module:
+        return build(kind, LARGE, n_genres=3, seq_len=32, hidden=16, **given)
+
+    others = {"latent": 16} if kind == "generator" else {"latent": 2, "rhythm": True}
+    with pytest.raises(UserError, match=f"; give {words} and a T that fits"):
+        carry(kind, built(**sizes), built(**others))
 
 
 def test_weights_that_do_not_fit_are_refused(copied: Path, tiny_store: Path, tmp_path: Path) -> None:
