@@ -12,7 +12,7 @@ from ..onset_groups import group_onsets
 from ..playing import THRESHOLD, Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
-from .rhythm import SILENT, Rhythm, follow_rhythm, onset_levels
+from .rhythm import IMPOSSIBLE, Rhythm, follow_rhythm, onset_levels
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -86,7 +86,7 @@ class ConvGenerator(RollGenerator):
         """
         super().start_at(pitch_rate)
         if self.rhythm:
-            self.roll.bias[pitch_rate < MINIMUM_RATE] = 2 * SILENT
+            self.roll.bias[pitch_rate < MINIMUM_RATE] = IMPOSSIBLE
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window of any length: its noise, and last its rhythm."""

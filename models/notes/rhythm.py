@@ -13,8 +13,8 @@ _RECENT = 32  # frames before each, by which it is compared with earlier ones
 _MEMORY = 128  # earlier frames with which it is compared
 _HEADS = 4
 _OF_FRAME = 32  # numbers of the condition for each frame
-SILENT = -30.0  # logit of a key that certainly does not sound
-_IMPOSSIBLE = -1e4  # below all logits
+_SILENT = -30.0  # logit before the first frame
+IMPOSSIBLE = -1e4  # below all logits
 _LEAST = 1e-6  # logit whose probability is above one half in float32
 
 
@@ -41,10 +41,10 @@ def follow_rhythm(logits: Tensor, levels: Tensor) -> Tensor:
     these notes until they end. In a frame in which none begins, a silent key's logit does not rise.
     """
     rank = torch.arange(MOST_ONSETS + 1, device=logits.device)
-    last, threshold, followed = torch.full_like(logits[:, 0], SILENT), torch.zeros_like(logits[:, 0]), []
+    last, threshold, followed = torch.full_like(logits[:, 0], _SILENT), torch.zeros_like(logits[:, 0]), []
     for frame, count in zip(logits.unbind(1), counts_of(levels)[..., None].unbind(1), strict=True):
         sounds = last > 0
-        largest, keys = frame.masked_fill(sounds, _IMPOSSIBLE).topk(MOST_ONSETS + 1, dim=1)
+        largest, keys = frame.masked_fill(sounds, IMPOSSIBLE).topk(MOST_ONSETS + 1, dim=1)
         begins = torch.zeros_like(sounds).scatter(1, keys, rank < count)
         around = torch.cat([(count - 1).clamp_min(0), count], dim=1)
         between = largest.gather(1, around).mean(1, keepdim=True)
