@@ -101,8 +101,8 @@ class RollGenerator(Model):
         """`z` together with a rhythm drawn by `uniform`; z itself if the network has no rhythm."""
         return z
 
-    def rhythm_nll(self, z: Tensor, roll: Tensor, genre: Tensor) -> Tensor | None:
-        """-log p(rhythm of `roll` | z, y) in nats, (B,); None if the network has no rhythm."""
+    def rhythm_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(rhythm | z, y) in nats, (B,), of z with its rhythm; None if the network has no rhythm."""
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
         """Shape of the uniform numbers that draw one window, None if the network has no noise beside z."""

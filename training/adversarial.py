@@ -96,9 +96,10 @@ class Adversaries:
         "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. "rhythm", if the generator has
         one: -log p(rhythm | z, y) in nats a frame, without a gradient on z.
         """
-        inputs, fake = self._fakes(self.generator.with_rhythm(z, roll), genre, draw)
+        real = self.generator.with_rhythm(z, roll)
+        inputs, fake = self._fakes(real, genre, draw)
         losses = {"generator": -self.critic(fake, genre, inputs.detach()).float().mean()}
-        rhythm = self.generator.rhythm_nll(z.detach(), roll, genre)
+        rhythm = self.generator.rhythm_nll(real.detach(), genre)
         return losses if rhythm is None else losses | {"rhythm": rhythm.mean() / roll.shape[2]}
 
     def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:

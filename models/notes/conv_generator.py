@@ -12,7 +12,7 @@ from ..onset_groups import group_onsets
 from ..playing import THRESHOLD, Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
-from .rhythm import IMPOSSIBLE, Rhythm, follow_rhythm, onset_levels
+from .rhythm import IMPOSSIBLE, Rhythm, follow_rhythm, joined, onset_levels, parted
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -94,23 +94,25 @@ class ConvGenerator(RollGenerator):
 
     def with_rhythm(self, z: Tensor, roll: Tensor) -> Tensor:
         """`z` with the levels of the roll's rhythm after the latent of each second, if the generator has a rhythm."""
-        return self._joined(z, onset_levels(roll)) if self.rhythm else z
+        return joined(z, onset_levels(roll), self.latent) if self.rhythm else z
 
     def with_drawn_rhythm(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """`z` as from `with_rhythm`, with a rhythm that the last of the `uniform` numbers of each frame draw."""
         if not self.rhythm:
             return z
         uniform = self._uniform(z) if uniform is None else uniform
-        return self._joined(z, self.rhythm.sample(z, genre, uniform[..., -1]))
+        return joined(z, self.rhythm.sample(z, genre, uniform[..., -1]), self.latent)
 
-    def rhythm_nll(self, z: Tensor, roll: Tensor, genre: Tensor) -> Tensor | None:
-        """-log p(rhythm of `roll` | z, y) in nats, (B,), if the generator has a rhythm."""
-        return self.rhythm.nll(z, genre, onset_levels(roll)) if self.rhythm else None
+    def rhythm_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(rhythm | z, y) in nats, (B,), of z with its rhythm, if the generator has one."""
+        if not self.rhythm:
+            return None
+        z, levels = self._parted(inputs)
+        return self.rhythm.nll(z, genre, levels)
 
     def logits(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
         """(B, 128, T) from `inputs` z, with a rhythm if the generator has one, `genre` int64 (B,), `uniform`."""
-        of_second = inputs.unflatten(1, (-1, self.latent + (FRAMES_A_SECOND if self.rhythm else 0)))
-        z, levels = of_second[..., : self.latent].flatten(1), of_second[..., self.latent :].flatten(1)
+        z, levels = self._parted(inputs)
         logits = self._free_logits(z, levels, genre, self._uniform(z) if uniform is None else uniform)
         return (follow_rhythm(logits, levels) if self.rhythm else logits).transpose(1, 2)
 
@@ -143,7 +145,7 @@ class ConvGenerator(RollGenerator):
         shape = len(z), z.shape[1] // self.latent * FRAMES_A_SECOND, self.of_frame
         return torch.rand(shape, dtype=z.dtype, device=z.device)
 
-    def _joined(self, z: Tensor, levels: Tensor) -> Tensor:
-        """Latents (B, T / 16 * latent) and levels (B, T), second by second: (B, T / 16 * (latent + 16))."""
-        seconds = z.unflatten(1, (-1, self.latent)), levels.to(z.dtype).unflatten(1, (-1, FRAMES_A_SECOND))
-        return torch.cat(seconds, dim=2).flatten(1)
+    def _parted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B, T / 16 * latent) and the levels of its rhythm (B, T), if it has one."""
+        z, levels = parted(inputs, self.latent, with_levels=self.rhythm is not None)
+        return z.flatten(1), levels

@@ -57,6 +57,11 @@ class Notes(NamedTuple):
         return Notes(*(field[rows, :longest] for field in self[:3]), self.count[rows])
 
 
+def onsets(sounding: Tensor) -> Tensor:
+    """The cells in which notes begin, of cells that sound, bool (B, T, P)."""
+    return sounding & ~F.pad(sounding[:, :-1], (0, 0, 1, 0))
+
+
 def roll_to_notes(roll: Tensor, most: int | None = None) -> Notes:
     """The notes of rolls (B, P, T), in which nonzero cells sound.
 
@@ -64,7 +69,7 @@ def roll_to_notes(roll: Tensor, most: int | None = None) -> Notes:
     """
     sounding = (roll != 0).transpose(1, 2)  # (B, T, P)
     batch, n_frames, pitches = sounding.shape
-    begins = sounding & ~F.pad(sounding[:, :-1], (0, 0, 1, 0))
+    begins = onsets(sounding)
     so_far = begins.flatten(1).cumsum(1, dtype=torch.int32)
     count = so_far[:, -1].long()
     if most is None:

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import FRAMES_A_SECOND, PITCHES, SLOPE, RollCritic, root, times_slope
+from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
 from ..compiling import compilable
 from ..frames import Convolution, convolve, convolve_transposed
+from .rhythm import parted
 
 _STRIDED = 4
 
@@ -71,8 +72,7 @@ class ProjectionCritic(RollCritic):
         weight = (self.linear.weight + self.genre(genre))[:, None]
         if self.latent is not None and z is not None:
             z_real, z_fake = z.chunk(2)
-            z_mixed = torch.lerp(z_fake, z_real, mix[:, None, None].to(z.dtype))
-            weight = weight + self.latent(z_mixed)
+            weight = weight + self.latent(torch.lerp(z_fake, z_real, mix[:, None, None].to(z.dtype)))
         gradient = times_slope(weight.expand_as(mixed[-1]) / mixed[-1].shape[1], mixed[-1])
         for layer, before in zip(reversed(self.strided), mixed[-2::-1], strict=True):
             gradient = times_slope(convolve_transposed(gradient, layer.weight, stride=2), before)
@@ -99,9 +99,8 @@ class ProjectionCritic(RollCritic):
         """The latents of each second (B, T / 16, latent), and the levels of the rhythm (B, T, 1) if there is one."""
         if z is None or self.latent is None:
             return None, None
-        seconds = z.unflatten(1, (-1, self.latent.in_features + (FRAMES_A_SECOND if self.levels else 0)))
-        latents, levels = seconds.tensor_split([self.latent.in_features], dim=2)
-        return latents, levels.flatten(1)[..., None] if self.levels else None
+        latents, levels = parted(z, self.latent.in_features, with_levels=self.levels is not None)
+        return latents, levels[..., None] if self.levels else None
 
     def _first(self, roll: Tensor, levels: Tensor | None) -> Tensor:
         """The first layer, (B, T, channels), of rolls (B, 128, T) and their change, with silence before and after."""

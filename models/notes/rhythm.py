@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from ..base import FRAMES_A_SECOND
 from ..gru import in_full_precision
+from .notes import onsets
 from .plan import LatentPlan
 
 MOST_ONSETS = 8  # more notes that begin together count as this many
@@ -23,9 +24,20 @@ def onset_levels(roll: Tensor) -> Tensor:
 
     Notes that sound in the first frame begin there.
     """
-    frames = roll.transpose(1, 2).bool()
-    begins = frames & ~F.pad(frames[:, :-1], (0, 0, 1, 0))
-    return torch.log2(1 + begins.sum(2).clamp_max(MOST_ONSETS))
+    return torch.log2(1 + onsets((roll != 0).transpose(1, 2)).sum(2).clamp_max(MOST_ONSETS))
+
+
+def joined(z: Tensor, levels: Tensor, latent: int) -> Tensor:
+    """Latents (B, T / 16 * latent) and levels (B, T), second by second: (B, T / 16 * (latent + 16))."""
+    seconds = z.unflatten(1, (-1, latent)), levels.to(z.dtype).unflatten(1, (-1, FRAMES_A_SECOND))
+    return torch.cat(seconds, dim=2).flatten(1)
+
+
+def parted(inputs: Tensor, latent: int, with_levels: bool) -> tuple[Tensor, Tensor]:
+    """The latents of each second (B, T / 16, latent), and the levels (B, T) or, without them, (B, 0)."""
+    seconds = inputs.unflatten(1, (-1, latent + (FRAMES_A_SECOND if with_levels else 0)))
+    z, levels = seconds.tensor_split([latent], dim=2)
+    return z, levels.flatten(1)
 
 
 def counts_of(levels: Tensor) -> Tensor:
