@@ -12,7 +12,7 @@ from ..onset_groups import group_onsets
 from ..playing import THRESHOLD, Playing
 from ..prior import PRIOR_OF
 from .plan import LatentPlan
-from .rhythm import IMPOSSIBLE, Rhythm, follow_rhythm, joined, onset_levels, parted
+from .rhythm import EVENTS, IMPOSSIBLE, Rhythm, follow_rhythm, joined, parted, rhythm_of
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -41,7 +41,8 @@ class ConvGenerator(RollGenerator):
 
     z and the genre condition every level. A posterior tells what a second is like and leaves open which notes it has;
     that choice is the noise's: `noise` numbers for each frame, which each level receives together with its features.
-    With a `rhythm`, each level also receives the number of notes that begin in each frame, and exactly so many begin.
+    With a `rhythm`, each level also receives the numbers of notes that begin and end in each frame, and exactly so many
+    do.
     The rhythm is drawn by a network of its own (`Rhythm`). In training it is also taken from real windows.
     """
 
@@ -71,7 +72,7 @@ class ConvGenerator(RollGenerator):
         pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
         self.rhythm = Rhythm(latent, n_genres, genre_size, rhythm) if rhythm else None
         self.plays_by = () if rhythm else ("group_onsets",)
-        self.of_frame = noise + (1 if rhythm else 0)  # numbers beside z
+        self.of_frame = noise + (EVENTS if rhythm else 0)  # numbers beside z
         of_column = [self.of_frame * FRAMES_A_SECOND >> level for level in range(_DOUBLINGS + 1)]  # of each level
         self.levels = nn.ModuleList(
             Level(inputs + more, outputs, hidden) for (inputs, outputs), more in zip(pairs, of_column, strict=True)
@@ -94,14 +95,14 @@ class ConvGenerator(RollGenerator):
 
     def with_rhythm(self, z: Tensor, roll: Tensor) -> Tensor:
         """`z` with the levels of the roll's rhythm after the latent of each second, if the generator has a rhythm."""
-        return joined(z, onset_levels(roll), self.latent) if self.rhythm else z
+        return joined(z, rhythm_of(roll), self.latent) if self.rhythm else z
 
     def with_drawn_rhythm(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
-        """`z` as from `with_rhythm`, with a rhythm that the last of the `uniform` numbers of each frame draw."""
+        """`z` as from `with_rhythm`, with a rhythm that the last two of the `uniform` numbers of each frame draw."""
         if not self.rhythm:
             return z
         uniform = self._uniform(z) if uniform is None else uniform
-        return joined(z, self.rhythm.sample(z, genre, uniform[..., -1]), self.latent)
+        return joined(z, self.rhythm.sample(z, genre, uniform[..., -EVENTS:]), self.latent)
 
     def rhythm_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
         """-log p(rhythm | z, y) in nats, (B,), of z with its rhythm, if the generator has one."""
@@ -114,15 +115,15 @@ class ConvGenerator(RollGenerator):
         """(B, 128, T) from `inputs` z, with a rhythm if the generator has one, `genre` int64 (B,), `uniform`."""
         z, levels = self._parted(inputs)
         logits = self._free_logits(z, levels, genre, self._uniform(z) if uniform is None else uniform)
-        return (follow_rhythm(logits, levels) if self.rhythm else logits).transpose(1, 2)
+        return (logits if levels is None else follow_rhythm(logits, levels)).transpose(1, 2)
 
     @compilable
-    def _free_logits(self, z: Tensor, levels: Tensor, genre: Tensor, uniform: Tensor) -> Tensor:
+    def _free_logits(self, z: Tensor, levels: Tensor | None, genre: Tensor, uniform: Tensor) -> Tensor:
         """Logits (B, T, 128) before they follow the rhythm."""
         condition = self.plan(z, self.genre(genre))
         of_frame = (uniform[..., : self.noise] - 0.5) * 12**0.5  # of variance 1
-        if self.rhythm:
-            of_frame = torch.cat([of_frame, levels[..., None].to(of_frame.dtype)], dim=2)
+        if levels is not None:
+            of_frame = torch.cat([of_frame, levels.to(of_frame.dtype)], dim=2)
         features = self.first(condition)
         for level, layer in enumerate(self.levels):
             if level:
@@ -134,7 +135,7 @@ class ConvGenerator(RollGenerator):
     def play(self, probability: Tensor, playing: Playing = Playing()) -> Tensor:
         """Rolls, bool (B, 128, T): cells above the threshold, by default with the onsets of a chord in one frame.
 
-        With a rhythm, cells above one half: as many notes begin as it says.
+        With a rhythm, cells above one half: as many notes begin and end as it says.
         """
         if self.rhythm:
             return probability > THRESHOLD
@@ -145,7 +146,9 @@ class ConvGenerator(RollGenerator):
         shape = len(z), z.shape[1] // self.latent * FRAMES_A_SECOND, self.of_frame
         return torch.rand(shape, dtype=z.dtype, device=z.device)
 
-    def _parted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """z (B, T / 16 * latent) and the levels of its rhythm (B, T), if it has one."""
-        z, levels = parted(inputs, self.latent, with_levels=self.rhythm is not None)
+    def _parted(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """z (B, T / 16 * latent) and the levels of its rhythm (B, T, 2), if it has one."""
+        if not self.rhythm:
+            return inputs, None
+        z, levels = parted(inputs, self.latent)
         return z.flatten(1), levels

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
 from ..compiling import compilable
 from ..frames import Convolution, convolve, convolve_transposed
-from .rhythm import parted
+from .rhythm import EVENTS, parted
 
 _STRIDED = 4
 
@@ -44,13 +44,13 @@ class ProjectionCritic(RollCritic):
         self.latent = nn.Linear(latent, channels[-1], bias=False) if latent else None
         if self.latent:
             nn.init.zeros_(self.latent.weight)
-        self.levels = Convolution(1, channels[0], 5) if rhythm else None
+        self.levels = Convolution(EVENTS, channels[0], 5) if rhythm else None
 
     @compilable
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
         """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent).
 
-        With a rhythm, `z` has 16 numbers more for each second. Without z the score is of the roll alone.
+        With a rhythm, `z` has 32 numbers more for each second. Without z the score is of the roll alone.
         """
         z, levels = self._parted(z)
         return self._score(self._layers(self._first(roll, levels))[-1], genre, z)
@@ -96,11 +96,11 @@ class ProjectionCritic(RollCritic):
         return score + (self.latent(z) * features).sum(2).mean(1)
 
     def _parted(self, z: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The latents of each second (B, T / 16, latent), and the levels of the rhythm (B, T, 1) if there is one."""
+        """The latents of each second (B, T / 16, latent), and the levels of the rhythm (B, T, 2) if there is one."""
         if z is None or self.latent is None:
             return None, None
-        latents, levels = parted(z, self.latent.in_features, with_levels=self.levels is not None)
-        return latents, levels[..., None] if self.levels else None
+        latent = self.latent.in_features
+        return parted(z, latent) if self.levels else (z.unflatten(1, (-1, latent)), None)
 
     def _first(self, roll: Tensor, levels: Tensor | None) -> Tensor:
         """The first layer, (B, T, channels), of rolls (B, 128, T) and their change, with silence before and after."""

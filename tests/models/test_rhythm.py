@@ -1,13 +1,14 @@
-"""The rhythm of preset large's generator: where notes begin, and the network that draws it."""
+"""The rhythm of preset large's generator: when notes begin and end, and the network that draws it."""
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 import models.notes.rhythm
 from models import LARGE, ConvGenerator, ProjectionCritic, build
 from models.base import RollCritic
-from models.notes.rhythm import Rhythm, counts_of, follow_rhythm, onset_levels
+from models.notes.rhythm import MOST, Rhythm, counts_of, follow_rhythm, rhythm_of
 from models.playing import Playing
 
 GENRE = torch.tensor([0, 2, 1])
@@ -20,71 +21,91 @@ def generator() -> ConvGenerator:
     return model
 
 
-def test_levels_count_the_notes_that_begin() -> None:
-    roll = torch.zeros(1, 128, 6)
+def levels_of(counts: Tensor) -> Tensor:
+    return torch.log2(1 + counts.float())
+
+
+def some_rolls() -> Tensor:
+    """Notes of several lengths, some of which end together: (3, 128, 32)."""
+    torch.manual_seed(1)
+    cells = torch.rand(3, 128, 8) < 0.03
+    return (cells.repeat_interleave(4, 2) & (torch.rand(3, 128, 32) < 0.9)).float()
+
+
+def test_levels_count_the_notes_that_begin_and_end() -> None:
+    roll = torch.zeros(1, 128, 7)
     roll[0, 60:63, 0:2] = 1  # three notes that sound from the first frame on
     roll[0, 70, 1:4] = 1
     roll[0, 60, 3] = 1
     roll[0, :20, 5] = 1  # more than are counted
-    levels = onset_levels(roll)
-    assert torch.allclose(levels, torch.tensor([[3, 1, 0, 1, 0, 8]]).add(1).float().log2())
-    assert torch.equal(onset_levels(roll.bool()), levels), "of rolls as they are played, too"
+    levels = rhythm_of(roll)
+    assert torch.allclose(levels, levels_of(torch.tensor([[[3, 0], [1, 0], [0, 3], [1, 0], [0, 2], [16, 0], [0, 16]]])))
+    assert torch.equal(rhythm_of(roll.bool()), levels), "of rolls as they are played, too"
 
 
-def test_as_many_notes_begin_as_the_rhythm_says() -> None:
-    torch.manual_seed(0)
-    logits, counts = torch.randn(4, 40, 30), torch.randint(9, (4, 40)) * (torch.rand(4, 40) < 0.4)
-    held = follow_rhythm(logits, torch.log2(1 + counts.float()))
-    assert torch.equal(onset_levels((held > 0).float().transpose(1, 2)), torch.log2(1 + counts.float()))
+def test_as_many_notes_begin_and_end_as_the_rhythm_says() -> None:
+    levels = rhythm_of(some_rolls())
+    played = follow_rhythm(torch.randn(3, 32, 128), levels) > 0
+    assert torch.equal(rhythm_of(played.transpose(1, 2)), levels) and (levels[:, :, 1] > 1).any()
 
 
-def test_the_largest_logits_of_silent_keys_begin_and_keep_their_threshold() -> None:
-    logits = torch.tensor([[5.0, 4, 3, -9], [1, 9, 1, -9], [-1, -1, -2, -4], [9, 9, -3.1, -9], [9, 9, -2.6, -5]])[None]
-    logits = F.pad(logits, (0, 8), value=-9)
-    levels = torch.log2(1 + torch.tensor([[1.0, 0, 2, 0, 0]]))
+def test_the_largest_logits_of_silent_keys_begin_and_the_smallest_of_sounding_ones_end() -> None:
+    logits = torch.tensor([[5.0, 4, 3, -9], [-1, 9, 1, 0], [8, -3, -4, -2], [-5, 7, 7, -4], [1, 1, 1, 1]])[None]
+    logits = F.pad(logits, (0, 20), value=-99)
+    levels = levels_of(torch.tensor([[[2, 0], [0, 0], [1, 1], [0, 1], [0, 9]]]))
     played = follow_rhythm(logits, levels)[0, :, :4] > 0
     expected = [
-        [True, False, False, False],  # one begins, of three with positive logits
-        [True, False, False, False],  # none begins
-        [False, True, True, False],  # two begin below 0, beside the one that ends
-        [False, True, False, False],  # the threshold of both is halfway between -2 and -4
-        [False, True, False, False],  # what has ended does not begin again
+        [True, True, False, False],  # two begin, of three with positive logits
+        [True, True, False, False],  # none begins, none ends, whatever the logits are
+        [True, False, False, True],  # one ends, and another begins below 0
+        [False, False, False, True],  # one ends; what has ended does not begin again
+        [False, False, False, False],  # all end
     ]
     assert played.tolist() == expected
 
 
-def test_notes_begin_where_the_rhythm_says() -> None:
-    model, z, uniform = generator(), torch.randn(3, 4), torch.rand(3, 32, 5)
-    roll = (torch.rand(3, 128, 32, generator=torch.Generator().manual_seed(1)) < 0.004).float()
-    inputs = model.with_rhythm(z, roll)
-    played = model.render(inputs, GENRE, uniform) > 0.5
-    assert 10 < (onset_levels(roll) == 0).sum() < 90 and torch.equal(onset_levels(played), onset_levels(roll))
+def test_a_logit_is_kept_until_the_next_choice() -> None:
+    """So that the gradient of each cell of a note reaches the frame that chose it."""
+    logits = torch.randn(1, 6, 20, dtype=torch.float64, requires_grad=True)
+    levels = levels_of(torch.tensor([[[2, 0], [0, 0], [0, 0], [1, 1], [0, 0], [0, 0]]]))
+    held = follow_rhythm(logits, levels)
+    assert torch.equal(held[:, 0], held[:, 2]) and torch.equal(held[:, 3], held[:, 5])
+    held[:, 5].square().sum().backward()
+    assert logits.grad.any(2).tolist() == [[False, False, False, True, False, False]]
+
+
+def test_notes_begin_and_end_where_the_rhythm_says() -> None:
+    model, z, uniform, roll = generator(), torch.randn(3, 4), torch.rand(3, 32, 6), some_rolls()
+    played = model.render(model.with_rhythm(z, roll), GENRE, uniform) > 0.5
+    assert torch.equal(rhythm_of(played), rhythm_of(roll)) and not torch.equal(played, roll.bool())
     other = model.render(model.with_rhythm(z, roll.roll(3, 2)), GENRE, uniform) > 0.5
     assert not torch.equal(other, played), "another rhythm, other notes"
 
 
+@pytest.mark.parametrize("event", range(2), ids=["begins", "ends"])
 @pytest.mark.parametrize("level", range(5))
-def test_each_level_receives_the_rhythm(level: int) -> None:
-    model, z, uniform = generator(), torch.randn(3, 4), torch.rand(3, 32, 5)
+def test_each_level_receives_the_rhythm(level: int, event: int) -> None:
+    model, z, uniform = generator(), torch.randn(3, 4), torch.rand(3, 32, 6)
     with torch.no_grad():
         for other, layer in enumerate(model.levels):
             if other != level:
                 for convolution in (layer.mix, layer.skip):
-                    convolution.weight[:, -(80 >> other) :] = 0
-    few = torch.ones(3, 32)
-    many = few + (torch.arange(32) % 16 == 0)  # two notes more in the first frame of each second
+                    convolution.weight[:, -(96 >> other) :] = 0
+    few = torch.ones(3, 32, 2)
+    many = few.clone()
+    many[:, ::16, event] += 1  # more notes in the first frame of each second
     free = [model._free_logits(z, levels, GENRE, uniform) for levels in (few, many)]
     assert (free[0] != free[1]).any((1, 2)).all()
 
 
-def test_a_forward_pass_draws_the_rhythm_by_the_last_of_the_random_numbers() -> None:
-    model, z, uniform = generator(), torch.randn(3, 4), torch.rand(3, 32, 5)
-    inputs = model.with_drawn_rhythm(z, GENRE, uniform).view(3, 2, 18)
+def test_a_forward_pass_draws_the_rhythm_by_the_last_two_random_numbers() -> None:
+    model, z, uniform = generator(), torch.randn(3, 4), torch.rand(3, 32, 6)
+    inputs = model.with_drawn_rhythm(z, GENRE, uniform).view(3, 2, 34)
     assert torch.equal(inputs[:, :, :2].flatten(1), z)
-    levels = inputs[:, :, 2:].flatten(1)
-    assert torch.equal(levels, model.rhythm.sample(z, GENRE, uniform[:, :, 4]))
+    levels = inputs[:, :, 2:].reshape(3, 32, 2)
+    assert torch.equal(levels, model.rhythm.sample(z, GENRE, uniform[:, :, 4:]))
     assert torch.equal(model(z, GENRE, uniform), model.render(inputs.flatten(1), GENRE, uniform))
-    assert not torch.equal(levels, model.rhythm.sample(z, GENRE, uniform[:, :, 3]))
+    assert not torch.equal(levels, model.rhythm.sample(z, GENRE, uniform[:, :, 3:5]))
 
 
 @pytest.mark.parametrize("memory", [128, 20])
@@ -92,20 +113,50 @@ def test_the_likelihood_is_of_the_distribution_that_is_drawn_from(memory: int, m
     """The last of 32 frames, drawn by evenly spaced numbers, given the same frames before it."""
     monkeypatch.setattr(models.notes.rhythm, "_MEMORY", memory)
     torch.manual_seed(0)
-    rhythm, n = Rhythm(2, 3, 4, 16).double(), 2000
+    rhythm, n = Rhythm(2, 3, 4, 16).double(), 5000
     for parameter in rhythm.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        rhythm.ends[-1].bias[0] += 1
     z, genre = torch.randn(1, 4).double().expand(n, -1), torch.ones(n, dtype=torch.int64)
-    uniform = torch.rand(1, 32, dtype=torch.float64).repeat(n, 1)
-    uniform[:, -1] = (torch.arange(n) + 0.5) / n
+    uniform = torch.rand(1, 32, 2, dtype=torch.float64).repeat(n, 1, 1)
+    uniform[:, -1, 0] = (torch.arange(n) + 0.5) / n
+    uniform[:, -1, 1] = torch.arange(n) * 0.6180339887 % 1  # evenly spread in both at once
     drawn = rhythm.sample(z, genre, uniform)
     assert len(drawn[:, :-1].unique(dim=0)) == 1
-    each = torch.cat([drawn[:9, :-1], torch.log2(1 + torch.arange(9.0))[:, None].double()], 1)
-    probability = torch.softmax(-rhythm.nll(z[:9], genre[:9], each), 0)
-    shares = torch.bincount(counts_of(drawn[:, -1]), minlength=9) / n
-    assert (shares > 0).sum() > 3
-    torch.testing.assert_close(probability.detach(), shares, atol=1e-3, rtol=0)
-    assert not torch.allclose(rhythm.nll(z[:9], genre[:9] - 1, each), rhythm.nll(z[:9], genre[:9], each))
+    counts = counts_of(drawn)
+    assert (counts[0, :-1, 0] - counts[0, :-1, 1]).sum() > MOST, "as many notes may end as the likelihood knows"
+    each = drawn[:1].repeat((MOST + 1) ** 2, 1, 1)
+    each[:, -1] = torch.log2(1 + torch.cartesian_prod(*2 * [torch.arange(MOST + 1.0).double()]))
+    many = z[:1].expand(len(each), -1), torch.ones(len(each), dtype=torch.int64)
+    probability = torch.softmax(-rhythm.nll(*many, each), 0)
+    shares = torch.bincount(counts[:, -1] @ torch.tensor([MOST + 1, 1]), minlength=len(each)) / n
+    assert (shares > 0.005).sum() > 5
+    torch.testing.assert_close(probability.detach(), shares, atol=2e-3, rtol=0)
+    assert not torch.allclose(rhythm.nll(many[0], many[1] - 1, each), rhythm.nll(*many, each))
+
+
+def test_never_more_notes_end_than_sound() -> None:
+    torch.manual_seed(0)
+    rhythm = Rhythm(2, 3, 4, 16)
+    with torch.no_grad():
+        rhythm.ends[-1].bias[-1] += 1
+    counts = counts_of(rhythm.sample(torch.randn(50, 4), torch.zeros(50, dtype=torch.int64), torch.rand(50, 32, 2)))
+    sounding = (counts[:, :, 0] - counts[:, :, 1]).cumsum(1)
+    assert (sounding >= 0).all() and (sounding == 0).any()
+
+
+def test_a_rhythm_knows_how_many_notes_sound() -> None:
+    """Also of notes that began more frames ago than it compares."""
+    torch.manual_seed(0)
+    rhythm, levels, genre = Rhythm(2, 3, 4, 16), torch.zeros(2, 64, 2), torch.zeros(2, dtype=torch.int64)
+    levels[0, 0, 0] = 3
+    other = levels.clone()
+    other[:, -1, 1] = 1  # a note ends in the last frame
+    with torch.no_grad():
+        rhythm.next.weight.zero_()  # nothing else remembers the first frame
+        of_end = rhythm.nll(torch.zeros(2, 8), genre, other) - rhythm.nll(torch.zeros(2, 8), genre, levels)
+    assert (of_end[0] - of_end[1]).abs() > 1e-3
 
 
 def test_without_a_rhythm_z_is_the_only_input() -> None:
@@ -122,11 +173,12 @@ def test_the_critic_sees_the_rhythm_and_its_closed_form_does() -> None:
     for parameter in critic.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     real, fake, mix = torch.rand(3, 128, 32), torch.rand(3, 128, 32), torch.rand(3)
-    latents = torch.randn(3, 36), torch.randn(3, 36)
+    latents = torch.randn(3, 68), torch.randn(3, 68)
     assert (critic(real, GENRE, latents[0]) != critic(real, GENRE, latents[0].roll(1, 0))).all()
-    of_rhythm = latents[0].view(3, 2, 18).clone()
-    of_rhythm[:, 1, 17] += 1
-    assert (critic(real, GENRE, latents[0]) != critic(real, GENRE, of_rhythm.flatten(1))).all()
+    for event in range(2):
+        of_rhythm = latents[0].view(3, 2, 34).clone()
+        of_rhythm[:, 1, 32 + event] += 1
+        assert (critic(real, GENRE, latents[0]) != critic(real, GENRE, of_rhythm.flatten(1))).all()
     found = critic.scores_and_gradient_norm(real, fake, GENRE, mix, latents)
     expected = RollCritic.scores_and_gradient_norm(critic, real, fake, GENRE, mix, latents)
     for each, other in zip(found, expected, strict=True):
@@ -145,11 +197,12 @@ def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
 
 
 def test_equal_logits_and_few_silent_keys() -> None:
-    logits, counts = torch.randn(2, 20, 12).mul(2).round(), torch.randint(9, (2, 20))
-    played = follow_rhythm(logits, torch.log2(1 + counts)) > 0
-    before = torch.cat([torch.zeros(2, 1, 12, dtype=torch.bool), played[:, :-1]], 1)
-    assert torch.equal((played & ~before).sum(2), torch.minimum(counts, (~before).sum(2)))
-    assert (counts > (~before).sum(2)).any(), "some frames have fewer silent keys"
+    logits, counts = torch.randn(2, 20, 18).mul(2).round(), torch.randint(9, (2, 20, 2))
+    played = follow_rhythm(logits, levels_of(counts)) > 0
+    before = torch.cat([torch.zeros(2, 1, 18, dtype=torch.bool), played[:, :-1]], 1)
+    for event, changed, could in ((0, played & ~before, ~before), (1, before & ~played, before)):
+        assert torch.equal(changed.sum(2), torch.minimum(counts[:, :, event], could.sum(2)))
+        assert (counts[:, :, event] > could.sum(2)).any(), "some frames have fewer keys to choose from"
 
 
 def test_keys_that_training_music_lacks_never_begin() -> None:
@@ -160,7 +213,7 @@ def test_keys_that_training_music_lacks_never_begin() -> None:
     for start, played_outside in ((lambda model: None, True), (lambda model: model.start_at(rate), False)):
         model = generator()
         start(model)
-        played = model.render(model.with_rhythm(torch.randn(3, 4), roll), GENRE, torch.rand(3, 32, 5)) > 0.5
+        played = model.render(model.with_rhythm(torch.randn(3, 4), roll), GENRE, torch.rand(3, 32, 6)) > 0.5
         assert played[:, 21:100].any() and torch.cat([played[:, :21], played[:, 100:]], 1).any() == played_outside
 
 

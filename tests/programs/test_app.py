@@ -107,9 +107,10 @@ class User:
         return self
 
     def upload(self, path: Path) -> None:
-        chosen = self.panel.locator("input[type=file]")
+        chosen, clear = self.panel.locator("input[type=file]"), self.panel.get_by_label("Clear")
+        chosen.or_(clear).first.wait_for(state="attached")  # a tab that opens for the first time has neither at once
         if not chosen.count():
-            self.panel.get_by_label("Clear").click()
+            clear.click()
         chosen.set_input_files(path)
 
     def choose(self, value: str) -> None:

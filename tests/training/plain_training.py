@@ -114,18 +114,19 @@ def elbo_terms(
 
 
 def with_levels(z: Tensor, levels: Tensor) -> Tensor:
-    """The latents of each second, and after them the 16 levels of its rhythm."""
+    """The latents of each second, and after them the levels of its 16 frames' rhythm."""
     n_seconds = T // 16
-    parts = zip(z.chunk(n_seconds, 1), levels.chunk(n_seconds, 1), strict=True)
+    parts = zip(z.chunk(n_seconds, 1), levels.flatten(1).chunk(n_seconds, 1), strict=True)
     return torch.cat([each for part in parts for each in part], 1)
 
 
 def with_rhythm(z: Tensor, roll: Tensor, family: str) -> Tensor:
-    """In family large z comes with log2(1 + n) for the n notes, at most 8, that begin in each frame."""
+    """In family large z comes with log2(1 + n) for the n notes, at most 16, that begin, and that end, in each frame."""
     if family == "paper":
         return z
     before = torch.cat([torch.zeros_like(roll[:, :, :1]), roll[:, :, :-1]], 2)
-    return with_levels(z, (1 + (roll * (1 - before)).sum(1).clamp_max(8)).log2())
+    counts = torch.stack([(roll * (1 - before)).sum(1), (before * (1 - roll)).sum(1)], 2)
+    return with_levels(z, (1 + counts.clamp_max(16)).log2())
 
 
 def fakes_of(
@@ -133,15 +134,15 @@ def fakes_of(
 ) -> tuple[Tensor, Tensor]:
     """Inputs, of which the first rows are drawn by the prior, for the windows' genres, and rolls that they give.
 
-    The rolls are probabilities, or 0 and 1 with their gradient; with 5 random numbers for each frame in family large.
+    The rolls are probabilities, or 0 and 1 with their gradient; with 6 random numbers for each frame in family large.
     """
     n = round(PRIOR_SHARE * BATCH)
     z = prior.sample(torch.randn(n, generator.noise_size(T), generator=rng), genre[:n]).detach()
     if family == "paper":
         inputs = torch.cat([z, inputs[n:]])
         return inputs, generator.render(inputs, genre, None)
-    uniform = torch.rand(BATCH, T, 5, generator=rng)
-    drawn = with_levels(z, generator.rhythm.sample(z, genre[:n], uniform[:n, :, 4]))
+    uniform = torch.rand(BATCH, T, 6, generator=rng)
+    drawn = with_levels(z, generator.rhythm.sample(z, genre[:n], uniform[:n, :, 4:]))
     inputs = torch.cat([drawn, inputs[n:]])
     cells = generator.render(inputs, genre, uniform)
     return inputs, (cells > 0.5).double() + cells - cells.detach()
@@ -155,8 +156,8 @@ def generator_losses(
     inputs, fake = fakes_of(generator, with_rhythm(z, batch.roll, family), batch.genre, prior, family, rng)
     losses = {"generator": -critic(fake, batch.genre, inputs.detach()).mean()}
     if family == "large":
-        levels = with_rhythm(z.detach(), batch.roll, family).view(BATCH, T // 16, -1)[:, :, -16:].flatten(1)
-        losses["rhythm"] = generator.rhythm.nll(z.detach(), batch.genre, levels).mean() / T
+        levels = with_rhythm(z.detach(), batch.roll, family).view(BATCH, T // 16, -1)[:, :, -32:]
+        losses["rhythm"] = generator.rhythm.nll(z.detach(), batch.genre, levels.reshape(BATCH, T, 2)).mean() / T
     return losses
 
 
