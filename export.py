@@ -102,8 +102,8 @@ def _export(path: Path, options: Options) -> Path:
     training["options"] = {name: value for name, value in options_used if not Path(str(value)).is_absolute()}
     config = {"model": description, "genres": trained.genres, "sha256": trained.sha256, "training": training}
     onnx, files = "", {}
-    if model.kind == Generator.kind and model.config.get("rhythm"):  # as a graph, its loop over frames takes minutes
-        print(f"{folder}: without model.onnx, because a rhythm is drawn frame by frame")
+    if model.kind == Generator.kind and model.config.get("outline"):  # as a graph, its loop over frames takes minutes
+        print(f"{folder}: without model.onnx, because an outline is drawn frame by frame")
     elif model.kind == Generator.kind:
         files["model.onnx"], shapes = _onnx(trained)
         random = "; uniform is random, in [0, 1)" if "uniform" in shapes else ""

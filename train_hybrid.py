@@ -82,8 +82,9 @@ def iterate(stage: "HybridStage", draw: "Draw") -> dict[str, "Tensor"]:
     z = terms.z.view_as(terms.z) if options.encoder_gradient else terms.z.detach()
     share = stage.gradient_share(terms.z, z)
     generator_losses = stage.gan.generator_losses(z, batch.roll, batch.genre, draw)
-    # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3), and the likelihood of a rhythm
-    loss = options.alpha * elbo_loss + options.gamma * generator_losses["generator"] + generator_losses.get("rhythm", 0)
+    # L_hyb = alpha L_ELBO + gamma L_G (report, section 2.3), and the likelihood of an outline
+    loss = options.alpha * elbo_loss + options.gamma * generator_losses["generator"]
+    loss = loss + generator_losses.get("outline", 0)
     stage.update(loss, "cvae", "G")
     return {
         "loss": loss, "reconstruction": terms.reconstruction.mean(), "kl": kl.mean(), **generator_losses,

@@ -45,7 +45,7 @@ class ClipPlayingOptions(PlayingOptions):
 
     group_onsets: bool = option(
         True,
-        "a generator of preset large without a rhythm plays the notes of a chord together; --no-group-onsets: as it "
+        "a generator of preset large without an outline plays the notes of a chord together; --no-group-onsets: as it "
         "predicts them",
     )
     genre_draws: int = option(

@@ -13,7 +13,7 @@ ARCHITECTURES: dict[str, dict[str, tuple[str, Mapping[str, int]]]] = {
     "generator": {
         PAPER: ("mlp", {"hidden": 32, "genre_size": 4}),
         PAPER_512: ("mlp", {"hidden": 512, "genre_size": 4}),  # as the published code's stage 3
-        LARGE: ("convolutions", {"hidden": 128, "genre_size": 32, "noise": 4, "rhythm": 256}),
+        LARGE: ("convolutions", {"hidden": 128, "genre_size": 32, "noise": 4, "outline": 256}),
     },
     "critic": {
         PAPER: ("convolutions", {"hidden": 32, "genre_size": 4}),

@@ -70,8 +70,8 @@ class Decoded(NamedTuple):
 class RollGenerator(Model):
     """G(z, y). A subclass defines `logits(inputs, genre, uniform=None)`, (B, 128, T), and its last layer `roll`.
 
-    `inputs`: z, with a rhythm of each frame if the network has one.
-    `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape), if the network has noise or a rhythm beside z.
+    `inputs`: z, with an outline of each frame if the network has one.
+    `uniform`: random numbers in [0, 1) (B, *chance_shape), if the network has noise or an outline beside z.
     """
 
     kind = "generator"
@@ -87,25 +87,25 @@ class RollGenerator(Model):
 
         `uniform`: random numbers in [0, 1) of the shape (B, *chance_shape); drawn if None.
         """
-        return self.render(self.with_drawn_rhythm(z, genre, uniform), genre, uniform)
+        return self.render(self.with_drawn_outline(z, genre, uniform), genre, uniform)
 
     def render(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
-        """Probabilities as from `forward`, of z with a rhythm that `with_rhythm` or `with_drawn_rhythm` returned."""
+        """Probabilities as from `forward`, of what `with_outline` or `with_drawn_outline` returned."""
         return torch.sigmoid(self.logits(inputs, genre, uniform))
 
-    def with_rhythm(self, z: Tensor, roll: Tensor) -> Tensor:
-        """`z` together with the rhythm of real rolls (B, 128, T); z itself if the network has no rhythm."""
+    def with_outline(self, z: Tensor, roll: Tensor) -> Tensor:
+        """`z` together with the outline of real rolls (B, 128, T); z itself if the network has no outline."""
         return z
 
-    def with_drawn_rhythm(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
-        """`z` together with a rhythm drawn by `uniform`; z itself if the network has no rhythm."""
+    def with_drawn_outline(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """`z` together with an outline drawn by `uniform`; z itself if the network has no outline."""
         return z
 
-    def rhythm_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
-        """-log p(rhythm | z, y) in nats, (B,), of z with its rhythm; None if the network has no rhythm."""
+    def outline_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(outline | z, y) in nats, (B,), of z with its outline; None if the network has no outline."""
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
-        """Shape of the uniform numbers that draw one window, None if the network has no noise beside z."""
+        """Shape of the uniform numbers that draw one window, None if it has neither noise nor an outline."""
 
     @torch.no_grad()
     def decode_free(

@@ -13,7 +13,7 @@ class Playing(NamedTuple):
 
     Frames: `threshold` and `feedback`. Notes: `temperature` divides the logits (1 draws from the model, 0 takes the
     most likely choice); `nucleus` keeps the most likely choices with this total probability (Holtzman et al. 2020).
-    Generators without a rhythm: `threshold`; `group_onsets` applies the rule of `models.onset_groups` in preset large.
+    Generators without an outline: `threshold`; `group_onsets`: the rule of `models.onset_groups`, in preset large.
     """
 
     threshold: float = THRESHOLD

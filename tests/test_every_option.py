@@ -83,7 +83,7 @@ COMMON = {
 def gan(**large: Any) -> dict[str, Rule]:
     return {
         "architecture": refused(PAPER, **large), "critic_takes_z": to(**large), "noise": to(2, **large),
-        "rhythm": to(16, **large),
+        "outline": to(16, **large),
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from training.optimizers import Together, adam
 from training.options import BINARY, WganOptions
 from training.roll_stage import Draw, build_sized
 
-_RHYTHM_RATE = 2e-3
+_OUTLINE_RATE = 2e-3
 
 
 class Encoded(NamedTuple):
@@ -47,7 +47,7 @@ class Adversaries:
         }  # fmt: skip
         latents = {"latent": cvae.latent, "prior": cvae.config["prior"]}
         generator = build_sized(
-            "generator", options.architecture, **sizes, **latents, noise=options.noise, rhythm=options.rhythm
+            "generator", options.architecture, **sizes, **latents, noise=options.noise, outline=options.outline
         )
         if generator.noise_size(seq_len) != cvae.noise_size(seq_len):
             raise UserError(
@@ -56,33 +56,33 @@ class Adversaries:
             )
         of_pairs = {}
         if options.critic_takes_z:
-            of_pairs = {"latent": cvae.latent, "rhythm": True if generator.config.get("rhythm") else None}
+            of_pairs = {"latent": cvae.latent, "outline": True if generator.config.get("outline") else None}
         critic = build_sized("critic", options.architecture, **sizes, **of_pairs)
         return cls(generator, critic, options)
 
     def optimizers(self, rate: float) -> tuple[torch.optim.Optimizer | Together, torch.optim.Optimizer]:
         """Adam for the generator, without its prior, which the CVAE trains, and for the critic.
 
-        A rhythm learns by a likelihood: with Adam's usual betas and a rate of its own.
+        An outline learns by a likelihood: with Adam's usual betas and a rate of its own.
         """
         named = list(self.generator.named_parameters())
-        own = [parameter for name, parameter in named if not name.startswith(("prior.", "rhythm."))]
-        of_rhythm = [parameter for name, parameter in named if name.startswith("rhythm.")]
+        own = [parameter for name, parameter in named if not name.startswith(("prior.", "outline."))]
+        of_outline = [parameter for name, parameter in named if name.startswith("outline.")]
         critic_rate, betas = self.options.critic_learning_rate or rate, self.options.gan_betas
         of_generator = adam(own, rate, betas)
-        if of_rhythm:
-            of_generator = Together([of_generator, adam(of_rhythm, _RHYTHM_RATE)])
+        if of_outline:
+            of_generator = Together([of_generator, adam(of_outline, _OUTLINE_RATE)])
         return of_generator, adam(list(self.critic.parameters()), critic_rate, betas)
 
     def critic_losses(self, real: Encoded, draw: Draw) -> dict[str, Tensor]:
         """The loss "critic" to minimise, the Wasserstein estimate and the gradient norm, scalars.
 
-        Real pairs (X, z ~ q(z | X, y)) against fake pairs (G(z, y), z) of the same z, or of the prior's. z comes with a
-        rhythm if the generator has one: that of X, or a drawn one with z of the prior.
+        Real pairs (X, z ~ q(z | X, y)) against fake pairs (G(z, y), z) of the same z, or of the prior's. If the
+        generator has an outline, z comes with it: that of X, or a drawn one with z of the prior.
         """
         roll, genre, posterior = real
         with torch.no_grad():
-            z_real = self.generator.with_rhythm(posterior.sample(draw.normal(posterior.mean.shape[1])), roll)
+            z_real = self.generator.with_outline(posterior.sample(draw.normal(posterior.mean.shape[1])), roll)
             z_fake, fake = self._fakes(z_real, genre, draw)
         mix, options = draw.uniform(), self.options
         loss, distance, norm = critic_loss(
@@ -93,17 +93,17 @@ class Adversaries:
     def generator_losses(self, z: Tensor, roll: Tensor, genre: Tensor, draw: Draw) -> dict[str, Tensor]:
         """Losses of the generator to minimise, scalars, for z (B, size of z) of the encoder and its rolls.
 
-        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. "rhythm", if the generator has
-        one: -log p(rhythm | z, y) in nats a frame, without a gradient on z.
+        "generator": L_G = -E[D(G(z, y))], whose gradient flows through the fakes only. "outline", if the generator has
+        one: -log p(outline | z, y) in nats a frame, without a gradient on z.
         """
-        real = self.generator.with_rhythm(z, roll)
+        real = self.generator.with_outline(z, roll)
         inputs, fake = self._fakes(real, genre, draw)
         losses = {"generator": -self.critic(fake, genre, inputs.detach()).float().mean()}
-        rhythm = self.generator.rhythm_nll(real.detach(), genre)
-        return losses if rhythm is None else losses | {"rhythm": rhythm.mean() / roll.shape[2]}
+        nll = self.generator.outline_nll(real.detach(), genre)
+        return losses if nll is None else losses | {"outline": nll.mean() / roll.shape[2]}
 
     def _fakes(self, inputs: Tensor, genre: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        """`inputs`, z with its rhythm, with samples of the prior in the first rows, and the fakes of G.
+        """`inputs`, z with its outline, with samples of the prior in the first rows, and the fakes of G.
 
         The samples are constants.
         """
@@ -114,7 +114,7 @@ class Adversaries:
         if first:
             of_first = genre[: len(noise)], None if uniform is None else uniform[: len(noise)]
             with torch.no_grad():
-                drawn = generator.with_drawn_rhythm(generator.prior.sample(noise, of_first[0]), *of_first)
+                drawn = generator.with_drawn_outline(generator.prior.sample(noise, of_first[0]), *of_first)
             inputs = torch.cat([drawn, inputs[len(noise) :]])
         probabilities = generator.render(inputs, genre, uniform)
         if self.options.fakes != BINARY:
@@ -135,12 +135,12 @@ def _options_of(model: nn.Module) -> str:
     """The options that build a generator or a critic like `model`."""
     config, of_generator = model.config, model.kind == Generator.kind
     words = [f"--{name} {config[name]}" for name in ("hidden", "noise") if name in config]
-    if of_generator and "rhythm" in config:
-        words.append(f"--rhythm {config['rhythm']}")
+    if of_generator and "outline" in config:
+        words.append(f"--outline {config['outline']}")
     elif not of_generator and "latent" in config:
         words.append("--critic-takes-z" if config["latent"] else "--no-critic-takes-z")
-        if config["latent"] and not config["rhythm"]:
-            words.append("--rhythm 0")
+        if config["latent"] and not config["outline"]:
+            words.append("--outline 0")
     return " ".join(words)
 
 

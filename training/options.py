@@ -143,8 +143,8 @@ class WganOptions(CheckedOptions):
         minimum=0,
         maximum=64,
     )
-    rhythm: int | None = option(
-        None, f"width of the generator's network that draws its rhythm; 0: none (architecture large) {_SIZE}",
+    outline: int | None = option(
+        None, f"width of the generator's network that draws its outline; 0: none (architecture large) {_SIZE}",
         minimum=0, maximum=4096,
     )  # fmt: skip
     critic_takes_z: bool = option(

@@ -125,7 +125,7 @@ class RollStage(Stage):
             "event_size",
             "genre_size",
             "noise",
-            "rhythm",
+            "outline",
             "genres",
         )
     )

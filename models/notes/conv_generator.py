@@ -1,4 +1,6 @@
-"""Convolutional generator: a latent for every second, a genre, a rhythm and noise for every frame, to a piano roll."""
+"""Convolutional generator: a latent for every second, a genre, outline and noise for every frame, to a piano roll."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +13,8 @@ from ..names import AUTOREGRESSIVE
 from ..onset_groups import group_onsets
 from ..playing import THRESHOLD, Playing
 from ..prior import PRIOR_OF
+from .outline import IMPOSSIBLE, NUMBERS, Outline, follow_outline, joined, outline_from, outline_of, parted
 from .plan import LatentPlan
-from .rhythm import EVENTS, IMPOSSIBLE, Rhythm, follow_rhythm, joined, parted, rhythm_of
 
 _GROUPS = 4
 _DOUBLINGS = 4  # from a latent to its 16 frames
@@ -41,9 +43,9 @@ class ConvGenerator(RollGenerator):
 
     z and the genre condition every level. A posterior tells what a second is like and leaves open which notes it has;
     that choice is the noise's: `noise` numbers for each frame, which each level receives together with its features.
-    With a `rhythm`, each level also receives the numbers of notes that begin and end in each frame, and exactly so many
-    do.
-    The rhythm is drawn by a network of its own (`Rhythm`). In training it is also taken from real windows.
+    With an `outline`, each level also receives for each frame how many notes begin and end and the highest that begins.
+    The roll follows these numbers (`follow_outline`). A network of its own draws them (`Outline`); in training they are
+    also those of real windows.
     """
 
     network = "convolutions"
@@ -51,13 +53,13 @@ class ConvGenerator(RollGenerator):
 
     def __init__(
         self, n_genres: int, seq_len: int, latent: int = 16, hidden: int = 128, genre_size: int = 32,
-        prior: str = AUTOREGRESSIVE, noise: int = 0, rhythm: int = 0,
+        prior: str = AUTOREGRESSIVE, noise: int = 0, outline: int = 0,
     ) -> None:  # fmt: skip
         """`hidden`: channels of the last level, half of the first's. `seq_len`: frames of training windows.
 
-        `rhythm`: width of the network that draws the rhythm; 0 for a generator without one.
+        `outline`: width of the network that draws the outline; 0 for a generator without one.
 
-        Raises `ValueError` for a `hidden` or a `rhythm` that groups, levels or heads do not divide.
+        Raises `ValueError` for a `hidden` or an `outline` that groups, levels or heads do not divide.
         """
         super().__init__()
         if hidden % (_GROUPS * _DOUBLINGS):
@@ -70,9 +72,9 @@ class ConvGenerator(RollGenerator):
         channels = [2 * hidden - step * level for level in range(_DOUBLINGS + 1)]
         self.first = nn.Linear(hidden, channels[0])
         pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
-        self.rhythm = Rhythm(latent, n_genres, genre_size, rhythm) if rhythm else None
-        self.plays_by = () if rhythm else ("group_onsets",)
-        self.of_frame = noise + (EVENTS if rhythm else 0)  # numbers beside z
+        self.outline = Outline(latent, n_genres, genre_size, outline) if outline else None
+        self.plays_by = () if outline else ("group_onsets",)
+        self.of_frame = noise + (NUMBERS if outline else 0)  # numbers beside z
         of_column = [self.of_frame * FRAMES_A_SECOND >> level for level in range(_DOUBLINGS + 1)]  # of each level
         self.levels = nn.ModuleList(
             Level(inputs + more, outputs, hidden) for (inputs, outputs), more in zip(pairs, of_column, strict=True)
@@ -81,49 +83,52 @@ class ConvGenerator(RollGenerator):
 
     @torch.no_grad()
     def start_at(self, pitch_rate: Tensor) -> None:
-        """As in `RollGenerator`. With a rhythm, keys that training music hardly has never begin.
+        """As in `RollGenerator`. With an outline, keys that training music hardly has begin only as its highest.
 
-        The notes that a rhythm demands are the best of the keys, also where none is any good.
+        The notes that an outline demands are the best of the keys, also where none is any good. The outline learns
+        from real windows how seldom these keys are the highest, and begins with the least rate.
         """
         super().start_at(pitch_rate)
-        if self.rhythm:
-            self.roll.bias[pitch_rate < MINIMUM_RATE] = IMPOSSIBLE
+        if self.outline:
+            rare = pitch_rate < MINIMUM_RATE
+            self.roll.bias[rare] = IMPOSSIBLE
+            self.outline.highest[-1].bias[: len(rare)][rare] = math.log(MINIMUM_RATE)
 
     def chance_shape(self, seq_len: int, playing: Playing = Playing()) -> tuple[int, int] | None:
-        """Shape of the uniform numbers that draw one window of any length: its noise, and last its rhythm."""
+        """Shape of the uniform numbers that draw one window of any length: its noise, and last its outline."""
         return (seq_len, self.of_frame) if self.of_frame else None
 
-    def with_rhythm(self, z: Tensor, roll: Tensor) -> Tensor:
-        """`z` with the levels of the roll's rhythm after the latent of each second, if the generator has a rhythm."""
-        return joined(z, rhythm_of(roll), self.latent) if self.rhythm else z
+    def with_outline(self, z: Tensor, roll: Tensor) -> Tensor:
+        """`z` with the roll's outline after the latent of each second, if the generator has an outline."""
+        return joined(z, outline_of(roll), self.latent) if self.outline else z
 
-    def with_drawn_rhythm(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
-        """`z` as from `with_rhythm`, with a rhythm that the last two of the `uniform` numbers of each frame draw."""
-        if not self.rhythm:
+    def with_drawn_outline(self, z: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """`z` as from `with_outline`, with an outline that the last three `uniform` numbers of each frame draw."""
+        if not self.outline:
             return z
         uniform = self._uniform(z) if uniform is None else uniform
-        return joined(z, self.rhythm.sample(z, genre, uniform[..., -EVENTS:]), self.latent)
+        return joined(z, self.outline.sample(z, genre, uniform[..., -NUMBERS:]), self.latent)
 
-    def rhythm_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
-        """-log p(rhythm | z, y) in nats, (B,), of z with its rhythm, if the generator has one."""
-        if not self.rhythm:
+    def outline_nll(self, inputs: Tensor, genre: Tensor) -> Tensor | None:
+        """-log p(outline | z, y) in nats, (B,), of z with its outline, if the generator has one."""
+        if not self.outline:
             return None
-        z, levels = self._parted(inputs)
-        return self.rhythm.nll(z, genre, levels)
+        z, numbers = self._parted(inputs)
+        return self.outline.nll(z, genre, outline_from(numbers))
 
     def logits(self, inputs: Tensor, genre: Tensor, uniform: Tensor | None = None) -> Tensor:
-        """(B, 128, T) from `inputs` z, with a rhythm if the generator has one, `genre` int64 (B,), `uniform`."""
-        z, levels = self._parted(inputs)
-        logits = self._free_logits(z, levels, genre, self._uniform(z) if uniform is None else uniform)
-        return (logits if levels is None else follow_rhythm(logits, levels)).transpose(1, 2)
+        """(B, 128, T) from `inputs` z, with an outline if the generator has one, `genre` int64 (B,), `uniform`."""
+        z, numbers = self._parted(inputs)
+        logits = self._free_logits(z, numbers, genre, self._uniform(z) if uniform is None else uniform)
+        return (logits if numbers is None else follow_outline(logits, outline_from(numbers))).transpose(1, 2)
 
     @compilable
-    def _free_logits(self, z: Tensor, levels: Tensor | None, genre: Tensor, uniform: Tensor) -> Tensor:
-        """Logits (B, T, 128) before they follow the rhythm."""
+    def _free_logits(self, z: Tensor, numbers: Tensor | None, genre: Tensor, uniform: Tensor) -> Tensor:
+        """Logits (B, T, 128) before they follow the outline."""
         condition = self.plan(z, self.genre(genre))
         of_frame = (uniform[..., : self.noise] - 0.5) * 12**0.5  # of variance 1
-        if levels is not None:
-            of_frame = torch.cat([of_frame, levels.to(of_frame.dtype)], dim=2)
+        if numbers is not None:
+            of_frame = torch.cat([of_frame, numbers.to(of_frame.dtype)], dim=2)
         features = self.first(condition)
         for level, layer in enumerate(self.levels):
             if level:
@@ -135,9 +140,9 @@ class ConvGenerator(RollGenerator):
     def play(self, probability: Tensor, playing: Playing = Playing()) -> Tensor:
         """Rolls, bool (B, 128, T): cells above the threshold, by default with the onsets of a chord in one frame.
 
-        With a rhythm, cells above one half: as many notes begin and end as it says.
+        With an outline, cells above one half: notes begin and end as it says.
         """
-        if self.rhythm:
+        if self.outline:
             return probability > THRESHOLD
         roll = super().play(probability, playing)
         return group_onsets(roll) if playing.group_onsets else roll
@@ -147,8 +152,8 @@ class ConvGenerator(RollGenerator):
         return torch.rand(shape, dtype=z.dtype, device=z.device)
 
     def _parted(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """z (B, T / 16 * latent) and the levels of its rhythm (B, T, 2), if it has one."""
-        if not self.rhythm:
+        """z (B, T / 16 * latent) and the numbers of its outline (B, T, 3), if it has one."""
+        if not self.outline:
             return inputs, None
-        z, levels = parted(inputs, self.latent)
-        return z.flatten(1), levels
+        z, numbers = parted(inputs, self.latent)
+        return z.flatten(1), numbers

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..base import PITCHES, SLOPE, RollCritic, root, times_slope
 from ..compiling import compilable
 from ..frames import Convolution, convolve, convolve_transposed
-from .rhythm import EVENTS, parted
+from .outline import NUMBERS, parted
 
 _STRIDED = 4
 
@@ -27,11 +27,11 @@ class ProjectionCritic(RollCritic):
     network = "projection"
     any_length = True
 
-    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128, latent: int = 0, rhythm: bool = False) -> None:
+    def __init__(self, n_genres: int, seq_len: int, hidden: int = 128, latent: int = 0, outline: bool = False) -> None:
         """`hidden`: channels of the first layer; the last has twice as many. `seq_len`: frames of training windows.
 
-        `latent`: numbers of z for each second; 0 for a critic without z. `rhythm`: the latents come with a rhythm, as
-        from `ConvGenerator.with_rhythm`, which enters the first layer.
+        `latent`: numbers of z for each second; 0 for a critic without z. `outline`: they come with an outline, as from
+        `ConvGenerator.with_outline`, which enters the first layer.
         """
         super().__init__()
         self.seq_len = seq_len
@@ -44,16 +44,16 @@ class ProjectionCritic(RollCritic):
         self.latent = nn.Linear(latent, channels[-1], bias=False) if latent else None
         if self.latent:
             nn.init.zeros_(self.latent.weight)
-        self.levels = Convolution(EVENTS, channels[0], 5) if rhythm else None
+        self.outline = Convolution(NUMBERS, channels[0], 5) if outline else None
 
     @compilable
     def forward(self, roll: Tensor, genre: Tensor, z: Tensor | None = None) -> Tensor:
         """Scores (B,) of rolls (B, 128, T) in [0, 1] with `genre` int64 (B,) and `z` (B, T / 16 * latent).
 
-        With a rhythm, `z` has 32 numbers more for each second. Without z the score is of the roll alone.
+        With an outline, `z` has 48 numbers more for each second. Without z the score is of the roll alone.
         """
-        z, levels = self._parted(z)
-        return self._score(self._layers(self._first(roll, levels))[-1], genre, z)
+        z, numbers = self._parted(z)
+        return self._score(self._layers(self._first(roll, numbers))[-1], genre, z)
 
     def scores_and_gradient_norm(
         self, real: Tensor, fake: Tensor, genre: Tensor, mix: Tensor, latents: tuple[Tensor, Tensor] | None = None
@@ -63,8 +63,8 @@ class ProjectionCritic(RollCritic):
         The critic is piecewise linear: the gradient is a product of its weights and slopes. Only the signs of the mixed
         activations enter it, which are constants.
         """
-        z, levels = self._parted(None if latents is None else torch.cat(latents))
-        first = self._first(torch.cat([real, fake]), levels)
+        z, numbers = self._parted(None if latents is None else torch.cat(latents))
+        first = self._first(torch.cat([real, fake]), numbers)
         scores = self._score(self._layers(first)[-1], genre.repeat(2), z)
         with torch.no_grad():  # the first layer is affine: mixing its outputs is mixing the rolls
             first_real, first_fake = first.chunk(2)
@@ -96,16 +96,16 @@ class ProjectionCritic(RollCritic):
         return score + (self.latent(z) * features).sum(2).mean(1)
 
     def _parted(self, z: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The latents of each second (B, T / 16, latent), and the levels of the rhythm (B, T, 2) if there is one."""
+        """The latents of each second (B, T / 16, latent), and the numbers of the outline (B, T, 3) if there is one."""
         if z is None or self.latent is None:
             return None, None
         latent = self.latent.in_features
-        return parted(z, latent) if self.levels else (z.unflatten(1, (-1, latent)), None)
+        return parted(z, latent) if self.outline else (z.unflatten(1, (-1, latent)), None)
 
-    def _first(self, roll: Tensor, levels: Tensor | None) -> Tensor:
+    def _first(self, roll: Tensor, numbers: Tensor | None) -> Tensor:
         """The first layer, (B, T, channels), of rolls (B, 128, T) and their change, with silence before and after."""
         first = convolve(roll.transpose(1, 2), self._kernel(), self.first.bias)
-        return first if levels is None else first + self.levels(levels.to(roll.dtype))
+        return first if numbers is None else first + self.outline(numbers.to(roll.dtype))
 
     def _kernel(self) -> Tensor:
         """The first layer's weight (channels, 128, 5), for a roll alone.

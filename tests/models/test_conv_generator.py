@@ -1,4 +1,4 @@
-"""The noise of preset large's generator, beside z; its rhythm has tests of its own."""
+"""The noise of preset large's generator, beside z; its outline has tests of its own."""
 
 import pytest
 import torch
@@ -9,9 +9,9 @@ from models import LARGE, ConvGenerator, build
 GENRE = torch.tensor([0, 2, 1])
 
 
-def generator(rhythm: int = 0, **sizes: int) -> ConvGenerator:
+def generator(outline: int = 0, **sizes: int) -> ConvGenerator:
     torch.manual_seed(0)
-    return build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2, rhythm=rhythm, **sizes).eval()
+    return build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2, outline=outline, **sizes).eval()
 
 
 def test_noise_decides_what_z_leaves_open() -> None:
@@ -43,9 +43,9 @@ def test_without_noise_z_decides() -> None:
     assert generator().levels[0].mix.in_channels == model.levels[0].mix.in_channels + 64
 
 
-@pytest.mark.parametrize("rhythm", [0, 16])
-def test_a_clip_is_the_same_in_any_batch_and_differs_with_its_position(rhythm: int) -> None:
-    model, z = generator(rhythm), torch.randn(1, 4).expand(3, -1)
+@pytest.mark.parametrize("outline", [0, 16])
+def test_a_clip_is_the_same_in_any_batch_and_differs_with_its_position(outline: int) -> None:
+    model, z = generator(outline), torch.randn(1, 4).expand(3, -1)
     places = [("notes", 0, row) for row in range(3)]
     together = play_latents(model, z, [0] * 3, 32, chances=places)
     alone = [play_latents(model, z[:1], [0], 32, chances=[place]) for place in places]

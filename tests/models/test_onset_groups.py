@@ -88,7 +88,7 @@ def test_preset_large_plays_by_the_rule_unless_asked_not_to() -> None:
     as_predicted, grouped = probability > 0.5, group_onsets(probability > 0.5)
     large, paper = (
         build("generator", name, n_genres=2, seq_len=32, hidden=16, **more)
-        for name, more in ((LARGE, {"rhythm": 0}), (PAPER, {}))
+        for name, more in ((LARGE, {"outline": 0}), (PAPER, {}))
     )
     assert torch.equal(large.play(probability), grouped) and not torch.equal(grouped, as_predicted)
     assert torch.equal(large.play(probability, Playing(group_onsets=False)), as_predicted)

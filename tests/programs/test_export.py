@@ -99,7 +99,7 @@ def test_folders_that_are_no_model(checkpoints: Path, tmp_path: Path) -> None:
         torch.hub.load(str(REPOSITORY), "exported", source="local", folder=folder)
 
 
-@pytest.mark.parametrize(("preset", "sizes"), [(PAPER, {}), (LARGE, {"hidden": 16, "latent": 2, "rhythm": 0})])
+@pytest.mark.parametrize(("preset", "sizes"), [(PAPER, {}), (LARGE, {"hidden": 16, "latent": 2, "outline": 0})])
 def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = build("generator", preset, n_genres=3, seq_len=32, **sizes).eval()
@@ -119,11 +119,11 @@ def test_a_generator_in_another_runtime(preset: str, sizes: dict[str, int], tmp_
         np.testing.assert_allclose(found, model(**inputs).numpy(), rtol=0, atol=1e-6)
 
 
-def test_a_generator_with_a_rhythm_has_no_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2, rhythm=16)
+def test_a_generator_with_an_outline_has_no_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = build("generator", LARGE, n_genres=3, seq_len=32, hidden=16, latent=2, outline=16)
     path = save_weights(model, tmp_path / "G.pth", epoch=3, chosen_by="roll_distance", metrics={})
     (folder,) = export(Options(checkpoint=path, output=tmp_path))
-    assert f"{folder}: without model.onnx, because a rhythm is drawn frame by frame" in capsys.readouterr().out
+    assert f"{folder}: without model.onnx, because an outline is drawn frame by frame" in capsys.readouterr().out
     assert (folder / "model.safetensors").exists() and not (folder / "model.onnx").exists()
     assert "model.onnx" not in (folder / "README.md").read_text()
 

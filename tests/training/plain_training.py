@@ -67,10 +67,10 @@ def plain_cvae(cvae: nn.Module, rate: float, family: str) -> Plain:
 
 def plain_gan(generator: nn.Module, critic: nn.Module, rate: float) -> tuple[Plain, Plain]:
     named = list(generator.named_parameters())
-    own = [parameter for name, parameter in named if not name.startswith(("prior.", "rhythm."))]
+    own = [parameter for name, parameter in named if not name.startswith(("prior.", "outline."))]
     optimizers = [torch.optim.Adam(own, rate, GAN_BETAS)]
-    if rhythm := [parameter for name, parameter in named if name.startswith("rhythm.")]:
-        optimizers.append(torch.optim.Adam(rhythm, 2e-3))
+    if outline := [parameter for name, parameter in named if name.startswith("outline.")]:
+        optimizers.append(torch.optim.Adam(outline, 2e-3))
     return Plain(generator, *optimizers), Plain(critic, torch.optim.Adam(critic.parameters(), CRITIC_RATE, GAN_BETAS))
 
 
@@ -113,20 +113,29 @@ def elbo_terms(
     return reconstruction, torch.cat(in_loss, 1).sum(1), kl.sum(1), z
 
 
-def with_levels(z: Tensor, levels: Tensor) -> Tensor:
-    """The latents of each second, and after them the levels of its 16 frames' rhythm."""
+def with_numbers(z: Tensor, numbers: Tensor) -> Tensor:
+    """The latents of each second, and after them the numbers of its 16 frames."""
     n_seconds = T // 16
-    parts = zip(z.chunk(n_seconds, 1), levels.flatten(1).chunk(n_seconds, 1), strict=True)
+    parts = zip(z.chunk(n_seconds, 1), numbers.flatten(1).chunk(n_seconds, 1), strict=True)
     return torch.cat([each for part in parts for each in part], 1)
 
 
-def with_rhythm(z: Tensor, roll: Tensor, family: str) -> Tensor:
-    """In family large z comes with log2(1 + n) for the n notes, at most 16, that begin, and that end, in each frame."""
-    if family == "paper":
-        return z
+def with_outline(z: Tensor, roll: Tensor, family: str) -> Tensor:
+    """In family large z comes with an outline."""
+    return z if family == "paper" else with_numbers(z, in_octaves(outline_of(roll)))
+
+
+def outline_of(roll: Tensor) -> Tensor:
+    """How many notes begin and end in each frame, at most 16, and the highest that begins: float (B, T, 3)."""
     before = torch.cat([torch.zeros_like(roll[:, :, :1]), roll[:, :, :-1]], 2)
-    counts = torch.stack([(roll * (1 - before)).sum(1), (before * (1 - roll)).sum(1)], 2)
-    return with_levels(z, (1 + counts.clamp_max(16)).log2())
+    begins, ends = roll * (1 - before), before * (1 - roll)
+    highest = (begins * torch.arange(128)[:, None]).amax(1)
+    return torch.stack([begins.sum(1).clamp_max(16), ends.sum(1).clamp_max(16), highest], 2)
+
+
+def in_octaves(outline: Tensor) -> Tensor:
+    """log2(1 + n) for n notes, and the key in octaves."""
+    return torch.cat([(1 + outline[:, :, :2]).log2(), outline[:, :, 2:] / 12], 2)
 
 
 def fakes_of(
@@ -134,15 +143,15 @@ def fakes_of(
 ) -> tuple[Tensor, Tensor]:
     """Inputs, of which the first rows are drawn by the prior, for the windows' genres, and rolls that they give.
 
-    The rolls are probabilities, or 0 and 1 with their gradient; with 6 random numbers for each frame in family large.
+    The rolls are probabilities, or 0 and 1 with their gradient; with 7 random numbers for each frame in family large.
     """
     n = round(PRIOR_SHARE * BATCH)
     z = prior.sample(torch.randn(n, generator.noise_size(T), generator=rng), genre[:n]).detach()
     if family == "paper":
         inputs = torch.cat([z, inputs[n:]])
         return inputs, generator.render(inputs, genre, None)
-    uniform = torch.rand(BATCH, T, 6, generator=rng)
-    drawn = with_levels(z, generator.rhythm.sample(z, genre[:n], uniform[:n, :, 4:]))
+    uniform = torch.rand(BATCH, T, 7, generator=rng)
+    drawn = with_numbers(z, in_octaves(generator.outline.sample(z, genre[:n], uniform[:n, :, 4:]).to(z.dtype)))
     inputs = torch.cat([drawn, inputs[n:]])
     cells = generator.render(inputs, genre, uniform)
     return inputs, (cells > 0.5).double() + cells - cells.detach()
@@ -152,12 +161,11 @@ def generator_losses(
     critic: nn.Module, generator: nn.Module, z: Tensor, batch: Batch, prior: nn.Module, rng: torch.Generator,
     family: str,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """-E[D(G(z, y))], and in family large -log p(rhythm | z, y) a frame."""
-    inputs, fake = fakes_of(generator, with_rhythm(z, batch.roll, family), batch.genre, prior, family, rng)
+    """-E[D(G(z, y))], and in family large -log p(outline | z, y) a frame."""
+    inputs, fake = fakes_of(generator, with_outline(z, batch.roll, family), batch.genre, prior, family, rng)
     losses = {"generator": -critic(fake, batch.genre, inputs.detach()).mean()}
     if family == "large":
-        levels = with_rhythm(z.detach(), batch.roll, family).view(BATCH, T // 16, -1)[:, :, -32:]
-        losses["rhythm"] = generator.rhythm.nll(z.detach(), batch.genre, levels.reshape(BATCH, T, 2)).mean() / T
+        losses["outline"] = generator.outline.nll(z.detach(), batch.genre, outline_of(batch.roll).long()).mean() / T
     return losses
 
 
@@ -169,7 +177,7 @@ def critic_losses(
     with torch.no_grad():
         mean, log_variance = cvae.encode(*batch)
         z = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
-        z = with_rhythm(z, real, family)
+        z = with_outline(z, real, family)
         z_fake, fake = fakes_of(generator, z, genre, generator.prior, family, rng)
     mix = torch.rand(BATCH, generator=rng)[:, None]
     mixed = (mix[:, :, None] * real + (1 - mix[:, :, None]) * fake).requires_grad_()

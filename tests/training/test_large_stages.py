@@ -135,7 +135,7 @@ def test_fine_tuning_of_all_stages(whole: Path, tiny_store: Path, tmp_path: Path
         logs += (stage.folder / "log.txt").read_text()
     for line in (
         r"cvae_pretrained_best\.pth: \d+ of \d+ tensors kept; by genre: prior\.genre\.weight, genre\.weight\n",
-        r"hybrid_G_best_T32\.pth: .* by genre: prior\.genre\.weight, genre\.weight, rhythm\.genre\.weight\n",
+        r"hybrid_G_best_T32\.pth: .* by genre: prior\.genre\.weight, genre\.weight, outline\.genre\.weight\n",
         r"hybrid_D_best_T32\.pth: .* by genre: genre\.weight\n",
     ):
         assert re.search(line, logs), line

@@ -138,8 +138,8 @@ def test_stage_3_without_stage_2_logs_new_generator_and_critic(copied: Path, tin
 @pytest.mark.parametrize(
     ("kind", "sizes", "words"),
     [
-        ("generator", {"noise": 3, "rhythm": 0}, "--hidden 16 --noise 3 --rhythm 0"),
-        ("critic", {"latent": 2}, "--hidden 16 --critic-takes-z --rhythm 0"),
+        ("generator", {"noise": 3, "outline": 0}, "--hidden 16 --noise 3 --outline 0"),
+        ("critic", {"latent": 2}, "--hidden 16 --critic-takes-z --outline 0"),
         ("critic", {}, "--hidden 16 --no-critic-takes-z"),
     ],
 )
@@ -147,7 +147,7 @@ def test_the_remedy_names_options_that_build_such_a_model(kind: str, sizes: dict
     def built(**given: int | bool) -> torch.nn.Module:
         return build(kind, LARGE, n_genres=3, seq_len=32, hidden=16, **given)
 
-    others = {"latent": 16} if kind == "generator" else {"latent": 2, "rhythm": True}
+    others = {"latent": 16} if kind == "generator" else {"latent": 2, "outline": True}
     with pytest.raises(UserError, match=f"; give {words} and a T that fits"):
         carry(kind, built(**sizes), built(**others))
 
